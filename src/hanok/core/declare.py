@@ -1,0 +1,408 @@
+"""What a project declares: sources, feature views, models and how a model is kept healthy.
+
+These are plain frozen values. `as_dict` gives their canonical JSON form, `digest` its hash: two declarations are
+the same version exactly when their digests are equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from hanok.core.durations import RelativeTime, duration, relative_time, shortest
+from hanok.core.errors import DeclarationError
+from hanok.core.ids import checked_name
+
+Task = Literal["binary", "multiclass", "regression"]
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that data arrives in. `event_time` names the column that says when a row's facts hold."""
+
+    table: str
+    event_time: str
+
+    def __post_init__(self) -> None:
+        checked_name("table", self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A function over the rows of one window. Null inputs are skipped; `count` without a column counts rows."""
+
+    function: Literal["count", "sum", "mean", "min", "max"]
+    column: str | None = None
+
+
+def count(column: str | None = None) -> Aggregate:
+    """Rows in the window, or its non-null values of `column`."""
+    return Aggregate("count", column)
+
+
+def sum_(column: str) -> Aggregate:
+    """Sum of the non-null values; null when there is none."""
+    return Aggregate("sum", column)
+
+
+def mean(column: str) -> Aggregate:
+    """Arithmetic mean of the non-null values; null when there is none."""
+    return Aggregate("mean", column)
+
+
+def min_(column: str) -> Aggregate:
+    return Aggregate("min", column)
+
+
+def max_(column: str) -> Aggregate:
+    return Aggregate("max", column)
+
+
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class FeatureView:
+    """Features of an entity, from one source: its latest values, or aggregates over time windows.
+
+    Exactly one of `features` and `aggregate` is given. A windowed feature is named `<name>_<window>`.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    source: Source
+    features: tuple[str, ...]
+    ttl: timedelta | None
+    windows: tuple[timedelta, ...]
+    aggregate: tuple[tuple[str, Aggregate], ...]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        keys: str | Sequence[str],
+        source: Source,
+        features: str | Sequence[str] = (),
+        ttl: str | timedelta | None = None,
+        windows: Sequence[str | timedelta] = (),
+        aggregate: Mapping[str, Aggregate] | None = None,
+    ) -> None:
+        set_ = lambda field_name, value: object.__setattr__(self, field_name, value)  # noqa: E731 (frozen dataclass)
+        set_("name", checked_name("feature view", name))
+        set_("keys", _names(keys))
+        set_("source", source)
+        set_("features", _names(features))
+        set_("ttl", duration(ttl) if ttl else None)
+        set_("windows", tuple(duration(w) for w in windows))
+        set_("aggregate", tuple((aggregate or {}).items()))
+        if not self.keys:
+            raise DeclarationError(f"feature view {name!r} has no keys; say which column identifies its entity")
+        if bool(self.features) == bool(self.aggregate):
+            raise DeclarationError(f"feature view {name!r} needs either features=[...] or aggregate={{...}}, not both")
+        if self.aggregate and not self.windows:
+            raise DeclarationError(f"feature view {name!r} aggregates, so it needs windows=['24h', ...]")
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns that this view adds to a row, without the view's name before them."""
+        if self.features:
+            return self.features
+        return tuple(f"{name}_{shortest(w)}" for name, _ in self.aggregate for w in self.windows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source columns that the view reads besides keys and event time."""
+        if self.features:
+            return self.features
+        return tuple(dict.fromkeys(a.column for _, a in self.aggregate if a.column))
+
+    @property
+    def horizon(self) -> timedelta | None:
+        """How far back a row can matter; None means for ever."""
+        return max(self.windows) if self.windows else self.ttl
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Spine:
+    """The rows to predict: one prediction for each row of `table`, made at `predict_at`.
+
+    `keys` identify a row; when left out they are the columns that spine and label table share.
+    """
+
+    table: str
+    predict_at: RelativeTime
+    keys: tuple[str, ...]
+
+    def __init__(self, table: str, *, predict_at: str, keys: str | Sequence[str] = ()) -> None:
+        object.__setattr__(self, "table", checked_name("table", table))
+        object.__setattr__(self, "predict_at", relative_time(predict_at))
+        object.__setattr__(self, "keys", _names(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on."""
+
+    table: str
+    column: str
+    known_at: str
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AutoML:
+    """Let Hanok find the model.
+
+    `budget` is wall-clock time ("8s"), or `trials` a number of tuning trials; a wall-clock budget becomes a recorded
+    plan, and what is reproduced or resumed is that plan.
+    """
+
+    metric: str
+    budget: timedelta | None
+    trials: int | None
+    seed: int
+
+    def __init__(
+        self,
+        *,
+        metric: str = "auto",
+        budget: str | timedelta | None = None,
+        trials: int | None = None,
+        seed: int = 7,
+    ) -> None:
+        if budget is not None and trials is not None:
+            raise DeclarationError("AutoML takes budget='8s' or trials=20, not both")
+        object.__setattr__(self, "metric", metric)
+        object.__setattr__(self, "budget", duration(budget) if budget else None)
+        object.__setattr__(self, "trials", trials if trials is not None or budget else 8)
+        object.__setattr__(self, "seed", seed)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCode:
+    """A user's `def train(frame) -> model`, known by its name and the hash of its source."""
+
+    function: Callable[..., Any] = field(compare=False)
+    name: str = ""
+    code_digest: str = ""
+
+
+def own_code(function: Callable[..., Any]) -> OwnCode:
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = function.__code__.co_code.hex() if hasattr(function, "__code__") else repr(function)
+    name = f"{function.__module__}.{function.__qualname__}"
+    return OwnCode(function, name, hashlib.sha256(source.encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSplit:
+    """The last `test` of the time axis is held out; the model never sees it before the gate."""
+
+    test: timedelta
+
+
+def by_time(test: str | timedelta = "28d") -> TimeSplit:
+    return TimeSplit(duration(test))
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSplit:
+    """A seeded share of the rows is held out (stratified for classification)."""
+
+    test: float = 0.2
+    seed: int = 7
+
+
+def at_random(test: float = 0.2, seed: int = 7) -> RandomSplit:
+    return RandomSplit(test, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a challenger must show before it may serve.
+
+    It passes when the lower bound of the paired bootstrap interval of its gain over the champion is above
+    -`tolerance`, and on no slice is it worse with that confidence.
+    """
+
+    beats: Literal["champion", "baseline"] = "champion"
+    metric: str = "auto"
+    confidence: float = 0.95
+    slices: tuple[str, ...] | list[str] = ()
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slices", tuple(self.slices))
+        if not 0.5 < self.confidence < 1:
+            raise DeclarationError(f"Gate confidence is {self.confidence}; it lies between 0.5 and 1, like 0.95")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Retrain:
+    """When a new model is trained without being asked for."""
+
+    window: str
+    every: timedelta | None
+    new_rows: int | None
+    drop: tuple[str, float] | None
+    cooldown: timedelta
+
+    def __init__(
+        self,
+        *,
+        window: str = "expanding",
+        every: str | timedelta | None = None,
+        new_rows: int | None = None,
+        drop: tuple[str, float] | None = None,
+        cooldown: str | timedelta = "1d",
+    ) -> None:
+        object.__setattr__(self, "window", window if window == "expanding" else shortest(duration(window)))
+        object.__setattr__(self, "every", duration(every) if every else None)
+        object.__setattr__(self, "new_rows", new_rows)
+        object.__setattr__(self, "drop", tuple(drop) if drop else None)
+        object.__setattr__(self, "cooldown", duration(cooldown))
+
+    @property
+    def lookback(self) -> timedelta | None:
+        """Length of a sliding training window; None for an expanding one."""
+        return None if self.window == "expanding" else duration(self.window)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Rollout:
+    """How a model that passed its gate comes to serve: beside the champion first, then by growing shares."""
+
+    shadow: timedelta | None
+    canary: tuple[int, ...]
+    hold: timedelta
+    rollback_if: tuple[str, ...]
+
+    def __init__(
+        self,
+        *,
+        shadow: str | timedelta | None = None,
+        canary: Sequence[int] = (100,),
+        hold: str | timedelta = "1d",
+        rollback_if: Sequence[str] = (),
+    ) -> None:
+        object.__setattr__(self, "shadow", duration(shadow) if shadow else None)
+        object.__setattr__(self, "canary", tuple(canary))
+        object.__setattr__(self, "hold", duration(hold))
+        object.__setattr__(self, "rollback_if", tuple(rollback_if))
+        if any(not 0 < share <= 100 for share in self.canary) or list(self.canary) != sorted(self.canary):
+            raise DeclarationError(f"Rollout canary={list(canary)}: shares grow and lie in 1..100, like [5, 25, 100]")
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where alerts are sent, as Alertmanager-shaped JSON."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Model:
+    """One thing to predict, and how its model is trained, judged, rolled out and watched."""
+
+    name: str
+    task: Task
+    spine: Spine
+    label: Label
+    features: tuple[FeatureView | str, ...]
+    train: AutoML | OwnCode
+    split: TimeSplit | RandomSplit
+    gate: Gate
+    retrain: Retrain | None
+    rollout: Rollout
+    alert: Webhook | None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        task: Task,
+        spine: Spine,
+        label: Label,
+        features: Sequence[FeatureView | str],
+        train: AutoML | Callable[..., Any] | None = None,
+        split: TimeSplit | RandomSplit | None = None,
+        gate: Gate | None = None,
+        retrain: Retrain | None = None,
+        rollout: Rollout | None = None,
+        alert: Webhook | None = None,
+    ) -> None:
+        set_ = lambda field_name, value: object.__setattr__(self, field_name, value)  # noqa: E731 (frozen dataclass)
+        set_("name", checked_name("model", name))
+        if task not in TASKS:
+            raise DeclarationError(f"model {name!r} has task {task!r}; it is one of {', '.join(TASKS)}")
+        if not features:
+            raise DeclarationError(f"model {name!r} has no features; name spine columns or feature views")
+        set_("task", task)
+        set_("spine", spine)
+        set_("label", label)
+        set_("features", tuple(features))
+        set_("train", train if isinstance(train, AutoML) else own_code(train) if train is not None else AutoML())
+        set_("split", split or TimeSplit(timedelta(days=28)))
+        set_("gate", gate or Gate())
+        set_("retrain", retrain)
+        set_("rollout", rollout or Rollout())
+        set_("alert", alert)
+        if label.column in features:
+            raise DeclarationError(f"model {name!r} lists its own label {label.column!r} as a feature: that is a leak")
+        names = [n for f in self.features for n in ((f,) if isinstance(f, str) else view_columns(f))]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise DeclarationError(f"model {name!r} has the feature {twice[0]!r} twice")
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        return tuple(f for f in self.features if isinstance(f, FeatureView))
+
+    @property
+    def spine_columns(self) -> tuple[str, ...]:
+        """The features that are plain columns of the spine."""
+        return tuple(f for f in self.features if isinstance(f, str))
+
+    @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """All feature columns in the order that the model sees them."""
+        return tuple(n for f in self.features for n in ((f,) if isinstance(f, str) else view_columns(f)))
+
+
+def view_columns(view: FeatureView) -> tuple[str, ...]:
+    """The column names of a view's features in a training set: `view__feature`."""
+    return tuple(f"{view.name}__{feature}" for feature in view.feature_names)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All that one project file declares."""
+
+    sources: tuple[Source, ...]
+    views: tuple[FeatureView, ...]
+    models: tuple[Model, ...]
+
+
+def as_dict(value: Any) -> Any:
+    """The canonical JSON form of a declaration: what its version is the hash of."""
+    if isinstance(value, OwnCode):
+        return {"kind": "OwnCode", "name": value.name, "code_digest": value.code_digest}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__name__} | {f.name: as_dict(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, timedelta):
+        return shortest(value)
+    if isinstance(value, tuple | list):
+        return [as_dict(item) for item in value]
+    return value
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical form, as hex."""
+    return hashlib.sha256(json.dumps(as_dict(value), sort_keys=True).encode()).hexdigest()

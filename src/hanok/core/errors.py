@@ -1,0 +1,188 @@
+"""Everything a caller may catch.
+
+Each error says what happened, why, and what to do next; carries a stable `code` for programs, the HTTP status a
+server answers with, and the exit status the command line ends with.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HanokError(Exception):
+    """Base of all errors that Hanok raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+
+    def as_dict(self) -> dict[str, object]:
+        """The body that every Hanok protocol answers with."""
+        return {"error": {"code": self.code, "message": self.message, **self.fields}}
+
+
+class Invalid(HanokError):
+    """The request or the file is not what it must be."""
+
+    code, status, exit_code = "invalid", 400, 2
+
+
+class DeclarationError(Invalid):
+    """A project declares something that cannot work."""
+
+    code = "declaration"
+
+
+class ConfigError(Invalid):
+    """`hanok.toml` or a setting cannot be read."""
+
+    code = "config"
+
+
+class BadData(Invalid):
+    """A batch cannot be read as the table it is for."""
+
+    code = "bad_data"
+
+
+class SchemaMismatch(BadData):
+    """A batch lacks a column, or has it in another type."""
+
+    code = "schema_mismatch"
+
+
+class SignatureMismatch(Invalid):
+    """A prediction request does not match the model's signature."""
+
+    code = "signature_mismatch"
+
+
+class NotFound(HanokError):
+    """What was asked for does not exist."""
+
+    code, status = "not_found", 404
+
+
+class ExperimentNotFound(NotFound):
+    code = "experiment_not_found"
+
+
+class RunNotFound(NotFound):
+    code = "run_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class SourceNotFound(NotFound):
+    code = "source_not_found"
+
+
+class FeatureViewNotFound(NotFound):
+    code = "feature_view_not_found"
+
+
+class PredictionNotFound(NotFound):
+    code = "prediction_not_found"
+
+
+class ArtifactNotFound(NotFound):
+    code = "artifact_not_found"
+
+
+class NodeNotFound(NotFound):
+    code = "node_not_found"
+
+
+class Conflict(HanokError):
+    """The state is not what the request assumes; nothing was changed."""
+
+    code, status = "conflict", 409
+
+
+class AlreadyExists(Conflict):
+    code = "already_exists"
+
+
+class StaleGeneration(Conflict):
+    """A compare-and-set lost: somebody changed it in between."""
+
+    code = "stale_generation"
+
+
+class LeaseLost(Conflict):
+    """Another worker took over this work; the result of this one is refused."""
+
+    code = "lease_lost"
+
+
+class HomeLocked(Conflict):
+    """Another process is the writer of this home."""
+
+    code, status, exit_code = "home_locked", 409, 3
+
+
+class PortInUse(Conflict):
+    code, exit_code = "port_in_use", 3
+
+
+class NotTrainable(Invalid):
+    """The training set cannot yield a model."""
+
+    code, status = "not_trainable", 422
+
+
+class ConversionFailed(HanokError):
+    """A trained object cannot be turned into a format that is safe to serve."""
+
+    code, status = "conversion_failed", 422
+
+
+class Unsafe(HanokError):
+    """Refused because it could run foreign code or reach where it must not."""
+
+    code, status = "unsafe", 403
+
+
+class Unauthenticated(HanokError):
+    code, status = "unauthenticated", 401
+
+
+class Forbidden(HanokError):
+    code, status = "forbidden", 403
+
+
+class TooLarge(HanokError):
+    """A body or a batch is over its limit."""
+
+    code, status = "too_large", 413
+
+
+class StorageFull(HanokError):
+    """The disk is full: nothing was acknowledged, reads go on."""
+
+    code, status = "storage_full", 507
+
+
+class Corrupt(HanokError):
+    """Stored bytes do not match their checksum."""
+
+    code = "corrupt"
+
+
+class MissingExtra(HanokError):
+    """An optional package is needed for this."""
+
+    code, status = "missing_extra", 501
+
+
+class Unavailable(HanokError):
+    """The service cannot answer now; try again."""
+
+    code, status, exit_code = "unavailable", 503, 3

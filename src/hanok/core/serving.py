@@ -1,0 +1,86 @@
+"""Deployments and signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Mode = Literal["primary", "canary", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One version behind a deployment. `share` is the percentage of requests it answers; a shadow answers none."""
+
+    version: int
+    mode: Mode
+    share: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What serves under a name. Every change is a new generation with who, when and why."""
+
+    name: str
+    generation: int
+    arms: tuple[Arm, ...]
+    at: datetime
+    actor: str
+    reason: str
+    node_id: str = ""
+
+    @property
+    def primary(self) -> int:
+        """The version that answers by default."""
+        return next(arm.version for arm in self.arms if arm.mode == "primary")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input of a model. `datatype` is Open Inference Protocol's: FP64, INT64, BOOL or BYTES (UTF-8 text)."""
+
+    name: str
+    datatype: str
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives."""
+
+    inputs: tuple[Column, ...]
+    task: str
+    classes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "inputs": [
+                {"name": c.name, "datatype": c.datatype} | ({"categories": list(c.categories)} if c.categories else {})
+                for c in self.inputs
+            ],
+            "task": self.task,
+            "classes": list(self.classes),
+        }
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Signature:
+        inputs = tuple(Column(c["name"], c["datatype"], tuple(c.get("categories", ()))) for c in body["inputs"])
+        return cls(inputs, body["task"], tuple(body.get("classes", ())))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer, as it was logged."""
+
+    id: str
+    deployment: str
+    version: int
+    at: datetime
+    arm: str
+    features: Mapping[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    scores: tuple[float, ...] = ()
+    entity: Mapping[str, Any] = field(default_factory=dict)
+    batch: str = ""

@@ -1,0 +1,33 @@
+"""A readable snapshot of a table: files of the columnar log and the tail that is not yet in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEQUENCE = "_seq"
+ARRIVED = "_arrived"
+BOOKKEEPING = (SEQUENCE, ARRIVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The outcome of an append: rows [`first`, `first + rows`) of the table. `repeated`: the key was there already."""
+
+    first: int
+    rows: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Rows with `_seq < upto` of a table. Tables only grow, so a row count names a snapshot for ever."""
+
+    table: str
+    files: tuple[str, ...]
+    tail: pa.Table | None
+    upto: int
+    schema: pa.Schema

@@ -1,0 +1,1 @@
+"""The eight parts. Each has its verbs in service.py; none imports another."""

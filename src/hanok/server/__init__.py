@@ -1,0 +1,1 @@
+"""The one process: ASGI routes that decode, call one verb, and encode."""

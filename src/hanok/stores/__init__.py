@@ -1,0 +1,1 @@
+"""Engines behind ports. Drivers are imported here and nowhere else."""

@@ -1,0 +1,35 @@
+"""Between SQL rows and Python values: instants as microseconds, documents as JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from hanok.core.clock import from_micros, micros
+
+
+def to_json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def from_json(text: str) -> Any:
+    return orjson.loads(text)
+
+
+def instant(value: datetime | None) -> int | None:
+    return None if value is None else micros(value)
+
+
+def moment(value: int | None) -> datetime | None:
+    return None if value is None else from_micros(value)
+
+
+def at(value: int) -> datetime:
+    return from_micros(value)
+
+
+def document(value: Mapping[str, Any]) -> str:
+    return to_json(dict(value))
