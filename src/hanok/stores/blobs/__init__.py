@@ -1,0 +1,5 @@
+"""Content-addressed bytes."""
+
+from hanok.stores.blobs.local import LocalBlobs
+
+__all__ = ["LocalBlobs"]

@@ -1,0 +1,5 @@
+"""Append-only tables: a durable tail of our own in front of a Delta Lake log."""
+
+from hanok.stores.delta.tables import DeltaTables
+
+__all__ = ["DeltaTables"]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+
+from hanok.core.errors import SchemaMismatch, SourceNotFound
+from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
+
+
+class MemoryTables:
+    """Append-only tables as lists of Arrow tables."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[pa.Table]] = {}
+        self._keys: dict[tuple[str, str], Appended] = {}
+
+    def append(self, name: str, rows: pa.Table, *, key: str) -> Appended:
+        if (before := self._keys.get((name, key))) is not None:
+            return Appended(before.first, before.rows, repeated=True)
+        if ARRIVED not in rows.column_names:
+            raise SchemaMismatch(f"rows for table {name!r} lack {ARRIVED}, the instant at which they arrived")
+        for known in self._tables.get(name, [])[:1]:
+            for column in rows.schema:
+                if column.name in known.column_names and known.schema.field(column.name).type != column.type:
+                    raise SchemaMismatch(f"column {column.name!r} of table {name!r} comes in another type")
+        appended = Appended(self.size(name), rows.num_rows)
+        numbers = pa.array(range(appended.first, appended.first + rows.num_rows), pa.int64())
+        self._tables.setdefault(name, []).append(rows.append_column(SEQUENCE, numbers))
+        self._keys[name, key] = appended
+        return appended
+
+    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
+        if name not in self._tables:
+            raise SourceNotFound(f"there is no table {name!r}")
+        rows = pa.concat_tables(self._tables[name], promote_options="default")
+        return Scan(name, (), rows, rows.num_rows if upto is None else min(upto, rows.num_rows), rows.schema)
+
+    def size(self, name: str) -> int:
+        return sum(rows.num_rows for rows in self._tables.get(name, []))
+
+    def names(self) -> list[str]:
+        return sorted(self._tables)
+
+    def flush(self, name: str) -> None:
+        self.scan(name)
+
+    def close(self) -> None:
+        self._tables.clear()
