@@ -21,7 +21,15 @@ from hanok.core.workflows import Step, Workflow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hanok.stores.ports_tracking import Experiments, Metrics, Runs
+    from hanok.stores.ports_tracking import (
+        Artifacts,
+        Experiments,
+        LoggedModels,
+        Metrics,
+        RegistryUpkeep,
+        RunLinks,
+        Runs,
+    )
 
 T = TypeVar("T")
 
@@ -191,6 +199,14 @@ class Repositories(Protocol):
     def runs(self) -> Runs: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def run_links(self) -> RunLinks: ...
+    @property
+    def logged_models(self) -> LoggedModels: ...
+    @property
+    def artifacts(self) -> Artifacts: ...
+    @property
+    def registry_upkeep(self) -> RegistryUpkeep: ...
 
 
 class Metadata(Protocol):

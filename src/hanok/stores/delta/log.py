@@ -17,6 +17,7 @@ KEEP_EVERYTHING = {  # vacuum and log cleaning happen in `hanok gc` only, after 
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
     "delta.enableExpiredLogCleanup": "false",
+    "delta.dataSkippingStatsColumns": f"{SEQUENCE},{ARRIVED}",  # what scans skip files by
 }
 
 
@@ -82,7 +83,7 @@ class DeltaLog:
         table = self._table
         assert table is not None
         self.rows = table.transaction_version(ROWS) or 0
-        actions = pa.record_batch(table.get_add_actions(flatten=True))
+        actions = pa.table(table.get_add_actions(flatten=True))
         newest = actions.column(f"max.{ARRIVED}").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
         paths = [str(self._path / unquote(p)) for p in actions.column("path").to_pylist()]
         self.files = tuple(LogFile(p, n) for p, n in zip(paths, newest, strict=True))

@@ -24,7 +24,15 @@ from hanok.stores.sql.lineage import SqlLineage, SqlOutbox
 from hanok.stores.sql.records import SqlRecords
 from hanok.stores.sql.registry import SqlRegistry
 from hanok.stores.sql.schema import migrate
-from hanok.stores.sql.tracking import SqlExperiments, SqlMetrics, SqlRuns
+from hanok.stores.sql.tracking import (
+    SqlArtifacts,
+    SqlExperiments,
+    SqlLoggedModels,
+    SqlMetrics,
+    SqlRegistryUpkeep,
+    SqlRunLinks,
+    SqlRuns,
+)
 from hanok.stores.sql.workflows import SqlWorkflows
 
 if TYPE_CHECKING:
@@ -79,6 +87,22 @@ class SqlRepositories:
     @cached_property
     def metrics(self) -> SqlMetrics:
         return SqlMetrics(self._connection)
+
+    @cached_property
+    def run_links(self) -> SqlRunLinks:
+        return SqlRunLinks(self._connection)
+
+    @cached_property
+    def logged_models(self) -> SqlLoggedModels:
+        return SqlLoggedModels(self._connection)
+
+    @cached_property
+    def artifacts(self) -> SqlArtifacts:
+        return SqlArtifacts(self._connection)
+
+    @cached_property
+    def registry_upkeep(self) -> SqlRegistryUpkeep:
+        return SqlRegistryUpkeep(self._connection)
 
 
 class SqlMetadata:

@@ -63,7 +63,7 @@ class SqlRegistry:
         return stored
 
     def versions(self, model: str, version: int | None = None) -> list[ModelVersion]:
-        where, values = "model = :model", {"model": model, "version": version}
+        where, values = "model = :model AND status <> 'DELETED'", {"model": model, "version": version}
         if version is not None:
             where += " AND version = :version"
         rows = self._c.execute(
@@ -72,6 +72,17 @@ class SqlRegistry:
         ).all()
         aliases = self._aliases([model]).get(model, {})
         return [_version(row, aliases) for row in rows]
+
+    def versions_of_all(self) -> list[ModelVersion]:
+        """Of every model, newest first."""
+        rows = self._c.execute(
+            text(
+                f"SELECT {_VERSION_COLUMNS} FROM model_version WHERE status <> 'DELETED' "
+                "ORDER BY created DESC, model, version DESC"
+            )
+        ).all()
+        aliases = self._aliases(sorted({row[1] for row in rows}))
+        return [_version(row, aliases.get(row[1], {})) for row in rows]
 
     def put_version(self, version: ModelVersion) -> None:
         self._c.execute(

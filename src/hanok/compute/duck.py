@@ -1,0 +1,74 @@
+"""DuckDB over table snapshots: connections in UTC, results as Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+import pyarrow as pa
+
+from hanok.core.tables import SEQUENCE, Scan
+
+Relation = Scan | pa.Table
+
+
+def connect(relations: Mapping[str, Relation] | None = None, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection, set to UTC, in which each relation is a view of its name.
+
+    Extensions are neither installed nor loaded on demand: nothing here reaches another host.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    if threads:
+        config["threads"] = threads
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true")
+    for name, relation in (relations or {}).items():
+        add(connection, name, relation)
+    return connection
+
+
+def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
+    """Make `relation` a view called `name`."""
+    if isinstance(relation, pa.Table):
+        connection.register(name, relation)
+        return
+    parts = []
+    if relation.files:
+        files = ", ".join(literal(path) for path in relation.files)
+        parts.append(f"SELECT * FROM read_parquet([{files}], union_by_name = true)")
+    if relation.tail is not None:
+        connection.register(f"{name}__tail", relation.tail)
+        parts.append(f"SELECT * FROM {quoted(name + '__tail')}")
+    if not parts:
+        connection.register(name, relation.schema.empty_table())
+        return
+    union = " UNION ALL BY NAME ".join(parts)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM ({union}) WHERE {SEQUENCE} < {int(relation.upto)}"
+    )
+
+
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The result of `query` as one Arrow table."""
+    return connection.sql(query).to_arrow_table()
+
+
+def read(relation: Relation, columns: list[str] | None = None, where: str = "") -> pa.Table:
+    """Rows of a snapshot in order of their number, with the columns asked for."""
+    chosen = ", ".join(quoted(c) for c in columns) if columns else "*"
+    with connect({"relation": relation}) as connection:
+        order = f"ORDER BY {SEQUENCE}" if isinstance(relation, Scan) else ""
+        return arrow(connection, f"SELECT {chosen} FROM relation {'WHERE ' + where if where else ''} {order}")

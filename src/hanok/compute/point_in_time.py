@@ -1,0 +1,101 @@
+"""The point-in-time join: for each spine row, the values that were known at its instant.
+
+Rules: a value is visible at t when its event time <= t; the latest one counts; ties go to the later `created` (null
+lowest), then to the last written; it is valid while t - event time <= ttl, and an expired latest value does not fall
+back to an older one. With the known-time cutoff a value also has to have been created by t. Spine rows are never
+dropped, duplicated or reordered. Null keys and null event times match nothing. All instants are UTC.
+
+Method: a row becomes visible at v = max(event time, created). Walking the rows of a key by v and keeping the running
+maximum of their rank by (event time, created, written) gives the winner at each v; the join is then one ASOF join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import duckdb
+import pyarrow as pa
+
+from hanok.compute.duck import Relation, add, arrow, quoted
+
+ROW = "_row"
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """One view to join. `written` orders rows of equal event and created time; `created` None: arrival is unknown."""
+
+    relation: Relation
+    keys: tuple[str, ...]
+    event_time: str
+    created: str | None
+    written: str | None
+    columns: tuple[str, ...]
+    ttl: timedelta | None = None
+
+
+def point_in_time_join(
+    spine: pa.Table,
+    at: str,
+    views: Sequence[AsOf],
+    *,
+    known_time: bool = True,
+    connection: duckdb.DuckDBPyConnection | None = None,
+) -> list[pa.Table]:
+    """For each view a table of its columns, row i belonging to spine row i.
+
+    `at` names the spine's instant column; the spine holds each view's keys under the names that the view uses.
+    """
+    from hanok.compute.duck import connect
+
+    duck = connection or connect()
+    numbered = spine.append_column(ROW, pa.array(range(spine.num_rows), pa.int64()))
+    duck.register("pit_spine", numbered)
+    return [_join(duck, view, at, known_time, index) for index, view in enumerate(views)]
+
+
+def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool, index: int) -> pa.Table:
+    name = f"pit_view_{index}"
+    add(duck, name, view.relation)
+    keys = [quoted(k) for k in view.keys]
+    key_list = ", ".join(keys)
+    event = quoted(view.event_time)
+    created = quoted(view.created) if view.created else "NULL::TIMESTAMPTZ"
+    written = quoted(view.written) if view.written else "row_number() OVER ()"
+    visible = f"greatest({_utc(event)}, coalesce({_utc(created)}, {_utc(event)}))" if known_time else _utc(event)
+    values = ", ".join(f"{quoted(c)} AS v{i}" for i, c in enumerate(view.columns))
+    picked = ", ".join(f"w.v{i} AS {quoted(c)}" for i, c in enumerate(view.columns))
+    in_ttl = "" if view.ttl is None else f"AND s.t - w.event_time <= INTERVAL {_micros(view.ttl)} MICROSECOND"
+    on = " AND ".join(f"s.{k} = c.{k}" for k in keys)
+    same = " AND ".join(f"c.{k} = w.{k}" for k in keys)
+    not_null = " AND ".join(f"{k} IS NOT NULL" for k in [*keys, event])
+    query = f"""
+    WITH ranked AS (
+      SELECT {key_list}, {_utc(event)} AS event_time, {visible} AS visible, {values},
+             row_number() OVER (PARTITION BY {key_list}
+                                ORDER BY {event}, {created} NULLS FIRST, {written}) AS rank
+      FROM {quoted(name)} WHERE {not_null}),
+    changes AS (
+      SELECT {key_list}, visible,
+             max(max(rank)) OVER (PARTITION BY {key_list} ORDER BY visible) AS winner
+      FROM ranked GROUP BY {key_list}, visible),
+    s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {key_list} FROM pit_spine),
+    joined AS (
+      SELECT s.{ROW}, s.t, c.winner, {", ".join(f"s.{k}" for k in keys)}
+      FROM s ASOF LEFT JOIN changes c ON {on} AND s.t >= c.visible)
+    SELECT {picked}
+    FROM joined s LEFT JOIN ranked w ON s.winner = w.rank AND {same.replace("c.", "s.")} {in_ttl}
+    ORDER BY s.{ROW}
+    """
+    return arrow(duck, query)
+
+
+def _utc(expression: str) -> str:
+    """As an instant; a naive timestamp is UTC already (the session's time zone is UTC)."""
+    return f"CAST({expression} AS TIMESTAMPTZ)"
+
+
+def _micros(value: timedelta) -> int:
+    return value // timedelta(microseconds=1)

@@ -1,0 +1,116 @@
+"""Aggregates over time windows, exactly: the rows with t - window < event time <= t that were known at t.
+
+Rows of an entity are kept in order of event time, so a window is a contiguous range and its aggregate one reduction
+over that range: sums are never differences of running totals, min and max need no second structure, and the online
+store, which holds the same arrays, calls the same function and gets the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Instants = NDArray[np.int64]
+Floats = NDArray[np.float64]
+FUNCTIONS = ("count", "sum", "mean", "min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of all entities, sorted by (entity, event time). Instants are microseconds.
+
+    `starts[e]:starts[e + 1]` are the rows of entity e. `visible` is when a row became known (>= event time).
+    Values are float64 with NaN for null.
+    """
+
+    starts: NDArray[np.int64]
+    event_time: Instants
+    visible: Instants
+    values: dict[str, Floats]
+
+
+def sorted_rows(
+    entity: NDArray[np.int64], entities: int, event_time: Instants, visible: Instants, values: dict[str, Floats]
+) -> Rows:
+    """Sort rows into `Rows`; rows with a negative entity are left out. The order of equal event times is kept."""
+    keep = np.flatnonzero(entity >= 0)
+    order = keep[np.lexsort((event_time[keep], entity[keep]))]
+    starts = np.searchsorted(entity[order], np.arange(entities + 1))
+    return Rows(
+        starts,
+        event_time[order],
+        np.maximum(visible[order], event_time[order]),
+        {name: column[order] for name, column in values.items()},
+    )
+
+
+def window_aggregate(
+    rows: Rows, entity: NDArray[np.int64], at: Instants, window_us: int, function: str, column: str | None
+) -> Floats:
+    """One value for each (entity, instant). Unknown entity (-1): count 0, others NaN.
+
+    `count` of a column counts its non-null values, `count` of None the rows. An empty window has count 0, and NaN
+    for every other function.
+    """
+    low, high = _ranges(rows, entity, at, window_us)
+    values = rows.values[column] if column is not None else np.ones(len(rows.event_time))
+    result = _reduce(values, low, high, function)
+    late = _late(rows, low, high, at)
+    for i in np.flatnonzero(late):
+        known = values[low[i] : high[i]][rows.visible[low[i] : high[i]] <= at[i]]
+        result[i] = _reduce(known, np.array([0]), np.array([len(known)]), function)[0]
+    return result
+
+
+def _ranges(
+    rows: Rows, entity: NDArray[np.int64], at: Instants, window_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[low, high) for each (entity, instant), by one search over a combined, order-preserving key."""
+    low, high = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
+    for one in np.unique(entity[entity >= 0]):
+        mine = np.flatnonzero(entity == one)
+        begin, end = rows.starts[one], rows.starts[one + 1]
+        times = rows.event_time[begin:end]
+        low[mine] = begin + np.searchsorted(times, at[mine] - window_us, side="right")
+        high[mine] = begin + np.searchsorted(times, at[mine], side="right")
+    return low, high
+
+
+def _late(rows: Rows, low: NDArray[np.int64], high: NDArray[np.int64], at: Instants) -> NDArray[np.bool_]:
+    """Whether a range holds a row that was not known yet."""
+    if not len(rows.visible) or np.array_equal(rows.visible, rows.event_time):
+        return np.zeros(len(at), bool)
+    return (_reduce(rows.visible, low, high, "max") > at) & (high > low)
+
+
+def _reduce(values: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[np.int64], function: str) -> Floats:
+    empty = high <= low
+    if function in ("sum", "mean", "count"):
+        missing = np.isnan(values.astype(np.float64))
+        counts = _ranged(np.add, (~missing).astype(np.float64), low, high, empty, 0.0)
+        if function == "count":
+            return counts
+        totals = _ranged(np.add, np.where(missing, 0.0, values).astype(np.float64), low, high, empty, 0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(counts > 0, totals / counts if function == "mean" else totals, np.nan)
+    ufunc = {"min": np.fmin, "max": np.fmax}[function]
+    return _ranged(ufunc, values.astype(np.float64), low, high, empty, np.nan)
+
+
+def _ranged(
+    ufunc: np.ufunc,
+    values: Floats,
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    empty: NDArray[np.bool_],
+    default: float,
+) -> Floats:
+    result = np.full(len(low), default)
+    some = np.flatnonzero(~empty)
+    if len(some):
+        padded = np.append(values, 0.0)  # reduceat needs every index to be inside
+        pairs = np.column_stack((low[some], high[some])).ravel()
+        result[some] = ufunc.reduceat(padded, pairs)[::2]
+    return result

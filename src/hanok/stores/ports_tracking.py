@@ -1,0 +1,158 @@
+"""What the tracking part wants from storage. The contract of ports.py holds here too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from hanok.core.registry import ModelVersion
+from hanok.core.tracking import (
+    Artifact,
+    DatasetInput,
+    Experiment,
+    LoggedModel,
+    Metric,
+    ModelMetric,
+    ModelOutput,
+    Run,
+    RunQuery,
+)
+
+
+class Experiments(Protocol):
+    """Experiments; a name is unique among active and deleted ones."""
+
+    def add(self, experiment: Experiment) -> Experiment:
+        """Store under the next number; an empty location becomes one inside the artifact tree. Raises AlreadyExists."""
+        ...
+
+    def put(self, experiment: Experiment) -> None:
+        """Replace name, lifecycle, tags and update time. Raises AlreadyExists when the name is taken."""
+        ...
+
+    def get(self, experiment_id: str) -> Experiment:
+        """Raises ExperimentNotFound."""
+        ...
+
+    def named(self, name: str) -> Experiment | None: ...
+
+    def all(self) -> list[Experiment]:
+        """Newest first, deleted ones too."""
+        ...
+
+
+class Runs(Protocol):
+    """Runs with their params and tags."""
+
+    def add(self, run: Run) -> None:
+        """Insert the run with its tags; metrics, params and links are ignored. The same id again has no effect."""
+        ...
+
+    def put(self, run: Run) -> None:
+        """Replace name, status, end and lifecycle."""
+        ...
+
+    def get(self, run_id: str) -> Run:
+        """With everything it logged. Raises RunNotFound."""
+        ...
+
+    def search(self, query: RunQuery) -> list[Run]: ...
+
+    def add_params(self, run_id: str, params: Mapping[str, str]) -> dict[str, str]:
+        """Insert what is new; returns what these keys hold now, so that the caller sees a change of value."""
+        ...
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None: ...
+
+    def delete_tag(self, run_id: str, key: str) -> bool:
+        """Whether there was one."""
+        ...
+
+
+class RunLinks(Protocol):
+    """The datasets that runs read, and the logged models that they read and wrote."""
+
+    def add_datasets(self, run_id: str, inputs: Sequence[DatasetInput]) -> None: ...
+
+    def add_models_read(self, run_id: str, model_ids: Sequence[str]) -> None: ...
+
+    def add_models_written(self, run_id: str, outputs: Sequence[ModelOutput]) -> None: ...
+
+
+class Metrics(Protocol):
+    """Metric points, append-only. A point that is there already is not added again."""
+
+    def append(self, run_id: str, points: Sequence[Metric]) -> None:
+        """The latest value of a key is the one with the highest (step, timestamp, value). Raises RunNotFound."""
+        ...
+
+    def history(self, run_id: str, key: str, *, after: Metric | None = None, limit: int | None = None) -> list[Metric]:
+        """By (step, timestamp, value), beginning after the point `after`."""
+        ...
+
+    def latest(self, run_ids: Sequence[str]) -> dict[str, tuple[Metric, ...]]: ...
+
+    def delete(self, run_id: str, key: str) -> None:
+        """Forget all points of a key."""
+        ...
+
+
+class LoggedModels(Protocol):
+    def add(self, model: LoggedModel) -> None: ...
+
+    def put(self, model: LoggedModel) -> None:
+        """Replace status, type, lifecycle, params, tags and update time."""
+        ...
+
+    def get(self, model_id: str) -> LoggedModel:
+        """Raises LoggedModelNotFound."""
+        ...
+
+    def of_experiments(self, experiment_ids: Sequence[str]) -> list[LoggedModel]:
+        """Newest first, with their metrics; deleted ones are left out."""
+        ...
+
+    def add_metrics(self, metrics: Sequence[ModelMetric]) -> None: ...
+
+
+class Artifacts(Protocol):
+    """The tree of artifact paths ("1/<run>/artifacts/model/MLmodel") over the content-addressed blobs."""
+
+    def put(self, artifact: Artifact, at: datetime) -> None:
+        """Insert or replace. Raises Conflict when the path is a folder, or lies under a file."""
+        ...
+
+    def get(self, path: str) -> Artifact | None: ...
+
+    def children(self, folder: str) -> list[Artifact]:
+        """The files and folders directly inside, by name."""
+        ...
+
+    def delete(self, path: str) -> int:
+        """Remove a file or everything under a folder; returns the number of files."""
+        ...
+
+    def digests(self) -> set[str]:
+        """Every blob that a path refers to."""
+        ...
+
+
+class RegistryUpkeep(Protocol):
+    """What changes names in the registry and what removes from it."""
+
+    def rename_model(self, name: str, new_name: str, at: datetime) -> None:
+        """Versions, aliases and their history follow. Raises AlreadyExists."""
+        ...
+
+    def remove_model(self, name: str) -> None:
+        """With versions and aliases; the history of aliases stays."""
+        ...
+
+    def remove_version(self, model: str, version: int) -> None:
+        """Its number is not given out again."""
+        ...
+
+    def all_versions(self) -> list[ModelVersion]:
+        """Of all models, newest first."""
+        ...

@@ -1,0 +1,17 @@
+"""The tracking repositories, one file each."""
+
+from hanok.stores.sql.tracking_artifacts import SqlArtifacts
+from hanok.stores.sql.tracking_experiments import SqlExperiments
+from hanok.stores.sql.tracking_metrics import SqlMetrics
+from hanok.stores.sql.tracking_models import SqlLoggedModels, SqlRegistryUpkeep
+from hanok.stores.sql.tracking_runs import SqlRunLinks, SqlRuns
+
+__all__ = [
+    "SqlArtifacts",
+    "SqlExperiments",
+    "SqlLoggedModels",
+    "SqlMetrics",
+    "SqlRegistryUpkeep",
+    "SqlRunLinks",
+    "SqlRuns",
+]

@@ -1,0 +1,125 @@
+"""Metric points and their latest values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+
+from hanok.core.errors import RunNotFound
+from hanok.core.tracking import Metric
+
+CHUNK = 500
+# One row shape for both tables: run, key, step, timestamp_ms, value, nan.
+_POINT = text(
+    "INSERT INTO metric_point (run, key, step, timestamp_ms, value, nan) "
+    "VALUES (:run, :key, :step, :timestamp_ms, :value, :nan) ON CONFLICT DO NOTHING"
+)
+_LATEST = text(
+    "INSERT INTO metric_latest (run, key, step, timestamp_ms, value, nan) "
+    "VALUES (:run, :key, :step, :timestamp_ms, :value, :nan) ON CONFLICT (run, key) DO UPDATE SET "
+    "step = excluded.step, timestamp_ms = excluded.timestamp_ms, value = excluded.value, nan = excluded.nan "
+    "WHERE (excluded.step, excluded.timestamp_ms, excluded.value) > "
+    "(metric_latest.step, metric_latest.timestamp_ms, metric_latest.value)"
+)
+_KEYS = text("SELECT name, key FROM metric_key WHERE name IN :names").bindparams(bindparam("names", expanding=True))
+_ADD_KEY = text("INSERT INTO metric_key (name) VALUES (:name) ON CONFLICT (name) DO NOTHING")
+_LATEST_OF = text(
+    "SELECT r.id, k.name, l.value, l.timestamp_ms, l.step, l.nan FROM run r JOIN metric_latest l ON l.run = r.key "
+    "JOIN metric_key k ON k.key = l.key WHERE r.id IN :ids ORDER BY k.name"
+).bindparams(bindparam("ids", expanding=True))
+# index: primary key of metric_point, so a page costs what it returns
+_HISTORY = (
+    "SELECT step, timestamp_ms, value, nan FROM metric_point WHERE run = :run AND key = :key {after} "
+    "ORDER BY step, timestamp_ms, value, nan LIMIT :limit"
+)
+_AFTER = "AND (step, timestamp_ms, value, nan) > (:step, :timestamp_ms, :value, :nan)"
+
+
+def chunks(items: Sequence[str]) -> Iterable[list[str]]:
+    """`items` in pieces that fit one IN list."""
+    for start in range(0, len(items), CHUNK):
+        yield list(items[start : start + CHUNK])
+
+
+def run_key(connection: Connection, run_id: str) -> int:
+    """The integer key of a run. Raises RunNotFound."""
+    key = connection.execute(text("SELECT key FROM run WHERE id = :id"), {"id": run_id}).scalar()
+    if key is None:
+        raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list")
+    return int(key)
+
+
+class SqlMetrics:
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    def append(self, run_id: str, points: Sequence[Metric]) -> None:
+        run = run_key(self._c, run_id)
+        if not points:
+            return
+        keys = self._keys({p.key for p in points})
+        rows = [
+            {"run": run, "key": keys[key], "step": step, "timestamp_ms": timestamp_ms, "value": value, "nan": 0}
+            if value == value
+            else {"run": run, "key": keys[key], "step": step, "timestamp_ms": timestamp_ms, "value": 0.0, "nan": 1}
+            for key, value, timestamp_ms, step in points
+        ]
+        self._c.execute(_POINT, rows)
+        newest: dict[int, dict[str, Any]] = {}
+        for row in rows:
+            known = newest.get(row["key"])
+            if known is None or _rank(row) > _rank(known):
+                newest[row["key"]] = row
+        self._c.execute(_LATEST, list(newest.values()))
+
+    def history(self, run_id: str, key: str, *, after: Metric | None = None, limit: int | None = None) -> list[Metric]:
+        run = run_key(self._c, run_id)
+        number = self._c.execute(text("SELECT key FROM metric_key WHERE name = :name"), {"name": key}).scalar()
+        if number is None:
+            return []
+        values: dict[str, Any] = {"run": run, "key": number, "limit": 2**62 if limit is None else limit}
+        if after is not None:
+            values |= {"step": after.step, "timestamp_ms": after.timestamp_ms, **_stored(after.value)}
+        rows = self._c.execute(text(_HISTORY.format(after="" if after is None else _AFTER)), values)
+        return [Metric(key, math.nan if row[3] else row[2], row[1], row[0]) for row in rows]
+
+    def latest(self, run_ids: Sequence[str]) -> dict[str, tuple[Metric, ...]]:
+        found: dict[str, list[Metric]] = {run_id: [] for run_id in run_ids}
+        for ids in chunks(run_ids):
+            for run_id, name, value, timestamp_ms, step, nan in self._c.execute(_LATEST_OF, {"ids": ids}):
+                found[run_id].append(Metric(name, math.nan if nan else value, timestamp_ms, step))
+        return {run_id: tuple(points) for run_id, points in found.items()}
+
+    def delete(self, run_id: str, key: str) -> None:
+        run = run_key(self._c, run_id)
+        for table in ("metric_point", "metric_latest"):
+            self._c.execute(
+                text(f"DELETE FROM {table} WHERE run = :run AND key = (SELECT key FROM metric_key WHERE name = :name)"),
+                {"run": run, "name": key},
+            )
+
+    def _keys(self, names: set[str]) -> dict[str, int]:
+        known = self._known(names)
+        missing = sorted(names - known.keys())
+        if missing:
+            self._c.execute(_ADD_KEY, [{"name": name} for name in missing])
+            known |= self._known(missing)
+        return known
+
+    def _known(self, names: Iterable[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for piece in chunks(sorted(names)):
+            found.update((row[0], row[1]) for row in self._c.execute(_KEYS, {"names": piece}))
+        return found
+
+
+def _rank(row: dict[str, Any]) -> tuple[int, int, float]:
+    return row["step"], row["timestamp_ms"], row["value"]
+
+
+def _stored(value: float) -> dict[str, float | int]:
+    """NaN as 0 with a mark: SQLite would keep it as NULL."""
+    return {"value": 0.0, "nan": 1} if math.isnan(value) else {"value": value, "nan": 0}
