@@ -76,6 +76,10 @@ class RunNotFound(NotFound):
     code = "run_not_found"
 
 
+class LoggedModelNotFound(NotFound):
+    code = "logged_model_not_found"
+
+
 class ModelNotFound(NotFound):
     code = "model_not_found"
 

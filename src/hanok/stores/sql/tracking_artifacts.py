@@ -28,7 +28,8 @@ class SqlArtifacts:
             folder = _split(folder)[0]
         self._c.execute(
             text(
-                "INSERT INTO artifact (folder, name, digest, size_bytes, at) VALUES (:folder, :name, :digest, :size, :at) "
+                "INSERT INTO artifact (folder, name, digest, size_bytes, at) "
+                "VALUES (:folder, :name, :digest, :size, :at) "
                 "ON CONFLICT (folder, name) DO UPDATE SET "
                 "digest = excluded.digest, size_bytes = excluded.size_bytes, at = excluded.at"
             ),

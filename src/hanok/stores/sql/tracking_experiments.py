@@ -51,7 +51,7 @@ class SqlExperiments:
             row = self._c.execute(text(f"{_SELECT} WHERE key = :key"), {"key": key}).first()
         if row is None:
             raise ExperimentNotFound(
-                f"there is no experiment with id {experiment_id[:80]!r}; list them: hanok run list"
+                f"there is no experiment with id {experiment_id[:80]!r}; see: hanok run list"
             )
         return _experiment(row)
 

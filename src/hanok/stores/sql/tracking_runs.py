@@ -187,7 +187,8 @@ class SqlRunLinks:
         if links:
             self._c.execute(
                 text(
-                    "INSERT INTO run_model (run, direction, model_id, step) VALUES (:run, :direction, :model_id, :step) "
+                    "INSERT INTO run_model (run, direction, model_id, step) "
+                    "VALUES (:run, :direction, :model_id, :step) "
                     "ON CONFLICT DO NOTHING"
                 ),
                 [{"run": run, "direction": direction, "model_id": m.model_id, "step": m.step} for m in links],

@@ -2,6 +2,7 @@
 milliseconds UTC. Points are keyed by integers; NaN stands as 0 with `nan` = 1, because SQLite has no NaN."""
 
 import time
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,11 +13,11 @@ down_revision = "0001"
 Text, Big, Int, Float = sa.Text, sa.BigInteger, sa.Integer, sa.Double
 
 
-def _c(name: str, kind: type, **options: object) -> sa.Column:
-    return sa.Column(name, kind, nullable=options.pop("nullable", False), **options)
+def _c(name: str, kind: Any, *, nullable: bool = False, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=nullable, **options)
 
 
-def _serial() -> sa.Column:
+def _serial() -> sa.Column[Any]:
     kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     return sa.Column("key", kind, primary_key=True, autoincrement=True)
 
