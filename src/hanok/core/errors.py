@@ -136,6 +136,18 @@ class PortInUse(Conflict):
     code, exit_code = "port_in_use", 3
 
 
+class RunDeleted(Invalid):
+    """A deleted run takes no more metrics, params, tags or links."""
+
+    code = "run_deleted"
+
+
+class ParamChanged(Invalid):
+    """A param of a run keeps the value that it was first logged with."""
+
+    code = "param_changed"
+
+
 class NotTrainable(Invalid):
     """The training set cannot yield a model."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 Lifecycle = Literal["active", "deleted"]
 ACTIVE: Lifecycle = "active"
@@ -196,3 +198,21 @@ class RunQuery:
     lifecycles: Sequence[Lifecycle] = (ACTIVE,)
     limit: int = 1000
     offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list; `next_offset` is None on the last one."""
+
+    items: tuple[T, ...]
+    next_offset: int | None = None
+
+
+def artifact_path(uri: str) -> str | None:
+    """Where in the artifact tree a URI points ("mlflow-artifacts:/1/ab" -> "1/ab"); None when it points elsewhere."""
+    scheme, colon, rest = uri.partition(":")
+    if scheme != "mlflow-artifacts" or not colon:
+        return None
+    if rest.startswith("//"):
+        rest = rest[2:].partition("/")[2]
+    return rest.strip("/")

@@ -1,0 +1,166 @@
+"""How far a window has moved from a reference, in bins that survive zero-inflated columns.
+
+Bins are taken from the reference: values that hold a large share of it (rain is 0 most hours) get a bin of their own,
+the rest is cut at quantiles; one bin is for nulls and the outer ones are open. Distances are named with their base and
+binning; significance is a two-sample chi-square test; an effect counts above the noise floor of the sample size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+BINS = 20
+MASS = 1.5 / BINS
+SMOOTHING = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The distribution of one column in the reference. Numeric: `points` have bins of their own, `edges` cut the
+    rest. Text: `points` are the values. `counts` are per bin; the order is points, intervals or other, null."""
+
+    column: str
+    numeric: bool
+    points: tuple[Any, ...]
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Reference:
+        return cls(
+            body["column"], body["numeric"], tuple(body["points"]), tuple(body["edges"]), tuple(body["counts"])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One column of one window against the reference."""
+
+    column: str
+    psi: float
+    psi_noise_floor: float
+    js_distance_base2: float
+    p_value: float
+    rows: int
+    null_share: float
+    reference_null_share: float
+
+    @property
+    def effect(self) -> float:
+        """PSI above what equal distributions show at these sample sizes."""
+        return max(0.0, self.psi - self.psi_noise_floor)
+
+
+def reference(name: str, column: pa.ChunkedArray) -> Reference:
+    """Choose bins from the reference column and count it."""
+    if _is_text(column.type):
+        counts = pc.value_counts(column.drop_null()).to_pylist()
+        common = sorted(counts, key=lambda c: (-c["counts"], c["values"]))[: 2 * BINS]
+        blank = Reference(name, False, tuple(c["values"] for c in common), (), ())
+        return Reference(name, False, blank.points, (), tuple(int(c) for c in bin_counts(blank, column)))
+    values = _numbers(column)
+    finite = values[np.isfinite(values)]
+    points: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    if len(finite):
+        unique, counts = np.unique(finite, return_counts=True)
+        heavy = counts > MASS * len(finite) if len(unique) > BINS else np.ones(len(unique), bool)
+        points = tuple(float(u) for u in unique[heavy])
+        rest = finite[~np.isin(finite, unique[heavy])]
+        if len(rest):
+            bins = max(1, round(BINS * len(rest) / len(finite)))
+            edges = tuple(float(e) for e in np.unique(np.quantile(rest, np.arange(1, bins) / bins)))
+    blank = Reference(name, True, points, edges, ())
+    return Reference(name, True, points, edges, tuple(int(c) for c in bin_counts(blank, column)))
+
+
+def bin_counts(ref: Reference, column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Rows per bin of `ref`."""
+    points = len(ref.points)
+    if not ref.numeric:
+        codes = pc.index_in(column.cast(pa.string()), pa.array(ref.points, pa.string()))
+        filled = codes.fill_null(points).to_numpy()
+        filled = np.where(column.is_null().to_numpy(), points + 1, filled)
+        return np.bincount(filled, minlength=points + 2)
+    values = _numbers(column)
+    intervals = len(ref.edges) + 1
+    bins = points + np.searchsorted(np.array(ref.edges), values, side="right")
+    if points:
+        sorted_points = np.array(ref.points)
+        place = np.clip(np.searchsorted(sorted_points, values), 0, points - 1)
+        bins = np.where(sorted_points[place] == values, place, bins)
+    bins = np.where(np.isnan(values), points + intervals, bins)
+    return np.bincount(bins, minlength=points + intervals + 1)
+
+
+def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
+    """PSI (natural log, half a count added to each bin), Jensen-Shannon distance (base 2, no smoothing) and the
+    two-sample chi-square test of `counts` against the reference. Bins empty on both sides do not count."""
+    a, b = np.array(ref.counts, float), counts.astype(float)
+    used = (a + b) > 0
+    a, b = a[used], b[used]
+    n, m = a.sum(), b.sum()
+    if not n or not m:
+        return Drift(ref.column, 0.0, 0.0, 0.0, 1.0, int(m), 0.0, 0.0)
+    p, q = (a + SMOOTHING) / (n + SMOOTHING * len(a)), (b + SMOOTHING) / (m + SMOOTHING * len(b))
+    psi = float(((q - p) * np.log(q / p)).sum())
+    floor = (len(a) - 1) * (1 / n + 1 / m)
+    return Drift(
+        ref.column,
+        psi,
+        float(floor),
+        _js_distance(a / n, b / m),
+        _chi_square_p(a, b),
+        int(m),
+        float(counts[-1] / m),
+        float(ref.counts[-1] / n),
+    )
+
+
+def _js_distance(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.where(p > 0, p * np.log2(p / middle), 0.0).sum()
+        right = np.where(q > 0, q * np.log2(q / middle), 0.0).sum()
+    return float(max(0.0, (left + right) / 2) ** 0.5)
+
+
+def _chi_square_p(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Homogeneity of two samples over bins; 1.0 when there is but one bin."""
+    if len(a) < 2:
+        return 1.0
+    from scipy.stats import chi2
+
+    n, m = a.sum(), b.sum()
+    statistic = (((m / n) ** 0.5 * a - (n / m) ** 0.5 * b) ** 2 / (a + b)).sum()
+    return float(chi2.sf(statistic, len(a) - 1))
+
+
+def adjusted(p_values: list[float]) -> list[float]:
+    """Benjamini-Hochberg adjusted p-values (1995), in the order given."""
+    n = len(p_values)
+    order = np.argsort(p_values)[::-1]
+    scaled = np.array(p_values)[order] * n / np.arange(n, 0, -1)
+    result = np.empty(n)
+    result[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
+    return [float(x) for x in result]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]

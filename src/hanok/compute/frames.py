@@ -1,0 +1,187 @@
+"""A training set as models see it, and the encoding between named columns and the matrix of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hanok.core.errors import NotTrainable, SignatureMismatch
+from hanok.core.serving import Column, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Matrix = NDArray[np.float64]
+CATEGORIES_MAX = 1000
+PREDICT_AT = "_at"
+
+
+def signature_of(rows: pa.Table, features: Sequence[str], task: str, label: str) -> Signature:
+    """Column types, the categories seen, and the classes of the label, all in sorted order."""
+    inputs = []
+    for name in features:
+        column = rows.column(name)
+        if pa.types.is_string(column.type):
+            counts = pc.value_counts(column.drop_null()).to_pylist()
+            frequent = sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:CATEGORIES_MAX]
+            inputs.append(Column(name, "BYTES", tuple(sorted(c["values"] for c in frequent))))
+        elif pa.types.is_boolean(column.type):
+            inputs.append(Column(name, "BOOL"))
+        elif pa.types.is_integer(column.type):
+            inputs.append(Column(name, "INT64"))
+        elif pa.types.is_floating(column.type):
+            inputs.append(Column(name, "FP64"))
+        else:
+            raise NotTrainable(
+                f"feature {name!r} is {column.type}: models take numbers, booleans and text; "
+                "derive hour, weekday or age from a time in the source first"
+            )
+    classes: tuple[str, ...] = ()
+    if task != "regression":
+        classes = tuple(sorted({_class_name(v) for v in pc.unique(rows.column(label).drop_null()).to_pylist()}))
+    return Signature(tuple(inputs), task, classes)
+
+
+def _class_name(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def encode(signature: Signature, columns: Mapping[str, Any]) -> Matrix:
+    """A float64 matrix (rows, inputs): text becomes its category's number, unknown text and nulls NaN.
+
+    `columns` maps each input to an Arrow column or a Python sequence; raises SignatureMismatch naming what is missing.
+    """
+    missing = [c.name for c in signature.inputs if c.name not in columns]
+    if missing:
+        raise SignatureMismatch(
+            f"the model needs the input {missing[0]!r}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + f"; it takes {', '.join(c.name for c in signature.inputs)}"
+        )
+    encoded = [_encoded(c, columns[c.name]) for c in signature.inputs]
+    lengths = {len(e) for e in encoded}
+    if len(lengths) > 1:
+        raise SignatureMismatch(f"the inputs have different numbers of rows: {sorted(lengths)}")
+    return np.column_stack(encoded) if encoded else np.empty((0, 0))
+
+
+def _encoded(column: Column, values: Any) -> Matrix:
+    if column.datatype == "BYTES":
+        if isinstance(values, pa.ChunkedArray | pa.Array):
+            codes = pc.index_in(values.cast(pa.string()), pa.array(column.categories, pa.string()))
+            return codes.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        place = {name: float(i) for i, name in enumerate(column.categories)}
+        return np.array([place.get(v, np.nan) if isinstance(v, str) else _not_text(column, v) for v in values])
+    if isinstance(values, pa.ChunkedArray | pa.Array):
+        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    try:
+        return np.array([np.nan if v is None else v for v in values], np.float64)
+    except (TypeError, ValueError):
+        raise SignatureMismatch(f"input {column.name!r} is {column.datatype}: {list(values)[:3]!r} are no numbers") from None
+
+
+def _not_text(column: Column, value: Any) -> float:
+    if value is None:
+        return np.nan
+    raise SignatureMismatch(f"input {column.name!r} is text (BYTES), got {value!r}")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a `def train(frame)` is given.
+
+    `X` is the float64 matrix (rows, features) with text as category numbers, `y` the label: 0/1, class numbers or
+    values. `to_pandas()` and `to_arrow()` give the features as they are, with names and text.
+    """
+
+    table: pa.Table
+    signature: Signature
+    label: str
+    at: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: pa.Table, features: Sequence[str], task: str, label: str) -> Frame:
+        """From a training set with a `_at` column. Rows without a label are left out. Raises NotTrainable."""
+        labelled = rows.filter(pc.is_valid(rows.column(label)))
+        if labelled.num_rows < 10:
+            raise NotTrainable(f"only {labelled.num_rows} rows have a label; a model needs at least 10")
+        signature = signature_of(labelled, features, task, label)
+        if task == "binary" and len(signature.classes) != 2:
+            raise NotTrainable(
+                f"label {label!r} has {len(signature.classes)} classes ({', '.join(signature.classes[:5])}) and a binary "
+                "model needs 2: declare task='multiclass', or take a window of time that holds both"
+            )
+        if task == "multiclass" and len(signature.classes) < 2:
+            raise NotTrainable(f"label {label!r} has one class only; there is nothing to learn")
+        at = labelled.column(PREDICT_AT).cast(pa.int64()).to_numpy()
+        return cls(labelled.select([*features, label]), signature, label, at)
+
+    @property
+    def task(self) -> str:
+        return self.signature.task
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.signature.inputs)
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
+
+    @cached_property
+    def X(self) -> Matrix:  # noqa: N802 (the field's name for it)
+        return encode(self.signature, {n: self.table.column(n) for n in self.features})
+
+    @cached_property
+    def y(self) -> NDArray[np.float64]:
+        return labels(self.signature, self.table.column(self.label))
+
+    def to_arrow(self) -> pa.Table:
+        return self.table.select(list(self.features))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Needs pandas installed."""
+        return self.to_arrow().to_pandas()
+
+    def take(self, indices: NDArray[np.int64]) -> Frame:
+        """The rows asked for, under the same signature."""
+        return replace(self, table=self.table.take(pa.array(indices)), at=self.at[indices])
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.rows} rows</b> of {len(self.features)} features for {self.task} label <i>{self.label}</i>"
+
+
+def labels(signature: Signature, column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """The label as numbers: values for regression, else class numbers; NaN where null or of an unseen class."""
+    if signature.task == "regression":
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    place = {name: float(i) for i, name in enumerate(signature.classes)}
+    return np.array([np.nan if v is None else place.get(_class_name(v), np.nan) for v in column.to_pylist()])
+
+
+def time_split(at: NDArray[np.int64], test_us: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the rows before and within the last `test_us` microseconds, each in order of time."""
+    order = np.argsort(at, kind="stable")
+    cut = at.max() - test_us
+    return order[at[order] <= cut], order[at[order] > cut]
+
+
+def random_split(y: NDArray[np.float64], task: str, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A seeded split, stratified by class for classification."""
+    random = np.random.default_rng(seed)
+    groups = [np.arange(len(y))] if task == "regression" else [np.flatnonzero(y == c) for c in np.unique(y)]
+    test = np.concatenate([random.permutation(g)[: max(1, round(share * len(g)))] for g in groups if len(g)])
+    mask = np.zeros(len(y), bool)
+    mask[test] = True
+    return np.flatnonzero(~mask), np.flatnonzero(mask)

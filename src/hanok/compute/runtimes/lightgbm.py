@@ -1,0 +1,102 @@
+"""LightGBM's own library through ctypes: the text format, without importing the lightgbm package."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import threading
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanok.core.errors import Corrupt, MissingExtra
+
+_FLOAT64, _NORMAL, _ROW_MAJOR = 1, 0, 1
+_PARAMETERS = b"num_threads=1"
+BATCH_THREADED_ROWS = 20_000
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    spec = importlib.util.find_spec("lightgbm")
+    roots = [Path(p) for p in (spec.submodule_search_locations or ())] if spec else []
+    for root in roots:
+        for name in ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "bin/lib_lightgbm.dll"):
+            if (root / name).exists():
+                library = ctypes.CDLL(str(root / name))
+                library.LGBM_GetLastError.restype = ctypes.c_char_p
+                return library
+    raise MissingExtra("this model needs LightGBM's library: pip install lightgbm")
+
+
+def _checked(code: int) -> None:
+    if code != 0:
+        raise Corrupt(f"LightGBM: {_library().LGBM_GetLastError().decode(errors='replace')}")
+
+
+class LightGBM:
+    """A booster loaded from its text format. One row goes through the single-row call, which one thread may use at a
+    time."""
+
+    def __init__(self, text: bytes, width: int) -> None:
+        library = _library()
+        self._handle = ctypes.c_void_p()
+        rounds = ctypes.c_int()
+        _checked(
+            library.LGBM_BoosterLoadModelFromString(
+                ctypes.c_char_p(text), ctypes.byref(rounds), ctypes.byref(self._handle)
+            )
+        )
+        classes = ctypes.c_int()
+        _checked(library.LGBM_BoosterGetNumClasses(self._handle, ctypes.byref(classes)))
+        self._classes, self._width = classes.value, width
+        self._fast = ctypes.c_void_p()
+        _checked(
+            library.LGBM_BoosterPredictForMatSingleRowFastInit(
+                self._handle, _NORMAL, 0, -1, _FLOAT64, width, _PARAMETERS, ctypes.byref(self._fast)
+            )
+        )
+        self._lock = threading.Lock()
+        self._length = ctypes.c_int64()
+
+    def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = len(matrix)
+        data = np.ascontiguousarray(matrix, np.float64)
+        out = np.empty(rows * self._classes)
+        if rows == 1:
+            with self._lock:
+                _checked(
+                    _library().LGBM_BoosterPredictForMatSingleRowFast(
+                        self._fast,
+                        data.ctypes.data_as(ctypes.c_void_p),
+                        ctypes.byref(self._length),
+                        out.ctypes.data_as(ctypes.c_void_p),
+                    )
+                )
+        elif rows:
+            length = ctypes.c_int64()
+            _checked(
+                _library().LGBM_BoosterPredictForMat(
+                    self._handle,
+                    data.ctypes.data_as(ctypes.c_void_p),
+                    _FLOAT64,
+                    ctypes.c_int32(rows),
+                    ctypes.c_int32(self._width),
+                    _ROW_MAJOR,
+                    _NORMAL,
+                    0,
+                    -1,
+                    _PARAMETERS if rows < BATCH_THREADED_ROWS else b"",
+                    ctypes.byref(length),
+                    out.ctypes.data_as(ctypes.c_void_p),
+                )
+            )
+        return out.reshape(rows, self._classes) if self._classes > 1 else out
+
+    def __del__(self) -> None:
+        if getattr(self, "_fast", None):
+            _library().LGBM_FastConfigFree(self._fast)
+        if getattr(self, "_handle", None):
+            _library().LGBM_BoosterFree(self._handle)

@@ -1,0 +1,1 @@
+"""AutoML: give it data, get a model."""

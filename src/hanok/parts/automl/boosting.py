@@ -1,0 +1,70 @@
+"""The LightGBM candidates, trained deterministically with fixed threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanok.compute.frames import Frame
+from hanok.compute.runtimes import Package
+
+THREADS = 2
+ROUNDS_MAX = 400
+PATIENCE = 25
+DEFAULTS: dict[str, Any] = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 40}
+
+
+def fit_boosting(
+    frame: Frame, parameters: Mapping[str, Any], *, seed: int, rounds: int, valid: Frame | None = None
+) -> tuple[Package, int]:
+    """A booster after `rounds` rounds, or stopped early on `valid`; and how many rounds it kept."""
+    import lightgbm as lgb
+
+    categorical = [i for i, c in enumerate(frame.signature.inputs) if c.datatype == "BYTES"]
+    train = lgb.Dataset(frame.X, frame.y, categorical_feature=categorical, free_raw_data=True)
+    settings = _objective(frame) | dict(parameters) | {
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": THREADS,
+        "verbosity": -1,
+        "max_cat_to_onehot": 8,
+        "cat_smooth": 20,
+    }
+    callbacks = [lgb.early_stopping(PATIENCE, verbose=False)] if valid is not None else []
+    booster = lgb.train(
+        settings,
+        train,
+        num_boost_round=rounds,
+        valid_sets=[lgb.Dataset(valid.X, valid.y, reference=train)] if valid is not None else None,
+        callbacks=callbacks,
+    )
+    kept = booster.best_iteration if valid is not None and booster.best_iteration > 0 else booster.num_trees()
+    if frame.task == "multiclass" and valid is None:
+        kept = booster.current_iteration()
+    text = booster.model_to_string(num_iteration=kept)
+    gains = booster.feature_importance(importance_type="gain", iteration=kept)
+    total = float(gains.sum()) or 1.0
+    shares = {c.name: float(g) / total for c, g in zip(frame.signature.inputs, gains, strict=True)}
+    return Package("lightgbm", frame.signature, {"model.txt": text.encode()}, {"importance": shares}), int(kept)
+
+
+def _objective(frame: Frame) -> dict[str, Any]:
+    if frame.task == "regression":
+        return {"objective": "regression", "metric": "l2"}
+    if frame.task == "binary":
+        return {"objective": "binary", "metric": "binary_logloss"}
+    return {"objective": "multiclass", "num_class": len(frame.signature.classes), "metric": "multi_logloss"}
+
+
+def suggest(trial: Any) -> dict[str, Any]:
+    """The tuned space; `trial` is Optuna's."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 7, 127, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 10, 300, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.5, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.6, 1.0),
+        "bagging_freq": 1,
+        "lambda_l2": trial.suggest_float("lambda_l2", 1e-3, 30.0, log=True),
+    }

@@ -1,0 +1,71 @@
+"""The linear candidate: regularised logistic or ridge regression, exported as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from hanok.compute.frames import Frame
+from hanok.compute.runtimes import Package
+from hanok.compute.runtimes.linear import expand
+
+LEVELS_MAX = 50
+
+
+def fit_linear(frame: Frame, strength: float) -> Package:
+    """`strength` is the inverse of the regularisation, scikit-learn's C (alpha = 1 / strength for ridge)."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    shape = _shape(frame)
+    design = expand(frame.X, shape)
+    if frame.task == "regression":
+        model = Ridge(alpha=1 / strength).fit(design, frame.y)
+        coefficients, intercepts, link = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), "identity"
+    else:
+        model = LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(design, frame.y)
+        coefficients, intercepts = model.coef_, model.intercept_
+        link = "logistic" if len(frame.signature.classes) == 2 else "softmax"
+        if link == "logistic" and frame.task == "multiclass":  # two classes asked for as probabilities of each
+            coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0.0, intercepts)
+            link = "softmax"
+    content = orjson.dumps(
+        {
+            "shape": shape,
+            "coefficients": coefficients.tolist(),
+            "intercepts": intercepts.tolist(),
+            "link": link,
+        }
+    )
+    return Package("linear", frame.signature, {"linear.json": content})
+
+
+def _shape(frame: Frame) -> dict[str, Any]:
+    numeric, categorical = [], []
+    for index, column in enumerate(frame.signature.inputs):
+        values = frame.X[:, index]
+        finite = values[np.isfinite(values)]
+        if column.datatype == "BYTES":
+            levels, counts = np.unique(finite, return_counts=True)
+            kept = levels[np.argsort(-counts, kind="stable")][:LEVELS_MAX]
+            categorical.append((index, [float(level) for level in kept]))
+        else:
+            mean, scale = (float(finite.mean()), float(finite.std())) if len(finite) else (0.0, 0.0)
+            numeric.append((index, mean, scale or 1.0))
+    return {"numeric": numeric, "categorical": categorical}
+
+
+def importance(package: Package) -> dict[str, float]:
+    """Share of each input in the absolute standardised coefficients."""
+    body = orjson.loads(package.files["linear.json"])
+    weight = np.abs(np.array(body["coefficients"])).sum(axis=0)
+    names, shares, place = [c.name for c in package.signature.inputs], dict[str, float](), 0
+    for index, *_ in body["shape"]["numeric"]:
+        shares[names[index]] = float(weight[place])
+        place += 2
+    for index, levels in body["shape"]["categorical"]:
+        shares[names[index]] = float(weight[place : place + len(levels)].mean()) if levels else 0.0
+        place += len(levels)
+    total = sum(shares.values()) or 1.0
+    return {name: value / total for name, value in shares.items()}

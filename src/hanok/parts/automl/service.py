@@ -1,0 +1,195 @@
+"""Search: a baseline, a linear model, LightGBM with defaults, then tuned LightGBM until the budget is spent.
+
+Candidates are compared on the last part of the training rows by time; the winner is trained anew on all of them.
+What was tried becomes a plan, and a plan can be run again without a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from hanok.compute.frames import Frame
+from hanok.compute.metrics import HIGHER_IS_BETTER, chosen_metric, evaluate
+from hanok.compute.runtimes import Package
+from hanok.core.clock import wall_seconds
+from hanok.core.declare import AutoML
+from hanok.core.errors import NotTrainable
+from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, suggest
+from hanok.parts.automl.linear import fit_linear, importance
+
+VALID_SHARE = 0.2
+TUNING_ROWS_MAX = 60_000
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One line of the leaderboard. `value` is the metric on the validation part."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    value: float
+    metrics: Mapping[str, float]
+    seconds: float
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The outcome: the servable winner, the leaderboard (best first) and the plan that made it."""
+
+    package: Package
+    leaderboard: tuple[Candidate, ...]
+    plan: Mapping[str, Any]
+    metric: str
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Candidate:
+        return self.leaderboard[0]
+
+
+def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what, _share: None) -> Search:
+    """Find a model within the budget. Raises NotTrainable."""
+    metric = chosen_metric(frame.task, settings.metric)
+    fit, valid = _validation_split(frame)
+    runner = _Runner(frame, fit, valid, metric, settings.seed)
+    started = wall_seconds()
+    budget = settings.budget.total_seconds() if settings.budget else None
+    trials = settings.trials if settings.trials is not None else 10_000
+
+    def spent() -> float:
+        return (wall_seconds() - started) / budget if budget else 0.0
+
+    runner.run({"kind": "baseline"})
+    runner.run({"kind": "linear", "strength": 1.0})
+    runner.run({"kind": "boosting", "parameters": DEFAULTS})
+    progress("boosting with defaults", 0.3)
+    study = _study(settings.seed, metric)
+    for number in range(trials):
+        last = runner.done[-1].seconds if runner.done else 0.0
+        if budget and spent() + 2 * last / budget > 0.85:  # room for one more and for the final fit
+            break
+        trial = study.ask()
+        candidate = runner.run({"kind": "boosting", "parameters": suggest(trial)})
+        study.tell(trial, candidate.value)
+        progress(f"tuning trial {number + 1}", max(spent(), 0.3 + 0.6 * (number + 1) / trials if not budget else 0.0))
+    return runner.finish()
+
+
+def run_plan(frame: Frame, plan: Mapping[str, Any]) -> Search:
+    """Train what the plan chose, with the rounds it found: no clock, no sampler."""
+    chosen = plan["candidates"][plan["chosen"]]
+    package = _fit(frame, chosen, plan["seed"], rounds=plan["rounds"])
+    candidate = Candidate(chosen["kind"], chosen, float("nan"), {}, 0.0, plan["rounds"])
+    return Search(package, (candidate,), plan, plan["metric"])
+
+
+class _Runner:
+    def __init__(self, frame: Frame, fit: Frame, valid: Frame, metric: str, seed: int) -> None:
+        self.frame, self.fit, self.valid, self.metric, self.seed = frame, fit, valid, metric, seed
+        self.done: list[Candidate] = []
+        self.specs: list[Mapping[str, Any]] = []
+
+    def run(self, spec: Mapping[str, Any]) -> Candidate:
+        started = wall_seconds()
+        rounds = 0
+        if spec["kind"] == "boosting":
+            package, rounds = fit_boosting(
+                self.fit, spec["parameters"], seed=self.seed, rounds=ROUNDS_MAX, valid=self.valid
+            )
+        else:
+            package = _fit(self.fit, spec, self.seed, rounds=0)
+        score = package.load().score(self.valid.X)
+        metrics = evaluate(self.frame.task, self.valid.y, score)
+        name = f"{spec['kind']}-{len(self.done)}"
+        candidate = Candidate(name, spec, metrics[self.metric], metrics, wall_seconds() - started, rounds)
+        self.done.append(candidate)
+        self.specs.append(spec)
+        return candidate
+
+    def finish(self) -> Search:
+        sign = -1.0 if HIGHER_IS_BETTER.get(self.metric) else 1.0
+        key = [sign * c.value if np.isfinite(c.value) else np.inf for c in self.done]
+        order = np.argsort(key, kind="stable")
+        if not np.isfinite(key[order[0]]):
+            raise NotTrainable(f"no candidate reached a finite {self.metric}; is the label constant in the last rows?")
+        chosen = int(order[0])
+        grown = self.frame.rows / max(1, self.fit.rows)
+        rounds = max(1, round(self.done[chosen].rounds * min(1.25, grown**0.5))) if self.done[chosen].rounds else 0
+        plan = {
+            "candidates": [orjson.loads(orjson.dumps(s)) for s in self.specs],
+            "chosen": chosen,
+            "rounds": rounds,
+            "seed": self.seed,
+            "metric": self.metric,
+        }
+        package = _fit(self.frame, self.specs[chosen], self.seed, rounds=rounds)
+        return Search(package, tuple(self.done[i] for i in order), plan, self.metric)
+
+
+def _fit(frame: Frame, spec: Mapping[str, Any], seed: int, *, rounds: int) -> Package:
+    if spec["kind"] == "boosting":
+        return fit_boosting(frame, spec["parameters"], seed=seed, rounds=rounds)[0]
+    if spec["kind"] == "linear":
+        package = fit_linear(frame, spec["strength"])
+        return Package(package.runtime, package.signature, package.files, {"importance": importance(package)})
+    return _constant(frame)
+
+
+def _constant(frame: Frame) -> Package:
+    """The baseline: always the mean, or the shares of the classes."""
+    if frame.task == "multiclass":
+        shares = np.bincount(frame.y.astype(int), minlength=len(frame.signature.classes)) / frame.rows
+        intercepts, link = np.log(np.clip(shares, 1e-9, 1)), "softmax"
+    else:
+        mean = float(frame.y.mean())
+        link = "identity" if frame.task == "regression" else "logistic"
+        clipped = min(max(mean, 1e-9), 1 - 1e-9)
+        intercepts = np.array([mean if link == "identity" else np.log(clipped / (1 - clipped))])
+    content = orjson.dumps(
+        {
+            "shape": {"numeric": [], "categorical": []},
+            "coefficients": [[] for _ in intercepts],
+            "intercepts": intercepts.tolist(),
+            "link": link,
+        }
+    )
+    return Package("linear", frame.signature, {"linear.json": content}, {"importance": {}})
+
+
+def _validation_split(frame: Frame) -> tuple[Frame, Frame]:
+    """The last fifth by time; a seeded fifth when all rows are of one instant. Large sets are thinned for the search."""
+    order = np.argsort(frame.at, kind="stable")
+    if frame.at.min() == frame.at.max():
+        order = np.random.default_rng(0).permutation(frame.rows)
+    cut = round(frame.rows * (1 - VALID_SHARE))
+    fit, valid = order[:cut], order[cut:]
+    return frame.take(_thinned(fit, TUNING_ROWS_MAX)), frame.take(_thinned(valid, TUNING_ROWS_MAX // 4))
+
+
+def _thinned(indices: np.ndarray, rows_max: int) -> np.ndarray:
+    if len(indices) <= rows_max:
+        return indices
+    return indices[np.sort(np.random.default_rng(0).choice(len(indices), rows_max, replace=False))]
+
+
+def _study(seed: int, metric: str) -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    direction = "maximize" if HIGHER_IS_BETTER.get(metric) else "minimize"
+    return optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4))
+
+
+def leaderboard_rows(search_result: Search) -> Sequence[Mapping[str, Any]]:
+    """The leaderboard as JSON rows."""
+    return [
+        {"name": c.name, "parameters": dict(c.parameters), "metrics": dict(c.metrics), "seconds": round(c.seconds, 3)}
+        for c in search_result.leaderboard
+    ]
