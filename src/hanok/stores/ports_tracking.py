@@ -43,7 +43,7 @@ class Experiments(Protocol):
 
 
 class Runs(Protocol):
-    """Runs with their params and tags."""
+    """Runs with their params and tags. Writing to a deleted run raises RunDeleted (here, in links and metrics)."""
 
     def add(self, run: Run) -> None:
         """Insert the run with its tags; metrics, params and links are ignored. The same id again has no effect."""

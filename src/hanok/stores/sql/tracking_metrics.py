@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from hanok.core.errors import RunNotFound
-from hanok.core.tracking import Metric
+from hanok.core.errors import RunDeleted, RunNotFound
+from hanok.core.tracking import ACTIVE, Metric
 
 CHUNK = 500
 # One row shape for both tables: run, key, step, timestamp_ms, value, nan.
@@ -52,16 +52,26 @@ def run_key(connection: Connection, run_id: str) -> int:
     return int(key)
 
 
+def active_run_key(connection: Connection, run_id: str) -> int:
+    """The integer key of a run that may be written to. Raises RunNotFound, RunDeleted."""
+    row = connection.execute(text("SELECT key, lifecycle FROM run WHERE id = :id"), {"id": run_id}).first()
+    if row is None:
+        raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list")
+    if row[1] != ACTIVE:
+        raise RunDeleted(f"run {run_id} is deleted and takes nothing more; restore it to its 'active' state first")
+    return int(row[0])
+
+
 class SqlMetrics:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
     def append(self, run_id: str, points: Sequence[Metric]) -> None:
-        run = run_key(self._c, run_id)
+        run = active_run_key(self._c, run_id)
         if not points:
             return
         keys = self._keys({p.key for p in points})
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"run": run, "key": keys[key], "step": step, "timestamp_ms": timestamp_ms, "value": value, "nan": 0}
             if value == value
             else {"run": run, "key": keys[key], "step": step, "timestamp_ms": timestamp_ms, "value": 0.0, "nan": 1}
@@ -94,7 +104,7 @@ class SqlMetrics:
         return {run_id: tuple(points) for run_id, points in found.items()}
 
     def delete(self, run_id: str, key: str) -> None:
-        run = run_key(self._c, run_id)
+        run = active_run_key(self._c, run_id)
         for table in ("metric_point", "metric_latest"):
             self._c.execute(
                 text(f"DELETE FROM {table} WHERE run = :run AND key = (SELECT key FROM metric_key WHERE name = :name)"),

@@ -11,7 +11,7 @@ from hanok.core.clock import micros
 from hanok.core.errors import RunNotFound
 from hanok.core.tracking import CONTEXT_TAG, Dataset, DatasetInput, ModelOutput, Run, RunQuery
 from hanok.stores.sql.rows import at, document, from_json, instant, moment
-from hanok.stores.sql.tracking_metrics import SqlMetrics, chunks, run_key
+from hanok.stores.sql.tracking_metrics import SqlMetrics, active_run_key, chunks
 from hanok.stores.sql.tracking_search import search_statement
 
 _COLUMNS = (
@@ -65,7 +65,7 @@ class SqlRuns:
         return self._filled(self._c.execute(text(statement), values).all())
 
     def add_params(self, run_id: str, params: Mapping[str, str]) -> dict[str, str]:
-        run = run_key(self._c, run_id)
+        run = active_run_key(self._c, run_id)
         if not params:
             return {}
         self._c.execute(
@@ -83,7 +83,7 @@ class SqlRuns:
         return held
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        run = run_key(self._c, run_id)
+        run = active_run_key(self._c, run_id)
         if tags:
             self._c.execute(
                 text(
@@ -94,7 +94,7 @@ class SqlRuns:
             )
 
     def delete_tag(self, run_id: str, key: str) -> bool:
-        values = {"run": run_key(self._c, run_id), "key": key}
+        values = {"run": active_run_key(self._c, run_id), "key": key}
         return self._c.execute(text("DELETE FROM run_tag WHERE run = :run AND key = :key"), values).rowcount > 0
 
     def _filled(self, rows: Sequence[Any]) -> list[Run]:
@@ -145,7 +145,7 @@ class SqlRunLinks:
         self._c = connection
 
     def add_datasets(self, run_id: str, inputs: Sequence[DatasetInput]) -> None:
-        run = run_key(self._c, run_id)
+        run = active_run_key(self._c, run_id)
         for used in inputs:
             data = used.dataset
             self._c.execute(
@@ -183,7 +183,7 @@ class SqlRunLinks:
         self._add_models(run_id, WROTE, outputs)
 
     def _add_models(self, run_id: str, direction: str, links: Sequence[ModelOutput]) -> None:
-        run = run_key(self._c, run_id)
+        run = active_run_key(self._c, run_id)
         if links:
             self._c.execute(
                 text(

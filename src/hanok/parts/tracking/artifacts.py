@@ -1,0 +1,89 @@
+"""The artifact tree: paths over content-addressed bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from hanok.core.clock import Clock
+from hanok.core.errors import ArtifactNotFound, Invalid, Unavailable
+from hanok.core.tracking import Artifact, artifact_path
+from hanok.stores.ports import Blobs, Metadata
+
+PATH_MAX = 2000
+
+
+class ArtifactVerbs:
+    def __init__(self, metadata: Metadata, blobs: Blobs, clock: Clock) -> None:
+        self._metadata, self._blobs, self._clock = metadata, blobs, clock
+
+    def put(self, path: str, stream: BinaryIO | Iterator[bytes]) -> Artifact:
+        """Store a file under `path`, replacing what is there. Bytes first, then the commit that names them."""
+        checked = checked_path(path)
+        if not checked:
+            raise Invalid("an artifact needs a path")
+        digest, size_bytes = self._blobs.put(stream)
+        artifact = Artifact(checked, digest, size_bytes)
+        self._metadata.write(lambda r: r.artifacts.put(artifact, self._clock.now()))
+        return artifact
+
+    def get(self, path: str) -> Artifact:
+        """The file at `path`. Raises ArtifactNotFound, also for a folder."""
+        checked = checked_path(path)
+        found = self._metadata.read(lambda r: r.artifacts.get(checked))
+        if found is None or found.is_folder:
+            raise ArtifactNotFound(f"there is no artifact file at {path[:200]!r}")
+        return found
+
+    def open(self, path: str) -> BinaryIO:
+        """Raises ArtifactNotFound."""
+        return self._blobs.open(self.get(path).digest)
+
+    def local_file(self, artifact: Artifact) -> str | None:
+        """A file on this machine with the artifact's bytes, where there is one."""
+        return self._blobs.path(artifact.digest)
+
+    def stream(self, artifact: Artifact) -> BinaryIO:
+        return self._blobs.open(artifact.digest)
+
+    def children(self, folder: str = "") -> list[Artifact]:
+        """Files and folders directly inside; empty for a file or an unknown folder."""
+        checked = checked_path(folder)
+        return self._metadata.read(lambda r: r.artifacts.children(checked))
+
+    def children_under(self, root_uri: str, folder: str = "") -> list[Artifact]:
+        """As `children`, with paths relative to the artifact URI of a run or a logged model."""
+        root = in_tree(root_uri)
+        inside = checked_path(folder)
+        below = self.children(f"{root}/{inside}" if inside else root)
+        return [Artifact(a.path[len(root) + 1 :], a.digest, a.size_bytes) for a in below]
+
+    def delete(self, path: str) -> int:
+        """Remove a file, or a folder with all below; the bytes go with `hanok gc`. Returns the number of files."""
+        checked = checked_path(path)
+        if not checked:
+            raise Invalid("refused: this would delete the whole artifact tree; name a path")
+        return self._metadata.write(lambda r: r.artifacts.delete(checked))
+
+
+def in_tree(uri: str) -> str:
+    """The path of an artifact URI that this server keeps. Raises Unavailable for one that it does not."""
+    path = artifact_path(uri)
+    if path is None:
+        raise Unavailable(f"artifacts at {uri[:120]!r} are not kept by this server; read them from there")
+    return checked_path(path)
+
+
+def checked_path(path: str) -> str:
+    """`path` by its components, or Invalid. No component can name anything but a child."""
+    if not path:
+        return ""
+    parts = path.split("/")
+    bad = any(
+        part in ("", ".", "..") or "\\" in part or "\0" in part or "%2e" in part.lower() or not part.isprintable()
+        for part in parts
+    )
+    drive = len(parts[0]) == 2 and parts[0][1] == ":"
+    if bad or drive or len(path) > PATH_MAX:
+        raise Invalid(f"Invalid path: {path[:200]!r} must be relative, without empty parts, '.', '..' or '\\'")
+    return path

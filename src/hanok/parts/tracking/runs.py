@@ -1,0 +1,234 @@
+"""Runs: what they log, what they read and write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from hanok.core.clock import Clock
+from hanok.core.errors import Invalid, ParamChanged, RunNotFound
+from hanok.core.ids import new_id
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.tracking import (
+    ACTIVE,
+    DELETED,
+    ENDED,
+    RUN_NAME_TAG,
+    RUN_STATUSES,
+    Dataset,
+    DatasetInput,
+    Lifecycle,
+    Metric,
+    ModelMetric,
+    ModelOutput,
+    Page,
+    Run,
+    RunQuery,
+)
+from hanok.parts.tracking import checks
+from hanok.parts.tracking.names import name_of
+from hanok.stores.ports import Metadata, Repositories
+
+MODEL_HISTORY_TAG = "mlflow.log-model.history"
+
+
+class RunVerbs:
+    def __init__(self, metadata: Metadata, clock: Clock) -> None:
+        self._metadata, self._clock = metadata, clock
+
+    def create(
+        self,
+        experiment_id: str,
+        *,
+        name: str = "",
+        user: str = "",
+        started: datetime | None = None,
+        tags: Mapping[str, str] | None = None,
+        read: Sequence[str] = (),
+    ) -> Run:
+        """Start a run. `read` are lineage nodes that it reads. Raises ExperimentNotFound, Invalid."""
+        checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
+        now = self._clock.now()
+        run_id = new_id(now)
+        called = name or (tags or {}).get(RUN_NAME_TAG) or name_of(run_id)
+
+        def work(r: Repositories) -> Run:
+            experiment = r.experiments.get(experiment_id)
+            if experiment.lifecycle != ACTIVE:
+                raise Invalid(f"experiment {experiment_id} is deleted, not in its 'active' state; restore it first")
+            run = Run(
+                id=run_id,
+                experiment_id=experiment.id,
+                name=called,
+                started=started or now,
+                artifact_uri=f"{experiment.location}/{run_id}/artifacts",
+                user=user,
+                tags={**(tags or {}), RUN_NAME_TAG: called},
+            )
+            r.runs.add(run)
+            node = Node(run_id, NodeKind.RUN, called, now, {"experiment": experiment.id})
+            r.lineage.add([node], [Edge(run_id, EdgeKind.READ, target) for target in read])
+            r.outbox.append(Event("run_created", run_id, now, {"experiment": experiment.id}))
+            return run
+
+        return self._metadata.write(work)
+
+    def get(self, run_id: str) -> Run:
+        """Raises RunNotFound."""
+        return self._metadata.read(lambda r: r.runs.get(run_id))
+
+    def update(
+        self, run_id: str, *, status: str | None = None, ended: datetime | None = None, name: str | None = None
+    ) -> Run:
+        """Change what is given. A run that ends tells the outbox so. Raises RunNotFound, Invalid."""
+        if status is not None and status not in RUN_STATUSES:
+            raise Invalid(f"run status {status[:40]!r} is not one of {', '.join(RUN_STATUSES)}")
+
+        def work(r: Repositories) -> Run:
+            run = r.runs.get(run_id)
+            if run.lifecycle != ACTIVE:
+                raise Invalid(f"run {run_id} is deleted; restore it to its 'active' state before you change it")
+            changed = replace(
+                run, status=status or run.status, ended=ended if ended is not None else run.ended, name=name or run.name
+            )
+            r.runs.put(changed)
+            if name:
+                r.runs.set_tags(run_id, {RUN_NAME_TAG: name})
+                changed = replace(changed, tags={**changed.tags, RUN_NAME_TAG: name})
+            if changed.status in ENDED and run.status not in ENDED:
+                facts = {"experiment": run.experiment_id, "status": changed.status}
+                r.outbox.append(Event("run_ended", run_id, self._clock.now(), facts))
+            return changed
+
+        return self._metadata.write(work)
+
+    def finish(self, run_id: str, status: str = "FINISHED") -> Run:
+        """End a run now."""
+        return self.update(run_id, status=status, ended=self._clock.now())
+
+    def delete(self, run_id: str) -> None:
+        """Hide it until it is restored."""
+        self._move(run_id, DELETED)
+
+    def restore(self, run_id: str) -> None:
+        self._move(run_id, ACTIVE)
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Sequence[Metric] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        of_models: Sequence[ModelMetric] = (),
+    ) -> None:
+        """All or nothing, and a repetition has no further effect.
+
+        Raises RunNotFound, RunDeleted, Invalid for a bad key or length, ParamChanged for another value of a param.
+        """
+        checks.check_keys("metric", {m.key for m in metrics})
+        checks.check_values("param", params or {}, checks.PARAM_VALUE_MAX)
+        checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
+
+        def work(r: Repositories) -> None:
+            r.metrics.append(run_id, metrics)
+            if params:
+                _check_unchanged(run_id, params, r.runs.add_params(run_id, params))
+            if tags:
+                r.runs.set_tags(run_id, tags)
+                if tags.get(RUN_NAME_TAG):
+                    r.runs.put(replace(r.runs.get(run_id), name=tags[RUN_NAME_TAG]))
+            if of_models:
+                for model_id in {m.model_id for m in of_models}:
+                    r.logged_models.get(model_id)
+                r.logged_models.add_metrics(of_models)
+
+        self._metadata.write(work)
+
+    def log_now(self, run_id: str, values: Mapping[str, float], *, step: int = 0) -> None:
+        """Log metrics at this instant."""
+        timestamp_ms = int(self._clock.now().timestamp() * 1000)
+        self.log(run_id, metrics=[Metric(key, value, timestamp_ms, step) for key, value in values.items()])
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Raises RunNotFound when the run or its tag is not there."""
+
+        def work(r: Repositories) -> None:
+            if not r.runs.delete_tag(run_id, key):
+                raise RunNotFound(f"run {run_id} has no tag {key[:80]!r}")
+
+        self._metadata.write(work)
+
+    def delete_metric(self, run_id: str, key: str) -> None:
+        """Forget every point of a metric."""
+        self._metadata.write(lambda r: r.metrics.delete(run_id, key))
+
+    def log_inputs(self, run_id: str, datasets: Sequence[DatasetInput] = (), models: Sequence[str] = ()) -> None:
+        """What the run read: each dataset is a node, each reading an edge."""
+        now = self._clock.now()
+
+        def work(r: Repositories) -> None:
+            for model_id in models:
+                r.logged_models.get(model_id)
+            r.run_links.add_datasets(run_id, datasets)
+            r.run_links.add_models_read(run_id, models)
+            nodes = [_dataset_node(used.dataset, now) for used in datasets]
+            targets = [node.id for node in nodes] + list(models)
+            r.lineage.add(nodes, [Edge(run_id, EdgeKind.READ, target) for target in targets])
+
+        self._metadata.write(work)
+
+    def log_outputs(self, run_id: str, models: Sequence[ModelOutput]) -> None:
+        """Which logged models the run wrote. Raises LoggedModelNotFound."""
+
+        def work(r: Repositories) -> None:
+            for output in models:
+                r.logged_models.get(output.model_id)
+            r.run_links.add_models_written(run_id, models)
+            r.lineage.add([], [Edge(run_id, EdgeKind.WROTE, output.model_id) for output in models])
+
+        self._metadata.write(work)
+
+    def record_model(self, run_id: str, description: Mapping[str, Any]) -> None:
+        """Append an MLmodel document to the run's tag of models; how clients before MLflow 3 log a model."""
+
+        def work(r: Repositories) -> None:
+            known = json.loads(r.runs.get(run_id).tags.get(MODEL_HISTORY_TAG, "[]"))
+            r.runs.set_tags(run_id, {MODEL_HISTORY_TAG: json.dumps([*known, dict(description)])})
+
+        self._metadata.write(work)
+
+    def history(self, run_id: str, key: str, *, after: Metric | None = None, limit: int | None = None) -> list[Metric]:
+        """The points of a metric by (step, timestamp, value), beginning after `after`."""
+        return self._metadata.read(lambda r: r.metrics.history(run_id, key, after=after, limit=limit))
+
+    def search(self, query: RunQuery) -> Page[Run]:
+        found = self._metadata.read(lambda r: r.runs.search(replace(query, limit=query.limit + 1)))
+        more = len(found) > query.limit
+        return Page(tuple(found[: query.limit]), query.offset + query.limit if more else None)
+
+    def _move(self, run_id: str, after: Lifecycle) -> None:
+        self._metadata.write(lambda r: r.runs.put(replace(r.runs.get(run_id), lifecycle=after)))
+
+
+def dataset_id(name: str, digest: str, source: str) -> str:
+    """The node id of a dataset: equal name, digest and source are one dataset, whoever read it."""
+    return hashlib.sha256(f"{name}\0{digest}\0{source}".encode()).hexdigest()[:32]
+
+
+def _dataset_node(dataset: Dataset, now: datetime) -> Node:
+    facts = {"digest": dataset.digest, "source_type": dataset.source_type, "source": dataset.source[:1000]}
+    return Node(dataset.id, NodeKind.DATASET, dataset.name, now, facts)
+
+
+def _check_unchanged(run_id: str, given: Mapping[str, str], held: Mapping[str, str]) -> None:
+    for key, value in given.items():
+        if held[key] != value:
+            raise ParamChanged(
+                f"param {key!r} of run {run_id} was already logged with value {held[key]!r}; params do not change, "
+                f"so {value[:200]!r} is refused. Start another run, or log it under another key"
+            )
