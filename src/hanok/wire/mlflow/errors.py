@@ -1,0 +1,57 @@
+"""Hanok's errors as MLflow's clients expect them: {"error_code", "message"} and a status."""
+
+from __future__ import annotations
+
+import orjson
+
+from hanok.core.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    HanokError,
+    Invalid,
+    MissingExtra,
+    NotFound,
+    StorageFull,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unsafe,
+)
+
+
+class NoSuchEndpoint(NotFound):
+    """A path of the protocol that this server does not have."""
+
+    code = "endpoint_not_found"
+
+
+class NotOffered(HanokError):
+    """A part of the protocol that this server leaves out; clients fall back when they can."""
+
+    code, status = "not_implemented", 501
+
+
+_CODES: tuple[tuple[type[HanokError], str, int], ...] = (
+    (NoSuchEndpoint, "ENDPOINT_NOT_FOUND", 404),
+    (NotOffered, "NOT_IMPLEMENTED", 501),
+    (MissingExtra, "NOT_IMPLEMENTED", 501),
+    (AlreadyExists, "RESOURCE_ALREADY_EXISTS", 400),
+    (Conflict, "RESOURCE_CONFLICT", 409),
+    (NotFound, "RESOURCE_DOES_NOT_EXIST", 404),
+    (Unauthenticated, "UNAUTHENTICATED", 401),
+    (Forbidden, "PERMISSION_DENIED", 403),
+    (Unsafe, "PERMISSION_DENIED", 403),
+    (TooLarge, "BAD_REQUEST", 413),
+    (Unavailable, "TEMPORARILY_UNAVAILABLE", 503),
+    (StorageFull, "TEMPORARILY_UNAVAILABLE", 503),
+    (Invalid, "INVALID_PARAMETER_VALUE", 400),
+)
+
+
+def error_body(error: HanokError) -> tuple[int, bytes]:
+    """HTTP status and JSON body."""
+    for kind, code, status in _CODES:
+        if isinstance(error, kind):
+            return status, orjson.dumps({"error_code": code, "message": error.message})
+    return error.status, orjson.dumps({"error_code": "INTERNAL_ERROR", "message": error.message})
