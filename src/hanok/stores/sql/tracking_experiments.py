@@ -50,9 +50,7 @@ class SqlExperiments:
         if key is not None:
             row = self._c.execute(text(f"{_SELECT} WHERE key = :key"), {"key": key}).first()
         if row is None:
-            raise ExperimentNotFound(
-                f"there is no experiment with id {experiment_id[:80]!r}; see: hanok run list"
-            )
+            raise ExperimentNotFound(f"there is no experiment with id {experiment_id[:80]!r}; see: hanok run list")
         return _experiment(row)
 
     def named(self, name: str) -> Experiment | None:

@@ -1,0 +1,319 @@
+"""The verbs of the feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.frames import PREDICT_AT
+from hanok.core.clock import Clock, micros
+from hanok.core.declare import FeatureView, Model, as_dict, digest
+from hanok.core.errors import DeclarationError, FeatureViewNotFound, NotFound, NotTrainable
+from hanok.core.ids import new_id
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
+from hanok.parts.features import online as online_rows
+from hanok.parts.features.assemble import feature_columns
+from hanok.stores.ports import Metadata, OnlineValues, Repositories, Tables
+
+KEY_PREFIX = "key__"
+LABEL = "_label"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Rows in order of prediction time: keys (`key__...`), `_at`, features, `_label`; and what it was read from."""
+
+    rows: pa.Table
+    model: str
+    features: tuple[str, ...]
+    start: datetime | None
+    end: datetime
+    as_of: datetime
+    snapshots: Mapping[str, int]
+
+
+class Features:
+    """Feature views over source tables: historical joins, online values."""
+
+    def __init__(self, *, metadata: Metadata, tables: Tables, online: OnlineValues, clock: Clock) -> None:
+        self._metadata, self._tables, self._online, self._clock = metadata, tables, online, clock
+        self._views: dict[str, FeatureView] = {}
+        self._schemas: dict[str, set[str]] = {}
+
+    def apply(self, view: FeatureView) -> tuple[int, str]:
+        """Record a view; returns its version and node id. The same declaration again changes nothing."""
+        body, key = as_dict(view), digest(view)
+        now = self._clock.now()
+
+        def work(repositories: Repositories) -> int:
+            version = repositories.declarations.put("feature_view", view.name, key, body, now)
+            node = Node(view_node(view), NodeKind.FEATURE_VIEW, f"{view.name}@v{version}", now, {"declaration": body})
+            repositories.lineage.add([node])
+            return version
+
+        version = self._metadata.write(work)
+        self._views[view.name] = view
+        return version, view_node(view)
+
+    def views(self) -> list[FeatureView]:
+        return list(self._views.values())
+
+    def view(self, name: str) -> FeatureView:
+        """Raises FeatureViewNotFound."""
+        if name not in self._views:
+            known = ", ".join(sorted(self._views)) or "none; run 'hanok apply'"
+            raise FeatureViewNotFound(f"there is no feature view {name!r} (views: {known})")
+        return self._views[name]
+
+    def spine_keys(self, model: Model) -> tuple[str, ...]:
+        """The columns that identify a row to predict."""
+        if model.spine.keys:
+            return model.spine.keys
+        spine, label = (set(self._columns(t)) for t in (model.spine.table, model.label.table))
+        shared = tuple(c for c in self._columns(model.spine.table) if c in spine & label)
+        if not shared:
+            raise DeclarationError(
+                f"tables {model.spine.table!r} and {model.label.table!r} share no column, so labels cannot be "
+                "matched: name the identifying columns with hk.Spine(..., keys=[...])"
+            )
+        return shared
+
+    def spine_rows(
+        self, model: Model, *, start: datetime | None = None, end: datetime | None = None, upto: int | None = None
+    ) -> pa.Table:
+        """Spine rows to be predicted in [start, end): keys, `_at`, spine features, keys of the views."""
+        scan = self._scan(model.spine.table, upto)
+        keys = self.spine_keys(model)
+        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys)))
+        self._require(model, scan, [*wanted, model.spine.predict_at.column])
+        at = _predict_at(model)
+        bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]
+        names = ", ".join([quoted(c) for c in wanted] + [f"{quoted(k)} AS {quoted(KEY_PREFIX + k)}" for k in keys])
+        with connect({"spine": scan}) as duck:
+            return arrow(
+                duck,
+                f"SELECT {names}, {at} AS {PREDICT_AT} FROM spine WHERE {' AND '.join(bounds)} "
+                f"ORDER BY {PREDICT_AT}, {SEQUENCE}",
+            )
+
+    def historical(self, model: Model, spine: pa.Table, snapshots: Mapping[str, int] | None = None) -> pa.Table:
+        """The spine's keys, `_at` and all features of the model as they were known at each row's instant."""
+        upto = snapshots or {}
+        found = feature_columns(spine, model.views, lambda table: self._scan(table, upto.get(table)))
+        columns = {n: spine.column(n) for n in spine.column_names if n.startswith(KEY_PREFIX) or n == PREDICT_AT}
+        for name in model.feature_columns:
+            columns[name] = found[name] if name in found else spine.column(name)
+        return pa.table(columns)
+
+    def training_set(
+        self,
+        model: Model,
+        *,
+        end: datetime | None = None,
+        as_of: datetime | None = None,
+        snapshots: Mapping[str, int] | None = None,
+        start: datetime | None = None,
+    ) -> TrainingSet:
+        """All labelled rows predicted in [start, end) whose label was known at `as_of` (now by default)."""
+        known = as_of or self._clock.now()
+        upto = dict(snapshots) if snapshots is not None else self._snapshot(model)
+        begin = start
+        if begin is None and model.retrain is not None and model.retrain.lookback is not None:
+            begin = (end or known) - model.retrain.lookback
+        spine = self.spine_rows(model, start=begin, end=end or known, upto=upto.get(model.spine.table))
+        labels = self.labels(model, spine, as_of=known, upto=upto.get(model.label.table))
+        kept = labels.is_valid()
+        spine, labels = spine.filter(kept), labels.filter(kept)
+        if not spine.num_rows:
+            raise NotTrainable(
+                f"model {model.name!r} has no labelled rows before {known:%Y-%m-%d %H:%M}: ingest "
+                f"{model.spine.table!r} and {model.label.table!r} first, and check that their keys "
+                f"({', '.join(self.spine_keys(model))}) have equal values"
+            )
+        rows = self.historical(model, spine, upto).append_column(LABEL, labels)
+        return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto)
+
+    def labels(
+        self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None
+    ) -> pa.ChunkedArray:
+        """The label of each spine row as known at `as_of`; null where it is not known yet. The latest known counts."""
+        scan = self._scan(model.label.table, upto)
+        keys = self.spine_keys(model)
+        self._require(model, scan, [*keys, model.label.column, model.label.known_at])
+        known = f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED})"
+        where = f"WHERE {known} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        names = ", ".join(quoted(k) for k in keys)
+        matched = " AND ".join(f"s.{quoted(KEY_PREFIX + k)} = l.{quoted(k)}" for k in keys)
+        numbered = spine.select([KEY_PREFIX + k for k in keys]).append_column(
+            "_row", pa.array(range(spine.num_rows), pa.int64())
+        )
+        with connect({"labels": scan, "spine": numbered}) as duck:
+            return arrow(
+                duck,
+                f"SELECT l.{LABEL} FROM spine s LEFT JOIN ("
+                f"  SELECT {names}, arg_max({quoted(model.label.column)}, {SEQUENCE}) AS {LABEL} FROM labels {where} "
+                f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
+            ).column(LABEL)
+
+    def new_labels(self, model: Model, after: int) -> tuple[pa.Table, int]:
+        """Label rows numbered from `after` on: keys, label, known instant; and the table's size now."""
+        size = self._tables.size(model.label.table)
+        if size <= after:
+            return pa.table({}), size
+        scan = self._scan(model.label.table, None)
+        keys = ", ".join(quoted(k) for k in self.spine_keys(model))
+        with connect({"labels": scan}) as duck:
+            rows = arrow(
+                duck,
+                f"SELECT {keys}, {quoted(model.label.column)} AS {LABEL}, "
+                f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED}) AS _known, {SEQUENCE} "
+                f"FROM labels WHERE {SEQUENCE} >= {after} ORDER BY {SEQUENCE}",
+            )
+        return rows, size
+
+    def push(self, table: str, rows: pa.Table) -> int:
+        """Update the online values of every view over `table` with newly arrived rows."""
+        return sum(
+            online_rows.push(self._online, view, rows, self._clock.now())
+            for view in self._views.values()
+            if view.source.table == table
+        )
+
+    def materialize(self, name: str) -> int:
+        """Rebuild a view's online values from its source; returns the number of entities."""
+        view = self.view(name)
+        scan = self._scan(view.source.table, None)
+        now = self._clock.now()
+        event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
+        bound = "" if view.horizon is None else f"WHERE {event} > TIMESTAMPTZ '{(now - view.horizon).isoformat()}'"
+        if not view.aggregate:
+            bound = ""
+        with connect({"source": scan}) as duck:
+            rows = arrow(duck, f"SELECT * FROM source {bound} ORDER BY {SEQUENCE}")
+        self._online.clear(view.name)
+        online_rows.push(self._online, view, rows, now)
+        return self._online.count(view.name)
+
+    def online(self, name: str, entities: Sequence[Sequence[Any]]) -> list[online_rows.OnlineRow]:
+        """Values of a view for entities given by their key values, as they stand now."""
+        return online_rows.read(self._online, self.view(name), entities, self._clock.now())
+
+    def online_features(self, model: Model, row: Mapping[str, Any]) -> dict[str, Any]:
+        """All features of a model for one spine row (spine features and keys in `row`), from the online store."""
+        values: dict[str, Any] = {name: row.get(name) for name in model.spine_columns}
+        for view in model.views:
+            found = self.online(view.name, [[row.get(k) for k in view.keys]])[0]
+            values |= {f"{view.name}__{name}": value for name, value in found.values.items()}
+        return values
+
+    def find_spine_row(self, model: Model, match: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The newest spine row that has the given values, preferring one still to be predicted. Raises NotFound."""
+        scan = self._scan(model.spine.table, None)
+        unknown = [c for c in match if c not in scan.schema.names]
+        if unknown:
+            raise DeclarationError(
+                f"table {model.spine.table!r} has no column {unknown[0]!r}; it has "
+                f"{', '.join(c for c in scan.schema.names if c not in BOOKKEEPING)}"
+            )
+        at = _predict_at(model)
+        where = " AND ".join(f"CAST({quoted(c)} AS VARCHAR) = ?" for c in match) or "true"
+        now = f"TIMESTAMPTZ '{self._clock.now().isoformat()}'"
+        with connect({"spine": scan}) as duck:
+            rows = (
+                duck.execute(
+                    f"SELECT *, {at} AS {PREDICT_AT} FROM spine WHERE {where} ORDER BY ({at} >= {now}) DESC, "
+                    f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END LIMIT 1",
+                    [str(v) for v in match.values()],
+                )
+                .to_arrow_table()
+                .to_pylist()
+            )
+        if not rows:
+            wanted = ", ".join(f"{k}={v}" for k, v in match.items())
+            raise NotFound(f"table {model.spine.table!r} has no row with {wanted}")
+        return rows[0]  # type: ignore[no-any-return]
+
+    def record_training_set(self, model: Model, made: TrainingSet, package: str) -> str:
+        """Make the training set a node that its snapshots and views lead to; returns its id. `package` is the digest
+        of its Parquet bytes."""
+        now = self._clock.now()
+        node_id = new_id(now)
+        facts = {
+            "model": model.name,
+            "rows": made.rows.num_rows,
+            "start": made.start and made.start.isoformat(),
+            "end": made.end.isoformat(),
+            "as_of": made.as_of.isoformat(),
+            "snapshots": dict(made.snapshots),
+            "digest": package,
+            "features": list(made.features),
+        }
+        node = Node(node_id, NodeKind.TRAINING_SET, f"{model.name} until {made.end:%Y-%m-%d}", now, facts)
+        snapshots = [
+            Node(snapshot_node(t, n), NodeKind.SOURCE_SNAPSHOT, f"{t}[:{n}]", now, {"table": t, "rows": n})
+            for t, n in made.snapshots.items()
+        ]
+        edges = [Edge(node_id, EdgeKind.READ, s.id) for s in snapshots]
+        edges += [Edge(node_id, EdgeKind.READ, view_node(v)) for v in model.views]
+
+        def work(repositories: Repositories) -> None:
+            repositories.lineage.add([*snapshots, node], edges)
+            repositories.outbox.append(Event("training_set_made", node_id, now, {"model": model.name}))
+
+        self._metadata.write(work)
+        return node_id
+
+    def _snapshot(self, model: Model) -> dict[str, int]:
+        tables = dict.fromkeys((model.spine.table, model.label.table, *(v.source.table for v in model.views)))
+        return {t: self._tables.size(t) for t in tables}
+
+    def _scan(self, table: str, upto: int | None) -> Scan:
+        return self._tables.scan(table, upto=upto)
+
+    def _columns(self, table: str) -> list[str]:
+        return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]
+
+    def _require(self, model: Model, scan: Scan, columns: Sequence[str]) -> None:
+        if missing := [c for c in columns if c not in scan.schema.names]:
+            raise DeclarationError(
+                f"model {model.name!r} reads {missing[0]!r} from table {scan.table!r}, which does not have it; "
+                f"it has {', '.join(c for c in scan.schema.names if c not in BOOKKEEPING)}"
+            )
+
+
+def _predict_at(model: Model) -> str:
+    relative = model.spine.predict_at
+    offset = micros_of(relative.offset)
+    return f"(CAST({quoted(relative.column)} AS TIMESTAMPTZ) + INTERVAL {offset} MICROSECOND)"
+
+
+def micros_of(value: Any) -> int:
+    from datetime import timedelta
+
+    return int(value // timedelta(microseconds=1))
+
+
+def _bounds(expression: str, start: datetime | None, end: datetime | None) -> list[str]:
+    bounds = [] if start is None else [f"{expression} >= TIMESTAMPTZ '{start.isoformat()}'"]
+    return bounds if end is None else [*bounds, f"{expression} < TIMESTAMPTZ '{end.isoformat()}'"]
+
+
+def view_node(view: FeatureView) -> str:
+    """The id of a view version is the hash of its declaration."""
+    return digest(view)[:32]
+
+
+def snapshot_node(table: str, rows: int) -> str:
+    """A snapshot of an append-only table is named by the table and its number of rows."""
+    import hashlib
+
+    return hashlib.sha256(f"snapshot:{table}:{rows}".encode()).hexdigest()[:32]
+
+
+__all__ = ["ARRIVED", "Features", "TrainingSet", "micros", "snapshot_node", "view_node"]

@@ -1,0 +1,216 @@
+"""The prediction log: frames of this process first, then the deployment's table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from hanok.core.clock import Clock, from_micros, micros
+from hanok.core.errors import PredictionNotFound
+from hanok.core.ids import PredictionId
+from hanok.core.serving import Prediction, Signature
+from hanok.core.tables import ARRIVED
+from hanok.stores.frames import FrameFile, read_frames
+from hanok.stores.ports import Tables
+
+TABLE = "predictions--"
+FEATURE = "f__"
+KEY = "key__"
+SEGMENT_FRAMES = 50_000
+INSTANT = pa.timestamp("us", "UTC")
+
+
+class Entry(msgspec.Struct, array_like=True, omit_defaults=False):
+    """One logged answer as it stands in a frame."""
+
+    at: int
+    version: int
+    arm: str
+    score: float | None
+    scores: list[float]
+    features: dict[str, Any]
+    entity: dict[str, Any]
+    error: str = ""
+    microseconds: int = 0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+@dataclass
+class _Segment:
+    file: FrameFile
+    number: int
+
+
+class PredictionLog:
+    """Online answers go to a frame file of this process and deployment; `compact` moves closed files into the table.
+
+    A record is written before its reply leaves: it survives kill -9. It is synced once a second by whoever owns this
+    log; a power cut may lose that last second.
+    """
+
+    def __init__(self, root: Path, tables: Tables, clock: Clock) -> None:
+        self._root, self._tables, self._clock = root, tables, clock
+        self._start_ms = micros(clock.now()) // 1000
+        self._segments: dict[str, _Segment] = {}
+        self._lock = threading.Lock()
+
+    def append(self, deployment: str, entry: Entry) -> PredictionId:
+        segment = self._segments.get(deployment)
+        if segment is None or segment.file.count >= SEGMENT_FRAMES:
+            segment = self._rotate(deployment)
+        sequence = segment.file.append(_encode(entry))
+        return PredictionId(deployment, self._start_ms, segment.number, sequence)
+
+    def sync(self) -> None:
+        for segment in list(self._segments.values()):
+            segment.file.sync()
+
+    def find(self, prediction: PredictionId) -> Prediction:
+        """Raises PredictionNotFound."""
+        path = self._path(prediction.deployment, prediction.start_ms, prediction.segment)
+        if path.exists():
+            for sequence, payload in enumerate(read_frames(path)):
+                if sequence == prediction.sequence:
+                    entry = _decode(payload)
+                    return Prediction(
+                        str(prediction),
+                        prediction.deployment,
+                        entry.version,
+                        from_micros(entry.at),
+                        entry.arm,
+                        entry.features,
+                        entry.score,
+                        tuple(entry.scores),
+                        entry.entity,
+                    )
+        return self._find_in_table(prediction)
+
+    def compact(self, signatures: Mapping[str, Signature], *, everything: bool = False) -> int:
+        """Move finished segments (all with `everything`) into the tables; returns the number of rows moved."""
+        moved = 0
+        for directory in sorted(p for p in self._root.glob("*") if p.is_dir()):
+            deployment = directory.name
+            if deployment not in signatures:
+                continue
+            with self._lock:
+                current = self._segments.get(deployment)
+                if current is not None and everything:
+                    current.file.close()
+                    del self._segments[deployment]
+                    current = None
+            for path in sorted(directory.glob("*.seg")):
+                if current is not None and path == current.file.path:
+                    continue
+                moved += self._move(deployment, path, signatures[deployment])
+        return moved
+
+    def append_batch(self, deployment: str, rows: pa.Table, key: str) -> bool:
+        """Log answers in bulk, durable on return; False when the batch was logged before."""
+        return not self._tables.append(TABLE + deployment, rows, key=key).repeated
+
+    def close(self) -> None:
+        for segment in self._segments.values():
+            segment.file.close()
+        self._segments.clear()
+
+    def _move(self, deployment: str, path: Path, signature: Signature) -> int:
+        start, number = (int(x, 16) for x in path.stem.split("-"))
+        entries = [_decode(p) for p in read_frames(path)]
+        if entries:
+            ids = [str(PredictionId(deployment, start, number, i)) for i in range(len(entries))]
+            self._tables.append(TABLE + deployment, table_of(signature, ids, entries), key=f"segment-{path.stem}")
+        path.unlink()
+        return len(entries)
+
+    def _rotate(self, deployment: str) -> _Segment:
+        with self._lock:
+            before = self._segments.get(deployment)
+            if before is not None:
+                if before.file.count < SEGMENT_FRAMES:
+                    return before
+                before.file.close()
+            number = 0 if before is None else before.number + 1
+            while self._path(deployment, self._start_ms, number).exists():
+                number += 1
+            segment = _Segment(FrameFile(self._path(deployment, self._start_ms, number)), number)
+            self._segments[deployment] = segment
+            return segment
+
+    def _path(self, deployment: str, start_ms: int, number: int) -> Path:
+        return self._root / deployment / f"{start_ms:012x}-{number:06x}.seg"
+
+    def _find_in_table(self, prediction: PredictionId) -> Prediction:
+        from hanok.compute.duck import add, connect
+
+        missing = PredictionNotFound(
+            f"there is no prediction {prediction}; ids stand in replies, and 'hanok predict' prints them"
+        )
+        if not self._tables.size(TABLE + prediction.deployment):
+            raise missing
+        with connect() as duck:
+            add(duck, "log", self._tables.scan(TABLE + prediction.deployment))
+            rows = duck.execute("SELECT * FROM log WHERE prediction_id = ?", [str(prediction)]).to_arrow_table()
+        if not rows.num_rows:
+            raise missing
+        return prediction_of(prediction.deployment, rows.to_pylist()[0])
+
+
+def prediction_of(deployment: str, row: Mapping[str, Any]) -> Prediction:
+    """A row of the table as a Prediction."""
+    return Prediction(
+        row["prediction_id"],
+        deployment,
+        row["version"],
+        row["at"],
+        row["arm"],
+        {n.removeprefix(FEATURE): v for n, v in row.items() if n.startswith(FEATURE)},
+        row["score"],
+        tuple(row["scores"] or ()),
+        {n.removeprefix(KEY): v for n, v in row.items() if n.startswith(KEY) and v is not None},
+        row["batch"],
+    )
+
+
+def table_of(signature: Signature, ids: Sequence[str], entries: Sequence[Entry]) -> pa.Table:
+    """Frames as rows of the prediction table."""
+    columns: dict[str, pa.Array] = {
+        "prediction_id": pa.array(ids),
+        "at": pa.array([e.at for e in entries], pa.int64()).cast(INSTANT),
+        "version": pa.array([e.version for e in entries], pa.int64()),
+        "arm": pa.array([e.arm for e in entries]),
+        "batch": pa.array([""] * len(entries)),
+        "score": pa.array([e.score for e in entries], pa.float64()),
+        "scores": pa.array([e.scores for e in entries], pa.list_(pa.float64())),
+        "error": pa.array([e.error for e in entries]),
+        "microseconds": pa.array([e.microseconds for e in entries], pa.int64()),
+    }
+    for column in signature.inputs:
+        values = [e.features.get(column.name) for e in entries]
+        text = column.datatype == "BYTES"
+        columns[FEATURE + column.name] = pa.array(
+            [None if v is None else str(v) if text else float(v) for v in values],
+            pa.string() if text else pa.float64(),
+        )
+    for name in sorted({k for e in entries for k in e.entity}):
+        columns[KEY + name] = pa.array([_plain(e.entity.get(name)) for e in entries])
+    columns[ARRIVED] = columns["at"]
+    return pa.table(columns)
+
+
+def _plain(value: Any) -> str | None:
+    """Entity keys are logged as text, so that every way of predicting writes the same column type."""
+    if value is None:
+        return None
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+

@@ -1,0 +1,88 @@
+"""Model packages in the artifact store: a manifest that names its files by digest."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from hanok.compute.frames import encode
+from hanok.compute.runtimes import Package, Runtime, load
+from hanok.core.errors import Corrupt
+from hanok.core.serving import Signature
+from hanok.stores.ports import Blobs
+
+KEEP_LOADED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready to answer."""
+
+    digest: str
+    signature: Signature
+    runtime: Runtime
+    notes: Mapping[str, Any]
+
+    def score(self, columns: Mapping[str, Any]) -> np.ndarray:
+        """Scores of named columns; raises SignatureMismatch."""
+        return self.runtime.score(encode(self.signature, columns))
+
+    def score_table(self, rows: pa.Table) -> np.ndarray:
+        return self.score({c.name: rows.column(c.name) for c in self.signature.inputs if c.name in rows.column_names})
+
+
+class Packages:
+    """Saved once, loaded when first asked for, the most recent ones kept."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def save(self, package: Package) -> str:
+        """Store a package; its digest is that of the manifest, so equal models have equal digests."""
+        files = {name: self._blobs.put(io.BytesIO(content))[0] for name, content in sorted(package.files.items())}
+        manifest = {
+            "format": 1,
+            "runtime": package.runtime,
+            "signature": package.signature.as_dict(),
+            "files": files,
+            "notes": dict(package.notes),
+        }
+        content = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+        return self._blobs.put(io.BytesIO(content))[0]
+
+    def manifest(self, digest: str) -> dict[str, Any]:
+        with self._blobs.open(digest) as file:
+            return orjson.loads(file.read())  # type: ignore[no-any-return]
+
+    def load(self, digest: str) -> Loaded:
+        """Raises Corrupt when a file does not match its digest."""
+        with self._lock:
+            if digest in self._loaded:
+                self._loaded.move_to_end(digest)
+                return self._loaded[digest]
+        manifest = self.manifest(digest)
+        signature = Signature.from_dict(manifest["signature"])
+
+        def read(name: str) -> bytes:
+            address = manifest["files"][name]
+            if not self._blobs.verify(address):
+                raise Corrupt(f"file {name} of model package {digest[:12]} is damaged; restore it from a backup")
+            with self._blobs.open(address) as file:
+                return file.read()
+
+        loaded = Loaded(digest, signature, load(manifest["runtime"], signature, read), manifest["notes"])
+        with self._lock:
+            self._loaded[digest] = loaded
+            while len(self._loaded) > KEEP_LOADED:
+                self._loaded.popitem(last=False)
+        return loaded

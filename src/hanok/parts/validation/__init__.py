@@ -1,0 +1,1 @@
+"""Data validation: nothing enters a table unchecked, nothing bad is lost."""

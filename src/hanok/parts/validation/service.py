@@ -1,0 +1,249 @@
+"""The verbs of data validation: ingest a batch under its schema, inspect what was set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from hanok.compute.schemas import Checked, check_batch, infer_schema, normalised, widened
+from hanok.compute.statistics import statistics
+from hanok.core.clock import Clock
+from hanok.core.errors import BadData, Invalid
+from hanok.core.ids import checked_name, new_id
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.tables import ARRIVED, BOOKKEEPING, Appended
+from hanok.core.validation import CheckResult, TableSchema
+from hanok.stores.ports import Metadata, Repositories, Tables
+
+LEARNING_ROWS = 1000
+QUARANTINE = "quarantine--"
+
+
+class Validation:
+    """Batches are held to the schema that the first rows of their table taught."""
+
+    def __init__(self, *, metadata: Metadata, tables: Tables, clock: Clock) -> None:
+        self._metadata, self._tables, self._clock = metadata, tables, clock
+
+    def ingest(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        key: str,
+        event_time: str = "",
+        keys: Sequence[str] = (),
+        arrived: pa.ChunkedArray | pa.Array | None = None,
+        actor: str = "local",
+    ) -> CheckResult:
+        """Check a batch and append what is good; the rest goes to quarantine with its reasons.
+
+        `key` names the batch: the same key again has no effect. `arrived` gives each row's instant of arrival and is
+        for feeds that know it (a replay, a backfill with its own log); it is the present otherwise. Raises BadData
+        when the batch cannot be a batch of this table at all.
+        """
+        checked_name("table", table)
+        if table.startswith(QUARANTINE):
+            raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
+        if (done := self.result(table, key)) is not None:
+            return done
+        rows = _readable(table, rows)
+        now = self._clock.now()
+        rows = rows.append_column(ARRIVED, _arrivals(rows, arrived, now))
+        schema = self.schema(table)
+        measured = statistics(rows.drop_columns([ARRIVED]))
+        if schema is None:
+            _require(table, rows, [*keys, event_time])
+            schema = infer_schema(table, measured, rows, event_time=event_time, keys=keys)
+            checked = check_batch(rows, schema)
+        else:
+            checked = check_batch(rows, schema)
+            _acceptable(table, checked)
+        good = checked.rows.filter(pa.array(~checked.bad))
+        arrivals = rows.column(ARRIVED)
+        good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
+        appended = self._tables.append(table, good, key=key) if good.num_rows else Appended(self._tables.size(table), 0)
+        self._set_aside(table, key, rows, checked)
+        learning = schema.rows_seen < LEARNING_ROWS
+        if learning and schema.rows_seen and good.num_rows:
+            schema = _learned(schema, good)
+        result = CheckResult(
+            table, key, rows.num_rows, good.num_rows, int(checked.bad.sum()), checked.anomalies, measured
+        )
+        self._record(result, widened(schema, good), appended, now, actor)
+        return result
+
+    def schema(self, table: str) -> TableSchema | None:
+        body = self._metadata.read(lambda r: r.records.get("schema", table, "current"))
+        return None if body is None else TableSchema.from_dict(body)
+
+    def result(self, table: str, key: str) -> CheckResult | None:
+        """The outcome of a batch that was ingested before."""
+        body = self._metadata.read(lambda r: r.records.get("check", table, key))
+        return None if body is None else _result(body)
+
+    def results(self, table: str | None = None, *, limit: int = 100) -> list[CheckResult]:
+        """The newest outcomes first."""
+        return [_result(b) for b in self._metadata.read(lambda r: r.records.list("check", table, limit=limit))]
+
+    def quarantined(self, table: str, *, limit: int = 100) -> list[dict[str, Any]]:
+        """Rows set aside: `batch`, `reason` and the row as it came."""
+        if not self._tables.size(QUARANTINE + table):
+            return []
+        from hanok.compute.duck import read
+
+        rows = read(self._tables.scan(QUARANTINE + table)).to_pylist()[-limit:]
+        return [{"batch": r["batch"], "reason": r["reason"], "row": orjson.loads(r["row"])} for r in reversed(rows)]
+
+    def _set_aside(self, table: str, key: str, rows: pa.Table, checked: Checked) -> None:
+        hit = np.flatnonzero(checked.bad)
+        if not len(hit):
+            return
+        raw = rows.take(pa.array(hit))
+        kept = pa.table(
+            {
+                "batch": pa.array([key] * len(hit)),
+                "reason": pa.array([checked.reasons[i] for i in hit]),
+                "row": pa.array(
+                    [orjson.dumps(r, default=str).decode() for r in raw.drop_columns([ARRIVED]).to_pylist()]
+                ),
+                ARRIVED: raw.column(ARRIVED),
+            }
+        )
+        self._tables.append(QUARANTINE + table, kept, key=key)
+
+    def _record(
+        self, result: CheckResult, schema: TableSchema, appended: Appended, now: datetime, actor: str
+    ) -> None:
+        node_id = new_id(now)
+        facts = {
+            "table": result.table,
+            "batch": result.batch,
+            "rows": result.rows,
+            "accepted": result.accepted,
+            "quarantined": result.quarantined,
+            "anomalies": [asdict(a) for a in result.anomalies],
+            "first": appended.first,
+            "actor": actor,
+        }
+        node = Node(node_id, NodeKind.CHECK_RESULT, f"{result.table} {result.batch}", now, facts)
+        snapshot = Node(
+            snapshot_id(result.table, appended.first + appended.rows),
+            NodeKind.SOURCE_SNAPSHOT,
+            f"{result.table}[:{appended.first + appended.rows}]",
+            now,
+            {"table": result.table, "rows": appended.first + appended.rows},
+        )
+        body = result.as_dict() | {"node": node_id}
+
+        def work(repositories: Repositories) -> None:
+            repositories.lineage.add([node, snapshot], [Edge(node_id, EdgeKind.WROTE, snapshot.id)])
+            repositories.records.put("schema", result.table, "current", schema.as_dict(), now)
+            repositories.records.put("check", result.table, result.batch, body, now)
+            repositories.outbox.append(
+                Event(
+                    "batch_ingested",
+                    node_id,
+                    now,
+                    {"table": result.table, "batch": result.batch, "first": appended.first, "rows": appended.rows},
+                )
+            )
+
+        self._metadata.write(work)
+
+
+def snapshot_id(table: str, rows: int) -> str:
+    """A snapshot of an append-only table is named by the table and its number of rows."""
+    import hashlib
+
+    return hashlib.sha256(f"snapshot:{table}:{rows}".encode()).hexdigest()[:32]
+
+
+def _readable(table: str, rows: pa.Table) -> pa.Table:
+    names = rows.column_names
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise BadData(f"the batch for {table!r} has the column {twice[0]!r} twice; rename one")
+    if not names:
+        raise BadData(f"the batch for {table!r} has no columns")
+    if reserved := [n for n in names if n in BOOKKEEPING]:
+        raise BadData(f"column {reserved[0]!r} is Hanok's own; rename it in the batch for {table!r}")
+    return normalised(rows)
+
+
+def _arrivals(rows: pa.Table, arrived: Any, now: datetime) -> pa.Array:
+    kind = pa.timestamp("us", "UTC")
+    if arrived is None:
+        return pa.array([now] * rows.num_rows, kind)
+    if len(arrived) != rows.num_rows:
+        raise BadData(f"{len(arrived)} instants of arrival were given for {rows.num_rows} rows")
+    return arrived.cast(kind)
+
+
+def _require(table: str, rows: pa.Table, columns: Sequence[str]) -> None:
+    if missing := [c for c in columns if c and c not in rows.column_names]:
+        raise BadData(
+            f"the batch for {table!r} lacks the column {missing[0]!r}; it has {', '.join(rows.column_names[:12])}"
+        )
+
+
+def _acceptable(table: str, checked: Checked) -> None:
+    """A batch whose every row lacks its identity is not a batch of this table: refuse it whole, keep nothing."""
+    gone = [a for a in checked.anomalies if a.type == "SCHEMA_MISSING_COLUMN" and a.severity == "error"]
+    if gone:
+        raise BadData(
+            f"the batch for {table!r} lacks the column {gone[0].column!r}, which identifies its rows: nothing was "
+            "ingested; add the column, or name another table"
+        )
+
+
+def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
+    """While a table is new, each batch may widen ranges and lower presence."""
+    fresh = infer_schema(
+        schema.table,
+        statistics(good.drop_columns([ARRIVED])),
+        good,
+        event_time=schema.event_time,
+        keys=schema.keys,
+    )
+    columns = []
+    for column in schema.columns:
+        new = fresh.column(column.name)
+        if new is None:
+            columns.append(column)
+            continue
+        lows = [x for x in (column.minimum, new.minimum) if x is not None]
+        highs = [x for x in (column.maximum, new.maximum) if x is not None]
+        columns.append(
+            replace(
+                column,
+                presence=min(column.presence, new.presence),
+                minimum=min(lows) if lows else None,
+                maximum=max(highs) if highs else None,
+            )
+        )
+    added = [c for c in fresh.columns if schema.column(c.name) is None]
+    return replace(schema, columns=(*columns, *added))
+
+
+def _result(body: Mapping[str, Any]) -> CheckResult:
+    from hanok.core.validation import Anomaly, ColumnStatistics
+
+    statistics_ = tuple(
+        ColumnStatistics(**{**s, "quantiles": tuple(s["quantiles"]), "top": tuple(map(tuple, s["top"]))})
+        for s in body["statistics"]
+    )
+    return CheckResult(
+        body["table"],
+        body["batch"],
+        body["rows"],
+        body["accepted"],
+        body["quarantined"],
+        tuple(Anomaly(**a) for a in body["anomalies"]),
+        statistics_,
+    )
