@@ -23,7 +23,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Unknown fields are ignored, as the protocol demands."""
 
 
-class Pair(Request, frozen=True):
+class Pair(Request, frozen=True, kw_only=True):
     key: Required
     value: str = ""
 
@@ -32,30 +32,30 @@ def pairs(items: Sequence[Pair]) -> dict[str, str]:
     return {item.key: item.value for item in items}
 
 
-class Nothing(Request, frozen=True):
+class Nothing(Request, frozen=True, kw_only=True):
     pass
 
 
-class CreateExperiment(Request, frozen=True):
+class CreateExperiment(Request, frozen=True, kw_only=True):
     name: Required
     artifact_location: str = ""
     tags: tuple[Pair, ...] = ()
 
 
-class ExperimentId(Request, frozen=True):
+class ExperimentId(Request, frozen=True, kw_only=True):
     experiment_id: Required
 
 
-class ExperimentName(Request, frozen=True):
+class ExperimentName(Request, frozen=True, kw_only=True):
     experiment_name: Required
 
 
-class UpdateExperiment(Request, frozen=True):
+class UpdateExperiment(Request, frozen=True, kw_only=True):
     experiment_id: Required
     new_name: Required
 
 
-class SearchExperiments(Request, frozen=True):
+class SearchExperiments(Request, frozen=True, kw_only=True):
     max_results: MaxRuns = 1000
     page_token: str = ""
     filter: str = ""
@@ -63,18 +63,18 @@ class SearchExperiments(Request, frozen=True):
     view_type: ViewType = "ACTIVE_ONLY"
 
 
-class SetExperimentTag(Request, frozen=True):
+class SetExperimentTag(Request, frozen=True, kw_only=True):
     experiment_id: Required
     key: Required
     value: str = ""
 
 
-class DeleteExperimentTag(Request, frozen=True):
+class DeleteExperimentTag(Request, frozen=True, kw_only=True):
     experiment_id: Required
     key: Required
 
 
-class CreateRun(Request, frozen=True):
+class CreateRun(Request, frozen=True, kw_only=True):
     experiment_id: str = ""
     user_id: str = ""
     run_name: str = ""
@@ -82,7 +82,7 @@ class CreateRun(Request, frozen=True):
     tags: tuple[Pair, ...] = ()
 
 
-class RunId(Request, frozen=True):
+class RunId(Request, frozen=True, kw_only=True):
     """Old clients say run_uuid."""
 
     run_id: str = ""
@@ -93,13 +93,13 @@ class RunId(Request, frozen=True):
         return self.run_id or self.run_uuid
 
 
-class UpdateRun(RunId, frozen=True):
+class UpdateRun(RunId, frozen=True, kw_only=True):
     status: str | None = None
     end_time: int | None = None
     run_name: str | None = None
 
 
-class LogMetric(RunId, frozen=True):
+class LogMetric(RunId, frozen=True, kw_only=True):
     key: Required
     value: float
     timestamp: int
@@ -109,20 +109,20 @@ class LogMetric(RunId, frozen=True):
     dataset_digest: str = ""
 
 
-class LogParam(RunId, frozen=True):
+class LogParam(RunId, frozen=True, kw_only=True):
     key: Required
     value: str = ""
 
 
-class SetTag(LogParam, frozen=True):
+class SetTag(LogParam, frozen=True, kw_only=True):
     pass
 
 
-class DeleteTag(RunId, frozen=True):
+class DeleteTag(RunId, frozen=True, kw_only=True):
     key: Required
 
 
-class MetricPoint(Request, frozen=True):
+class MetricPoint(Request, frozen=True, kw_only=True):
     key: Required
     value: float
     timestamp: int
@@ -132,17 +132,17 @@ class MetricPoint(Request, frozen=True):
     dataset_digest: str = ""
 
 
-class LogBatch(RunId, frozen=True):
+class LogBatch(RunId, frozen=True, kw_only=True):
     metrics: Annotated[tuple[MetricPoint, ...], msgspec.Meta(max_length=1000)] = ()
     params: Annotated[tuple[Pair, ...], msgspec.Meta(max_length=100)] = ()
     tags: Annotated[tuple[Pair, ...], msgspec.Meta(max_length=100)] = ()
 
 
-class LogModel(RunId, frozen=True):
+class LogModel(RunId, frozen=True, kw_only=True):
     model_json: Required
 
 
-class WireDataset(Request, frozen=True):
+class WireDataset(Request, frozen=True, kw_only=True):
     name: Required
     digest: Required
     source_type: Required
@@ -151,26 +151,26 @@ class WireDataset(Request, frozen=True):
     profile: str = ""
 
 
-class WireDatasetInput(Request, frozen=True):
+class WireDatasetInput(Request, frozen=True, kw_only=True):
     dataset: WireDataset
     tags: tuple[Pair, ...] = ()
 
 
-class WireModel(Request, frozen=True):
+class WireModel(Request, frozen=True, kw_only=True):
     model_id: Required
     step: int = 0
 
 
-class LogInputs(RunId, frozen=True):
+class LogInputs(RunId, frozen=True, kw_only=True):
     datasets: tuple[WireDatasetInput, ...] = ()
     models: tuple[WireModel, ...] = ()
 
 
-class LogOutputs(RunId, frozen=True):
+class LogOutputs(RunId, frozen=True, kw_only=True):
     models: tuple[WireModel, ...] = ()
 
 
-class SearchRuns(Request, frozen=True):
+class SearchRuns(Request, frozen=True, kw_only=True):
     experiment_ids: tuple[str, ...] = ()
     filter: str = ""
     run_view_type: ViewType = "ACTIVE_ONLY"
@@ -179,18 +179,18 @@ class SearchRuns(Request, frozen=True):
     page_token: str = ""
 
 
-class GetHistory(RunId, frozen=True):
+class GetHistory(RunId, frozen=True, kw_only=True):
     metric_key: Required
     page_token: str = ""
     max_results: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
-class GetHistoryBulk(Request, frozen=True):
+class GetHistoryBulk(Request, frozen=True, kw_only=True):
     metric_key: Required
     run_id: tuple[str, ...] = ()
     max_results: Annotated[int, msgspec.Meta(ge=1, le=25_000)] = 25_000
 
 
-class ListArtifacts(RunId, frozen=True):
+class ListArtifacts(RunId, frozen=True, kw_only=True):
     path: str = ""
     page_token: str = ""

@@ -14,7 +14,7 @@ LoggedModelStatus = Literal[
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
-class CreateLoggedModel(Request, frozen=True):
+class CreateLoggedModel(Request, frozen=True, kw_only=True):
     experiment_id: Required
     name: str = ""
     model_type: str = ""
@@ -23,38 +23,38 @@ class CreateLoggedModel(Request, frozen=True):
     tags: tuple[Pair, ...] = ()
 
 
-class ModelId(Request, frozen=True):
+class ModelId(Request, frozen=True, kw_only=True):
     model_id: Required
 
 
-class FinalizeLoggedModel(ModelId, frozen=True):
+class FinalizeLoggedModel(ModelId, frozen=True, kw_only=True):
     status: LoggedModelStatus
 
 
-class SetLoggedModelTags(ModelId, frozen=True):
+class SetLoggedModelTags(ModelId, frozen=True, kw_only=True):
     tags: tuple[Pair, ...] = ()
 
 
-class LogLoggedModelParams(ModelId, frozen=True):
+class LogLoggedModelParams(ModelId, frozen=True, kw_only=True):
     params: tuple[Pair, ...] = ()
 
 
-class DeleteLoggedModelTag(ModelId, frozen=True):
+class DeleteLoggedModelTag(ModelId, frozen=True, kw_only=True):
     tag_key: Required
 
 
-class ListLoggedModelArtifacts(ModelId, frozen=True):
+class ListLoggedModelArtifacts(ModelId, frozen=True, kw_only=True):
     artifact_directory_path: str = ""
 
 
-class ModelOrder(Request, frozen=True):
+class ModelOrder(Request, frozen=True, kw_only=True):
     field_name: Required
     ascending: bool = True
     dataset_name: str = ""
     dataset_digest: str = ""
 
 
-class SearchLoggedModels(Request, frozen=True):
+class SearchLoggedModels(Request, frozen=True, kw_only=True):
     experiment_ids: tuple[str, ...] = ()
     filter: str = ""
     max_results: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 100
@@ -62,36 +62,36 @@ class SearchLoggedModels(Request, frozen=True):
     page_token: str = ""
 
 
-class CreateRegisteredModel(Request, frozen=True):
+class CreateRegisteredModel(Request, frozen=True, kw_only=True):
     name: Required
     tags: tuple[Pair, ...] = ()
     description: str = ""
 
 
-class ModelName(Request, frozen=True):
+class ModelName(Request, frozen=True, kw_only=True):
     name: Required
 
 
-class RenameRegisteredModel(ModelName, frozen=True):
+class RenameRegisteredModel(ModelName, frozen=True, kw_only=True):
     new_name: Required
 
 
-class UpdateRegisteredModel(ModelName, frozen=True):
+class UpdateRegisteredModel(ModelName, frozen=True, kw_only=True):
     description: str = ""
 
 
-class SearchRegisteredModels(Request, frozen=True):
+class SearchRegisteredModels(Request, frozen=True, kw_only=True):
     filter: str = ""
     max_results: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     order_by: tuple[str, ...] = ()
     page_token: str = ""
 
 
-class GetLatestVersions(ModelName, frozen=True):
+class GetLatestVersions(ModelName, frozen=True, kw_only=True):
     stages: tuple[str, ...] = ()
 
 
-class CreateModelVersion(ModelName, frozen=True):
+class CreateModelVersion(ModelName, frozen=True, kw_only=True):
     source: Required
     run_id: str = ""
     tags: tuple[Pair, ...] = ()
@@ -100,47 +100,47 @@ class CreateModelVersion(ModelName, frozen=True):
     model_id: str = ""
 
 
-class ModelVersionId(ModelName, frozen=True):
+class ModelVersionId(ModelName, frozen=True, kw_only=True):
     version: Version
 
 
-class UpdateModelVersion(ModelVersionId, frozen=True):
+class UpdateModelVersion(ModelVersionId, frozen=True, kw_only=True):
     description: str = ""
 
 
-class TransitionStage(ModelVersionId, frozen=True):
+class TransitionStage(ModelVersionId, frozen=True, kw_only=True):
     stage: Required
     archive_existing_versions: bool = False
 
 
-class SearchModelVersions(Request, frozen=True):
+class SearchModelVersions(Request, frozen=True, kw_only=True):
     filter: str = ""
     max_results: Annotated[int, msgspec.Meta(ge=1, le=200_000)] = 10_000
     order_by: tuple[str, ...] = ()
     page_token: str = ""
 
 
-class SetModelTag(ModelName, frozen=True):
+class SetModelTag(ModelName, frozen=True, kw_only=True):
     key: Required
     value: str = ""
 
 
-class DeleteModelTag(ModelName, frozen=True):
+class DeleteModelTag(ModelName, frozen=True, kw_only=True):
     key: Required
 
 
-class SetVersionTag(ModelVersionId, frozen=True):
+class SetVersionTag(ModelVersionId, frozen=True, kw_only=True):
     key: Required
     value: str = ""
 
 
-class DeleteVersionTag(ModelVersionId, frozen=True):
+class DeleteVersionTag(ModelVersionId, frozen=True, kw_only=True):
     key: Required
 
 
-class SetAlias(ModelVersionId, frozen=True):
+class SetAlias(ModelVersionId, frozen=True, kw_only=True):
     alias: Required
 
 
-class AliasOfModel(ModelName, frozen=True):
+class AliasOfModel(ModelName, frozen=True, kw_only=True):
     alias: Required

@@ -1,0 +1,158 @@
+"""Artifacts by proxy: bodies stream between the socket and the blob store and are never whole in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator, Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import quote
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from hanok.core.access import Access
+from hanok.core.tracking import Artifact
+from hanok.parts.tracking import Tracking
+from hanok.parts.tracking.artifacts import in_tree
+from hanok.server.mlflow.endpoint import JSON, answering
+from hanok.server.routes import Handler, Route, in_thread
+from hanok.wire.mlflow import entities
+from hanok.wire.mlflow.decode import missing_value
+from hanok.wire.mlflow.errors import NotOffered
+
+BODY_MAX_BYTES = 64 << 30
+CHUNK_BYTES = 1 << 20
+_PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
+
+
+def routes(tracking: Tracking) -> list[Route]:
+    download, upload = answering(_download(tracking)), answering(_upload(tracking))
+    listed, delete = answering(_list(tracking)), answering(_delete(tracking))
+    found: list[Route] = []
+    for prefix in _PREFIXES:
+        found += [
+            Route("GET", f"{prefix}/artifacts", listed, Access.READ),
+            Route("GET", f"{prefix}/artifacts/{{path:path}}", download, Access.READ),
+            Route("PUT", f"{prefix}/artifacts/{{path:path}}", upload, Access.EDIT, BODY_MAX_BYTES),
+            Route("DELETE", f"{prefix}/artifacts/{{path:path}}", delete, Access.EDIT),
+            Route("POST", f"{prefix}/mpu/{{step}}/{{path:path}}", answering(_one_put), Access.EDIT),
+            Route("GET", f"{prefix}/presigned/{{path:path}}", answering(_one_put), Access.READ),
+        ]
+    of_run = answering(_of_run(tracking))
+    of_version = answering(_of_version(tracking))
+    return [
+        *found,
+        Route("GET", "/get-artifact", of_run, Access.READ),
+        Route("GET", "/model-versions/get-artifact", of_version, Access.READ),
+    ]
+
+
+def _upload(tracking: Tracking) -> Handler:
+    async def handle(request: Request) -> Response:
+        pieces = _from_socket(request.stream(), asyncio.get_running_loop())
+        await in_thread(tracking.artifacts.put, request.path_params["path"], pieces)
+        return Response(b"{}", media_type=JSON)
+
+    return handle
+
+
+def _download(tracking: Tracking) -> Handler:
+    async def handle(request: Request) -> Response:
+        return await in_thread(_content, tracking, request.path_params["path"])
+
+    return handle
+
+
+def _list(tracking: Tracking) -> Handler:
+    async def handle(request: Request) -> Response:
+        folder = request.query_params.get("path", "").strip("/")
+        children = await in_thread(tracking.artifacts.children, folder)
+        named = [Artifact(PurePosixPath(a.path).name, a.digest, a.size_bytes) for a in children]
+        return Response(orjson.dumps({"files": entities.files(named)}), media_type=JSON)
+
+    return handle
+
+
+def _delete(tracking: Tracking) -> Handler:
+    async def handle(request: Request) -> Response:
+        await in_thread(tracking.artifacts.delete, request.path_params["path"])
+        return Response(b"{}", media_type=JSON)
+
+    return handle
+
+
+def _of_run(tracking: Tracking) -> Handler:
+    """A file of a run, by the path inside its artifacts."""
+
+    def content(run_id: str, path: str) -> Response:
+        return _content(tracking, f"{in_tree(tracking.runs.get(run_id).artifact_uri)}/{path}")
+
+    async def handle(request: Request) -> Response:
+        run_id = request.query_params.get("run_id") or request.query_params.get("run_uuid")
+        if not run_id:
+            raise missing_value("run_id")
+        return await in_thread(content, run_id, _asked_path(request))
+
+    return handle
+
+
+def _of_version(tracking: Tracking) -> Handler:
+    """A file of a model version, by the path inside its source."""
+
+    def content(name: str, version: int, path: str) -> Response:
+        return _content(tracking, f"{in_tree(tracking.registry.download_uri(name, version))}/{path}")
+
+    async def handle(request: Request) -> Response:
+        name, version = request.query_params.get("name"), request.query_params.get("version", "")
+        if not name or not version.isdecimal():
+            raise missing_value("version" if name else "name")
+        return await in_thread(content, name, int(version), _asked_path(request))
+
+    return handle
+
+
+async def _one_put(request: Request) -> Response:
+    raise NotOffered("multipart and presigned uploads are not offered; send the file in one PUT, it is streamed")
+
+
+def _asked_path(request: Request) -> str:
+    path = request.query_params.get("path")
+    if not path:
+        raise missing_value("path")
+    return path
+
+
+def _content(tracking: Tracking, path: str) -> Response:
+    """The file as a download: no browser ever renders what somebody uploaded."""
+    artifact = tracking.artifacts.get(path)
+    name = PurePosixPath(artifact.path).name
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        "X-Content-Type-Options": "nosniff",
+        "ETag": f'"{artifact.digest}"',
+    }
+    local = tracking.artifacts.local_file(artifact)
+    if local is not None:
+        return FileResponse(local, headers=headers, media_type=kind)
+    headers["Content-Length"] = str(artifact.size_bytes)
+    return StreamingResponse(_pieces(tracking.artifacts.stream(artifact)), headers=headers, media_type=kind)
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        while piece := stream.read(CHUNK_BYTES):
+            yield piece
+
+
+def _from_socket(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
+    """The request body for a thread: each piece is asked for when the one before is written."""
+
+    async def following() -> bytes:
+        return await anext(stream, b"")
+
+    while piece := asyncio.run_coroutine_threadsafe(following(), loop).result():
+        yield piece

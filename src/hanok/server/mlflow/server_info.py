@@ -1,0 +1,52 @@
+"""What the server is, and clean answers for the parts of the protocol that it leaves out."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from hanok.core.access import Access
+from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
+from hanok.server.routes import Route
+from hanok.wire.mlflow.errors import NoSuchEndpoint
+
+SPOKEN_VERSION = "3.17.2"
+"""The newest MLflow whose client was tested; clients choose features by it."""
+
+_INFO = orjson.dumps(
+    {
+        "store_type": "SqlStore",
+        "workspaces_enabled": False,
+        "trace_archival_enabled": False,
+        "multipart_uploads_enabled": False,
+        "multipart_downloads_enabled": False,
+        "features_enabled": {"gateway": False},
+    }
+)
+
+
+def routes() -> list[Route]:
+    left_out = answering(_left_out)
+    return [
+        Route("GET", "/api/3.0/mlflow/server-info", _info, Access.PUBLIC),
+        Route("GET", "/ajax-api/3.0/mlflow/server-info", _info, Access.PUBLIC),
+        Route("GET", "/version", _version, Access.PUBLIC),
+        *(
+            Route(method, prefix + "/{left_out:path}", left_out, Access.READ)
+            for prefix in PREFIXES
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        ),
+    ]
+
+
+async def _info(request: Request) -> Response:
+    return Response(_INFO, media_type=JSON)
+
+
+async def _version(request: Request) -> Response:
+    return PlainTextResponse(SPOKEN_VERSION)
+
+
+async def _left_out(request: Request) -> Response:
+    raise NoSuchEndpoint(f"{request.method} {request.url.path[:200]} is not a part of MLflow's protocol that Hanok has")
