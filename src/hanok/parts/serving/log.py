@@ -28,7 +28,7 @@ INSTANT = pa.timestamp("us", "UTC")
 
 
 class Entry(msgspec.Struct, array_like=True, omit_defaults=False):
-    """One logged answer as it stands in a frame."""
+    """One logged answer as it stands in a frame. `row_id` of a shadow is the id of the answer it stands beside."""
 
     at: int
     version: int
@@ -39,6 +39,7 @@ class Entry(msgspec.Struct, array_like=True, omit_defaults=False):
     entity: dict[str, Any]
     error: str = ""
     microseconds: int = 0
+    row_id: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -185,6 +186,7 @@ def table_of(signature: Signature, ids: Sequence[str], entries: Sequence[Entry])
     """Frames as rows of the prediction table."""
     columns: dict[str, pa.Array] = {
         "prediction_id": pa.array(ids),
+        "row_id": pa.array([e.row_id or i for e, i in zip(entries, ids, strict=True)]),
         "at": pa.array([e.at for e in entries], pa.int64()).cast(INSTANT),
         "version": pa.array([e.version for e in entries], pa.int64()),
         "arm": pa.array([e.arm for e in entries]),

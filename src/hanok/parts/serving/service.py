@@ -161,7 +161,7 @@ class Serving:
             for other in others:
                 beside = self._live[name].models[other.version]
                 result = beside.runtime.score(encode(beside.signature, {k: [v] for k, v in features.items()}))[0]
-                entry.version, entry.arm = other.version, "shadow"
+                entry.version, entry.arm, entry.row_id = other.version, "shadow", prediction_id
                 entry.score, entry.scores = _answer(beside.signature, result)[0], list(_answer(beside.signature, result)[1])
                 self._log.append(name, entry)
         return answers
@@ -183,18 +183,14 @@ class Serving:
         now = micros(self._clock.now())
         batch_number = int(hashlib.sha256(key.encode()).hexdigest()[:6], 16)
         at = rows.column(PREDICT_AT) if PREDICT_AT in rows.column_names else pa.array([now] * order, pa.int64())
-        parts, ids = [], list[str]()
+        ids = [str(PredictionId(name, now // 1000, batch_number, int(p) * order + i)) for i, p in enumerate(shares)]
+        parts = []
         for place, arm in enumerate(live.deployment.arms):
             loaded = live.models[arm.version]
             scores = loaded.score_table(rows)
             mode = np.where(shares == place, arm.mode, "shadow")
-            numbers = range(place * order, (place + 1) * order)
-            names = [str(PredictionId(name, now // 1000, batch_number, i)) for i in numbers]
-            if not ids:
-                ids = names
-            else:
-                ids = [names[i] if shares[i] == place else ids[i] for i in range(order)]
-            parts.append(_logged(loaded.signature, rows, names, at, arm.version, mode, scores, key))
+            own = [str(PredictionId(name, now // 1000, batch_number, place * order + i)) for i in range(order)]
+            parts.append(_logged(loaded.signature, rows, own, ids, at, arm.version, mode, scores, key))
         logged = pa.concat_tables(parts, promote_options="default")
         self._log.append_batch(name, logged, key)
         if record:
@@ -291,6 +287,7 @@ def _logged(
     signature: Signature,
     rows: pa.Table,
     ids: list[str],
+    row_ids: list[str],
     at: Any,
     version: int,
     mode: np.ndarray,
@@ -301,6 +298,7 @@ def _logged(
     multi = scores.ndim == 2
     columns: dict[str, Any] = {
         "prediction_id": pa.array(ids),
+        "row_id": pa.array(row_ids),
         "at": at.cast(INSTANT),
         "version": pa.array(np.full(count, version)),
         "arm": pa.array(mode.astype(object), pa.string()),

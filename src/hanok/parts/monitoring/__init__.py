@@ -1,0 +1,1 @@
+"""Monitoring: labels joined late, performance by day and slice, drift weighed by harm, alerts."""

@@ -1,0 +1,318 @@
+"""The verbs of monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hanok.compute.drift import Drift, Reference, adjusted, bin_counts, compare
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.frames import labels as encoded_labels
+from hanok.compute.metrics import evaluate
+from hanok.core.clock import Clock
+from hanok.core.ids import new_id
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.serving import Signature
+from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.core.validation import Anomaly
+from hanok.parts.monitoring.alerts import Alerts
+from hanok.stores.ports import Metadata, Repositories, Tables
+
+PREDICTIONS, OUTCOMES = "predictions--", "outcomes--"
+MATCH_DAYS = 60
+SIGNIFICANCE = 0.01
+EFFECT = 0.1
+HARM = 0.02
+WINDOWS, OF = 2, 3
+INTEGRITY = ("FEATURE_TYPE_NOT_PRESENT", "SCHEMA_MISSING_COLUMN", "UNEXPECTED_DATA_TYPE", "FLOAT_TYPE_BIG_FLOAT", "FLOAT_TYPE_SMALL_FLOAT")
+
+
+class Monitoring:
+    """Follows the prediction log of each model."""
+
+    def __init__(self, *, metadata: Metadata, tables: Tables, alerts: Alerts, clock: Clock) -> None:
+        self._metadata, self._tables, self.alerts, self._clock = metadata, tables, alerts, clock
+
+    # -- labels ------------------------------------------------------------------------------------------------------
+
+    def join_labels(
+        self, model: str, signature: Signature, keys: Sequence[str], labels: pa.Table, *, key: str, slices: Sequence[str]
+    ) -> int:
+        """Join newly known labels to the predictions they are for; returns how many predictions got their label.
+
+        `labels` has the key columns as text, `_label` and `_known`. A label that no prediction waits for is kept in
+        its source table and joined to nothing. The same `key` again has no effect.
+        """
+        name = PREDICTIONS + model
+        if not labels.num_rows or not self._tables.size(name):
+            return 0
+        truth = encoded_labels(signature, labels.column("_label"))
+        side = labels.select([*keys, "_known"]).append_column("_truth", pa.array(truth, from_pandas=True))
+        scan = self._tables.scan(name, since=self._clock.now() - timedelta(days=MATCH_DAYS))
+        have = set(scan.schema.names)
+        if missing := [k for k in keys if f"key__{k}" not in have]:
+            return self._unmatched(model, missing[0])
+        kept = [s for s in slices if f"f__{s}" in have]
+        columns = ", ".join(f"CAST(p.{quoted('f__' + s)} AS VARCHAR) AS {quoted('slice__' + s)}" for s in kept)
+        on = " AND ".join(f"p.{quoted('key__' + k)} = l.{quoted(k)}" for k in keys)
+        with connect({"log": scan, "labels": side}) as duck:
+            joined = arrow(
+                duck,
+                f"SELECT p.prediction_id, p.row_id, p.at, p.version, p.arm, p.score, p.scores, l._truth AS label, "
+                f"l._known AS known_at {',' if columns else ''} {columns} "
+                f"FROM log p JOIN labels l ON {on} WHERE l._truth IS NOT NULL ORDER BY p.{SEQUENCE}",
+            )
+        if not joined.num_rows:
+            return 0
+        now = self._clock.now()
+        stamped = joined.append_column(ARRIVED, pa.array([now] * joined.num_rows, pa.timestamp("us", "UTC")))
+        if self._tables.append(OUTCOMES + model, stamped, key=key).repeated:
+            return joined.num_rows  # type: ignore[no-any-return]
+        node = Node(new_id(now), NodeKind.LABEL_BATCH, f"{model} {key}", now, {"rows": joined.num_rows, "model": model})
+
+        def work(repositories: Repositories) -> None:
+            repositories.lineage.add([node])
+            repositories.outbox.append(Event("labels_joined", node.id, now, {"model": model, "rows": joined.num_rows}))
+
+        self._metadata.write(work)
+        return joined.num_rows  # type: ignore[no-any-return]
+
+    def _unmatched(self, model: str, key: str) -> int:
+        self.alerts.raise_(
+            model,
+            "labels",
+            "labels-unmatched",
+            f"labels of {model} arrive with {key!r}, which its predictions do not carry: they cannot be matched. "
+            "Send the entity with each request, or predict through the spine",
+        )
+        return 0
+
+    def outcomes(
+        self, model: str, *, start: datetime | None = None, end: datetime | None = None, known_by: datetime | None = None
+    ) -> pa.Table:
+        """Predictions made in [start, end) whose label was known by `known_by`; the latest label of each counts."""
+        if not self._tables.size(OUTCOMES + model):
+            return pa.table({})
+        bounds = [
+            f"{column} {operator} TIMESTAMPTZ '{instant.isoformat()}'"
+            for column, operator, instant in (("at", ">=", start), ("at", "<", end), ("known_at", "<=", known_by))
+            if instant is not None
+        ]
+        scan = self._tables.scan(OUTCOMES + model, since=start)
+        with connect({"outcomes": scan}) as duck:
+            return arrow(
+                duck,
+                f"SELECT * FROM outcomes WHERE {' AND '.join(bounds) or 'true'} "
+                f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {SEQUENCE} DESC) = 1 ORDER BY {SEQUENCE}",
+            )
+
+    # -- performance ---------------------------------------------------------------------------------------------------
+
+    def measure(self, model: str, task: str, days: Sequence[datetime]) -> None:
+        """Record the performance of each version on the answers of each day whose labels are known by now."""
+        now = self._clock.now()
+        bodies: list[tuple[str, dict[str, Any]]] = []
+        for day in days:
+            rows = self.outcomes(model, start=day, end=day + timedelta(days=1))
+            if not rows.num_rows:
+                continue
+            for version in pc.unique(rows.column("version")).to_pylist():
+                mine = rows.filter(pc.equal(rows.column("version"), version))
+                answered = mine.filter(pc.not_equal(mine.column("arm"), "shadow"))
+                for role, part in (("answered", answered), ("all", mine)):
+                    if part.num_rows and (role == "answered" or part.num_rows != answered.num_rows):
+                        bodies.append(
+                            (
+                                f"{day:%Y-%m-%d}|{version}|{role}",
+                                _measured(task, part) | {"day": f"{day:%Y-%m-%d}", "version": version, "role": role},
+                            )
+                        )
+
+        def work(repositories: Repositories) -> None:
+            for key, body in bodies:
+                repositories.records.put("performance", model, key, body, now)
+
+        if bodies:
+            self._metadata.write(work)
+
+    def performance(self, model: str, *, limit: int = 1000) -> list[Mapping[str, Any]]:
+        """Daily measurements, oldest first: day, version, role, rows, metrics, slices."""
+        found = self._metadata.read(lambda r: r.records.list("performance", model, limit=limit))
+        return sorted(found, key=lambda b: (b["day"], b["version"]))
+
+    def metric_over(
+        self, model: str, task: str, *, start: datetime, end: datetime, version: int | None = None
+    ) -> tuple[dict[str, float], int]:
+        """Metrics of what was answered in [start, end) and is labelled by now; and on how many rows."""
+        rows = self.outcomes(model, start=start, end=end, known_by=self._clock.now())
+        if not rows.num_rows:
+            return {}, 0
+        rows = rows.filter(pc.not_equal(rows.column("arm"), "shadow"))
+        if version is not None:
+            rows = rows.filter(pc.equal(rows.column("version"), version))
+        return evaluate(task, _truth(rows), _score(task, rows)), rows.num_rows
+
+    # -- drift -----------------------------------------------------------------------------------------------------------
+
+    def drift(
+        self,
+        model: str,
+        version_node: str,
+        references: Sequence[Reference],
+        importance: Mapping[str, float],
+        *,
+        start: datetime,
+        end: datetime,
+    ) -> Mapping[str, Any] | None:
+        """Compare the features of the window's predictions with the reference of the version that is live.
+
+        Returns the recorded report: features ranked by harm, each with its distances, significance and whether it
+        alarms; None when nothing was predicted in the window.
+        """
+        name = PREDICTIONS + model
+        if not self._tables.size(name):
+            return None
+        columns = ", ".join(f"{quoted('f__' + r.column)}" for r in references)
+        window = f"at >= TIMESTAMPTZ '{start.isoformat()}' AND at < TIMESTAMPTZ '{end.isoformat()}'"
+        with connect({"log": self._tables.scan(name, since=start)}) as duck:
+            rows = arrow(duck, f"SELECT {columns} FROM log WHERE {window} AND arm <> 'shadow'")
+        if not rows.num_rows:
+            return None
+        found = [compare(r, bin_counts(r, rows.column("f__" + r.column))) for r in references]
+        features = self._judged(model, found, importance, start)
+        now = self._clock.now()
+        node = Node(
+            new_id(now),
+            NodeKind.DRIFT_REPORT,
+            f"{model} {start:%Y-%m-%d}",
+            now,
+            {"model": model, "start": start.isoformat(), "end": end.isoformat(), "worst": features[0]["feature"]},
+        )
+        body = {
+            "day": f"{start:%Y-%m-%d}",
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "rows": rows.num_rows,
+            "features": features,
+            "node": node.id,
+        }
+
+        def work(repositories: Repositories) -> None:
+            repositories.lineage.add([node], [Edge(node.id, EdgeKind.EVALUATED_ON, version_node)])
+            repositories.records.put("drift", model, body["day"], body, now)
+            repositories.outbox.append(Event("drift_measured", node.id, now, {"model": model, "day": body["day"]}))
+
+        self._metadata.write(work)
+        self._alarm(model, body, node.id)
+        return body
+
+    def drift_reports(self, model: str, *, limit: int = 400) -> list[Mapping[str, Any]]:
+        """Oldest first."""
+        found = self._metadata.read(lambda r: r.records.list("drift", model, limit=limit))
+        return sorted(found, key=lambda b: b["day"])
+
+    def _judged(
+        self, model: str, found: Sequence[Drift], importance: Mapping[str, float], start: datetime
+    ) -> list[dict[str, Any]]:
+        p_values = adjusted([d.p_value for d in found])
+        earlier = {b["_key"]: b for b in self._metadata.read(lambda r: r.records.list("drift", model, limit=OF + 2))}
+        before = [b for key, b in sorted(earlier.items()) if key < f"{start:%Y-%m-%d}"][-(OF - 1) :]
+        suspects = [{f["feature"] for f in b["features"] if f["suspicious"]} for b in before]
+        judged = []
+        for drift, p in zip(found, p_values, strict=True):
+            share = importance.get(drift.column, 0.0)
+            suspicious = p < SIGNIFICANCE and drift.effect > EFFECT
+            gone = drift.null_share >= 0.999 and drift.reference_null_share < 0.5
+            persistent = suspicious and sum(drift.column in s for s in suspects) + 1 >= WINDOWS
+            judged.append(
+                {
+                    "feature": drift.column,
+                    "psi": round(drift.psi, 4),
+                    "psi_noise_floor": round(drift.psi_noise_floor, 4),
+                    "js_distance_base2": round(drift.js_distance_base2, 4),
+                    "p_adjusted": p,
+                    "importance": round(share, 4),
+                    "harm": round(share * drift.effect, 4),
+                    "null_share": round(drift.null_share, 4),
+                    "suspicious": suspicious,
+                    "integrity": gone,
+                    "alarm": gone or (persistent and share * drift.effect > HARM),
+                }
+            )
+        return sorted(judged, key=lambda f: (-f["integrity"], -f["harm"], f["feature"]))
+
+    def _alarm(self, model: str, report: Mapping[str, Any], node: str) -> None:
+        for feature in report["features"]:
+            fingerprint = f"drift:{feature['feature']}"
+            if feature["integrity"]:
+                self.alerts.raise_(
+                    model,
+                    "integrity",
+                    fingerprint,
+                    f"{feature['feature']} of {model} is null in every prediction of {report['day']}",
+                    severity="critical",
+                    facts=feature,
+                    caused_by=node,
+                )
+            elif feature["alarm"]:
+                self.alerts.raise_(
+                    model,
+                    "drift",
+                    fingerprint,
+                    f"{feature['feature']} of {model} has drifted: PSI {feature['psi']:.2f}, "
+                    f"harm {feature['harm']:.3f} ({feature['importance']:.0%} of the model's gain)",
+                    facts=feature,
+                    caused_by=node,
+                )
+            elif not feature["suspicious"]:
+                self.alerts.resolve(model, fingerprint, f"back within its reference on {report['day']}")
+
+    # -- data quality ------------------------------------------------------------------------------------------------------
+
+    def batch_checked(self, table: str, batch: str, node: str, anomalies: Sequence[Anomaly]) -> None:
+        """Integrity faults of a batch alarm at once."""
+        for anomaly in anomalies:
+            if anomaly.type in INTEGRITY:
+                self.alerts.raise_(
+                    table,
+                    "data",
+                    f"{anomaly.type}:{anomaly.column}:{batch}",
+                    f"{table}: {anomaly.message}" + (f" ({anomaly.rows} rows set aside)" if anomaly.severity == "error" else ""),
+                    severity="critical" if anomaly.type == "FEATURE_TYPE_NOT_PRESENT" else "warning",
+                    facts={"batch": batch, "type": anomaly.type, "column": anomaly.column, "observed": anomaly.observed},
+                    caused_by=node,
+                )
+
+
+def _truth(rows: pa.Table) -> np.ndarray:
+    return rows.column("label").to_numpy()  # type: ignore[no-any-return]
+
+
+def _score(task: str, rows: pa.Table) -> np.ndarray:
+    if task == "multiclass":
+        return np.array(rows.column("scores").to_pylist(), float)
+    return rows.column("score").to_numpy()  # type: ignore[no-any-return]
+
+
+def _measured(task: str, rows: pa.Table) -> dict[str, Any]:
+    y, score = _truth(rows), _score(task, rows)
+    slices: dict[str, dict[str, Any]] = {}
+    for column in (c for c in rows.column_names if c.startswith("slice__")):
+        values = rows.column(column).fill_null("(null)").to_numpy(zero_copy_only=False)
+        slices[column.removeprefix("slice__")] = {
+            str(value): {"rows": int((values == value).sum())} | _clean(evaluate(task, y[values == value], score[values == value]))
+            for value in np.unique(values)
+        }
+    body = {"rows": rows.num_rows, "metrics": _clean(evaluate(task, y, score)), "slices": slices}
+    if task != "multiclass":
+        body |= {"mean_score": float(score.mean()), "mean_label": float(y.mean())}
+    return body
+
+
+def _clean(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else round(float(value), 6) for name, value in metrics.items()}

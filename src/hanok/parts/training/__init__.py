@@ -1,0 +1,1 @@
+"""Continuous training: triggers, a durable pipeline, gates, rollout, rollback."""

@@ -1,0 +1,299 @@
+"""One training from data to a judged, registered version, in durable steps."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hanok.compute.drift import reference
+from hanok.compute.frames import Frame, random_split, time_split
+from hanok.compute.metrics import chosen_metric, evaluate
+from hanok.compute.runtimes.convert import convert
+from hanok.core.clock import Clock
+from hanok.core.declare import AutoML, Model, RandomSplit, as_dict, digest
+from hanok.core.errors import NotTrainable
+from hanok.core.ids import new_id
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.tracking import Metric
+from hanok.parts.training import gate
+from hanok.parts.training.durable import Steps
+from hanok.parts.training.needs import ModelRegistry, PackageStore, Runs, Searcher, TrainingSets
+from hanok.stores.ports import Blobs, Metadata, Repositories
+
+Positions = NDArray[np.int64]
+LABEL = "_label"
+HOLDOUT_SHARE_MAX = 0.25
+HOLDOUT_ROWS_MIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the pipeline works with."""
+
+    metadata: Metadata
+    blobs: Blobs
+    clock: Clock
+    sets: TrainingSets
+    searcher: Searcher
+    packages: PackageStore
+    runs: Runs
+    registry: ModelRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be trained, why, for whom. `champion` is the version to beat, 0 when none serves."""
+
+    model: Model
+    reason: str
+    actor: str
+    experiment_id: str
+    champion: int
+    end: datetime | None = None
+    start: datetime | None = None
+
+
+def run(steps: Steps, request: Request, tools: Tools) -> dict[str, Any]:
+    """Training set -> search -> gate -> final fit -> registered version. Returns version, verdict and ids."""
+    made = steps("training_set", lambda: _training_set(request, tools))
+    searched = steps("search", lambda: _search(request, tools, made))
+    verdict = steps("gate", lambda: _gate(request, tools, made, searched))
+    fitted = steps("final_fit", lambda: _final_fit(request, tools, made, searched))
+    registered = steps("register", lambda: _register(request, tools, made, searched, verdict, fitted, steps.workflow.id))
+    return {**registered, "verdict": verdict["verdict"], "run_id": searched["run_id"], "training_set": made["node"]}
+
+
+def training_rows(blobs: Blobs, digest_: str) -> pa.Table:
+    with blobs.open(digest_) as file:
+        return pq.read_table(io.BytesIO(file.read()))
+
+
+def frame_of(model: Model, rows: pa.Table) -> Frame:
+    return Frame.of(rows, model.feature_columns, model.task, LABEL)
+
+
+def split(model: Model, frame: Frame) -> tuple[Positions, Positions]:
+    """Row numbers of the training part and of the untouched holdout, which takes at most a quarter of the time."""
+    if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
+        share, seed = (model.split.test, model.split.seed) if isinstance(model.split, RandomSplit) else (0.2, 7)
+        train, test = random_split(frame.y, frame.task, share, seed)
+    else:
+        span = int(frame.at.max() - frame.at.min())
+        train, test = time_split(
+            frame.at, min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
+        )
+    if len(test) < HOLDOUT_ROWS_MIN or len(train) < HOLDOUT_ROWS_MIN:
+        raise NotTrainable(f"{frame.rows} labelled rows are too few to hold some out; a model needs more data")
+    return train, test
+
+
+def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
+    made = tools.sets.training_set(request.model, end=request.end, start=request.start)
+    frame_of(request.model, made.rows)  # says now, not later, what cannot be trained on
+    sink = io.BytesIO()
+    pq.write_table(made.rows, sink, compression="zstd")
+    sink.seek(0)
+    address, size = tools.blobs.put(sink)
+    node = tools.sets.record_training_set(request.model, made, address)
+    return {
+        "node": node,
+        "digest": address,
+        "size_bytes": size,
+        "rows": made.rows.num_rows,
+        "snapshots": dict(made.snapshots),
+        "end": made.end.isoformat(),
+        "start": made.start and made.start.isoformat(),
+        "as_of": made.as_of.isoformat(),
+    }
+
+
+def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str, Any]:
+    model = request.model
+    frame = frame_of(model, training_rows(tools.blobs, made["digest"]))
+    train, test = (frame.take(part) for part in split(model, frame))
+    run = tools.runs.create(
+        request.experiment_id,
+        name=f"{model.name} {tools.clock.now():%Y-%m-%d %H:%M}",
+        tags={"hanok.model": model.name, "hanok.reason": request.reason, "hanok.actor": request.actor},
+        read=[made["node"]],
+    )
+    try:
+        outcome = _trained(model, train, tools)
+    except Exception:
+        tools.runs.finish(run.id, "FAILED")
+        raise
+    metrics = evaluate(model.task, test.y, outcome["package"].load().score(test.X))
+    address = tools.packages.save(outcome["package"])
+    now = tools.clock.now()
+    logged = [Metric(f"holdout_{k}", float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
+    for place, line in enumerate(outcome["leaderboard"]):
+        logged += [
+            Metric(f"candidate_{k}", float(v), now, place) for k, v in line["metrics"].items() if v is not None and np.isfinite(v)
+        ]
+    params = {
+        "train": outcome["name"],
+        "rows": str(train.rows),
+        "holdout_rows": str(test.rows),
+        "features": str(len(frame.features)),
+        "training_until": made["end"],
+        **{k: str(v) for k, v in outcome["parameters"].items()},
+    }
+    tools.runs.log(run.id, metrics=logged, params=params)
+    tools.runs.finish(run.id)
+    return {
+        "run_id": run.id,
+        "package": address,
+        "plan": outcome["plan"],
+        "metric": outcome["metric"],
+        "leaderboard": outcome["leaderboard"],
+        "metrics": {k: v for k, v in metrics.items() if np.isfinite(v)},
+    }
+
+
+def _trained(model: Model, frame: Frame, tools: Tools) -> dict[str, Any]:
+    if isinstance(model.train, AutoML):
+        found = tools.searcher.search(frame, model.train)
+        board = [dict(line) for line in tools.searcher.leaderboard(found)]
+        chosen = found.plan["candidates"][found.plan["chosen"]]
+        parameters = {k: v for k, v in chosen.get("parameters", chosen).items() if k != "kind"}
+        name = f"automl:{chosen['kind']}"
+        return {"package": found.package, "plan": dict(found.plan), "metric": found.metric, "leaderboard": board, "parameters": parameters, "name": name}
+    package = convert(model.train.function(frame), frame)
+    metric = chosen_metric(model.task, model.gate.metric)
+    return {"package": package, "plan": {}, "metric": metric, "leaderboard": [], "parameters": {}, "name": model.train.name}
+
+
+def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge on the holdout. Against nothing that serves, the challenger has to beat the constant baseline."""
+    model = request.model
+    rows = training_rows(tools.blobs, made["digest"])
+    frame = frame_of(model, rows)
+    parts = split(model, frame)
+    train, test = (frame.take(part) for part in parts)
+    held_out = rows.filter(rows.column(LABEL).is_valid()).take(pa.array(parts[1]))
+    metric = chosen_metric(model.task, model.gate.metric if model.gate.metric != "auto" else searched["metric"])
+    challenger = tools.packages.load(searched["package"]).score_table(held_out)
+    if request.champion and model.gate.beats == "champion":
+        version = next(v for v in tools.registry.versions(model.name) if v.version == request.champion)
+        against, champion = f"champion (version {request.champion})", tools.packages.load(version.package).score_table(held_out)
+    else:
+        against, champion = "constant baseline", _constant(model, train, test)
+    verdict = gate.judge(
+        model.gate, model.task, metric, test.y, challenger, champion, held_out, against=against
+    ).as_dict()
+    node_id = new_id(tools.clock.now())
+    now = tools.clock.now()
+    node = Node(node_id, NodeKind.DECISION, f"gate of {model.name}: {'passed' if verdict['passed'] else 'refused'}", now, _json(verdict))
+
+    def work(repositories: Repositories) -> None:
+        repositories.lineage.add([node], [Edge(node_id, EdgeKind.EVALUATED_ON, made["node"])])
+        repositories.outbox.append(Event("gate_decided", node_id, now, {"model": model.name, "passed": verdict["passed"], "why": verdict["why"]}))
+
+    tools.metadata.write(work)
+    return {"verdict": _json(verdict), "node": node_id}
+
+
+def _constant(model: Model, train: Frame, test: Frame) -> np.ndarray:
+    if model.task == "multiclass":
+        shares = np.bincount(train.y.astype(int), minlength=len(train.signature.classes)) / train.rows
+        return np.tile(shares, (test.rows, 1))
+    return np.full(test.rows, float(train.y.mean()))
+
+
+def _final_fit(request: Request, tools: Tools, made: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    """The same recipe on all rows, holdout included: what is registered and served."""
+    model = request.model
+    frame = frame_of(model, training_rows(tools.blobs, made["digest"]))
+    if isinstance(model.train, AutoML):
+        package = tools.searcher.run_plan(frame, searched["plan"]).package
+    else:
+        package = convert(model.train.function(frame), frame)
+    references = [reference(n, frame.table.column(n)).as_dict() for n in frame.features]
+    content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
+    return {"package": tools.packages.save(package), "reference": tools.blobs.put(io.BytesIO(content))[0]}
+
+
+def _register(
+    request: Request,
+    tools: Tools,
+    made: Mapping[str, Any],
+    searched: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    fitted: Mapping[str, Any],
+    workflow_id: str,
+) -> dict[str, Any]:
+    model = request.model
+    for known in tools.registry.versions(model.name):
+        if known.facts.get("workflow") == workflow_id:  # cut down after the commit, before the step was recorded
+            return {"version": known.version, "node": known.id}
+    environment = _environment()
+    code = model.train.code_digest if not isinstance(model.train, AutoML) else digest(model.train)
+    facts = {
+        "workflow": workflow_id,
+        "task": model.task,
+        "metric": searched["metric"],
+        "metrics": searched["metrics"],
+        "verdict": verdict["verdict"],
+        "plan": searched["plan"],
+        "training_set": made["node"],
+        "training_digest": made["digest"],
+        "training_rows": made["rows"],
+        "label_rows": made["snapshots"].get(model.label.table, 0),
+        "trained_until": made["end"],
+        "trained_at": tools.clock.now().isoformat(),
+        "reference": fitted["reference"],
+        "challenger_package": searched["package"],
+        "environment": environment["digest"],
+        "code": code,
+        "declaration": digest(model),
+        "feature_views": {v.name: digest(v) for v in model.views},
+        "reason": request.reason,
+    }
+    version = tools.registry.register(
+        model.name,
+        run_id=searched["run_id"],
+        package=fitted["package"],
+        facts=facts,
+        trained_on=[made["node"]],
+        actor=request.actor,
+    )
+    now = tools.clock.now()
+    nodes = [
+        Node(environment["digest"][:32], NodeKind.ENVIRONMENT, "environment", now, environment),
+        Node(code[:32], NodeKind.CODE, getattr(model.train, "name", "") or "automl", now, {"declaration": as_dict(model.train)}),
+    ]
+    edges = [Edge(version.id, EdgeKind.READ, n.id) for n in nodes]
+    edges.append(Edge(version.id, EdgeKind.EVALUATED_ON, verdict["node"]))
+    tools.metadata.write(lambda r: r.lineage.add(nodes, edges))
+    return {"version": version.version, "node": version.id}
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    """What was installed: the lock that a version carries."""
+    import platform
+    import sys
+
+    packages = sorted(
+        {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    )
+    lock = {"python": sys.version.split()[0], "machine": platform.machine(), "packages": packages}
+    return {**lock, "digest": sha256(json.dumps(lock, sort_keys=True).encode()).hexdigest()}
+
+
+def _json(value: Any) -> Any:
+    """The value as JSON gives it back: NaN and infinities become null."""
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))

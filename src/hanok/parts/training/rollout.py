@@ -1,0 +1,149 @@
+"""Rollout: beside the champion first, then by growing shares, with a guard that looks at both on every row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hanok.compute.metrics import HIGHER_IS_BETTER, METRICS, paired_gain, row_losses
+from hanok.core.declare import Rollout
+from hanok.core.durations import duration
+from hanok.core.errors import DeclarationError
+from hanok.core.serving import Arm
+
+_RULE = re.compile(r"\s*(\w+)\s*([<>])\s*(champion|[0-9.]+\s*(?:ms|s)?)\s*")
+ROWS_MIN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The challenger's share of answers (0: shadow) and how long the stage lasts."""
+
+    share: int
+    hold: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`metric > champion` or `metric > number` (milliseconds for p99)."""
+
+    metric: str
+    operator: str
+    bound: float | None
+    text: str
+
+
+def stages(rollout: Rollout) -> tuple[Stage, ...]:
+    """All stages before the challenger is the primary."""
+    found = [Stage(0, rollout.shadow)] if rollout.shadow else []
+    return (*found, *(Stage(share, rollout.hold) for share in rollout.canary if share < 100))
+
+
+def arms(champion: int, challenger: int, stage: Stage) -> tuple[Arm, ...]:
+    if stage.share == 0:
+        return Arm(champion, "primary", 100), Arm(challenger, "shadow", 0)
+    return Arm(champion, "primary", 100 - stage.share), Arm(challenger, "canary", stage.share)
+
+
+def rules(texts: Sequence[str], task: str) -> list[Rule]:
+    """Parse the `rollback_if` of a declaration. Raises DeclarationError."""
+    parsed = []
+    for text in texts:
+        match = _RULE.fullmatch(text)
+        known = (*METRICS[task], "error_rate", "p99")
+        if match is None or match[1] not in known:
+            raise DeclarationError(
+                f"rollback_if {text!r} is not understood: write 'METRIC > champion' or 'METRIC > number' with one of "
+                f"{', '.join(known)}"
+            )
+        bound = None
+        if match[3] != "champion":
+            bound = duration(match[3]) / timedelta(milliseconds=1) if match[3].strip().endswith("s") else float(match[3])
+        parsed.append(Rule(match[1], match[2], bound, text))
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a rollout is stopped."""
+
+    rule: str
+    reason: str
+    facts: dict[str, Any]
+
+
+def guard(
+    rules_: Sequence[Rule], task: str, outcomes: pa.Table, predictions: pa.Table, champion: int, challenger: int
+) -> Evidence | None:
+    """The first rule that the challenger breaks, on rows that both versions scored.
+
+    Against the champion the rule asks for a paired 95 % bootstrap interval wholly on the wrong side, so that chance
+    does not stop a rollout and looking every day does not make it likely.
+    """
+    for rule in rules_:
+        if rule.metric in METRICS[task] and rule.bound is None:
+            found = _paired(rule, task, outcomes, champion, challenger)
+        elif rule.metric in ("error_rate", "p99"):
+            found = _service(rule, predictions, challenger)
+        else:
+            found = None
+        if found is not None:
+            return found
+    return None
+
+
+def _paired(rule: Rule, task: str, outcomes: pa.Table, champion: int, challenger: int) -> Evidence | None:
+    if not outcomes.num_rows:
+        return None
+    first, second = (_by_row(outcomes, version) for version in (champion, challenger))
+    shared = sorted(set(first) & set(second))
+    if len(shared) < ROWS_MIN:
+        return None
+    a, b = (outcomes.take(pa.array([side[row] for row in shared])) for side in (first, second))
+    y = a.column("label").to_numpy()
+    losses = [row_losses(task, rule.metric, y, _scores(task, side)) for side in (a, b)]
+    gain = paired_gain(*losses, confidence=0.95, seed=len(shared))
+    if gain.high >= 0:
+        return None
+    worse = "lower" if HIGHER_IS_BETTER.get(rule.metric) else "higher"
+    return Evidence(
+        rule.text,
+        f"per-row loss of version {challenger} is higher than that of version {champion} by {-gain.mean:.4f} "
+        f"(95% interval {-gain.high:.4f} to {-gain.low:.4f}) on {gain.rows} rows that both scored",
+        {"rows": gain.rows, "gain": gain.mean, "low": gain.low, "high": gain.high, "worse": worse},
+    )
+
+
+def _by_row(outcomes: pa.Table, version: int) -> dict[str, int]:
+    """Place of a version's answer by the row it is for."""
+    pairs = zip(outcomes.column("row_id").to_pylist(), outcomes.column("version").to_pylist(), strict=True)
+    return {row: i for i, (row, v) in enumerate(pairs) if v == version}
+
+
+def _scores(task: str, rows: pa.Table) -> Any:
+    if task == "multiclass":
+        return np.array(rows.column("scores").to_pylist(), float)
+    return rows.column("score").to_numpy()
+
+
+def _service(rule: Rule, predictions: pa.Table, challenger: int) -> Evidence | None:
+    if not predictions.num_rows:
+        return None
+    mine = predictions.filter(pc.equal(predictions.column("version"), challenger))
+    if mine.num_rows < ROWS_MIN:
+        return None
+    if rule.metric == "error_rate":
+        value = float(np.mean([bool(e) for e in mine.column("error").to_pylist()]))
+    else:
+        value = float(np.quantile(mine.column("microseconds").to_numpy(), 0.99) / 1000)
+    assert rule.bound is not None
+    if (value > rule.bound) != (rule.operator == ">"):
+        return None
+    return Evidence(rule.text, f"{rule.metric} of version {challenger} is {value:g}", {"value": value, "rows": mine.num_rows})
