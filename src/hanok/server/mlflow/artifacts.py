@@ -25,6 +25,8 @@ from hanok.wire.mlflow.errors import NotOffered
 
 BODY_MAX_BYTES = 64 << 30
 CHUNK_BYTES = 1 << 20
+ONE_PUT_PLEASE = "Multipart upload is not supported for the current artifact repository"
+"""The beginning that MLflow's client looks for before it falls back to one PUT."""
 _PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 
 
@@ -115,7 +117,7 @@ def _of_version(tracking: Tracking) -> Handler:
 
 
 async def _one_put(request: Request) -> Response:
-    raise NotOffered("multipart and presigned uploads are not offered; send the file in one PUT, it is streamed")
+    raise NotOffered(f"{ONE_PUT_PLEASE}: send the file in one PUT, it is streamed")
 
 
 def _asked_path(request: Request) -> str:

@@ -1,0 +1,239 @@
+"""What the tracking repositories promise, on SQLite in memory and on disk."""
+
+import math
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hanok.core.errors import AlreadyExists, Conflict, ExperimentNotFound, RunDeleted, RunNotFound
+from hanok.core.tracking import (
+    DELETED,
+    All,
+    AnyOf,
+    Artifact,
+    Comparison,
+    Dataset,
+    DatasetInput,
+    Experiment,
+    Metric,
+    Order,
+    Run,
+    RunQuery,
+)
+from hanok.stores.sql import SqlMetadata
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "disk"])
+def metadata(request, tmp_path):
+    made = SqlMetadata("sqlite://") if request.param == "memory" else SqlMetadata.at(tmp_path / "hanok.db")
+    yield made
+    made.close()
+
+
+def a_run(run_id, *, experiment="0", minutes=0, **more):
+    started = NOW + timedelta(minutes=minutes)
+    return Run(run_id, experiment, run_id, started, f"mlflow-artifacts:/{experiment}/{run_id}/artifacts", **more)
+
+
+@pytest.fixture
+def run(metadata):
+    metadata.write(lambda r: r.runs.add(a_run("a" * 32)))
+    return "a" * 32
+
+
+def search(metadata, *parts, **more):
+    query = RunQuery(["0"], filter=All(parts), **more)
+    return [found.id for found in metadata.read(lambda r: r.runs.search(query))]
+
+
+def test_a_new_home_has_the_default_experiment(metadata):
+    found = metadata.read(lambda r: r.experiments.get("0"))
+    assert (found.name, found.location) == ("Default", "mlflow-artifacts:/0")
+
+
+def test_an_experiment_gets_the_next_number_and_a_place_for_artifacts(metadata):
+    made = metadata.write(lambda r: r.experiments.add(Experiment("", "x", "", NOW, NOW, tags={"a": "b"})))
+    assert (made.id, made.location) == ("1", "mlflow-artifacts:/1")
+    assert metadata.read(lambda r: r.experiments.named("x")) == made
+
+
+def test_a_name_is_taken_even_by_a_deleted_experiment(metadata):
+    metadata.write(lambda r: r.experiments.add(Experiment("", "x", "", NOW, NOW, lifecycle=DELETED)))
+    with pytest.raises(AlreadyExists):
+        metadata.write(lambda r: r.experiments.add(Experiment("", "x", "", NOW, NOW)))
+
+
+@pytest.mark.parametrize("experiment_id", ["7", "", "x", "-1", "9" * 30, "٣"])
+def test_an_unknown_experiment_is_not_found(metadata, experiment_id):
+    with pytest.raises(ExperimentNotFound):
+        metadata.read(lambda r: r.experiments.get(experiment_id))
+
+
+def test_a_repeated_batch_of_metrics_has_one_effect(metadata, run):
+    points = [Metric("loss", 0.5, 1, 1), Metric("loss", math.nan, 1, 1), Metric("loss", math.inf, 2, 1)]
+    for _ in range(3):
+        metadata.write(lambda r: r.metrics.append(run, points))
+    history = metadata.read(lambda r: r.metrics.history(run, "loss"))
+    assert [repr(point.value) for point in history] == ["nan", "0.5", "inf"]
+
+
+def test_the_latest_value_is_the_one_with_the_highest_step_then_time_whatever_the_order_of_arrival(metadata, run):
+    for point in (Metric("m", 1.0, 5, 2), Metric("m", 2.0, 9, 1), Metric("m", 3.0, 6, 2), Metric("m", 0.0, 6, 2)):
+        metadata.write(lambda r, point=point: r.metrics.append(run, [point]))
+    assert metadata.read(lambda r: r.metrics.latest([run])) == {run: (Metric("m", 3.0, 6, 2),)}
+
+
+def test_pages_of_a_history_join_to_the_whole(metadata, run):
+    points = [Metric("m", float(i % 3), i // 4, i // 2) for i in range(40)]
+    metadata.write(lambda r: r.metrics.append(run, points))
+    whole, pages, after = metadata.read(lambda r: r.metrics.history(run, "m")), [], None
+    while page := metadata.read(lambda r: r.metrics.history(run, "m", after=after, limit=7)):
+        pages += page
+        after = page[-1]
+    assert pages == whole and len(whole) == 40
+
+
+def test_a_deleted_metric_leaves_neither_points_nor_a_latest_value(metadata, run):
+    metadata.write(lambda r: r.metrics.append(run, [Metric("m", 1.0, 1), Metric("n", 1.0, 1)]))
+    metadata.write(lambda r: r.metrics.delete(run, "m"))
+    assert metadata.read(lambda r: r.metrics.history(run, "m")) == []
+    assert metadata.read(lambda r: r.runs.get(run)).latest == {"n": 1.0}
+
+
+def test_a_param_keeps_its_first_value_and_says_so(metadata, run):
+    assert metadata.write(lambda r: r.runs.add_params(run, {"p": "1"})) == {"p": "1"}
+    assert metadata.write(lambda r: r.runs.add_params(run, {"p": "2", "q": "3"})) == {"p": "1", "q": "3"}
+
+
+def test_nothing_is_written_to_a_deleted_or_an_unknown_run(metadata, run):
+    metadata.write(lambda r: r.runs.put(a_run(run, lifecycle=DELETED)))
+    for refusal, run_id in ((RunDeleted, run), (RunNotFound, "b" * 32)):
+        for work in (
+            lambda r, i=run_id: r.metrics.append(i, [Metric("m", 1.0, 1)]),
+            lambda r, i=run_id: r.runs.add_params(i, {"p": "1"}),
+            lambda r, i=run_id: r.runs.set_tags(i, {"t": "1"}),
+            lambda r, i=run_id: r.run_links.add_models_read(i, ["m-1"]),
+        ):
+            with pytest.raises(refusal):
+                metadata.write(work)
+
+
+@pytest.fixture
+def three(metadata):
+    def work(r):
+        for number, (run_id, loss) in enumerate((("a", 0.1), ("b", math.nan), ("c", 0.3))):
+            r.runs.add(a_run(run_id, minutes=number, tags={"t": f"T{number}"}))
+            r.metrics.append(run_id, [Metric("loss", loss, 1), Metric("only_" + run_id, 1.0, 1)])
+            r.runs.add_params(run_id, {"p": str(number)})
+        data = Dataset("d", "flights", "12", "local", "x")
+        r.run_links.add_datasets("b", [DatasetInput(data, {"mlflow.data.context": "train"})])
+
+    metadata.write(work)
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Comparison("metric", "loss", "<", 0.2), ["a"]),
+        (Comparison("metric", "loss", "!=", 9), ["c", "a"]),
+        (Comparison("metric", "only_b", "IS NULL"), ["c", "a"]),
+        (Comparison("metric", "only_b", "IS NOT NULL"), ["b"]),
+        (Comparison("param", "p", "=", "1"), ["b"]),
+        (Comparison("param", "p", "!=", "1"), ["c", "a"]),
+        (Comparison("param", "absent", "!=", "1"), []),
+        (Comparison("tag", "t", "LIKE", "T%"), ["c", "b", "a"]),
+        (Comparison("tag", "t", "LIKE", "t%"), []),
+        (Comparison("tag", "t", "ILIKE", "t_"), ["c", "b", "a"]),
+        (Comparison("tag", "t", "LIKE", "*"), []),
+        (Comparison("attribute", "run_id", "IN", ("a", "c")), ["c", "a"]),
+        (Comparison("attribute", "run_id", "NOT IN", ("a", "c")), ["b"]),
+        (Comparison("attribute", "start_time", ">", NOW.timestamp() * 1000), ["c", "b"]),
+        (Comparison("attribute", "end_time", "IS NULL"), ["c", "b", "a"]),
+        (Comparison("dataset", "name", "=", "flights"), ["b"]),
+        (Comparison("dataset", "context", "=", "test"), []),
+        (AnyOf((Comparison("param", "p", "=", "0"), Comparison("param", "p", "=", "2"))), ["c", "a"]),
+        (AnyOf(()), []),
+    ],
+)
+def test_runs_are_found_by_what_they_logged_newest_first(three, wanted, found):
+    assert search(three, wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("order", "found"),
+    [
+        (Order("metric", "loss"), ["a", "c", "b"]),
+        (Order("metric", "loss", ascending=False), ["c", "a", "b"]),
+        (Order("metric", "only_a", ascending=False), ["a", "c", "b"]),
+        (Order("param", "p", ascending=False), ["c", "b", "a"]),
+        (Order("attribute", "run_name"), ["a", "b", "c"]),
+    ],
+)
+def test_missing_values_and_nan_come_last_in_both_directions(three, order, found):
+    assert search(three, order=[order]) == found
+
+
+def test_a_search_is_paged_and_looks_only_where_it_is_told(three):
+    assert search(three, limit=2) == ["c", "b"]
+    assert search(three, limit=2, offset=2) == ["a"]
+    assert search(three, lifecycles=[DELETED]) == []
+    assert three.read(lambda r: r.runs.search(RunQuery(["1", "nonsense"]))) == []
+
+
+def test_a_filter_value_is_never_read_as_sql(three):
+    assert search(three, Comparison("tag", "t'); DROP TABLE run; --", "=", "' OR 1=1 --")) == []
+    assert len(search(three)) == 3
+
+
+def test_a_found_run_carries_everything_it_logged(three):
+    found = three.read(lambda r: r.runs.search(RunQuery(["0"], filter=Comparison("param", "p", "=", "1"))))[0]
+    assert found == three.read(lambda r: r.runs.get("b"))
+    assert (found.params, found.tags, found.datasets[0].dataset.name) == ({"p": "1"}, {"t": "T1"}, "flights")
+
+
+def test_the_search_for_a_metric_goes_through_primary_keys(tmp_path):
+    SqlMetadata.at(tmp_path / "h.db").close()
+    plan = sqlite3.connect(tmp_path / "h.db").execute(
+        "EXPLAIN QUERY PLAN SELECT 1 FROM run WHERE run.experiment IN (1) AND run.lifecycle IN ('active') AND EXISTS "
+        "(SELECT 1 FROM metric_latest f WHERE f.run = run.key AND f.key = (SELECT key FROM metric_key WHERE name = 'm')"
+        " AND f.value > 1)"
+    )
+    steps = [row[3] for row in plan]
+    assert not [step for step in steps if step.startswith("SCAN")], steps
+
+
+def test_the_artifact_tree_lists_files_and_folders(metadata):
+    def work(r):
+        for path in ("1/a/x.txt", "1/a/m/MLmodel", "1/a/m/deep/er/f", "1/b/y", "10/z"):
+            r.artifacts.put(Artifact(path, "d" * 64, 3), NOW)
+
+    metadata.write(work)
+
+    def children(folder):
+        return [(a.path, a.is_folder) for a in metadata.read(lambda r: r.artifacts.children(folder))]
+
+    assert children("1/a") == [("1/a/m", True), ("1/a/x.txt", False)]
+    assert children("1/a/m") == [("1/a/m/MLmodel", False), ("1/a/m/deep", True)]
+    assert children("") == [("1", True), ("10", True)]
+    assert children("1/a/x.txt") == [] == children("nothing")
+
+
+def test_a_file_cannot_lie_where_a_folder_is_nor_below_a_file(metadata):
+    metadata.write(lambda r: r.artifacts.put(Artifact("1/a/f", "d" * 64, 3), NOW))
+    for path in ("1/a", "1/a/f/g"):
+        with pytest.raises(Conflict):
+            metadata.write(lambda r, path=path: r.artifacts.put(Artifact(path, "e" * 64, 3), NOW))
+
+
+def test_deleting_a_folder_takes_what_is_below_and_nothing_beside(metadata):
+    def work(r):
+        for path in ("1/a/f", "1/a/m/g", "1/ab"):
+            r.artifacts.put(Artifact(path, "d" * 64, 3), NOW)
+        return r.artifacts.delete("1/a")
+
+    assert metadata.write(work) == 2
+    assert metadata.read(lambda r: r.artifacts.get("1/ab")) is not None
