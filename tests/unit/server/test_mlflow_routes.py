@@ -1,0 +1,127 @@
+"""The MLflow surface as raw HTTP: bodies, statuses, error texts."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route as StarletteRoute
+from starlette.testclient import TestClient
+
+from hanok.core.clock import SystemClock
+from hanok.parts.tracking import Tracking
+from hanok.server.mlflow import routes
+from hanok.stores.blobs.local import LocalBlobs
+from hanok.stores.sql import SqlMetadata
+
+API = "/api/2.0/mlflow"
+
+
+@pytest.fixture
+def client(tmp_path):
+    metadata = SqlMetadata("sqlite://")
+    tracking = Tracking(metadata, LocalBlobs(tmp_path / "blobs"), SystemClock())
+    app = Starlette(routes=[StarletteRoute(r.path, r.handler, methods=[r.method]) for r in routes(tracking)])
+    with TestClient(app) as made:
+        yield made
+    metadata.close()
+
+
+@pytest.fixture
+def run(client):
+    return client.post(f"{API}/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "text"),
+    [
+        ("GET", "/runs/get?run_id=nothing", None, 404, "RESOURCE_DOES_NOT_EXIST", "nothing"),
+        ("POST", "/runs/log-metric", {"run_id": "a"}, 400, "INVALID_PARAMETER_VALUE", "Missing value for required"),
+        (
+            "POST",
+            "/runs/delete",
+            {"run_id": 31},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "Invalid value 31 for parameter 'run_id'",
+        ),
+        ("POST", "/experiments/create", {"name": "Default"}, 400, "RESOURCE_ALREADY_EXISTS", "Default"),
+        ("POST", "/runs/search", {"filter": "metrics.a"}, 400, "INVALID_PARAMETER_VALUE", "filter"),
+        ("POST", "/runs/search", {"max_results": 50001}, 400, "INVALID_PARAMETER_VALUE", "max_results"),
+        ("GET", "/registered-models/get?name=x", None, 404, "RESOURCE_DOES_NOT_EXIST", "x"),
+        ("POST", "/gateway/endpoints", {}, 404, "ENDPOINT_NOT_FOUND", "gateway"),
+        ("POST", "-artifacts/mpu/create/1/x", {}, 501, "NOT_IMPLEMENTED", "Multipart upload is not supported"),
+    ],
+)
+def test_an_error_has_its_code_status_and_reason(client, method, path, body, status, code, text):
+    answer = client.request(method, API + path, json=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+    assert text in answer.json()["message"]
+
+
+@pytest.mark.parametrize("prefix", ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow"])
+def test_every_prefix_leads_to_the_same_place(client, prefix):
+    assert client.get(f"{prefix}/experiments/get?experiment_id=0").json()["experiment"]["name"] == "Default"
+    assert client.post(f"{prefix}/experiments/search", json={}).json()["experiments"]
+    assert client.get(f"{prefix}/experiments/search").json()["experiments"]
+
+
+def test_numbers_without_a_json_form_come_back_as_they_went(client, run):
+    for step, value in enumerate(("NaN", "Infinity", "-Infinity", 1.5)):
+        point = {"run_id": run, "key": "m", "value": value, "timestamp": 1, "step": step}
+        assert client.post(f"{API}/runs/log-metric", json=point).status_code == 200
+    history = client.get(f"{API}/metrics/get-history?run_id={run}&metric_key=m").json()["metrics"]
+    assert [point["value"] for point in history] == ["NaN", "Infinity", "-Infinity", 1.5]
+
+
+def test_a_history_is_paged(client, run):
+    metrics = [{"key": "m", "value": i, "timestamp": i, "step": i} for i in range(5)]
+    assert client.post(f"{API}/runs/log-batch", json={"run_id": run, "metrics": metrics}).json() == {}
+    query, found = {"run_id": run, "metric_key": "m", "max_results": 2}, []
+    while True:
+        page = client.get(f"{API}/metrics/get-history", params=query).json()
+        found += [point["value"] for point in page["metrics"]]
+        if "next_page_token" not in page:
+            break
+        query["page_token"] = page["next_page_token"]
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_a_large_artifact_streams_in_and_comes_out_by_ranges(client):
+    pieces = [bytes([i]) * 65536 for i in range(40)]
+    path = "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/big.bin"
+    assert client.put(path, content=iter(pieces)).status_code == 200
+    assert client.get(path).content == b"".join(pieces)
+    part = client.get(path, headers={"Range": "bytes=65535-65536"})
+    assert (part.status_code, part.content) == (206, b"\x00\x01")
+    listed = client.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": "0/r/artifacts"}).json()
+    assert listed == {"files": [{"path": "big.bin", "is_dir": False, "file_size": 40 * 65536}]}
+
+
+def test_an_uploaded_page_is_never_rendered(client, run):
+    path = f"/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/x.html"
+    client.put(path, content=b"<script>alert(1)</script>")
+    answer = client.get(f"/get-artifact?run_id={run}&path=x.html")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["%2e%2e/%2e%2e/etc/passwd", "a/%2e%2e/%2e%2e/x", "%2fetc/passwd", "a%5c..%5cb", "a%00b"]
+)
+def test_an_artifact_path_that_climbs_is_refused(client, path):
+    for method in ("GET", "PUT", "DELETE"):
+        answer = client.request(method, f"/api/2.0/mlflow-artifacts/artifacts/{path}")
+        assert answer.status_code in (400, 404), answer.text
+    assert client.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": "../.."}).status_code == 400
+
+
+def test_prompts_are_kept_out_of_model_searches_that_do_not_ask_for_them(client):
+    tag = {"key": "mlflow.prompt.is_prompt", "value": "true"}
+    client.post(f"{API}/registered-models/create", json={"name": "prompt", "tags": [tag]})
+    client.post(f"{API}/registered-models/create", json={"name": "model"})
+
+    def named(text):
+        found = client.get(f"{API}/registered-models/search", params={"filter": text}).json()["registered_models"]
+        return [model["name"] for model in found]
+
+    assert named("") == ["model"]
+    assert named("tags.`mlflow.prompt.is_prompt` = 'true'") == ["prompt"]
+    assert named("name LIKE '%' AND tags.`mlflow.prompt.is_prompt` != 'true'") == ["model"]
