@@ -1,0 +1,80 @@
+"""Hanok: one MLOps system on one lineage graph. The public API, loaded when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hanok.compute.frames import Frame
+    from hanok.compute.runtimes import Package
+    from hanok.core.clock import ReplayClock, SystemClock
+    from hanok.core.declare import (
+        Aggregate,
+        AutoML,
+        FeatureView,
+        Gate,
+        Label,
+        Model,
+        Retrain,
+        Rollout,
+        Source,
+        Spine,
+        Webhook,
+        at_random,
+        by_time,
+        count,
+        mean,
+    )
+    from hanok.core.declare import max_ as max
+    from hanok.core.declare import min_ as min
+    from hanok.core.declare import sum_ as sum
+    from hanok.core.errors import HanokError
+    from hanok.engine.replay import Feed
+    from hanok.sdk.client import open  # noqa: A004 (hk.open is the field's name for it)
+
+__version__ = "0.1.0"
+
+_DECLARE = "hanok.core.declare"
+_WHERE = {
+    "Aggregate": (_DECLARE, "Aggregate"),
+    "AutoML": (_DECLARE, "AutoML"),
+    "Feed": ("hanok.engine.replay", "Feed"),
+    "FeatureView": (_DECLARE, "FeatureView"),
+    "Frame": ("hanok.compute.frames", "Frame"),
+    "Gate": (_DECLARE, "Gate"),
+    "HanokError": ("hanok.core.errors", "HanokError"),
+    "Label": (_DECLARE, "Label"),
+    "Model": (_DECLARE, "Model"),
+    "Package": ("hanok.compute.runtimes", "Package"),
+    "ReplayClock": ("hanok.core.clock", "ReplayClock"),
+    "Retrain": (_DECLARE, "Retrain"),
+    "Rollout": (_DECLARE, "Rollout"),
+    "Source": (_DECLARE, "Source"),
+    "Spine": (_DECLARE, "Spine"),
+    "SystemClock": ("hanok.core.clock", "SystemClock"),
+    "Webhook": (_DECLARE, "Webhook"),
+    "at_random": (_DECLARE, "at_random"),
+    "by_time": (_DECLARE, "by_time"),
+    "count": (_DECLARE, "count"),
+    "max": (_DECLARE, "max_"),
+    "mean": (_DECLARE, "mean"),
+    "min": (_DECLARE, "min_"),
+    "open": ("hanok.sdk.client", "open"),
+    "sum": (_DECLARE, "sum_"),
+}
+
+__all__ = [*sorted(_WHERE), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'hanok' has no attribute {name!r}; it has {', '.join(sorted(_WHERE))}")
+    module, attribute = _WHERE[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -67,7 +67,7 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     visible = f"greatest({_utc(event)}, coalesce({_utc(created)}, {_utc(event)}))" if known_time else _utc(event)
     values = ", ".join(f"{quoted(c)} AS v{i}" for i, c in enumerate(view.columns))
     picked = ", ".join(f"w.v{i} AS {quoted(c)}" for i, c in enumerate(view.columns))
-    in_ttl = "" if view.ttl is None else f"AND s.t - w.event_time <= INTERVAL {_micros(view.ttl)} MICROSECOND"
+    in_ttl = "" if view.ttl is None else f"AND s.t - w.event_time <= to_microseconds({_micros(view.ttl)})"
     on = " AND ".join(f"s.{k} = c.{k}" for k in keys)
     same = " AND ".join(f"c.{k} = w.{k}" for k in keys)
     not_null = " AND ".join(f"{k} IS NOT NULL" for k in [*keys, event])

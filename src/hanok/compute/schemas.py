@@ -16,6 +16,7 @@ from hanok.core.validation import Anomaly, ColumnSchema, ColumnStatistics, Table
 
 DOMAIN_MAX = 100
 RANGE_WIDTHS = 10.0
+MOSTLY_PRESENT = 0.5
 _ARROW = {
     "INT": pa.int64(),
     "FLOAT": pa.float64(),
@@ -30,16 +31,16 @@ def infer_schema(
 ) -> TableSchema:
     """What later batches are held to.
 
-    A numeric column may leave its observed range by ten times the range's width on either side (below zero only if
-    it was below zero): room for seasons and storms, none for a unit or sensor fault. A text column with at most 100
-    values of which at most a tenth are singletons has a domain.
+    A numeric column may leave its observed range by ten times the range's width on either side: room for seasons and
+    storms, none for a unit or sensor fault. One whose smallest value is 0, held by at least 1 % of the rows, is an
+    amount and never negative. A text column with at most 100 values, at most a tenth of them singletons, has a domain.
     """
     columns = []
     for s in statistics:
         low = high = None
         if s.type in ("INT", "FLOAT") and s.minimum is not None and s.maximum is not None and s.maximum > s.minimum:
             slack = RANGE_WIDTHS * (s.maximum - s.minimum)
-            low = max(0.0, s.minimum - slack) if s.minimum >= 0 else s.minimum - slack
+            low = 0.0 if s.minimum == 0 and s.zeros >= 0.01 * s.rows else s.minimum - slack
             high = s.maximum + slack
         domain = _domain(rows.column(s.name)) if s.type == "STRING" and s.name in rows.column_names else None
         columns.append(ColumnSchema(s.name, s.type, round(s.presence, 6), low, high, domain))
@@ -175,9 +176,8 @@ def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, mark: object,
     name, rows = expected.name, len(column)
     present = (rows - column.null_count) / rows if rows else 1.0
     if rows and not present and expected.presence > 0:
-        found.append(
-            Anomaly(v.NOT_PRESENT, name, "warning", f"{name} is null in every row", "0", f"{expected.presence:.3f}")
-        )
+        kind = v.NOT_PRESENT if expected.presence >= MOSTLY_PRESENT else v.LOW_FRACTION
+        found.append(Anomaly(kind, name, "warning", f"{name} is null in every row", "0", f"{expected.presence:.3f}"))
     elif rows and expected.presence - present > max(0.05, 4 * (expected.presence * (1 - expected.presence) / rows) ** 0.5):
         found.append(
             Anomaly(

@@ -1,7 +1,7 @@
 """Online values: for each entity the few rows that can still matter, read under the same rules as the join.
 
 A plain view keeps the newest row that counts and those dated in the future; a windowed view keeps the rows of its
-longest window. Rows are merged by (event time, arrival), so the order in which they come does not matter.
+longest window. Rows are merged by (event time, arrival, number), so the order in which they come does not matter.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from hanok.compute.windows import Rows, window_aggregate
 from hanok.core.clock import from_micros, micros
 from hanok.core.declare import FeatureView
 from hanok.core.durations import shortest
-from hanok.core.tables import ARRIVED
+from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.stores.ports import OnlineValues
 
 PRESENT, NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE = "PRESENT", "NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE"
 
 
 class _Entity(msgspec.Struct, array_like=True):
-    """The kept rows of one entity, column by column, sorted by (event time, visible)."""
+    """The kept rows of one entity, column by column, sorted by (event time, arrival, number in the source)."""
 
     event_time: bytes
-    visible: bytes
+    arrived: bytes
+    sequence: bytes
     columns: list[list[Any]]
 
 
+_Row = tuple[int, int, int, tuple[Any, ...]]  # event time, arrival, number, values
 _decode = msgspec.msgpack.Decoder(_Entity).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -48,9 +50,9 @@ class OnlineRow:
 
 def push(online: OnlineValues, view: FeatureView, rows: pa.Table, now: datetime) -> int:
     """Merge source rows into the online store; returns how many entities were touched."""
-    columns = [c for c in (*view.keys, view.source.event_time, ARRIVED, *view.columns)]
-    grouped: dict[bytes, list[tuple[int, int, tuple[Any, ...]]]] = {}
-    keys, values = len(view.keys), len(view.keys) + 2
+    columns = [*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns]
+    grouped: dict[bytes, list[_Row]] = {}
+    keys, values = len(view.keys), len(view.keys) + 3
     chosen = rows.select(list(dict.fromkeys(columns)))
     micro = {
         n: chosen.column(n).cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
@@ -60,10 +62,9 @@ def push(online: OnlineValues, view: FeatureView, rows: pa.Table, now: datetime)
     for row in zip(*lists, strict=True):
         if None in row[: keys + 1]:
             continue
-        event, arrived = row[keys], row[keys + 1]
-        grouped.setdefault(entity_key(row[:keys]), []).append(
-            (event, max(event, arrived if arrived is not None else event), row[values:])
-        )
+        event, arrived, sequence = row[keys : keys + 3]
+        arrived = event if arrived is None else arrived
+        grouped.setdefault(entity_key(row[:keys]), []).append((event, arrived, sequence, row[values:]))
     if not grouped:
         return 0
     existing = online.get(view.name, list(grouped))
@@ -82,30 +83,22 @@ def entity_key(values: Sequence[Any]) -> bytes:
     return _encode(list(values))
 
 
-def _merge(view: FeatureView, found: bytes | None, new: list[tuple[int, int, tuple[Any, ...]]], now: int) -> bytes:
-    rows = list(new)
+def _merge(view: FeatureView, found: bytes | None, new: list[_Row], now: int) -> bytes:
+    rows = {r[2]: r for r in new}  # by number: a retried push adds nothing
     if found is not None:
         entity = _decode(found)
-        event, visible = (np.frombuffer(b, np.int64).tolist() for b in (entity.event_time, entity.visible))
-        old = zip(event, visible, zip(*entity.columns, strict=True) if entity.columns else [()] * len(event), strict=True)
-        known = set()
-        rows = []
-        for row in [*old, *new]:  # a retried push adds nothing
-            if row not in known:
-                known.add(row)
-                rows.append(row)
-    rows.sort(key=lambda r: r[:2])
-    rows = rows[_first_kept(view, rows, now) :]
-    return _encode(
-        _Entity(
-            np.array([r[0] for r in rows], np.int64).tobytes(),
-            np.array([r[1] for r in rows], np.int64).tobytes(),
-            [list(c) for c in zip(*(r[2] for r in rows), strict=True)] if view.columns else [],
-        )
-    )
+        numbers = [
+            np.frombuffer(b, np.int64).tolist() for b in (entity.event_time, entity.arrived, entity.sequence)
+        ]
+        values = zip(*entity.columns, strict=True) if entity.columns else [()] * len(numbers[0])
+        rows = {r[2]: r for r in zip(*numbers, values, strict=True)} | rows
+    ordered = sorted(rows.values(), key=lambda r: r[:3])
+    kept = ordered[_first_kept(view, ordered, now) :]
+    times = (np.array([r[i] for r in kept], np.int64).tobytes() for i in range(3))
+    return _encode(_Entity(*times, [list(c) for c in zip(*(r[3] for r in kept), strict=True)] if view.columns else []))
 
 
-def _first_kept(view: FeatureView, rows: list[tuple[int, int, tuple[Any, ...]]], now: int) -> int:
+def _first_kept(view: FeatureView, rows: list[_Row], now: int) -> int:
     if view.aggregate:
         assert view.horizon is not None
         oldest = now - view.horizon // timedelta(microseconds=1)
@@ -140,13 +133,14 @@ def _read_one(view: FeatureView, found: bytes | None, at: int) -> OnlineRow:
 
 
 def _read_windows(view: FeatureView, found: bytes | None, at: int) -> OnlineRow:
-    entity = _Entity(b"", b"", [[] for _ in view.columns]) if found is None else _decode(found)
+    entity = _Entity(b"", b"", b"", [[] for _ in view.columns]) if found is None else _decode(found)
     event = np.frombuffer(entity.event_time, np.int64)
     columns = {
         name: np.array([np.nan if x is None else x for x in column], float)
         for name, column in zip(view.columns, entity.columns, strict=True)
     }
-    rows = Rows(np.array([0, len(event)]), event, np.frombuffer(entity.visible, np.int64), columns)
+    visible = np.maximum(event, np.frombuffer(entity.arrived, np.int64))
+    rows = Rows(np.array([0, len(event)]), event, visible, columns)
     who, instant = np.zeros(1, np.int64), np.array([at])
     values: dict[str, Any] = {}
     for name, aggregate in view.aggregate:

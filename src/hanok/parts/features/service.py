@@ -290,7 +290,7 @@ class Features:
 def _predict_at(model: Model) -> str:
     relative = model.spine.predict_at
     offset = micros_of(relative.offset)
-    return f"(CAST({quoted(relative.column)} AS TIMESTAMPTZ) + INTERVAL {offset} MICROSECOND)"
+    return f"(CAST({quoted(relative.column)} AS TIMESTAMPTZ) + to_microseconds({offset}))"
 
 
 def micros_of(value: Any) -> int:

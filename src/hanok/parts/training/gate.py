@@ -15,6 +15,7 @@ from hanok.core.declare import Gate
 
 SLICE_ROWS_MIN = 200
 SEED = 20130101
+BASELINE = "constant baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def judge(
     *,
     against: str,
 ) -> Verdict:
-    """Compare two models on the same rows. Slices of fewer than 200 rows cannot tell and are not judged; the
+    """Compare two models on the same rows. Slices refuse only against a champion: a first model that beats the
+    baseline overall is better than none. Slices of fewer than 200 rows cannot tell and are not judged; the
     confidence of slice intervals is raised by Bonferroni, so that many slices do not refuse by chance."""
     losses = [row_losses(task, metric, y, s) for s in (champion, challenger)]
     gain = paired_gain(*losses, confidence=gate.confidence, seed=SEED)
@@ -58,7 +60,7 @@ def judge(
     for name, mask in groups.items():
         part = paired_gain(losses[0][mask], losses[1][mask], confidence=corrected, seed=SEED, draws=400)
         slices[name] = {"rows": part.rows, "gain": part.mean, "low": part.low, "high": part.high}
-        if part.high < 0:
+        if part.high < 0 and against != BASELINE:
             worse.append(name)
     better = gain.low > -gate.tolerance
     why = (

@@ -190,7 +190,7 @@ def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Map
         version = next(v for v in tools.registry.versions(model.name) if v.version == request.champion)
         against, champion = f"champion (version {request.champion})", tools.packages.load(version.package).score_table(held_out)
     else:
-        against, champion = "constant baseline", _constant(model, train, test)
+        against, champion = gate.BASELINE, _constant(model, train, test)
     verdict = gate.judge(
         model.gate, model.task, metric, test.y, challenger, champion, held_out, against=against
     ).as_dict()

@@ -1,0 +1,341 @@
+"""The composition root: opens the stores of a home and hands each part what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hanok.compute.drift import Reference
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.frames import Frame
+from hanok.core.clock import Clock, SystemClock
+from hanok.core.declare import AutoML, FeatureView, Model, Project
+from hanok.core.lineage import Event
+from hanok.core.tables import SEQUENCE
+from hanok.core.validation import CheckResult
+from hanok.engine.bus import Bus
+from hanok.engine.config import Config
+from hanok.engine.home import Home
+from hanok.engine.project import load_project
+from hanok.parts.automl import service as automl
+from hanok.parts.features.service import KEY_PREFIX, Features
+from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.service import Monitoring
+from hanok.parts.serving.log import FEATURE, TABLE, PredictionLog
+from hanok.parts.serving.packages import Packages
+from hanok.parts.serving.service import Serving, key_text
+from hanok.parts.tracking.service import Tracking
+from hanok.parts.training import pipeline
+from hanok.parts.training.durable import Durable
+from hanok.parts.training.service import Training
+from hanok.parts.validation.service import Validation
+from hanok.stores.blobs import LocalBlobs
+from hanok.stores.delta import DeltaTables
+from hanok.stores.lmdb import LmdbOnlineValues
+from hanok.stores.sql import SqlMetadata
+
+
+class App:
+    """One open home with all parts. Close it when done."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, project: Project | None = None) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.home = Home(config.home)
+        self.home.acquire()
+        try:
+            self._open_stores()
+            self._build_parts()
+            self._connect_parts()
+            if project is not None:
+                self.apply(project)
+            elif config.project is not None and config.project.exists():
+                self.apply(load_project(config.project))
+        except BaseException:
+            self.home.release()
+            raise
+
+    def _open_stores(self) -> None:
+        url = self.config.metadata_url
+        self.metadata = SqlMetadata(url) if url else SqlMetadata.at(self.home.database)
+        self.blobs = LocalBlobs(self.home.blobs)
+        self.tables = DeltaTables(self.home.tables)
+        self.online = LmdbOnlineValues(self.home.online)
+
+    def _build_parts(self) -> None:
+        metadata, clock = self.metadata, self.clock
+        self.tracking = Tracking(metadata, self.blobs, clock)
+        self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
+        self.validation = Validation(metadata=metadata, tables=self.tables, clock=clock)
+        self.packages = Packages(self.blobs)
+        self.log = PredictionLog(self.home.log, self.tables, clock)
+        self.serving = Serving(metadata=metadata, packages=self.packages, log=self.log, clock=clock)
+        self.alerts = Alerts(metadata=metadata, clock=clock)
+        self.monitoring = Monitoring(metadata=metadata, tables=self.tables, alerts=self.alerts, clock=clock)
+        self.durable = Durable(metadata=metadata, clock=clock, exclusive=not self.config.metadata_url)
+        tools = pipeline.Tools(
+            metadata,
+            self.blobs,
+            clock,
+            _TrainingSets(self),
+            _Searcher(),
+            self.packages,
+            self.tracking.runs,
+            self.tracking.registry,
+        )
+        self.training = Training(
+            tools=tools,
+            durable=self.durable,
+            deployer=self.serving,
+            performance=self.monitoring,
+            experiment_of=lambda name: self.tracking.experiments.ensure(name).id,
+            label_rows=self.tables.size,
+        )
+
+    def _connect_parts(self) -> None:
+        self.bus = Bus(self.metadata)
+        self.bus.on("online-values", {"batch_ingested"}, self._push_online)
+        self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
+        self.bus.on("labels", {"batch_ingested"}, self._join_labels)
+
+    # -- declarations ------------------------------------------------------------------------------------------------
+
+    def plan(self, project: Project) -> list[dict[str, Any]]:
+        """What `apply` would change: kind, name and new, changed or unchanged."""
+        from hanok.core.declare import digest
+
+        def state(kind: str, item: FeatureView | Model) -> str:
+            newest = self.metadata.read(lambda r: r.declarations.newest(kind, item.name))
+            if newest is None:
+                return "new"
+            from hanok.core.declare import as_dict
+
+            return "unchanged" if _digest_of(newest[1]) == _digest_of(as_dict(item)) else "changed"
+
+        assert digest is not None
+        return [
+            {"kind": kind, "name": item.name, "change": state(kind, item)}
+            for kind, items in (("feature_view", project.views), ("model", project.models))
+            for item in items
+        ]
+
+    def apply(self, project: Project) -> list[dict[str, Any]]:
+        """Record the project's declarations; returns what changed."""
+        changes = self.plan(project)
+        for view in project.views:
+            self.features.apply(view)
+        for model in project.models:
+            self.training.apply(model)
+            self.tracking.registry.ensure_model(model.name)
+        for change in changes:
+            if change["kind"] == "feature_view" and change["change"] != "unchanged":
+                view = self.features.view(change["name"])
+                if self.tables.size(view.source.table):
+                    self.features.materialize(view.name)
+        self.project = project
+        return changes
+
+    # -- verbs that join parts -------------------------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        key: str,
+        arrived: Any = None,
+        keys: Sequence[str] = (),
+        event_time: str = "",
+        actor: str = "local",
+    ) -> CheckResult:
+        """Check and append a batch, with keys and event time from the declarations where they are not given."""
+        event_time = event_time or self._event_time(table)
+        keys = keys or self._keys(table)
+        return self.validation.ingest(
+            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, actor=actor
+        )
+
+    def predict_entity(self, name: str, match: Mapping[str, Any]) -> dict[str, Any]:
+        """Predict the spine row that has the given values, with features read online."""
+        model = self.training.model(name)
+        row = self.features.find_spine_row(model, match)
+        features = self.features.online_features(model, row)
+        entity = {k: row[k] for k in self.features.spine_keys(model)}
+        answer = self.serving.predict(name, {k: [v] for k, v in features.items()}, entity=_texts(entity))[0]
+        return {**asdict(answer), "model": name, "entity": _texts(entity), "features": features}
+
+    def predict_window(self, name: str, start: datetime, end: datetime, *, key: str) -> list[str]:
+        """Predict every spine row due in [start, end) in bulk, with features as they were known at each row's instant."""
+        model = self.training.model(name)
+        spine = self.features.spine_rows(model, start=start, end=end)
+        if not spine.num_rows:
+            return []
+        return self.serving.predict_batch(name, self.features.historical(model, spine), key=key)
+
+    def measure(self, name: str, day: datetime, *, days_back: int = 2) -> None:
+        """Performance of the last days whose labels may have come, and the drift of `day`."""
+        from datetime import timedelta
+
+        model = self.training.model(name)
+        days = [day - timedelta(days=i) for i in range(days_back, -1, -1)]
+        self.monitoring.measure(name, model.task, days)
+        deployment = self.serving.deployment(name)
+        if deployment is None:
+            return
+        version = self.training._version(name, deployment.primary)
+        references = self.references(version.facts.get("reference", ""))
+        importance = self.packages.load(version.package).notes.get("importance", {})
+        self.monitoring.drift(name, version.id, references, importance, start=day, end=day + timedelta(days=1))
+
+    def references(self, digest: str) -> list[Reference]:
+        """The reference distributions that a model version carries."""
+        import orjson
+
+        if not digest:
+            return []
+        with self.blobs.open(digest) as file:
+            return [Reference.from_dict(body) for body in orjson.loads(file.read())]
+
+    def tick(self) -> list[Mapping[str, Any]]:
+        """Drain events, move rollouts on, retrain what is due, drain again."""
+        self.bus.drain()
+        done = self.training.tick(predictions=self.predictions_since)
+        self.bus.drain()
+        return done
+
+    def predictions_since(self, model: str, since: datetime) -> pa.Table:
+        """version, error and microseconds of the answers since an instant."""
+        if not self.tables.size(TABLE + model):
+            return pa.table({"version": [], "error": [], "microseconds": []})
+        with connect({"log": self.tables.scan(TABLE + model, since=since)}) as duck:
+            return arrow(
+                duck,
+                "SELECT version, error, microseconds FROM log "
+                f"WHERE at >= TIMESTAMPTZ '{since.isoformat()}' AND arm <> 'shadow'",
+            )
+
+    def logged_answers(self, model: str, version: int, *, limit: int) -> pa.Table:
+        """The newest answers of a version: score and the features under their own names."""
+        self.serving.compact()
+        if not self.tables.size(TABLE + model):
+            return pa.table({})
+        scan = self.tables.scan(TABLE + model)
+        names = [n for n in scan.schema.names if n.startswith(FEATURE)]
+        chosen = ", ".join(f"{quoted(n)} AS {quoted(n.removeprefix(FEATURE))}" for n in names)
+        with connect({"log": scan}) as duck:
+            return arrow(
+                duck,
+                f"SELECT score, {chosen} FROM log WHERE version = {int(version)} ORDER BY {SEQUENCE} DESC LIMIT {int(limit)}",
+            )
+
+    def backup(self, target: Path) -> Path:
+        """A consistent copy of the whole home in one tar file."""
+        from hanok.engine.backup import backup
+
+        return backup(self, target)
+
+    def close(self) -> None:
+        """Flush and let go of everything, the lock last."""
+        self.log.close()
+        self.tables.close()
+        self.online.close()
+        self.metadata.close()
+        self.home.release()
+
+    # -- reactions -----------------------------------------------------------------------------------------------------
+
+    def _push_online(self, event: Event) -> None:
+        table, rows = event.facts["table"], self._batch(event)
+        if rows is not None:
+            self.features.push(table, rows)
+
+    def _alert_on_data(self, event: Event) -> None:
+        result = self.validation.result(event.facts["table"], event.facts["batch"])
+        if result is not None:
+            self.monitoring.batch_checked(result.table, result.batch, event.subject, result.anomalies)
+
+    def _join_labels(self, event: Event) -> None:
+        table = event.facts["table"]
+        for model in self.training.models():
+            if model.label.table == table and event.facts["rows"] and self.serving.deployment(model.name):
+                self.serving.compact(everything=True)
+                keys = self.features.spine_keys(model)
+                first = event.facts["first"]
+                labels, _ = self.features.new_labels(model, first)
+                mine = labels.filter(pa.compute.less(labels.column(SEQUENCE), first + event.facts["rows"]))
+                for name in keys:
+                    mine = mine.set_column(mine.column_names.index(name), name, key_text(mine.column(name)))
+                self.monitoring.join_labels(
+                    model.name,
+                    self.serving.model(model.name).signature,
+                    keys,
+                    mine,
+                    key=f"{table} {event.facts['batch']}",
+                    slices=model.gate.slices,
+                )
+
+    def _batch(self, event: Event) -> pa.Table | None:
+        table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]
+        if not rows or not any(v.source.table == table for v in self.features.views()):
+            return None
+        with connect({"source": self.tables.scan(table)}) as duck:
+            return arrow(duck, f"SELECT * FROM source WHERE {SEQUENCE} >= {first} AND {SEQUENCE} < {first + rows} ORDER BY {SEQUENCE}")
+
+    def _event_time(self, table: str) -> str:
+        for view in self.features.views():
+            if view.source.table == table:
+                return view.source.event_time
+        for model in self.training.models():
+            if model.label.table == table:
+                return model.label.known_at
+            if model.spine.table == table:
+                return model.spine.predict_at.column
+        return ""
+
+    def _keys(self, table: str) -> tuple[str, ...]:
+        for model in self.training.models():
+            if model.spine.table == table and model.spine.keys:
+                return model.spine.keys
+        return ()
+
+
+class _TrainingSets:
+    """What training needs of features and of the prediction log."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.training_set = app.features.training_set
+        self.record_training_set = app.features.record_training_set
+        self.logged_answers = app.logged_answers
+
+
+class _Searcher:
+    """What training needs of AutoML."""
+
+    def search(self, frame: Frame, settings: AutoML) -> automl.Search:
+        return automl.search(frame, settings)
+
+    def run_plan(self, frame: Frame, plan: Mapping[str, Any]) -> automl.Search:
+        return automl.run_plan(frame, plan)
+
+    def leaderboard(self, searched: automl.Search) -> Sequence[Mapping[str, Any]]:
+        return automl.leaderboard_rows(searched)
+
+
+def _texts(entity: Mapping[str, Any]) -> dict[str, str]:
+    return {k: v.isoformat() if hasattr(v, "isoformat") else str(v) for k, v in entity.items() if v is not None}
+
+
+def _digest_of(body: Any) -> str:
+    import json
+    from hashlib import sha256
+
+    return sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+__all__ = ["KEY_PREFIX", "App"]

@@ -1,0 +1,53 @@
+"""Settings: `hanok.toml` beside the project, then the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hanok.core.errors import ConfigError
+
+FILE = "hanok.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`project` is the file with the declarations. `metadata_url` "" means SQLite inside the home."""
+
+    home: Path = Path(".hanok")
+    project: Path | None = None
+    metadata_url: str = ""
+    webhooks_allow_private: bool = False
+    seed: int = 7
+
+
+def load_config(directory: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Settings for `directory`. Raises ConfigError naming file, line or key, and what to do."""
+    path = directory / FILE
+    values: dict[str, Any] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}; mend it, or move it away and run 'hanok init'") from None
+    known = {f.name for f in fields(Config)}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(f"{path} has the unknown setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    for name, kind in (("seed", int), ("webhooks_allow_private", bool), ("home", str), ("project", str), ("metadata_url", str)):
+        if name in values and not isinstance(values[name], kind):
+            raise ConfigError(f"{path}: {name} is {values[name]!r}, it must be of type {kind.__name__}")
+    env = os.environ if environment is None else environment
+    home = Path(env.get("HANOK_HOME") or values.get("home", ".hanok"))
+    project = values.get("project")
+    default = directory / "project.py"
+    return Config(
+        home if home.is_absolute() else directory / home,
+        directory / project if project else default if default.exists() else None,
+        env.get("HANOK_METADATA_URL") or values.get("metadata_url", ""),
+        values.get("webhooks_allow_private", False),
+        values.get("seed", 7),
+    )

@@ -1,0 +1,81 @@
+"""A home: the directory that one Hanok lives in, with a lock that makes one process its writer."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hanok.core.errors import HomeLocked
+
+
+class Home:
+    """`acquire` takes the lock; the address of a running server is noted beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().resolve()
+        self._lock: int | None = None
+
+    @property
+    def database(self) -> Path:
+        return self.root / "hanok.db"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def online(self) -> Path:
+        return self.root / "online"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    def acquire(self) -> None:
+        """Become the writer. Raises HomeLocked while another process is."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            address = self.address()
+            where = f" at {address}" if address else ""
+            raise HomeLocked(
+                f"another Hanok is using {self.root}{where}: stop it, or give this one another --home"
+            ) from None
+        self._lock = descriptor
+        self._address_file.unlink(missing_ok=True)
+
+    def note(self, address: str) -> None:
+        """Write down where this process answers."""
+        body = json.dumps({"address": address, "pid": os.getpid()})
+        temporary = self._address_file.with_suffix(".new")
+        temporary.write_text(body)
+        temporary.replace(self._address_file)
+
+    def address(self) -> str:
+        """Where the running server answers; "" when none has noted it."""
+        try:
+            body: Mapping[str, Any] = json.loads(self._address_file.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return ""
+        return str(body.get("address", ""))
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._address_file.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def _address_file(self) -> Path:
+        return self.root / "address.json"

@@ -1,0 +1,58 @@
+"""Reading a project file: its declarations are the module's values."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from hanok.core.declare import FeatureView, Model, Project, Source
+from hanok.core.errors import DeclarationError, HanokError
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import a file by its path; its folder is importable for it. Raises DeclarationError with the place."""
+    if not path.exists():
+        raise DeclarationError(f"there is no project file {path}; 'hanok init' writes one")
+    name = f"hanok_project_{abs(hash(str(path.resolve())))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except HanokError:
+        raise
+    except Exception as error:
+        line = _line_in(path, error)
+        raise DeclarationError(f"{path}{line} cannot be loaded: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def load_project(path: Path) -> Project:
+    """All sources, feature views and models that the file declares, and those that they use."""
+    module = load_module(path)
+    values = list(vars(module).values())
+    models = [v for v in values if isinstance(v, Model)]
+    views = {v.name: v for m in models for v in m.views} | {v.name: v for v in values if isinstance(v, FeatureView)}
+    if not models and not views:
+        raise DeclarationError(f"{path} declares neither a hk.Model nor a hk.FeatureView")
+    if twice := sorted({m.name for m in models if sum(n.name == m.name for n in models) > 1}):
+        raise DeclarationError(f"{path} declares the model {twice[0]!r} twice")
+    sources = {v.source.table: v.source for v in views.values()} | {v.table: v for v in values if isinstance(v, Source)}
+    return Project(tuple(sources.values()), tuple(views.values()), tuple(models))
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno}"
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f", line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
