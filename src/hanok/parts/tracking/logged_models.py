@@ -86,7 +86,7 @@ class LoggedModelVerbs:
     def delete_tag(self, model_id: str, key: str) -> LoggedModel:
         def without(model: LoggedModel) -> LoggedModel:
             if key not in model.tags:
-                raise LoggedModelNotFound(f"logged model {model_id} has no tag {key[:80]!r}")
+                raise LoggedModelNotFound(f"No tag with key {key[:80]!r} on logged model {model_id}")
             return replace(model, tags={k: v for k, v in model.tags.items() if k != key})
 
         return self._change(model_id, without)
@@ -110,12 +110,15 @@ class LoggedModelVerbs:
         experiment_ids: Sequence[str],
         wanted: Filter = EVERYTHING,
         *,
+        datasets: Sequence[tuple[str, str]] = (),
         order: Sequence[Order] = (),
         limit: int = 100,
         offset: int = 0,
     ) -> Page[LoggedModel]:
-        """Newest first unless `order` says otherwise."""
+        """Newest first unless `order` says otherwise; `datasets` (name, digest or "") keeps what was measured on one."""
         found = self._metadata.read(lambda r: r.logged_models.of_experiments(experiment_ids))
+        if datasets:
+            found = [model for model in found if any(_measured_on(model, name, digest) for name, digest in datasets)]
         return select(found, wanted, order, _value, limit=limit, offset=offset)
 
     def _change(self, model_id: str, change: Callable[[LoggedModel], LoggedModel]) -> LoggedModel:
@@ -130,7 +133,7 @@ class LoggedModelVerbs:
 def _present(r: Repositories, model_id: str) -> LoggedModel:
     model = r.logged_models.get(model_id)
     if model.lifecycle == DELETED:
-        raise LoggedModelNotFound(f"logged model {model_id} was deleted")
+        raise LoggedModelNotFound(f"logged model {model_id} is not found: it was deleted")
     return model
 
 
@@ -155,6 +158,10 @@ def _value(model: LoggedModel, wanted: Comparison | Order) -> Value:
     if wanted.subject != "attribute" or wanted.key not in values:
         raise unknown("logged models", wanted)
     return values[wanted.key]
+
+
+def _measured_on(model: LoggedModel, name: str, digest: str) -> bool:
+    return any(m.dataset_name == name and digest in ("", m.dataset_digest) for m in model.metrics)
 
 
 def _metric(model: LoggedModel, wanted: Comparison | Order) -> Value:

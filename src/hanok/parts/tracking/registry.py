@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from hanok.stores.ports import Metadata, Repositories
 
 STAGES = ("None", "Staging", "Production", "Archived")
 WHEREVER = -1
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 
 
 class RegistryVerbs:
@@ -138,6 +140,7 @@ class RegistryVerbs:
             )
             node = Node(version.id, NodeKind.MODEL_VERSION, f"{model}/{version.version}", now, {"source": source})
             r.lineage.add([node], _origins(r, version, trained_on, logged_model_id))
+            _tell_logged_model(r, version, logged_model_id)
             r.registry.put_model(replace(parent, updated=now))
             facts_ = {"model": model, "version": version.version, "run": run_id}
             r.outbox.append(Event("model_version_registered", version.id, now, facts_))
@@ -303,6 +306,15 @@ def _origins(r: Repositories, version: ModelVersion, trained_on: Sequence[str], 
     if logged_model_id:
         edges.append(Edge(version.id, EdgeKind.READ, logged_model_id))
     return edges
+
+
+def _tell_logged_model(r: Repositories, version: ModelVersion, logged_model_id: str) -> None:
+    """MLflow's pages and clients read from a tag of the logged model which versions were made of it."""
+    if logged_model_id:
+        logged = r.logged_models.get(logged_model_id)
+        known = json.loads(logged.tags.get(MODEL_VERSIONS_TAG, "[]"))
+        listed = json.dumps([*known, {"name": version.model, "version": version.version}])
+        r.logged_models.put(replace(logged, tags={**logged.tags, MODEL_VERSIONS_TAG: listed}, updated=version.created))
 
 
 def _location(r: Repositories, source: str) -> str:

@@ -17,7 +17,7 @@ from hanok.core.access import Access
 from hanok.core.tracking import Artifact
 from hanok.parts.tracking import Tracking
 from hanok.parts.tracking.artifacts import in_tree
-from hanok.server.mlflow.endpoint import JSON, answering
+from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
 from hanok.server.routes import Handler, Route, in_thread
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow.decode import missing_value
@@ -44,9 +44,12 @@ def routes(tracking: Tracking) -> list[Route]:
             Route("GET", f"{prefix}/presigned/{{path:path}}", answering(_one_put), Access.READ),
         ]
     of_run = answering(_of_run(tracking))
+    of_model = answering(_of_logged_model(tracking))
     of_version = answering(_of_version(tracking))
+    models = (f"{prefix}/logged-models/{{model_id}}/artifacts/files" for prefix in PREFIXES)
     return [
         *found,
+        *(Route("GET", path, of_model, Access.READ) for path in models),
         Route("GET", "/get-artifact", of_run, Access.READ),
         Route("GET", "/model-versions/get-artifact", of_version, Access.READ),
     ]
@@ -97,6 +100,21 @@ def _of_run(tracking: Tracking) -> Handler:
         if not run_id:
             raise missing_value("run_id")
         return await in_thread(content, run_id, _asked_path(request))
+
+    return handle
+
+
+def _of_logged_model(tracking: Tracking) -> Handler:
+    """A file of a logged model, by the path inside its artifacts."""
+
+    def content(model_id: str, path: str) -> Response:
+        return _content(tracking, f"{in_tree(tracking.logged_models.get(model_id).artifact_uri)}/{path}")
+
+    async def handle(request: Request) -> Response:
+        path = request.query_params.get("artifact_file_path")
+        if not path:
+            raise missing_value("artifact_file_path")
+        return await in_thread(content, request.path_params["model_id"], path)
 
     return handle
 

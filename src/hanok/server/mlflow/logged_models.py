@@ -58,6 +58,7 @@ def search(call: Call, asked: ask.SearchLoggedModels) -> Json:
     page = call.tracking.logged_models.search(
         asked.experiment_ids,
         parse_filter(asked.filter),
+        datasets=[(data.dataset_name, data.dataset_digest) for data in asked.datasets],
         order=[_order(term) for term in asked.order_by],
         limit=asked.max_results,
         offset=offset_of(asked.page_token),

@@ -6,9 +6,11 @@ from hanok.core.registry import RegisteredModel
 from hanok.server.mlflow.endpoint import Call, Json, edit, read
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow import requests_models as ask
+from hanok.wire.mlflow.decode import invalid_value
 from hanok.wire.mlflow.prompts import without_prompts
 from hanok.wire.mlflow.requests import pairs
 from hanok.wire.mlflow.search import parse_filter, parse_order
+from hanok.wire.mlflow.sources import check_source_path, is_local_path
 from hanok.wire.mlflow.tokens import offset_of, offset_token
 
 
@@ -83,6 +85,7 @@ def version_at_alias(call: Call, asked: ask.AliasOfModel) -> Json:
 
 
 def create_version(call: Call, asked: ask.CreateModelVersion) -> Json:
+    _check_source(call, asked)
     made = call.tracking.registry.register(
         asked.name,
         source=asked.source,
@@ -142,6 +145,22 @@ def set_version_tag(call: Call, asked: ask.SetVersionTag) -> Json:
 def delete_version_tag(call: Call, asked: ask.DeleteVersionTag) -> Json:
     call.tracking.registry.delete_version_tag(asked.name, asked.version, asked.key)
     return {}
+
+
+def _check_source(call: Call, asked: ask.CreateModelVersion) -> None:
+    """A source must not climb, and a path on some machine's disk must lie inside its run's or model's artifacts."""
+    check_source_path(asked.source)
+    if not is_local_path(asked.source):
+        return
+    roots = [call.tracking.runs.get(asked.run_id).artifact_uri] if asked.run_id else []
+    roots += [call.tracking.logged_models.get(asked.model_id).artifact_uri] if asked.model_id else []
+    inside = asked.source.removeprefix("file://").rstrip("/") + "/"
+    if not any(inside.startswith(root.removeprefix("file://").rstrip("/") + "/") for root in roots):
+        raise invalid_value(
+            "source",
+            asked.source,
+            "To use a local path as a model version source, give the run_id whose artifacts hold it",
+        )
 
 
 def _with_latest(call: Call, model: RegisteredModel) -> Json:

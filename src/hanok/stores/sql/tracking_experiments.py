@@ -58,7 +58,7 @@ class SqlExperiments:
         return None if row is None else _experiment(row)
 
     def all(self) -> list[Experiment]:
-        return [_experiment(row) for row in self._c.execute(text(f"{_SELECT} ORDER BY updated DESC, key DESC"))]
+        return [_experiment(row) for row in self._c.execute(text(f"{_SELECT} ORDER BY created DESC, key DESC"))]
 
     def _refuse_taken(self, experiment: Experiment) -> None:
         taken = self.named(experiment.name)

@@ -52,7 +52,7 @@ class SqlLoggedModels:
     def get(self, model_id: str) -> LoggedModel:
         row = self._c.execute(text(f"SELECT {_COLUMNS} FROM logged_model WHERE id = :id"), {"id": model_id}).first()
         if row is None:
-            raise LoggedModelNotFound(f"there is no logged model with id {model_id[:80]!r}")
+            raise LoggedModelNotFound(f"logged model with id {model_id[:80]!r} is not found")
         return self._with_metrics([row])[0]
 
     def of_experiments(self, experiment_ids: Sequence[str]) -> list[LoggedModel]:

@@ -34,7 +34,7 @@ def search_statement(columns: str, query: RunQuery, dialect: str) -> tuple[str, 
         statement.condition(query.filter),
     ]
     order = [term for wanted in query.order for term in statement.order(wanted)]
-    order += ["run.started DESC", "run.key DESC"]
+    order += ["run.started DESC", "run.id"]
     sql = (
         f"SELECT {columns} FROM run {' '.join(statement.joins)} WHERE {' AND '.join(conditions)} "
         f"ORDER BY {', '.join(order)} LIMIT {statement.bound(query.limit)} OFFSET {statement.bound(query.offset)}"

@@ -54,10 +54,16 @@ class ModelOrder(Request, frozen=True, kw_only=True):
     dataset_digest: str = ""
 
 
+class MeasuredOn(Request, frozen=True, kw_only=True):
+    dataset_name: Required
+    dataset_digest: str = ""
+
+
 class SearchLoggedModels(Request, frozen=True, kw_only=True):
     experiment_ids: tuple[str, ...] = ()
     filter: str = ""
     max_results: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 100
+    datasets: tuple[MeasuredOn, ...] = ()
     order_by: tuple[ModelOrder, ...] = ()
     page_token: str = ""
 
