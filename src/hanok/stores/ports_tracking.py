@@ -154,5 +154,5 @@ class RegistryUpkeep(Protocol):
         ...
 
     def all_versions(self) -> list[ModelVersion]:
-        """Of all models, newest first."""
+        """Of all models, the last changed first."""
         ...

@@ -115,7 +115,7 @@ class LoggedModelVerbs:
         limit: int = 100,
         offset: int = 0,
     ) -> Page[LoggedModel]:
-        """Newest first unless `order` says otherwise; `datasets` (name, digest or "") keeps what was measured on one."""
+        """Newest first unless `order` says otherwise; `datasets` (name, digest or "") keeps those measured on one."""
         found = self._metadata.read(lambda r: r.logged_models.of_experiments(experiment_ids))
         if datasets:
             found = [model for model in found if any(_measured_on(model, name, digest) for name, digest in datasets)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from hanok.core.clock import Clock
@@ -38,7 +39,7 @@ class RegistryVerbs:
 
         def work(r: Repositories) -> RegisteredModel:
             if r.registry.models(name):
-                raise AlreadyExists(f"registered model {name!r} already exists")
+                raise AlreadyExists(f"Registered Model (name={name}) already exists")
             model = RegisteredModel(name, now, now, description, dict(tags or {}))
             r.registry.put_model(model)
             r.outbox.append(Event("model_created", name, now))
@@ -203,6 +204,7 @@ class RegistryVerbs:
                 if other.stage == target and other.version != version:
                     r.registry.put_version(replace(other, stage="Archived", updated=moved.updated))
             r.registry.put_version(moved)
+            _touch(r, model, self._clock.now())
             return moved
 
         return self._metadata.write(work)
@@ -216,6 +218,7 @@ class RegistryVerbs:
                 _move(r, AliasChange(new_id(now), model, alias, version, None, now, actor, "version deleted"))
             r.registry_upkeep.remove_version(model, version)
             r.lineage.tombstone(found.id, now)
+            _touch(r, model, now)
             r.outbox.append(Event("model_version_deleted", found.id, now, {"model": model, "version": version}))
 
         self._metadata.write(work)
@@ -223,9 +226,10 @@ class RegistryVerbs:
     def search_versions(
         self, wanted: Filter = EVERYTHING, *, order: Sequence[Order] = (), limit: int = 100, offset: int = 0
     ) -> Page[ModelVersion]:
-        """Newest first unless `order` says otherwise."""
+        """The last changed first unless `order` says otherwise."""
         found = self._metadata.read(lambda r: r.registry_upkeep.all_versions())
-        return select(found, wanted, order, version_value, limit=limit, offset=offset)
+        ties = [Order("attribute", "name"), Order("attribute", "version", ascending=False)] if order else []
+        return select(found, wanted, [*order, *ties], version_value, limit=limit, offset=offset)
 
     def move_alias(
         self, model: str, alias: str, to: int | None, *, actor: str, reason: str = "", expected: int | None = WHEREVER
@@ -273,6 +277,11 @@ class RegistryVerbs:
             return changed
 
         return self._metadata.write(work)
+
+
+def _touch(r: Repositories, model: str, now: datetime) -> None:
+    """A change of what versions there are is a change of the model."""
+    r.registry.put_model(replace(_model(r, model), updated=now))
 
 
 def _move(r: Repositories, change: AliasChange) -> None:
@@ -337,7 +346,7 @@ def _location(r: Repositories, source: str) -> str:
 def _model(r: Repositories, name: str) -> RegisteredModel:
     found = r.registry.models(name)
     if not found:
-        raise ModelNotFound(f"there is no registered model {name[:120]!r}; see: hanok model list")
+        raise ModelNotFound(f"Registered Model with name={name[:120]} not found; see: hanok model list")
     return found[0]
 
 
@@ -346,7 +355,9 @@ def _version(r: Repositories, model: str, version: int) -> ModelVersion:
     if not found:
         newest = r.registry.versions(model)
         hint = f"the newest is {newest[0].version}" if newest else "it has none"
-        raise ModelNotFound(f"model {model[:120]!r} has no version {version}; {hint}. See: hanok model show {model}")
+        raise ModelNotFound(
+            f"Model Version (name={model[:120]}, version={version}) not found; {hint}. See: hanok model show {model}"
+        )
     return found[0]
 
 

@@ -74,11 +74,11 @@ class SqlRegistry:
         return [_version(row, aliases) for row in rows]
 
     def versions_of_all(self) -> list[ModelVersion]:
-        """Of every model, newest first."""
+        """Of every model, the last changed first."""
         rows = self._c.execute(
             text(
                 f"SELECT {_VERSION_COLUMNS} FROM model_version WHERE status <> 'DELETED' "
-                "ORDER BY created DESC, model, version DESC"
+                "ORDER BY updated DESC, model, version DESC"
             )
         ).all()
         aliases = self._aliases(sorted({row[1] for row in rows}))

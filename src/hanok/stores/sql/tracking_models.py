@@ -86,7 +86,7 @@ class SqlRegistryUpkeep:
 
     def rename_model(self, name: str, new_name: str, at: datetime) -> None:
         if SqlRegistry(self._c).models(new_name):
-            raise AlreadyExists(f"registered model {new_name!r} already exists")
+            raise AlreadyExists(f"Registered Model (name={new_name}) already exists")
         values = {"name": name, "new": new_name, "at": micros(at)}
         self._c.execute(text("UPDATE registered_model SET name = :new, updated = :at WHERE name = :name"), values)
         self._c.execute(text("UPDATE alias_change SET model = :new WHERE model = :name"), values)
