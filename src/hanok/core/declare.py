@@ -80,7 +80,7 @@ class FeatureView:
     source: Source
     features: tuple[str, ...]
     ttl: timedelta | None
-    windows: tuple[timedelta, ...]
+    windows: tuple[str, ...]
     aggregate: tuple[tuple[str, Aggregate], ...]
 
     def __init__(
@@ -91,7 +91,7 @@ class FeatureView:
         source: Source,
         features: str | Sequence[str] = (),
         ttl: str | timedelta | None = None,
-        windows: Sequence[str | timedelta] = (),
+        windows: Sequence[str] = (),
         aggregate: Mapping[str, Aggregate] | None = None,
     ) -> None:
         set_ = lambda field_name, value: object.__setattr__(self, field_name, value)  # noqa: E731 (frozen dataclass)
@@ -100,7 +100,7 @@ class FeatureView:
         set_("source", source)
         set_("features", _names(features))
         set_("ttl", duration(ttl) if ttl else None)
-        set_("windows", tuple(duration(w) for w in windows))
+        set_("windows", tuple(w.replace(" ", "") for w in windows if duration(w)))
         set_("aggregate", tuple((aggregate or {}).items()))
         if not self.keys:
             raise DeclarationError(f"feature view {name!r} has no keys; say which column identifies its entity")
@@ -114,7 +114,7 @@ class FeatureView:
         """The columns that this view adds to a row, without the view's name before them."""
         if self.features:
             return self.features
-        return tuple(f"{name}_{shortest(w)}" for name, _ in self.aggregate for w in self.windows)
+        return tuple(f"{name}_{window}" for name, _ in self.aggregate for window in self.windows)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class FeatureView:
     @property
     def horizon(self) -> timedelta | None:
         """How far back a row can matter; None means for ever."""
-        return max(self.windows) if self.windows else self.ttl
+        return max(map(duration, self.windows)) if self.windows else self.ttl
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -216,7 +216,7 @@ class App:
             return arrow(
                 duck,
                 "SELECT version, error, microseconds FROM log "
-                f"WHERE at >= TIMESTAMPTZ '{since.isoformat()}' AND arm <> 'shadow'",
+                f"WHERE \"at\" >= TIMESTAMPTZ '{since.isoformat()}' AND arm <> 'shadow'",
             )
 
     def logged_answers(self, model: str, version: int, *, limit: int) -> pa.Table:

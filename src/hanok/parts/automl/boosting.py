@@ -1,4 +1,4 @@
-"""The LightGBM candidates, trained deterministically with fixed threads."""
+"""The LightGBM candidates, trained deterministically with threads fixed by the number of rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 
-THREADS = 2
+MANY_ROWS = 100_000  # below it a second thread costs more than it gives
 ROUNDS_MAX = 400
 PATIENCE = 25
 DEFAULTS: dict[str, Any] = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 40}
@@ -26,7 +26,7 @@ def fit_boosting(
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": THREADS,
+        "num_threads": 2 if frame.rows >= MANY_ROWS else 1,
         "verbosity": -1,
         "max_cat_to_onehot": 8,
         "cat_smooth": 20,

@@ -16,7 +16,7 @@ from hanok.compute.point_in_time import AsOf, point_in_time_join
 from hanok.compute.windows import sorted_rows, window_aggregate
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView, view_columns
-from hanok.core.durations import shortest
+from hanok.core.durations import duration
 from hanok.core.errors import DeclarationError
 from hanok.core.tables import ARRIVED, SEQUENCE
 
@@ -72,9 +72,9 @@ def _windowed(spine: pa.Table, view: FeatureView, relation: Relation) -> dict[st
     for name, aggregate in view.aggregate:
         for window in view.windows:
             values = window_aggregate(
-                rows, spine_entity, at, window // timedelta(microseconds=1), aggregate.function, aggregate.column
+                rows, spine_entity, at, duration(window) // timedelta(microseconds=1), aggregate.function, aggregate.column
             )
-            columns[f"{view.name}__{name}_{shortest(window)}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
+            columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
     return columns
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from hanok.compute.windows import Rows, window_aggregate
 from hanok.core.clock import from_micros, micros
 from hanok.core.declare import FeatureView
-from hanok.core.durations import shortest
+from hanok.core.durations import duration
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.stores.ports import OnlineValues
 
@@ -146,9 +146,9 @@ def _read_windows(view: FeatureView, found: bytes | None, at: int) -> OnlineRow:
     for name, aggregate in view.aggregate:
         for window in view.windows:
             value = window_aggregate(
-                rows, who, instant, window // timedelta(microseconds=1), aggregate.function, aggregate.column
+                rows, who, instant, duration(window) // timedelta(microseconds=1), aggregate.function, aggregate.column
             )[0]
-            values[f"{name}_{shortest(window)}"] = None if np.isnan(value) else float(value)
+            values[f"{name}_{window}"] = None if np.isnan(value) else float(value)
     newest = from_micros(int(event[event <= at][-1])) if (event <= at).any() else None
     status = NOT_FOUND if found is None else PRESENT
     return OnlineRow(values, {n: NULL_VALUE if x is None and found else status for n, x in values.items()}, newest)

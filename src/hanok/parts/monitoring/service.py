@@ -63,7 +63,7 @@ class Monitoring:
         with connect({"log": scan, "labels": side}) as duck:
             joined = arrow(
                 duck,
-                f"SELECT p.prediction_id, p.row_id, p.at, p.version, p.arm, p.score, p.scores, l._truth AS label, "
+                'SELECT p.prediction_id, p.row_id, p."at", p.version, p.arm, p.score, p.scores, l._truth AS label, '
                 f"l._known AS known_at {',' if columns else ''} {columns} "
                 f"FROM log p JOIN labels l ON {on} WHERE l._truth IS NOT NULL ORDER BY p.{SEQUENCE}",
             )
@@ -98,11 +98,9 @@ class Monitoring:
         """Predictions made in [start, end) whose label was known by `known_by`; the latest label of each counts."""
         if not self._tables.size(OUTCOMES + model):
             return pa.table({})
-        bounds = [
-            f"{column} {operator} TIMESTAMPTZ '{instant.isoformat()}'"
-            for column, operator, instant in (("at", ">=", start), ("at", "<", end), ("known_at", "<=", known_by))
-            if instant is not None
-        ]
+        bounds = _between("at", start, end)
+        if known_by is not None:
+            bounds.append(f"known_at <= TIMESTAMPTZ '{known_by.isoformat()}'")
         scan = self._tables.scan(OUTCOMES + model, since=start)
         with connect({"outcomes": scan}) as duck:
             return arrow(
@@ -178,7 +176,7 @@ class Monitoring:
         if not self._tables.size(name):
             return None
         columns = ", ".join(f"{quoted('f__' + r.column)}" for r in references)
-        window = f"at >= TIMESTAMPTZ '{start.isoformat()}' AND at < TIMESTAMPTZ '{end.isoformat()}'"
+        window = " AND ".join(_between("at", start, end))
         with connect({"log": self._tables.scan(name, since=start)}) as duck:
             rows = arrow(duck, f"SELECT {columns} FROM log WHERE {window} AND arm <> 'shadow'")
         if not rows.num_rows:
@@ -287,6 +285,12 @@ class Monitoring:
                     facts={"batch": batch, "type": anomaly.type, "column": anomaly.column, "observed": anomaly.observed},
                     caused_by=node,
                 )
+
+
+def _between(column: str, start: datetime | None, end: datetime | None) -> list[str]:
+    """SQL conditions for start <= column < end."""
+    bounds = ((">=", start), ("<", end))
+    return [f"{quoted(column)} {op} TIMESTAMPTZ '{t.isoformat()}'" for op, t in bounds if t is not None]
 
 
 def _truth(rows: pa.Table) -> np.ndarray:
