@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from hanok.core.clock import Clock
-from hanok.core.errors import AlreadyExists, Invalid, LoggedModelNotFound, ModelNotFound
+from hanok.core.errors import AlreadyExists, Invalid
 from hanok.core.ids import new_id
-from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
-from hanok.core.tracking import DELETED, EVERYTHING, Filter, Order, Page
+from hanok.core.tracking import EVERYTHING, Filter, Order, Page
 from hanok.parts.tracking import checks
-from hanok.parts.tracking.lineage import is_node
 from hanok.parts.tracking.matching import select
+from hanok.parts.tracking.registry_records import (
+    location_of,
+    model_named,
+    origins,
+    record_move,
+    stage_named,
+    tell_logged_model,
+    touch,
+    version_numbered,
+    without,
+)
 from hanok.parts.tracking.registry_search import model_value, version_value
 from hanok.stores.ports import Metadata, Repositories
 
-STAGES = ("None", "Staging", "Production", "Archived")
 WHEREVER = -1
-MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 
 
 class RegistryVerbs:
@@ -54,7 +60,7 @@ class RegistryVerbs:
 
     def model(self, name: str) -> RegisteredModel:
         """Raises ModelNotFound."""
-        return self._metadata.read(lambda r: _model(r, name))
+        return self._metadata.read(lambda r: model_named(r, name))
 
     def describe_model(self, name: str, description: str) -> RegisteredModel:
         return self._change_model(name, lambda model: replace(model, description=description))
@@ -64,16 +70,16 @@ class RegistryVerbs:
         return self._change_model(name, lambda model: replace(model, tags={**model.tags, key: value}))
 
     def delete_model_tag(self, name: str, key: str) -> RegisteredModel:
-        return self._change_model(name, lambda model: replace(model, tags=_without(model.tags, key)))
+        return self._change_model(name, lambda model: replace(model, tags=without(model.tags, key)))
 
     def rename_model(self, name: str, new_name: str) -> RegisteredModel:
         """Versions, aliases and history follow. Raises ModelNotFound, AlreadyExists."""
         checks.check_model_name(new_name)
 
         def work(r: Repositories) -> RegisteredModel:
-            _model(r, name)
+            model_named(r, name)
             r.registry_upkeep.rename_model(name, new_name, self._clock.now())
-            return _model(r, new_name)
+            return model_named(r, new_name)
 
         return self._metadata.write(work)
 
@@ -81,7 +87,7 @@ class RegistryVerbs:
         """With all versions; each leaves a tombstone in the graph."""
 
         def work(r: Repositories) -> None:
-            _model(r, name)
+            model_named(r, name)
             now = self._clock.now()
             for version in r.registry.versions(name):
                 r.lineage.tombstone(version.id, now)
@@ -120,8 +126,8 @@ class RegistryVerbs:
         now = self._clock.now()
 
         def work(r: Repositories) -> ModelVersion:
-            parent = _model(r, model)
-            kept = {**(facts or {}), "location": _location(r, source), "user": actor}
+            parent = model_named(r, model)
+            kept = {**(facts or {}), "location": location_of(r, source), "user": actor}
             if logged_model_id:
                 kept["logged_model_id"] = r.logged_models.get(logged_model_id).id
             version = r.registry.add_version(
@@ -140,8 +146,8 @@ class RegistryVerbs:
                 )
             )
             node = Node(version.id, NodeKind.MODEL_VERSION, f"{model}/{version.version}", now, {"source": source})
-            r.lineage.add([node], _origins(r, version, trained_on, logged_model_id))
-            _tell_logged_model(r, version, logged_model_id)
+            r.lineage.add([node], origins(r, version, trained_on, logged_model_id))
+            tell_logged_model(r, version, logged_model_id)
             r.registry.put_model(replace(parent, updated=now))
             facts_ = {"model": model, "version": version.version, "run": run_id}
             r.outbox.append(Event("model_version_registered", version.id, now, facts_))
@@ -151,13 +157,13 @@ class RegistryVerbs:
 
     def version(self, model: str, version: int) -> ModelVersion:
         """Raises ModelNotFound."""
-        return self._metadata.read(lambda r: _version(r, model, version))
+        return self._metadata.read(lambda r: version_numbered(r, model, version))
 
     def versions(self, model: str) -> list[ModelVersion]:
         """Newest first. Raises ModelNotFound."""
 
         def work(r: Repositories) -> list[ModelVersion]:
-            _model(r, model)
+            model_named(r, model)
             return r.registry.versions(model)
 
         return self._metadata.read(work)
@@ -166,16 +172,16 @@ class RegistryVerbs:
         """The version that an alias stands at. Raises ModelNotFound, Invalid for an alias that is not set."""
 
         def work(r: Repositories) -> ModelVersion:
-            number = _model(r, model).aliases.get(alias)
+            number = model_named(r, model).aliases.get(alias)
             if number is None:
                 raise Invalid(f"registered model {model!r} has no alias {alias!r}; set it, or ask for a version")
-            return _version(r, model, number)
+            return version_numbered(r, model, number)
 
         return self._metadata.read(work)
 
     def latest_versions(self, model: str, stages: Sequence[str] = ()) -> list[ModelVersion]:
         """The newest version of each stage, or of the stages asked for."""
-        wanted = {_stage(stage) for stage in stages}
+        wanted = {stage_named(stage) for stage in stages}
         newest: dict[str, ModelVersion] = {}
         for version in self.versions(model):
             if not wanted or version.stage in wanted:
@@ -190,21 +196,21 @@ class RegistryVerbs:
         return self._change_version(model, version, lambda v: replace(v, tags={**v.tags, key: value}))
 
     def delete_version_tag(self, model: str, version: int, key: str) -> ModelVersion:
-        return self._change_version(model, version, lambda v: replace(v, tags=_without(v.tags, key)))
+        return self._change_version(model, version, lambda v: replace(v, tags=without(v.tags, key)))
 
     def move_to_stage(self, model: str, version: int, stage: str, *, archive_others: bool = False) -> ModelVersion:
         """Stages are what aliases replaced; kept for clients that still use them."""
-        target = _stage(stage)
+        target = stage_named(stage)
         if archive_others and target not in ("Staging", "Production"):
             raise Invalid(f"archiving other versions goes with Staging or Production, not with {target!r}")
 
         def work(r: Repositories) -> ModelVersion:
-            moved = replace(_version(r, model, version), stage=target, updated=self._clock.now())
+            moved = replace(version_numbered(r, model, version), stage=target, updated=self._clock.now())
             for other in r.registry.versions(model) if archive_others else ():
                 if other.stage == target and other.version != version:
                     r.registry.put_version(replace(other, stage="Archived", updated=moved.updated))
             r.registry.put_version(moved)
-            _touch(r, model, self._clock.now())
+            touch(r, model, self._clock.now())
             return moved
 
         return self._metadata.write(work)
@@ -213,12 +219,12 @@ class RegistryVerbs:
         """Aliases that stand at it are unset first, with a record. Its number is not used again."""
 
         def work(r: Repositories) -> None:
-            found, now = _version(r, model, version), self._clock.now()
+            found, now = version_numbered(r, model, version), self._clock.now()
             for alias in found.aliases:
-                _move(r, AliasChange(new_id(now), model, alias, version, None, now, actor, "version deleted"))
+                record_move(r, AliasChange(new_id(now), model, alias, version, None, now, actor, "version deleted"))
             r.registry_upkeep.remove_version(model, version)
             r.lineage.tombstone(found.id, now)
-            _touch(r, model, now)
+            touch(r, model, now)
             r.outbox.append(Event("model_version_deleted", found.id, now, {"model": model, "version": version}))
 
         self._metadata.write(work)
@@ -243,13 +249,13 @@ class RegistryVerbs:
         now = self._clock.now()
 
         def work(r: Repositories) -> AliasChange:
-            stands = _model(r, model).aliases.get(alias)
+            stands = model_named(r, model).aliases.get(alias)
             if to is not None:
-                _version(r, model, to)
+                version_numbered(r, model, to)
             before = stands if expected == WHEREVER else expected
             change = AliasChange(new_id(now), model, alias, before, to, now, actor, reason)
             if not (before == stands == to):
-                _move(r, change)
+                record_move(r, change)
             return change
 
         return self._metadata.write(work)
@@ -264,7 +270,7 @@ class RegistryVerbs:
 
     def _change_model(self, name: str, change: Callable[[RegisteredModel], RegisteredModel]) -> RegisteredModel:
         def work(r: Repositories) -> RegisteredModel:
-            changed = replace(change(_model(r, name)), updated=self._clock.now())
+            changed = replace(change(model_named(r, name)), updated=self._clock.now())
             r.registry.put_model(changed)
             return changed
 
@@ -272,101 +278,8 @@ class RegistryVerbs:
 
     def _change_version(self, model: str, version: int, change: Callable[[ModelVersion], ModelVersion]) -> ModelVersion:
         def work(r: Repositories) -> ModelVersion:
-            changed = replace(change(_version(r, model, version)), updated=self._clock.now())
+            changed = replace(change(version_numbered(r, model, version)), updated=self._clock.now())
             r.registry.put_version(changed)
             return changed
 
         return self._metadata.write(work)
-
-
-def _touch(r: Repositories, model: str, now: datetime) -> None:
-    """A change of what versions there are is a change of the model."""
-    r.registry.put_model(replace(_model(r, model), updated=now))
-
-
-def _move(r: Repositories, change: AliasChange) -> None:
-    """The move, its node, an edge to where the alias now stands and one to what it superseded, and the event."""
-    ends = {EdgeKind.READ: change.after, EdgeKind.SUPERSEDED: change.before}
-    edges = [
-        Edge(change.id, kind, version.id)
-        for kind, number in ends.items()
-        if number is not None
-        for version in r.registry.versions(change.model, number)
-    ]
-    r.registry.move_alias(change)
-    facts: dict[str, Any] = {
-        "alias": change.alias,
-        "before": change.before,
-        "after": change.after,
-        "actor": change.actor,
-        "reason": change.reason,
-    }
-    name = f"{change.model}@{change.alias}"
-    r.lineage.add([Node(change.id, NodeKind.ALIAS_CHANGE, name, change.at, facts)], edges)
-    r.outbox.append(Event("alias_moved", change.id, change.at, {"model": change.model, **facts}))
-
-
-def _origins(r: Repositories, version: ModelVersion, trained_on: Sequence[str], logged_model_id: str) -> list[Edge]:
-    edges = [Edge(version.id, EdgeKind.TRAINED_ON, node_id) for node_id in trained_on]
-    if is_node(r, version.run_id):
-        edges.append(Edge(version.run_id, EdgeKind.WROTE, version.id))
-        read = r.runs.get(version.run_id).datasets
-        edges += [Edge(version.id, EdgeKind.TRAINED_ON, used.dataset.id) for used in read]
-    if logged_model_id:
-        edges.append(Edge(version.id, EdgeKind.READ, logged_model_id))
-    return edges
-
-
-def _tell_logged_model(r: Repositories, version: ModelVersion, logged_model_id: str) -> None:
-    """MLflow's pages and clients read from a tag of the logged model which versions were made of it."""
-    if logged_model_id:
-        logged = r.logged_models.get(logged_model_id)
-        known = json.loads(logged.tags.get(MODEL_VERSIONS_TAG, "[]"))
-        listed = json.dumps([*known, {"name": version.model, "version": version.version}])
-        r.logged_models.put(replace(logged, tags={**logged.tags, MODEL_VERSIONS_TAG: listed}, updated=version.created))
-
-
-def _location(r: Repositories, source: str) -> str:
-    """Where the bytes are: "models:/" sources are followed to what they name."""
-    scheme, _, rest = source.partition(":/")
-    if scheme != "models":
-        return source
-    name, _, version = rest.strip("/").partition("/")
-    if not version:
-        logged = r.logged_models.get(name)
-        if logged.lifecycle == DELETED:
-            raise LoggedModelNotFound(f"logged model {name} was deleted")
-        return logged.artifact_uri
-    if not version.isdigit():
-        raise Invalid(f"source {source[:120]!r} is not models:/<name>/<version> nor models:/<logged model id>")
-    found = _version(r, name, int(version))
-    return str(found.facts.get("location") or found.source)
-
-
-def _model(r: Repositories, name: str) -> RegisteredModel:
-    found = r.registry.models(name)
-    if not found:
-        raise ModelNotFound(f"Registered Model with name={name[:120]} not found; see: hanok model list")
-    return found[0]
-
-
-def _version(r: Repositories, model: str, version: int) -> ModelVersion:
-    found = r.registry.versions(model, version)
-    if not found:
-        newest = r.registry.versions(model)
-        hint = f"the newest is {newest[0].version}" if newest else "it has none"
-        raise ModelNotFound(
-            f"Model Version (name={model[:120]}, version={version}) not found; {hint}. See: hanok model show {model}"
-        )
-    return found[0]
-
-
-def _stage(stage: str) -> str:
-    for known in STAGES:
-        if known.lower() == stage.lower():
-            return known
-    raise Invalid(f"stage {stage[:40]!r} is not one of {', '.join(STAGES)}")
-
-
-def _without(tags: Mapping[str, str], key: str) -> dict[str, str]:
-    return {k: v for k, v in tags.items() if k != key}
