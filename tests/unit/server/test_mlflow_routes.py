@@ -56,6 +56,25 @@ def test_an_error_has_its_code_status_and_reason(client, method, path, body, sta
     assert text in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    "point",
+    [
+        '"key": "m", "value": 1, "timestamp": 9223372036854775808',
+        '"key": "m", "value": 1, "timestamp": 1, "step": -99999999999999999999',
+        '"key": "\\ud800", "value": 1, "timestamp": 1',
+        '"key": "m", "value": 1e999, "timestamp": 1, "x": ' + "[" * 2000 + "]" * 2000,
+    ],
+)
+def test_what_no_store_can_keep_is_refused_and_not_a_fault(client, run, point):
+    answer = client.post(f"{API}/runs/log-metric", content=f'{{"run_id": "{run}", {point}}}')
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_an_instant_after_the_year_9999_is_refused(client, run):
+    answer = client.post(f"{API}/runs/update", json={"run_id": run, "end_time": 2**62})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
 @pytest.mark.parametrize("prefix", ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow"])
 def test_every_prefix_leads_to_the_same_place(client, prefix):
     assert client.get(f"{prefix}/experiments/get?experiment_id=0").json()["experiment"]["name"] == "Default"

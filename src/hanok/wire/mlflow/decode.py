@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
+import orjson
 
 from hanok.core.errors import Invalid
 
@@ -64,7 +65,11 @@ def _lenient(body: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(fields, dict):
         raise Invalid(f"the request body is a JSON {type(fields).__name__}; an object is needed")
-    return {str(key): _without_nulls(value) for key, value in fields.items() if value is not None}
+    try:
+        orjson.dumps(fields)
+    except TypeError:
+        raise Invalid("the request body holds text or numbers that have no UTF-8 or 64-bit form") from None
+    return {key: _without_nulls(value) for key, value in fields.items() if value is not None}
 
 
 def _without_nulls(value: Any) -> Any:

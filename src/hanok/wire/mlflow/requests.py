@@ -16,6 +16,7 @@ VIEWS: dict[ViewType, Sequence[Lifecycle]] = {
     "DELETED_ONLY": (DELETED,),
     "ALL": (ACTIVE, DELETED),
 }
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 MaxRuns = Annotated[int, msgspec.Meta(ge=1, le=50_000)]
 
 
@@ -78,7 +79,7 @@ class CreateRun(Request, frozen=True, kw_only=True):
     experiment_id: str = ""
     user_id: str = ""
     run_name: str = ""
-    start_time: int = 0
+    start_time: Int64 = 0
     tags: tuple[Pair, ...] = ()
 
 
@@ -95,15 +96,15 @@ class RunId(Request, frozen=True, kw_only=True):
 
 class UpdateRun(RunId, frozen=True, kw_only=True):
     status: str | None = None
-    end_time: int | None = None
+    end_time: Int64 | None = None
     run_name: str | None = None
 
 
 class LogMetric(RunId, frozen=True, kw_only=True):
     key: Required
     value: float
-    timestamp: int
-    step: int = 0
+    timestamp: Int64
+    step: Int64 = 0
     model_id: str = ""
     dataset_name: str = ""
     dataset_digest: str = ""
@@ -125,8 +126,8 @@ class DeleteTag(RunId, frozen=True, kw_only=True):
 class MetricPoint(Request, frozen=True, kw_only=True):
     key: Required
     value: float
-    timestamp: int
-    step: int = 0
+    timestamp: Int64
+    step: Int64 = 0
     model_id: str = ""
     dataset_name: str = ""
     dataset_digest: str = ""
@@ -158,7 +159,7 @@ class WireDatasetInput(Request, frozen=True, kw_only=True):
 
 class WireModel(Request, frozen=True, kw_only=True):
     model_id: Required
-    step: int = 0
+    step: Int64 = 0
 
 
 class LogInputs(RunId, frozen=True, kw_only=True):
