@@ -1,0 +1,81 @@
+"""The command line. Commands are imported when they are called, so that --help stays quick."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "init": ("project", "Write a project for your data, or an empty one."),
+    "up": ("up", "Serve everything from one process."),
+    "demo": ("demo", "Replay real flights through the whole loop."),
+    "apply": ("project", "Record what the project file declares."),
+    "ingest": ("project", "Check a CSV or Parquet file and append it to a table."),
+    "train": ("models", "Train, judge and register a new version."),
+    "deploy": ("models", "Let a version answer all requests at once."),
+    "predict": ("models", "Predict one entity, with its features read online."),
+    "promote": ("models", "Start the rollout of a version."),
+    "rollback": ("models", "Go back to the version that served before."),
+    "label": ("label", "Tell what really happened."),
+    "run": ("run", "Runs: list, show, compare."),
+    "model": ("model", "Models: list, show, compare."),
+    "feature": ("feature", "Feature views: list, show, materialize."),
+    "table": ("table", "Tables: list, show."),
+    "alert": ("alert", "Alerts: list, show."),
+    "prediction": ("prediction", "Predictions: show."),
+    "lineage": ("upkeep", "All that a node came from and all that came from it."),
+    "doctor": ("upkeep", "Check versions, disk, database, artifacts and tables."),
+    "backup": ("upkeep", "Copy the whole home into one file."),
+    "restore": ("upkeep", "Make a home from a backup."),
+}
+
+
+class Lazy(click.Group):
+    """Knows names and summaries; imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"hanok.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="hanok")
+def cli() -> None:
+    """Hanok: one MLOps system on one lineage graph.
+
+    Results go to stdout (--json: one JSON value), everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong use,
+    3 unreachable or locked.
+    """
+
+
+def main() -> None:
+    """The entry point: errors that teach, never a traceback for what a user can mend."""
+    from hanok.core.errors import HanokError
+
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except HanokError as error:
+        from hanok.cli.output import show_error
+
+        show_error(error, as_json="--json" in sys.argv)
+        sys.exit(getattr(error, "exit_status", error.exit_code))

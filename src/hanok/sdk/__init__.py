@@ -1,0 +1,1 @@
+"""The Python client: the same verbs in process and over HTTP."""

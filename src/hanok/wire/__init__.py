@@ -1,0 +1,1 @@
+"""Protocols as functions between bytes and core values. No I/O, no clock."""

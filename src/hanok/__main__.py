@@ -1,0 +1,5 @@
+"""`python -m hanok`."""
+
+from hanok.cli import main
+
+main()

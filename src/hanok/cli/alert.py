@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hanok.cli.output import ask, common, show
+
+
+@click.group()
+def alert() -> None:
+    """Alerts: list, show."""
+
+
+@alert.command("list")
+@click.option("--state", type=click.Choice(["open", "resolved"]), default=None)
+@common
+def list_(state: str | None, home: Path | None, as_json: bool) -> None:
+    """Alerts, newest first."""
+    show(ask(home, "alert.list", state=state or ""), as_json, columns=["id", "raised", "severity", "state", "summary"])
+
+
+@alert.command("show")
+@click.argument("alert")
+@common
+def show_(alert: str, home: Path | None, as_json: bool) -> None:
+    """One alert with its facts."""
+    show(ask(home, "alert.show", alert=alert), as_json)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hanok.cli.output import ask, common, say, show
+
+
+@click.command()
+@click.argument("model")
+@click.option("--reason", default="on request", show_default=True)
+@click.option("--no-promote", is_flag=True, help="Register only; do not start a rollout.")
+@common
+def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json: bool) -> None:
+    """Train, judge and register a new version of MODEL."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"training {model}"):
+        result = ask(home, "train", model=model, reason=reason, promote=not no_promote)
+    verdict = result["verdict"]
+    if not as_json:
+        say(f"version {result['version']} {'passed its gate' if verdict['passed'] else 'was refused by its gate'}: {verdict['why']}")
+        result = {"model": model, "version": result["version"], "run": result["run_id"], **verdict["challenger"]}
+    show(result, as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--version", default=0, help="The newest by default.")
+@click.option("--reason", default="deployed by hand", show_default=True)
+@common
+def deploy(model: str, version: int, reason: str, home: Path | None, as_json: bool) -> None:
+    """Let a version of MODEL answer all requests at once, without a rollout."""
+    show(ask(home, "deploy", model=model, version=version, reason=reason), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("match", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@common
+def predict(model: str, match: tuple[str, ...], home: Path | None, as_json: bool) -> None:
+    """Predict the row of MODEL's spine that has the given values, like flight=UA1545."""
+    show(ask(home, "predict", model=model, match=pairs(match)), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--version", default=0, help="The newest by default.")
+@click.option("--reason", default="promoted by hand", show_default=True)
+@click.option("--force", is_flag=True, help="Promote a version that its gate refused.")
+@common
+def promote(model: str, version: int, reason: str, force: bool, home: Path | None, as_json: bool) -> None:
+    """Start the rollout of a version of MODEL."""
+    show(ask(home, "promote", model=model, version=version, reason=reason, force=force), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", default=0, help="A version (default: the one that served before).")
+@click.option("--reason", default="rolled back by hand", show_default=True)
+@common
+def rollback(model: str, to: int, reason: str, home: Path | None, as_json: bool) -> None:
+    """Let the version of MODEL that served before answer again, at once, and prove it."""
+    show(ask(home, "rollback", model=model, to=to, reason=reason), as_json)
+
+
+def pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """COLUMN=VALUE words as a dict."""
+    for text in texts:
+        if "=" not in text:
+            raise click.UsageError(f"{text!r} is not COLUMN=VALUE, like flight=UA1545")
+    return dict(text.split("=", 1) for text in texts)

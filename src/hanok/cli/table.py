@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hanok.cli.output import ask, common, show
+
+
+@click.group()
+def table() -> None:
+    """Tables: list, show."""
+
+
+@table.command("list")
+@common
+def list_(home: Path | None, as_json: bool) -> None:
+    """All tables with rows kept and set aside."""
+    show(ask(home, "table.list"), as_json)
+
+
+@table.command("show")
+@click.argument("name")
+@common
+def show_(name: str, home: Path | None, as_json: bool) -> None:
+    """A table's schema, checks and quarantine."""
+    result = ask(home, "table.show", name=name)
+    if not as_json and result["schema"]:
+        result["schema"] = result["schema"]["columns"]
+    show(result, as_json)

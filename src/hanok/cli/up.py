@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from hanok.cli.output import say
+
+
+@click.command()
+@click.option("--home", type=click.Path(path_type=Path), help="The home (default: hanok.toml, HANOK_HOME, ./.hanok).")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any host but loopback needs HANOK_ADMIN_SECRET.")
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--json", "as_json", is_flag=True, help="Print the address as JSON when ready.")
+def up(home: Path | None, host: str, port: int, as_json: bool) -> None:
+    """Serve everything from one process, in the foreground, until interrupted."""
+    from hanok.engine.app import App
+    from hanok.engine.config import load_config
+    from hanok.server.run import bind, required_secret, serve
+
+    config = load_config(Path.cwd())
+    if home is not None:
+        config = replace(config, home=home)
+    secret = required_secret(host)
+    listener = bind(host, port)
+    app = App(config)
+
+    def ready(address: str) -> None:
+        if as_json:
+            click.echo(f'{{"address": "{address}"}}')
+        say(f"hanok is up at {address}  (home {app.home.root}; Ctrl-C stops it)")
+
+    try:
+        serve(app, listener, secret=secret, ready=ready)
+    finally:
+        app.close()

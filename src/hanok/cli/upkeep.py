@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from hanok.cli.output import ask, common, say, show
+
+
+@click.command()
+@click.argument("node")
+@click.option("--depth", default=20, show_default=True)
+@common
+def lineage(node: str, depth: int, home: Path | None, as_json: bool) -> None:
+    """All that NODE (an id, or MODEL@VERSION) came from and all that came from it."""
+    result = ask(home, "lineage", node=node, depth=depth)
+    if not as_json:
+        names = {n["id"]: f"{n['kind']} {n['name']}" for n in result["nodes"]}
+        for edge in result["edges"]:
+            click.echo(f"{names[edge['source']]}  --{edge['kind']}-->  {names[edge['target']]}")
+        return
+    show(result, as_json)
+
+
+@click.command()
+@common
+def doctor(home: Path | None, as_json: bool) -> None:
+    """Check versions, disk, database, artifacts and tables."""
+    rows = ask(home, "doctor")
+    show(rows, as_json)
+    if not all(row["ok"] for row in rows):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@common
+def backup(file: Path, home: Path | None, as_json: bool) -> None:
+    """Copy the whole home into FILE, also while it is in use."""
+    show(ask(home, "backup", path=str(file.resolve())), as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@common
+def restore(file: Path, home: Path | None, as_json: bool) -> None:
+    """Make a home from a backup FILE, and check it."""
+    from hanok.engine import backup as backups
+    from hanok.engine.app import App
+    from hanok.engine.config import load_config
+    from hanok.engine.home import Home
+
+    config = load_config(Path.cwd())
+    if home is not None:
+        config = replace(config, home=home)
+    root = backups.restore(file.resolve(), Home(config.home))
+    app = App(replace(config, home=root))
+    try:
+        for view in app.features.views():
+            if app.tables.size(view.source.table):
+                app.features.materialize(view.name)
+        rows = backups.check(app)
+    finally:
+        app.close()
+    if not as_json:
+        say(f"restored into {root}")
+    show(rows, as_json)

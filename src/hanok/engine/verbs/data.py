@@ -1,0 +1,162 @@
+"""Verbs of data: apply a project, ingest, label, features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hanok.core.access import Access
+from hanok.core.clock import utc
+from hanok.core.errors import BadData, DeclarationError, Invalid
+from hanok.engine.files import read_file
+from hanok.engine.project import load_project
+from hanok.engine.verbs.registry import verb
+
+
+@verb("apply", Access.EDIT)
+def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]]:
+    """Record what the project file declares, and say what changes."""
+    if app.config.project is None:
+        raise DeclarationError("this directory has no project file; 'hanok init' writes one")
+    project = load_project(app.config.project)
+    return list(app.plan(project) if dry_run else app.apply(project))
+
+
+@verb("ingest", Access.EDIT)
+def ingest(
+    app: Any,
+    actor: str,
+    *,
+    table: str,
+    path: str,
+    key: str = "",
+    keys: Sequence[str] = (),
+    event_time: str = "",
+) -> dict[str, Any]:
+    """Check a CSV or Parquet file and append it to a table; bad rows go to quarantine."""
+    file = Path(path)
+    rows = read_file(file)
+    name = key or f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    before = app.validation.result(table, name)
+    result = app.ingest(table, rows, key=name, keys=tuple(keys), event_time=event_time, actor=actor)
+    app.bus.drain()
+    body = result.as_dict()
+    del body["statistics"]
+    return body | {"repeated": before is not None}
+
+
+@verb("label.add", Access.USE)
+def add_label(
+    app: Any, actor: str, *, model: str, value: Any, prediction: str = "", entity: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Tell what really happened, for a prediction id or for an entity."""
+    declared = app.training.model(model)
+    who = dict(entity or {})
+    if prediction:
+        who = dict(app.serving.find(prediction).entity) | who
+    keys = app.features.spine_keys(declared)
+    if missing := [k for k in keys if k not in who]:
+        raise Invalid(
+            f"a label of {model!r} needs {missing[0]!r} to say what it is for (keys: {', '.join(keys)}); "
+            "the prediction was made without it" if prediction else f"a label of {model!r} needs {missing[0]!r}"
+        )
+    label = declared.label
+    now = app.clock.now()
+    schema = app.validation.schema(label.table)
+    row: dict[str, Any] = {**{k: _typed(schema, k, who[k]) for k in keys}, label.column: _typed(schema, label.column, value)}
+    row.setdefault(label.known_at, now)
+    text = repr(sorted((k, str(v)) for k, v in row.items() if k != label.known_at))
+    key = f"label {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    result = app.ingest(label.table, pa.Table.from_pylist([row]), key=key, actor=actor)
+    if result.quarantined:
+        raise BadData(f"the label was set aside: {result.anomalies[0].message}")
+    app.bus.drain()
+    return {"table": label.table, "batch": key, "accepted": result.accepted}
+
+
+def _typed(schema: Any, name: str, value: Any) -> Any:
+    """A value from the command line in the type of its column."""
+    from datetime import datetime
+
+    column = schema.column(name) if schema else None
+    if column is None or not isinstance(value, str):
+        return value
+    try:
+        if column.type == "INT":
+            return int(value)
+        if column.type == "FLOAT":
+            return float(value)
+        if column.type == "BOOL":
+            return value.lower() in ("1", "true", "yes")
+        if column.type == "TIMESTAMP":
+            return utc(datetime.fromisoformat(value))
+    except ValueError:
+        raise Invalid(f"{name} is {column.type} and {value!r} is not") from None
+    return value
+
+
+@verb("feature.list", Access.READ)
+def list_features(app: Any, actor: str) -> list[dict[str, Any]]:
+    """All feature views with their keys, features and number of online entities."""
+    return [
+        {
+            "name": v.name,
+            "keys": list(v.keys),
+            "source": v.source.table,
+            "features": list(v.feature_names),
+            "entities_online": app.online.count(v.name),
+        }
+        for v in app.features.views()
+    ]
+
+
+@verb("feature.show", Access.READ)
+def show_feature(app: Any, actor: str, *, name: str, entity: Sequence[Any] = ()) -> dict[str, Any]:
+    """A feature view; with an entity its values as they stand now."""
+    from hanok.core.declare import as_dict
+
+    view = app.features.view(name)
+    body: dict[str, Any] = {"declaration": as_dict(view)}
+    if entity:
+        schema = app.validation.schema(view.source.table)
+        typed = [_typed(schema, k, e) for k, e in zip(view.keys, entity, strict=False)]
+        row = app.features.online(name, [typed])[0]
+        body["online"] = {**asdict(row), "event_time": row.event_time and row.event_time.isoformat()}
+    return body
+
+
+@verb("feature.materialize", Access.EDIT)
+def materialize(app: Any, actor: str, *, name: str) -> dict[str, Any]:
+    """Rebuild a view's online values from its source."""
+    return {"name": name, "entities": app.features.materialize(name)}
+
+
+@verb("table.list", Access.READ)
+def list_tables(app: Any, actor: str) -> list[dict[str, Any]]:
+    """All tables with their number of rows, kept and set aside."""
+    return [
+        {"name": n, "rows": app.tables.size(n), "quarantined": app.tables.size("quarantine--" + n)}
+        for n in app.tables.names()
+        if "--" not in n
+    ]
+
+
+@verb("table.show", Access.READ)
+def show_table(app: Any, actor: str, *, name: str) -> dict[str, Any]:
+    """A table's schema, its last checks, and rows in quarantine."""
+    schema = app.validation.schema(name)
+    app.tables.scan(name)
+    return {
+        "name": name,
+        "rows": app.tables.size(name),
+        "schema": schema.as_dict() if schema else None,
+        "checks": [
+            {k: v for k, v in r.as_dict().items() if k != "statistics"} for r in app.validation.results(name, limit=10)
+        ],
+        "quarantine": app.validation.quarantined(name, limit=20),
+    }

@@ -1,0 +1,56 @@
+"""Verbs of models: train, deploy, predict, promote, roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanok.core.access import Access
+from hanok.core.errors import ModelNotFound
+from hanok.core.serving import Arm
+from hanok.engine.verbs.registry import verb
+
+
+@verb("train", Access.EDIT)
+def train(app: Any, actor: str, *, model: str, reason: str = "on request", promote: bool = True) -> dict[str, Any]:
+    """Train, judge and register a new version; one that passes its gate starts its rollout."""
+    app.bus.drain()
+    result = dict(app.training.train(model, reason=reason, actor=actor, promote=promote))
+    app.bus.drain()
+    return result
+
+
+@verb("deploy", Access.EDIT)
+def deploy(app: Any, actor: str, *, model: str, version: int = 0, reason: str = "deployed by hand") -> dict[str, Any]:
+    """Let a version (the newest by default) answer all requests at once, without a rollout."""
+    versions = app.tracking.registry.versions(model)
+    if not versions:
+        raise ModelNotFound(f"model {model!r} has no version yet: hanok train {model}")
+    number = version or versions[0].version
+    deployment = app.serving.deploy(model, [Arm(number, "primary", 100)], actor=actor, reason=reason)
+    app.tracking.registry.move_alias(model, "champion", number, actor=actor, reason=reason)
+    return {"model": model, "version": number, "generation": deployment.generation}
+
+
+@verb("promote", Access.EDIT)
+def promote(
+    app: Any, actor: str, *, model: str, version: int = 0, reason: str = "promoted by hand", force: bool = False
+) -> dict[str, Any]:
+    """Start the rollout of a version (the newest by default)."""
+    versions = app.tracking.registry.versions(model)
+    if not versions:
+        raise ModelNotFound(f"model {model!r} has no version yet: hanok train {model}")
+    number = version or versions[0].version
+    return {"model": model} | dict(app.training.promote(model, number, actor=actor, reason=reason, force=force))
+
+
+@verb("rollback", Access.EDIT)
+def rollback(app: Any, actor: str, *, model: str, to: int = 0, reason: str = "rolled back by hand") -> dict[str, Any]:
+    """Let the version that served before (or `to`) answer again, and prove it."""
+    return dict(app.training.rollback(model, to=to or None, actor=actor, reason=reason))
+
+
+@verb("predict", Access.USE)
+def predict(app: Any, actor: str, *, model: str, match: Mapping[str, Any]) -> dict[str, Any]:
+    """Predict one entity, with its features read from the online store."""
+    return dict(app.predict_entity(model, match))

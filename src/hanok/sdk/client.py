@@ -1,0 +1,116 @@
+"""`hk.open()`: a home, or a running server, by the same verbs."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hanok.core.errors import HanokError, HomeLocked, Unavailable
+
+
+class Remote(HanokError):
+    """An error that a server answered with."""
+
+    def __init__(self, message: str, code: str, status: int) -> None:
+        super().__init__(message)
+        self.code, self.status = code, status  # type: ignore[misc]
+
+    @property
+    def exit_status(self) -> int:
+        return 2 if self.status == 400 else 1
+
+
+class Client:
+    """Calls verbs. Use as a context manager: a home stays locked while it is open in this process."""
+
+    def __init__(self, app: Any = None, address: str = "", secret: str = "") -> None:
+        self.app, self.address, self._secret = app, address, secret
+
+    def call(self, name: str, **arguments: Any) -> Any:
+        """The verb's JSON result. Raises HanokError."""
+        if self.app is not None:
+            from hanok.engine.verbs import call
+
+            return orjson.loads(orjson.dumps(call(self.app, name, "local", arguments), default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS))
+        return self._post(f"/api/v1/{name.replace('.', '/')}", arguments)
+
+    def train(self, model: str, **options: Any) -> Mapping[str, Any]:
+        return self.call("train", model=model, **options)  # type: ignore[no-any-return]
+
+    def predict(self, model: str, **match: Any) -> Mapping[str, Any]:
+        """Predict the row whose columns have the given values."""
+        return self.call("predict", model=model, match=match)  # type: ignore[no-any-return]
+
+    def ingest(self, table: str, path: str | Path, **options: Any) -> Mapping[str, Any]:
+        return self.call("ingest", table=table, path=str(Path(path).resolve()), **options)  # type: ignore[no-any-return]
+
+    def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
+        return self.call("rollback", model=model, **options)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        if self.app is not None:
+            self.app.close()
+            self.app = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if self._secret:
+            headers["Authorization"] = f"Bearer {self._secret}"
+        request = urllib.request.Request(self.address + path, orjson.dumps(body), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=3600) as reply:
+                return orjson.loads(reply.read())
+        except urllib.error.HTTPError as error:
+            raise _remote(error) from None
+        except OSError as error:
+            raise Unavailable(f"no Hanok answers at {self.address}: {error}; start it with 'hanok up'") from None
+
+
+def _remote(error: urllib.error.HTTPError) -> HanokError:
+    try:
+        body = orjson.loads(error.read())["error"]
+        return Remote(body["message"], body["code"], error.code)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return Unavailable(f"the server answered {error.code}")
+
+
+def open(where: str | Path | None = None, *, secret: str = "", project: str | Path | None = None) -> Client:  # noqa: A001
+    """A client for a directory with a project (the present one by default), a home, or a server's URL.
+
+    A home that a running `hanok up` owns is reached through that server.
+    """
+    import os
+
+    secret = secret or os.environ.get("HANOK_ADMIN_SECRET", "")
+    if isinstance(where, str) and where.startswith(("http://", "https://")):
+        return Client(address=where.rstrip("/"), secret=secret)
+    from dataclasses import replace
+
+    from hanok.engine.app import App
+    from hanok.engine.config import load_config
+
+    config = load_config(Path.cwd())
+    if where is not None:
+        config = replace(config, home=Path(where))
+    if project is not None:
+        config = replace(config, project=Path(project))
+    try:
+        return Client(App(config))
+    except HomeLocked:
+        from hanok.engine.home import Home
+
+        address = Home(config.home).address()
+        if not address:
+            raise
+        return Client(address=address, secret=secret)

@@ -1,0 +1,166 @@
+"""The dispatcher: every request is identified, authorised by its route, bounded, and measured here."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+
+from hanok.core.errors import HanokError, TooLarge
+from hanok.server.auth import Gatekeeper, authorise
+from hanok.server.inference import Inference
+from hanok.server.metrics import ServerMetrics
+from hanok.server.routes import Route
+from hanok.core.access import Access
+
+Scope = MutableMapping[str, Any]
+log = logging.getLogger("hanok.server")
+PREDICT_BODY_MAX = 32 << 20
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"),
+]
+
+
+class Server:
+    """An ASGI application over a list of routes."""
+
+    def __init__(self, routes: Sequence[Route], inference: Inference, gatekeeper: Gatekeeper, metrics: ServerMetrics) -> None:
+        self.routes = [*routes, Route("GET", "/metrics", self._metrics_page, Access.READ)]
+        self._inference, self._gatekeeper, self._metrics = inference, gatekeeper, metrics
+        self._table = [(StarletteRoute(r.path, r.handler, methods=[r.method]), r) for r in self.routes]
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        status = Status(send)
+        kind = "other"
+        try:
+            headers = Headers(scope=scope)
+            path = scope["path"]
+            if path.startswith("/v2") or path in ("/invocations", "/ping"):
+                kind = "predict"
+                await self._predict(scope, headers, Body(receive, PREDICT_BODY_MAX, headers), status)
+            else:
+                kind = await self._route(scope, headers, receive, status)
+        except HanokError as error:
+            await status.answer(error.status, orjson.dumps(error.as_dict(), default=str), _challenge(error))
+        except Exception:
+            reference = uuid.uuid4().hex[:12]
+            log.exception("request failed, reference %s", reference)
+            body = {"error": {"code": "internal", "message": f"an internal error; the server's log has it as {reference}"}}
+            await status.answer(500, orjson.dumps(body))
+        finally:
+            self._metrics.observe(kind, status.code, time.perf_counter() - started)
+
+    async def _predict(self, scope: Scope, headers: Headers, body: Body, status: Status) -> None:
+        if scope["path"] not in ("/ping", "/v2/health/live", "/v2/health/ready"):
+            authorise(self._gatekeeper.actor(headers), Access.USE)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        reply = await self._inference.handle(scope["method"], scope["path"], query, body.whole)
+        assert reply is not None
+        await status.answer(*reply)
+
+    async def _route(self, scope: Scope, headers: Headers, receive: Any, status: Status) -> str:
+        partial = False
+        for starlette_route, route in self._table:
+            match, child = starlette_route.matches(scope)
+            if match is Match.FULL:
+                if route.access is not Access.PUBLIC:
+                    actor = self._gatekeeper.actor(headers)
+                    authorise(actor, route.access)
+                    scope["hanok.actor"] = actor
+                scope.update(child)
+                bounded = Body(receive, route.body_max_bytes, headers)
+                response = await route.handler(Request(scope, bounded.receive))
+                await response(scope, bounded.receive, status)
+                return "mlflow" if "mlflow" in route.path else "api" if route.path.startswith("/api") else "page"
+            partial = partial or match is Match.PARTIAL
+        message = f"{scope['method']} does not fit {scope['path'][:200]}" if partial else f"there is no {scope['path'][:200]}"
+        body = {"error": {"code": "method" if partial else "not_found", "message": message}}
+        if "/mlflow" in scope["path"]:
+            body = {"error_code": "ENDPOINT_NOT_FOUND", "message": message}  # type: ignore[dict-item]
+        await status.answer(405 if partial else 404, orjson.dumps(body))
+        return "other"
+
+    async def _metrics_page(self, _: Request) -> Any:
+        from starlette.responses import Response
+
+        return Response(self._metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+class Body:
+    """A request body that may not grow beyond its bound. Raises TooLarge before it is parsed."""
+
+    def __init__(self, receive: Any, max_bytes: int, headers: Headers) -> None:
+        self._receive, self._max, self._seen = receive, max_bytes, 0
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > max_bytes:
+            raise TooLarge(f"the body is {int(declared)} bytes; this route takes {max_bytes} at most")
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen += len(message.get("body", b""))
+            if self._seen > self._max:
+                raise TooLarge(f"the body is over {self._max} bytes, which is the most that this route takes")
+        return message
+
+    async def whole(self) -> bytes:
+        parts = []
+        while True:
+            message = await self.receive()
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Status:
+    """Sends, adds the safety headers, and remembers the status."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self.code = 0
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.code = message["status"]
+            present = {name for name, _ in message.get("headers", ())}
+            message["headers"] = [*message.get("headers", ()), *(h for h in HEADERS if h[0] not in present)]
+        await self._send(message)
+
+    async def answer(self, status: int, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        if self.code:
+            return
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})
+
+
+def _challenge(error: HanokError) -> list[tuple[bytes, bytes]]:
+    return [(b"www-authenticate", b'Basic realm="Hanok"')] if error.status == 401 else []
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,122 @@
+"""`hanok up`: one process that owns a home and serves everything."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from hanok.core.errors import ConfigError, HanokError, PortInUse
+from hanok.engine.app import App
+from hanok.server import api
+from hanok.server.app import Server
+from hanok.server.auth import SECRET_MIN, Gatekeeper
+from hanok.server.inference import Inference
+from hanok.server.metrics import ServerMetrics
+
+log = logging.getLogger("hanok.server")
+SYNC_S = 1.0
+TICK_S = 60.0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """One listening socket. A second server on the port is an error, so the port is not shared. Raises PortInUse."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(f"{host}:{port} cannot be used: {error.strerror}; choose another with --port") from None
+    return listener
+
+
+def required_secret(host: str) -> str:
+    """The admin secret for any host but loopback. Raises ConfigError when it is missing or short."""
+    secret = os.environ.get("HANOK_ADMIN_SECRET", "")
+    loopback = host == "localhost" or _is_loopback(host)
+    if secret and len(secret) < SECRET_MIN:
+        raise ConfigError(f"HANOK_ADMIN_SECRET has {len(secret)} characters; it needs at least {SECRET_MIN}")
+    if not loopback and not secret:
+        raise ConfigError(
+            f"{host} can be reached from outside, and no admin secret is set: export HANOK_ADMIN_SECRET "
+            f"(at least {SECRET_MIN} characters), or use --host 127.0.0.1"
+        )
+    return secret
+
+
+def build(app: App, secret: str = "") -> Server:
+    """The ASGI application over an open home."""
+    from hanok.server import mlflow, pages
+
+    metrics = ServerMetrics()
+    routes = [*api.routes(app), *mlflow.routes(app.tracking), *pages.routes(app, metrics)]
+    if os.environ.get("HANOK_TEST") == "1":
+        from hanok.server import testing
+
+        routes += testing.routes(app)
+    return Server(routes, Inference(app.serving, metrics), Gatekeeper(secret), metrics)
+
+
+def serve(app: App, listener: socket.socket, *, secret: str = "", ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until interrupted. `ready` is called with the address once requests are answered."""
+    import uvicorn
+
+    host, port = listener.getsockname()[:2]
+    address = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+    config = uvicorn.Config(
+        build(app, secret), http="httptools", ws="none", access_log=False, log_level="warning", timeout_keep_alive=30
+    )
+    server = uvicorn.Server(config)
+    stopping = threading.Event()
+    keepers = [
+        threading.Thread(target=_every, args=(stopping, SYNC_S, app.log.sync), name="hanok-log-sync", daemon=True),
+        threading.Thread(target=_every, args=(stopping, TICK_S, lambda: _tick(app)), name="hanok-tick", daemon=True),
+    ]
+    app.home.note(address)
+    app.training.resume()
+    app.bus.drain()
+    for keeper in keepers:
+        keeper.start()
+    threading.Thread(target=_announce, args=(server, stopping, lambda: ready(address)), daemon=True).start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        stopping.set()
+        for keeper in keepers:
+            keeper.join(timeout=30)
+
+
+def _announce(server: Any, stopping: threading.Event, ready: Callable[[], None]) -> None:
+    while not stopping.wait(0.02):
+        if server.started:
+            ready()
+            return
+
+
+def _every(stopping: threading.Event, seconds: float, work: Callable[[], Any]) -> None:
+    while not stopping.wait(seconds):
+        try:
+            work()
+        except HanokError as error:
+            log.warning("background work: %s", error.message)
+        except Exception:
+            log.exception("background work failed; it is tried again in %g s", seconds)
+
+
+def _tick(app: App) -> None:
+    app.serving.compact()
+    app.tick()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
