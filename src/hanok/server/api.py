@@ -45,7 +45,7 @@ def _handler(app: Any, name: str) -> Handler:
             raise Invalid(f"the body is not JSON: {error}") from None
         if not isinstance(arguments, dict):
             raise Invalid("the body is a JSON object with the verb's arguments")
-        actor = request.scope["hanok.actor"].name
+        actor = request.state.actor.name
         return Json(await in_thread(call, app, name, actor, arguments))
 
     return handle

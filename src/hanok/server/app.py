@@ -84,7 +84,7 @@ class Server:
                 if route.access is not Access.PUBLIC:
                     actor = self._gatekeeper.actor(headers)
                     authorise(actor, route.access)
-                    scope["hanok.actor"] = actor
+                    scope.setdefault("state", {})["actor"] = actor
                 scope.update(child)
                 bounded = Body(receive, route.body_max_bytes, headers)
                 response = await route.handler(Request(scope, bounded.receive))

@@ -22,7 +22,7 @@ from hanok.compute.drift import reference
 from hanok.compute.frames import Frame, random_split, time_split
 from hanok.compute.metrics import chosen_metric, evaluate
 from hanok.compute.runtimes.convert import convert
-from hanok.core.clock import Clock
+from hanok.core.clock import Clock, micros
 from hanok.core.declare import AutoML, Model, RandomSplit, as_dict, digest
 from hanok.core.errors import NotTrainable
 from hanok.core.ids import new_id
@@ -137,7 +137,7 @@ def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str
         raise
     metrics = evaluate(model.task, test.y, outcome["package"].load().score(test.X))
     address = tools.packages.save(outcome["package"])
-    now = tools.clock.now()
+    now = micros(tools.clock.now()) // 1000
     logged = [Metric(f"holdout_{k}", float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
     for place, line in enumerate(outcome["leaderboard"]):
         logged += [
