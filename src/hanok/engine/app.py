@@ -14,7 +14,7 @@ from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import Frame
 from hanok.core.clock import Clock, SystemClock
-from hanok.core.declare import AutoML, FeatureView, Model, Project
+from hanok.core.declare import AutoML, FeatureView, Model, Project, as_dict
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
 from hanok.core.validation import CheckResult
@@ -23,7 +23,7 @@ from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.engine.project import load_project
 from hanok.parts.automl import service as automl
-from hanok.parts.features.service import KEY_PREFIX, Features
+from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.serving.log import FEATURE, TABLE, PredictionLog
@@ -106,20 +106,16 @@ class App:
     # -- declarations ------------------------------------------------------------------------------------------------
 
     def plan(self, project: Project) -> list[dict[str, Any]]:
-        """What `apply` would change: kind, name and new, changed or unchanged."""
-        from hanok.core.declare import digest
+        """What `apply` would change: kind, name, and new, changed or unchanged."""
 
-        def state(kind: str, item: FeatureView | Model) -> str:
+        def change(kind: str, item: FeatureView | Model) -> str:
             newest = self.metadata.read(lambda r: r.declarations.newest(kind, item.name))
             if newest is None:
                 return "new"
-            from hanok.core.declare import as_dict
+            return "unchanged" if newest[1] == as_dict(item) else "changed"
 
-            return "unchanged" if _digest_of(newest[1]) == _digest_of(as_dict(item)) else "changed"
-
-        assert digest is not None
         return [
-            {"kind": kind, "name": item.name, "change": state(kind, item)}
+            {"kind": kind, "name": item.name, "change": change(kind, item)}
             for kind, items in (("feature_view", project.views), ("model", project.models))
             for item in items
         ]
@@ -329,13 +325,3 @@ class _Searcher:
 
 def _texts(entity: Mapping[str, Any]) -> dict[str, str]:
     return {k: v.isoformat() if hasattr(v, "isoformat") else str(v) for k, v in entity.items() if v is not None}
-
-
-def _digest_of(body: Any) -> str:
-    import json
-    from hashlib import sha256
-
-    return sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-__all__ = ["KEY_PREFIX", "App"]
