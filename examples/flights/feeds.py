@@ -42,7 +42,10 @@ def _flights() -> dict:
         name = next(n for n in archive.namelist() if n.endswith("flights.csv") and "__MACOSX" not in n)
         rows = _read(io.BytesIO(archive.read(name)))
     hour = rows.column("time_hour").cast(pa.timestamp("us")).to_numpy()
-    columns = {n: rows.column(n).cast(pa.float64()).to_numpy() for n in ("dep_time", "arr_time", "dep_delay", "arr_delay", "air_time", "distance")}
+    columns = {
+        n: rows.column(n).cast(pa.float64()).to_numpy()
+        for n in ("dep_time", "arr_time", "dep_delay", "arr_delay", "air_time", "distance")
+    }
     minutes = rows.column("minute").to_numpy()
     return {
         "flight": pc.binary_join_element_wise(rows.column("carrier"), rows.column("flight").cast(pa.string()), ""),

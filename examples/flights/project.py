@@ -37,6 +37,8 @@ late_arrival = hk.Model(
     split=hk.by_time(test="28d"),
     gate=hk.Gate(beats="champion", metric="log_loss", confidence=0.95, slices=["carrier", "origin"]),
     retrain=hk.Retrain(window="expanding", every="30d", new_rows=30_000, drop=("log_loss", 0.03), cooldown="7d"),
-    rollout=hk.Rollout(shadow="1d", canary=[5, 25, 100], hold="1d", rollback_if=["log_loss > champion", "error_rate > 0.01"]),
+    rollout=hk.Rollout(
+        shadow="1d", canary=[5, 25, 100], hold="1d", rollback_if=["log_loss > champion", "error_rate > 0.01"]
+    ),
     alert=hk.Webhook("http://localhost:9093/alerts"),
 )

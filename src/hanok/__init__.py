@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hanok.core.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from hanok.compute.frames import Frame
     from hanok.compute.runtimes import Package
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
     from hanok.core.declare import sum_ as sum
     from hanok.core.errors import HanokError
     from hanok.engine.replay import Feed
-    from hanok.sdk.client import open  # noqa: A004 (hk.open is the field's name for it)
+    from hanok.sdk.client import open
 
-__version__ = "0.1.0"
 
 _DECLARE = "hanok.core.declare"
 _WHERE = {

@@ -1,4 +1,4 @@
-"""Where conformance cases are found: a file named by an environment variable, else the shared folder beside the project."""
+"""Where conformance cases lie: in a file named by an environment variable, else in the folder beside the project."""
 
 import json
 import os

@@ -27,7 +27,12 @@ def _view(view):
     columns["value"] = pa.array([r[-1] for r in rows], pa.float64())
     columns["written"] = pa.array(range(len(rows)), pa.int64())
     return AsOf(
-        pa.table(columns), tuple(keys), "event_time", "created" if view["created"] else None, "written", ("value",),
+        pa.table(columns),
+        tuple(keys),
+        "event_time",
+        "created" if view["created"] else None,
+        "written",
+        ("value",),
         timedelta(seconds=view["ttl_s"]) if view["ttl_s"] else None,
     )
 

@@ -55,8 +55,8 @@ class Lazy(click.Group):
 def cli() -> None:
     """Hanok: one MLOps system on one lineage graph.
 
-    Results go to stdout (--json: one JSON value), everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong use,
-    3 unreachable or locked.
+    Results go to stdout (--json: one JSON value), everything else to stderr. Exit status: 0 done, 1 failed,
+    2 wrong use, 3 unreachable or locked.
     """
 
 

@@ -65,7 +65,13 @@ def _run(replay: Any, days: int) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("days"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("replaying", total=days)
         replay.run(days, progress=lambda what, done, _all: bar.update(task, description=what, completed=done))
@@ -80,7 +86,9 @@ def tell(result: dict[str, Any]) -> None:
     for name, table in result["tables"].items():
         console.print(f"[bold]{name:<10}[/] {table['rows']:>8,} rows, {table['quarantined']} in quarantine")
     for model in result["models"]:
-        console.print(f"\n[bold]{model['name']}[/]: {model['predictions']:,} predictions, {model['labelled']:,} labelled")
+        console.print(
+            f"\n[bold]{model['name']}[/]: {model['predictions']:,} predictions, {model['labelled']:,} labelled"
+        )
         for trigger in model["triggers"]:
             console.print(f"  {trigger['at'][:10]}  retraining: {trigger['kind']}, {trigger['reason']}")
         for version in model["versions"]:
@@ -91,9 +99,9 @@ def tell(result: dict[str, Any]) -> None:
         for column in columns:
             weeks.add_column(column, justify="left" if column == "week" else "right")
         for week in model["weeks"]:
-            weeks.add_row(*(f"{week.get(c):.4f}" if isinstance(week.get(c), float) else str(week.get(c, "-")) for c in columns))
+            weeks.add_row(
+                *(f"{week.get(c):.4f}" if isinstance(week.get(c), float) else str(week.get(c, "-")) for c in columns)
+            )
         console.print(weeks)
     alerts = ", ".join(f"{count} {kind}" for kind, count in result["alerts"].items()) or "none"
     console.print(f"alerts: {alerts}")
-
-

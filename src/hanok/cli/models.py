@@ -20,7 +20,8 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
         result = ask(home, "train", model=model, reason=reason, promote=not no_promote)
     verdict = result["verdict"]
     if not as_json:
-        say(f"version {result['version']} {'passed its gate' if verdict['passed'] else 'was refused by its gate'}: {verdict['why']}")
+        outcome = "passed its gate" if verdict["passed"] else "was refused by its gate"
+        say(f"version {result['version']} {outcome}: {verdict['why']}")
         result = {"model": model, "version": result["version"], "run": result["run_id"], **verdict["challenger"]}
     show(result, as_json)
 

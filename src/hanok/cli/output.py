@@ -19,7 +19,9 @@ Command = Callable[..., Any]
 def common(command: Command) -> Command:
     """--home and --json, on every command."""
 
-    @click.option("--home", type=click.Path(path_type=Path), help="The home (default: hanok.toml, HANOK_HOME, ./.hanok).")
+    @click.option(
+        "--home", type=click.Path(path_type=Path), help="The home (default: hanok.toml, HANOK_HOME, ./.hanok)."
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

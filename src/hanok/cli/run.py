@@ -20,7 +20,14 @@ def list_(experiment: str, limit: int, home: Path | None, as_json: bool) -> None
     """Runs, newest first."""
     rows = ask(home, "run.list", experiment=experiment, limit=limit)
     if not as_json:
-        rows = [{**r, "id": r["id"][:32], "metrics": {k: v for k, v in r["metrics"].items() if not k.startswith("candidate_")}} for r in rows]
+        rows = [
+            {
+                **r,
+                "id": r["id"][:32],
+                "metrics": {k: v for k, v in r["metrics"].items() if not k.startswith("candidate_")},
+            }
+            for r in rows
+        ]
     show(rows, as_json, columns=["id", "experiment", "name", "status", "started", "metrics"])
 
 

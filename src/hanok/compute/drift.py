@@ -37,9 +37,7 @@ class Reference:
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
-        return cls(
-            body["column"], body["numeric"], tuple(body["points"]), tuple(body["edges"]), tuple(body["counts"])
-        )
+        return cls(body["column"], body["numeric"], tuple(body["points"]), tuple(body["edges"]), tuple(body["counts"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +161,4 @@ def _is_text(kind: pa.DataType) -> bool:
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from hanok.core.tables import SEQUENCE, Scan
 
-Relation = Scan | pa.Table
+Relation = Any  # a Scan or a pyarrow Table; pyarrow is untyped
 
 
-def connect(relations: Mapping[str, Relation] | None = None, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    relations: Mapping[str, Relation] | None = None, *, threads: int | None = None
+) -> duckdb.DuckDBPyConnection:
     """An in-memory connection, set to UTC, in which each relation is a view of its name.
 
     Extensions are neither installed nor loaded on demand: nothing here reaches another host.
@@ -32,7 +35,7 @@ def connect(relations: Mapping[str, Relation] | None = None, *, threads: int | N
 
 def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
     """Make `relation` a view called `name`."""
-    if isinstance(relation, pa.Table):
+    if not isinstance(relation, Scan):
         connection.register(name, relation)
         return
     parts = []
@@ -61,9 +64,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def arrow(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    """The result of `query` as one Arrow table."""
-    return connection.sql(query).to_arrow_table()
+def arrow(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[Any] = ()) -> pa.Table:
+    """The result of `query` as one Arrow table; `values` fill its question marks."""
+    return connection.sql(query, params=list(values) or None).to_arrow_table()
 
 
 def read(relation: Relation, columns: list[str] | None = None, where: str = "") -> pa.Table:

@@ -80,15 +80,17 @@ def _encoded(column: Column, values: Any) -> Matrix:
     if column.datatype == "BYTES":
         if isinstance(values, pa.ChunkedArray | pa.Array):
             codes = pc.index_in(values.cast(pa.string()), pa.array(column.categories, pa.string()))
-            return codes.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+            return codes.cast(pa.float64()).to_numpy(zero_copy_only=False)
         place = {name: float(i) for i, name in enumerate(column.categories)}
         return np.array([place.get(v, np.nan) if isinstance(v, str) else _not_text(column, v) for v in values])
     if isinstance(values, pa.ChunkedArray | pa.Array):
-        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     try:
         return np.array([np.nan if v is None else v for v in values], np.float64)
     except (TypeError, ValueError):
-        raise SignatureMismatch(f"input {column.name!r} is {column.datatype}: {list(values)[:3]!r} are no numbers") from None
+        raise SignatureMismatch(
+            f"input {column.name!r} is {column.datatype}: {list(values)[:3]!r} are no numbers"
+        ) from None
 
 
 def _not_text(column: Column, value: Any) -> float:
@@ -119,8 +121,8 @@ class Frame:
         signature = signature_of(labelled, features, task, label)
         if task == "binary" and len(signature.classes) != 2:
             raise NotTrainable(
-                f"label {label!r} has {len(signature.classes)} classes ({', '.join(signature.classes[:5])}) and a binary "
-                "model needs 2: declare task='multiclass', or take a window of time that holds both"
+                f"label {label!r} has {len(signature.classes)} classes ({', '.join(signature.classes[:5])}) "
+                "and a binary model needs 2: declare task='multiclass', or take a window of time that holds both"
             )
         if task == "multiclass" and len(signature.classes) < 2:
             raise NotTrainable(f"label {label!r} has one class only; there is nothing to learn")
@@ -140,7 +142,7 @@ class Frame:
         return int(self.table.num_rows)
 
     @cached_property
-    def X(self) -> Matrix:  # noqa: N802 (the field's name for it)
+    def X(self) -> Matrix:
         return encode(self.signature, {n: self.table.column(n) for n in self.features})
 
     @cached_property
@@ -165,7 +167,7 @@ class Frame:
 def labels(signature: Signature, column: pa.ChunkedArray) -> NDArray[np.float64]:
     """The label as numbers: values for regression, else class numbers; NaN where null or of an unseen class."""
     if signature.task == "regression":
-        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     place = {name: float(i) for i, name in enumerate(signature.classes)}
     return np.array([np.nan if v is None else place.get(_class_name(v), np.nan) for v in column.to_pylist()])
 
@@ -177,7 +179,9 @@ def time_split(at: NDArray[np.int64], test_us: int) -> tuple[NDArray[np.int64], 
     return order[at[order] <= cut], order[at[order] > cut]
 
 
-def random_split(y: NDArray[np.float64], task: str, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def random_split(
+    y: NDArray[np.float64], task: str, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A seeded split, stratified by class for classification."""
     random = np.random.default_rng(seed)
     groups = [np.arange(len(y))] if task == "regression" else [np.flatnonzero(y == c) for c in np.unique(y)]

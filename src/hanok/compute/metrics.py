@@ -29,7 +29,7 @@ def chosen_metric(task: str, metric: str) -> str:
 
 
 def auc(y: Floats, score: Floats) -> float:
-    """Area under the ROC curve = P(score of a positive > score of a negative) + half the ties (Hanley & McNeil 1982)."""
+    """Area under the ROC curve: P(score of a positive > of a negative) + half the ties (Hanley & McNeil 1982)."""
     positives = int(y.sum())
     negatives = len(y) - positives
     if not positives or not negatives:
@@ -96,10 +96,12 @@ def paired_gain(champion: Floats, challenger: Floats, *, confidence: float, seed
     if not n:
         return Gain(0.0, float("-inf"), float("inf"), 0)
     random = np.random.default_rng(seed)
-    means = np.concatenate([
-        difference[random.integers(0, n, size=(chunk, n))].mean(axis=1)
-        for chunk in [max(1, min(draws, 2_000_000 // n))] * -(-draws // max(1, min(draws, 2_000_000 // n)))
-    ])[:draws]
+    means = np.concatenate(
+        [
+            difference[random.integers(0, n, size=(chunk, n))].mean(axis=1)
+            for chunk in [max(1, min(draws, 2_000_000 // n))] * -(-draws // max(1, min(draws, 2_000_000 // n)))
+        ]
+    )[:draws]
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Gain(float(difference.mean()), float(low), float(high), n)

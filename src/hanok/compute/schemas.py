@@ -27,7 +27,12 @@ _ARROW = {
 
 
 def infer_schema(
-    table: str, statistics: Sequence[ColumnStatistics], rows: pa.Table, *, event_time: str = "", keys: Sequence[str] = ()
+    table: str,
+    statistics: Sequence[ColumnStatistics],
+    rows: pa.Table,
+    *,
+    event_time: str = "",
+    keys: Sequence[str] = (),
 ) -> TableSchema:
     """What later batches are held to.
 
@@ -178,10 +183,17 @@ def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, mark: object,
     if rows and not present and expected.presence > 0:
         kind = v.NOT_PRESENT if expected.presence >= MOSTLY_PRESENT else v.LOW_FRACTION
         found.append(Anomaly(kind, name, "warning", f"{name} is null in every row", "0", f"{expected.presence:.3f}"))
-    elif rows and expected.presence - present > max(0.05, 4 * (expected.presence * (1 - expected.presence) / rows) ** 0.5):
+    elif rows and expected.presence - present > max(
+        0.05, 4 * (expected.presence * (1 - expected.presence) / rows) ** 0.5
+    ):
         found.append(
             Anomaly(
-                v.LOW_FRACTION, name, "warning", f"{name} is null more often", f"{present:.3f}", f"{expected.presence:.3f}"
+                v.LOW_FRACTION,
+                name,
+                "warning",
+                f"{name} is null more often",
+                f"{present:.3f}",
+                f"{expected.presence:.3f}",
             )
         )
     if expected.type in ("INT", "FLOAT"):
@@ -191,18 +203,46 @@ def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, mark: object,
             if expected.maximum is not None and rows:
                 over = values > expected.maximum
                 worst = f"{np.nanmax(values):g}" if over.any() else ""
-                mark(over, Anomaly(v.BIG, name, "error", f"{name} = {worst} is above {expected.maximum:g}", worst, f"<= {expected.maximum:g}"))
+                mark(
+                    over,
+                    Anomaly(
+                        v.BIG,
+                        name,
+                        "error",
+                        f"{name} = {worst} is above {expected.maximum:g}",
+                        worst,
+                        f"<= {expected.maximum:g}",
+                    ),
+                )
             if expected.minimum is not None and rows:
                 under = values < expected.minimum
                 worst = f"{np.nanmin(values):g}" if under.any() else ""
-                mark(under, Anomaly(v.SMALL, name, "error", f"{name} = {worst} is below {expected.minimum:g}", worst, f">= {expected.minimum:g}"))
+                mark(
+                    under,
+                    Anomaly(
+                        v.SMALL,
+                        name,
+                        "error",
+                        f"{name} = {worst} is below {expected.minimum:g}",
+                        worst,
+                        f">= {expected.minimum:g}",
+                    ),
+                )
     if expected.domain is not None and rows:
         unknown = sorted(set(pc.unique(column).drop_null().to_pylist()) - set(expected.domain))
         if unknown:
             shown = ", ".join(unknown[:5])
             count = int(pc.sum(pc.is_in(column, pa.array(unknown, pa.string()))).as_py() or 0)
             found.append(
-                Anomaly(v.UNEXPECTED_VALUES, name, "warning", f"{name} has values not seen before: {shown}", shown, "", count)
+                Anomaly(
+                    v.UNEXPECTED_VALUES,
+                    name,
+                    "warning",
+                    f"{name} has values not seen before: {shown}",
+                    shown,
+                    "",
+                    count,
+                )
             )
 
 

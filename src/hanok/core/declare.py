@@ -64,6 +64,11 @@ def max_(column: str) -> Aggregate:
     return Aggregate("max", column)
 
 
+def _set(declaration: Any, name: str, value: Any) -> None:
+    """Give a field of a frozen declaration its normalised value while it is being made."""
+    object.__setattr__(declaration, name, value)
+
+
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -94,14 +99,13 @@ class FeatureView:
         windows: Sequence[str] = (),
         aggregate: Mapping[str, Aggregate] | None = None,
     ) -> None:
-        set_ = lambda field_name, value: object.__setattr__(self, field_name, value)  # noqa: E731 (frozen dataclass)
-        set_("name", checked_name("feature view", name))
-        set_("keys", _names(keys))
-        set_("source", source)
-        set_("features", _names(features))
-        set_("ttl", duration(ttl) if ttl else None)
-        set_("windows", tuple(w.replace(" ", "") for w in windows if duration(w)))
-        set_("aggregate", tuple((aggregate or {}).items()))
+        _set(self, "name", checked_name("feature view", name))
+        _set(self, "keys", _names(keys))
+        _set(self, "source", source)
+        _set(self, "features", _names(features))
+        _set(self, "ttl", duration(ttl) if ttl else None)
+        _set(self, "windows", tuple(w.replace(" ", "") for w in windows if duration(w)))
+        _set(self, "aggregate", tuple((aggregate or {}).items()))
         if not self.keys:
             raise DeclarationError(f"feature view {name!r} has no keys; say which column identifies its entity")
         if bool(self.features) == bool(self.aggregate):
@@ -141,9 +145,9 @@ class Spine:
     keys: tuple[str, ...]
 
     def __init__(self, table: str, *, predict_at: str, keys: str | Sequence[str] = ()) -> None:
-        object.__setattr__(self, "table", checked_name("table", table))
-        object.__setattr__(self, "predict_at", relative_time(predict_at))
-        object.__setattr__(self, "keys", _names(keys))
+        _set(self, "table", checked_name("table", table))
+        _set(self, "predict_at", relative_time(predict_at))
+        _set(self, "keys", _names(keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +182,10 @@ class AutoML:
     ) -> None:
         if budget is not None and trials is not None:
             raise DeclarationError("AutoML takes budget='8s' or trials=20, not both")
-        object.__setattr__(self, "metric", metric)
-        object.__setattr__(self, "budget", duration(budget) if budget else None)
-        object.__setattr__(self, "trials", trials if trials is not None or budget else 8)
-        object.__setattr__(self, "seed", seed)
+        _set(self, "metric", metric)
+        _set(self, "budget", duration(budget) if budget else None)
+        _set(self, "trials", trials if trials is not None or budget else 8)
+        _set(self, "seed", seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,7 @@ class Gate:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slices", tuple(self.slices))
+        _set(self, "slices", tuple(self.slices))
         if not 0.5 < self.confidence < 1:
             raise DeclarationError(f"Gate confidence is {self.confidence}; it lies between 0.5 and 1, like 0.95")
 
@@ -264,11 +268,11 @@ class Retrain:
         drop: tuple[str, float] | None = None,
         cooldown: str | timedelta = "1d",
     ) -> None:
-        object.__setattr__(self, "window", window if window == "expanding" else shortest(duration(window)))
-        object.__setattr__(self, "every", duration(every) if every else None)
-        object.__setattr__(self, "new_rows", new_rows)
-        object.__setattr__(self, "drop", tuple(drop) if drop else None)
-        object.__setattr__(self, "cooldown", duration(cooldown))
+        _set(self, "window", window if window == "expanding" else shortest(duration(window)))
+        _set(self, "every", duration(every) if every else None)
+        _set(self, "new_rows", new_rows)
+        _set(self, "drop", tuple(drop) if drop else None)
+        _set(self, "cooldown", duration(cooldown))
 
     @property
     def lookback(self) -> timedelta | None:
@@ -293,10 +297,10 @@ class Rollout:
         hold: str | timedelta = "1d",
         rollback_if: Sequence[str] = (),
     ) -> None:
-        object.__setattr__(self, "shadow", duration(shadow) if shadow else None)
-        object.__setattr__(self, "canary", tuple(canary))
-        object.__setattr__(self, "hold", duration(hold))
-        object.__setattr__(self, "rollback_if", tuple(rollback_if))
+        _set(self, "shadow", duration(shadow) if shadow else None)
+        _set(self, "canary", tuple(canary))
+        _set(self, "hold", duration(hold))
+        _set(self, "rollback_if", tuple(rollback_if))
         if any(not 0 < share <= 100 for share in self.canary) or list(self.canary) != sorted(self.canary):
             raise DeclarationError(f"Rollout canary={list(canary)}: shares grow and lie in 1..100, like [5, 25, 100]")
 
@@ -339,22 +343,21 @@ class Model:
         rollout: Rollout | None = None,
         alert: Webhook | None = None,
     ) -> None:
-        set_ = lambda field_name, value: object.__setattr__(self, field_name, value)  # noqa: E731 (frozen dataclass)
-        set_("name", checked_name("model", name))
+        _set(self, "name", checked_name("model", name))
         if task not in TASKS:
             raise DeclarationError(f"model {name!r} has task {task!r}; it is one of {', '.join(TASKS)}")
         if not features:
             raise DeclarationError(f"model {name!r} has no features; name spine columns or feature views")
-        set_("task", task)
-        set_("spine", spine)
-        set_("label", label)
-        set_("features", tuple(features))
-        set_("train", train if isinstance(train, AutoML) else own_code(train) if train is not None else AutoML())
-        set_("split", split or TimeSplit(timedelta(days=28)))
-        set_("gate", gate or Gate())
-        set_("retrain", retrain)
-        set_("rollout", rollout or Rollout())
-        set_("alert", alert)
+        _set(self, "task", task)
+        _set(self, "spine", spine)
+        _set(self, "label", label)
+        _set(self, "features", tuple(features))
+        _set(self, "train", train if isinstance(train, AutoML) else own_code(train) if train is not None else AutoML())
+        _set(self, "split", split or TimeSplit(timedelta(days=28)))
+        _set(self, "gate", gate or Gate())
+        _set(self, "retrain", retrain)
+        _set(self, "rollout", rollout or Rollout())
+        _set(self, "alert", alert)
         if label.column in features:
             raise DeclarationError(f"model {name!r} lists its own label {label.column!r} as a feature: that is a leak")
         names = [n for f in self.features for n in ((f,) if isinstance(f, str) else view_columns(f))]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 
@@ -81,3 +82,8 @@ class Graph:
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+
+
+def snapshot_id(table: str, rows: int) -> str:
+    """A snapshot of an append-only table is named by the table and its number of rows."""
+    return sha256(f"snapshot:{table}:{rows}".encode()).hexdigest()[:32]

@@ -57,7 +57,8 @@ class TableSchema:
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> TableSchema:
         columns = tuple(
-            ColumnSchema(**{**c, "domain": None if c["domain"] is None else tuple(c["domain"])}) for c in body["columns"]
+            ColumnSchema(**{**c, "domain": None if c["domain"] is None else tuple(c["domain"])})
+            for c in body["columns"]
         )
         return cls(body["table"], columns, body["event_time"], tuple(body["keys"]), body["rows_seen"])
 

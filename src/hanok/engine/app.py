@@ -13,7 +13,7 @@ import pyarrow as pa
 from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import Frame
-from hanok.core.clock import Clock, SystemClock
+from hanok.core.clock import Clock
 from hanok.core.declare import AutoML, FeatureView, Model, Project, as_dict
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
@@ -45,9 +45,9 @@ class App:
 
     def __init__(self, config: Config, *, clock: Clock | None = None, project: Project | None = None) -> None:
         self.config = config
-        self.clock: Clock = clock or SystemClock()
         self.home = Home(config.home)
         self.home.acquire()
+        self.clock: Clock = clock or self.home.clock()
         try:
             self._open_stores()
             self._build_parts()
@@ -103,7 +103,7 @@ class App:
         self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
         self.bus.on("labels", {"batch_ingested"}, self._join_labels)
 
-    # -- declarations ------------------------------------------------------------------------------------------------
+    # -- declarations ----------------------------------------------------------------------------------------
 
     def plan(self, project: Project) -> list[dict[str, Any]]:
         """What `apply` would change: kind, name, and new, changed or unchanged."""
@@ -136,7 +136,7 @@ class App:
         self.project = project
         return changes
 
-    # -- verbs that join parts -------------------------------------------------------------------------------------------
+    # -- verbs that join parts -------------------------------------------------------------------------------
 
     def ingest(
         self,
@@ -166,7 +166,7 @@ class App:
         return {**asdict(answer), "model": name, "entity": _texts(entity), "features": features}
 
     def predict_window(self, name: str, start: datetime, end: datetime, *, key: str) -> list[str]:
-        """Predict every spine row due in [start, end) in bulk, with features as they were known at each row's instant."""
+        """Predict every spine row due in [start, end) in bulk, with features as they were known at each instant."""
         model = self.training.model(name)
         spine = self.features.spine_rows(model, start=start, end=end)
         if not spine.num_rows:
@@ -226,7 +226,8 @@ class App:
         with connect({"log": scan}) as duck:
             return arrow(
                 duck,
-                f"SELECT score, {chosen} FROM log WHERE version = {int(version)} ORDER BY {SEQUENCE} DESC LIMIT {int(limit)}",
+                f"SELECT score, {chosen} FROM log WHERE version = {int(version)} "
+                f"ORDER BY {SEQUENCE} DESC LIMIT {int(limit)}",
             )
 
     def backup(self, target: Path) -> Path:
@@ -243,7 +244,7 @@ class App:
         self.metadata.close()
         self.home.release()
 
-    # -- reactions -----------------------------------------------------------------------------------------------------
+    # -- reactions -------------------------------------------------------------------------------------------
 
     def _push_online(self, event: Event) -> None:
         table, rows = event.facts["table"], self._batch(event)
@@ -280,7 +281,10 @@ class App:
         if not rows or not any(v.source.table == table for v in self.features.views()):
             return None
         with connect({"source": self.tables.scan(table)}) as duck:
-            return arrow(duck, f"SELECT * FROM source WHERE {SEQUENCE} >= {first} AND {SEQUENCE} < {first + rows} ORDER BY {SEQUENCE}")
+            return arrow(
+                duck,
+                f"SELECT * FROM source WHERE {SEQUENCE} >= {first} AND {SEQUENCE} < {first + rows} ORDER BY {SEQUENCE}",
+            )
 
     def _event_time(self, table: str) -> str:
         for view in self.features.views():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import tarfile
@@ -16,7 +15,7 @@ from hanok.engine.home import Home
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
 
 DATABASE = "hanok.db"
-KEPT = ("tables", "artifacts", "log")  # online values are rebuilt
+KEPT = ("tables", "artifacts", "log", "clock.json")  # online values are rebuilt
 
 
 def backup(app: Any, target: Path) -> Path:
@@ -64,7 +63,7 @@ def restore(source: Path, home: Home) -> Path:
         raise BadData(f"{source} is not a backup of Hanok: it holds no {DATABASE}")
     with contextlib.suppress(OSError):
         home.root.rmdir()
-    os.rename(partial, home.root)
+    partial.rename(home.root)
     return home.root
 
 
@@ -77,7 +76,9 @@ def check(app: Any) -> list[dict[str, Any]]:
             state = connection.execute("PRAGMA quick_check").fetchone()[0]
         rows.append({"what": "metadata", "ok": state == "ok", "detail": state})
     bad = [d for d in app.blobs.digests() if not app.blobs.verify(d)]
-    rows.append({"what": "artifacts", "ok": not bad, "detail": f"damaged: {', '.join(bad[:5])}" if bad else "all match"})
+    rows.append(
+        {"what": "artifacts", "ok": not bad, "detail": f"damaged: {', '.join(bad[:5])}" if bad else "all match"}
+    )
     for name in app.tables.names():
         rows.append({"what": f"table {name}", "ok": True, "detail": f"{app.tables.size(name)} rows"})
     return rows

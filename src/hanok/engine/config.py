@@ -33,11 +33,19 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         try:
             values = tomllib.loads(path.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}; mend it, or move it away and run 'hanok init'") from None
+            raise ConfigError(
+                f"{path} cannot be read: {error}; mend it, or move it away and run 'hanok init'"
+            ) from None
     known = {f.name for f in fields(Config)}
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"{path} has the unknown setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    for name, kind in (("seed", int), ("webhooks_allow_private", bool), ("home", str), ("project", str), ("metadata_url", str)):
+    for name, kind in (
+        ("seed", int),
+        ("webhooks_allow_private", bool),
+        ("home", str),
+        ("project", str),
+        ("metadata_url", str),
+    ):
         if name in values and not isinstance(values[name], kind):
             raise ConfigError(f"{path}: {name} is {values[name]!r}, it must be of type {kind.__name__}")
     env = os.environ if environment is None else environment

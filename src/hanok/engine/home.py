@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hanok.core.clock import Clock, ReplayClock, SystemClock
 from hanok.core.errors import HomeLocked
 
 
@@ -70,11 +72,28 @@ class Home:
             return ""
         return str(body.get("address", ""))
 
+    def note_time(self, now: datetime) -> None:
+        """Write down that this home lives in replayed time, and how far it has come."""
+        temporary = self._clock_file.with_suffix(".new")
+        temporary.write_text(json.dumps({"replayed_until": now.isoformat()}))
+        temporary.replace(self._clock_file)
+
+    def clock(self) -> Clock:
+        """The clock of this home: the wall clock, or the one of its replay, standing where the replay is."""
+        try:
+            return ReplayClock(datetime.fromisoformat(json.loads(self._clock_file.read_text())["replayed_until"]))
+        except FileNotFoundError:
+            return SystemClock()
+
     def release(self) -> None:
         if self._lock is not None:
             self._address_file.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+
+    @property
+    def _clock_file(self) -> Path:
+        return self.root / "clock.json"
 
     @property
     def _address_file(self) -> Path:

@@ -69,6 +69,7 @@ class Replay:
                 continue
             progress(f"{day:%a %d %b}", number, days)
             app.durable.run(workflow, lambda steps, day=day: self._day(steps, day))  # type: ignore[misc]
+            app.home.note_time(day + DAY)
         progress("done", days, days)
 
     def _day(self, steps: Any, day: datetime) -> Mapping[str, Any]:
@@ -81,13 +82,17 @@ class Replay:
         steps("predict", lambda: {m: len(app.predict_window(m, day, end, key=key)) for m in live})
         app.bus.drain()
         for name in live:
-            steps(f"measure {name}", lambda name=name: {"done": app.measure(name, day) is None})  # type: ignore[misc]
+            steps(f"measure {name}", lambda name=name: self._measure(name, day))
         app.training.resume()
         if end - self._start == self._first:
             for model in app.training.models():
                 app.training.train(model.name, reason="first training", actor="replay", key=f"{model.name} first")
         app.tick()
         return {"day": key}
+
+    def _measure(self, name: str, day: datetime) -> dict[str, Any]:
+        self._app.measure(name, day)
+        return {"model": name}
 
     def _ingest(self, day: datetime, end: datetime, key: str) -> dict[str, Any]:
         counts = {}
@@ -96,7 +101,13 @@ class Replay:
             rows, arrived = feed.between(begin, end)
             if rows.num_rows:
                 result = self._app.ingest(
-                    feed.table, rows, key=key, arrived=arrived, keys=feed.keys, event_time=feed.event_time, actor="replay"
+                    feed.table,
+                    rows,
+                    key=key,
+                    arrived=arrived,
+                    keys=feed.keys,
+                    event_time=feed.event_time,
+                    actor="replay",
                 )
                 counts[feed.table] = result.accepted
         return counts

@@ -60,16 +60,16 @@ def _weeks(days: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     weeks: dict[str, list[Mapping[str, Any]]] = {}
     for day in days:
-        year, week, _ = date.fromisoformat(day["day"]).isocalendar()
-        weeks.setdefault(f"{year}-W{week:02d}", []).append(day)
-    found = []
+        year, number, _ = date.fromisoformat(day["day"]).isocalendar()
+        weeks.setdefault(f"{year}-W{number:02d}", []).append(day)
+    found: list[dict[str, Any]] = []
     for week, members in sorted(weeks.items()):
-        metrics = {}
+        metrics: dict[str, float] = {}
         for metric in sorted({m for d in members for m in d["metrics"]}):
             pairs = [(d["metrics"][metric], d["rows"]) for d in members if d["metrics"].get(metric) is not None]
             if pairs:
                 metrics[metric] = round(sum(v * n for v, n in pairs) / sum(n for _, n in pairs), 4)
-        found.append({"week": week, "rows": sum(d["rows"] for d in members), **metrics})
+        found.append({"week": week, "rows": sum(d["rows"] for d in members)} | metrics)
     return found
 
 

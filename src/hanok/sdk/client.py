@@ -36,21 +36,46 @@ class Client:
         if self.app is not None:
             from hanok.engine.verbs import call
 
-            return orjson.loads(orjson.dumps(call(self.app, name, "local", arguments), default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS))
+            return orjson.loads(
+                orjson.dumps(
+                    call(self.app, name, "local", arguments),
+                    default=str,
+                    option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
+                )
+            )
         return self._post(f"/api/v1/{name.replace('.', '/')}", arguments)
 
     def train(self, model: str, **options: Any) -> Mapping[str, Any]:
-        return self.call("train", model=model, **options)  # type: ignore[no-any-return]
+        return self.call("train", model=model, **options)
 
     def predict(self, model: str, **match: Any) -> Mapping[str, Any]:
         """Predict the row whose columns have the given values."""
-        return self.call("predict", model=model, match=match)  # type: ignore[no-any-return]
+        return self.call("predict", model=model, match=match)
 
-    def ingest(self, table: str, path: str | Path, **options: Any) -> Mapping[str, Any]:
-        return self.call("ingest", table=table, path=str(Path(path).resolve()), **options)  # type: ignore[no-any-return]
+    def ingest(self, table: str, data: Any, **options: Any) -> Mapping[str, Any]:
+        """Check and append a CSV or Parquet file, or an Arrow table, or a pandas or Polars frame."""
+        if isinstance(data, str | Path):
+            path = Path(data).resolve()
+            return self.call("ingest", table=table, path=str(path), **options)
+        import tempfile
+
+        import pyarrow as pa
+        from pyarrow import parquet as pq
+
+        rows = (
+            data
+            if isinstance(data, pa.Table)
+            else pa.table(data)
+            if hasattr(data, "__arrow_c_stream__")
+            else pa.Table.from_pandas(data, preserve_index=False)
+        )
+        with tempfile.TemporaryDirectory(prefix="hanok-") as folder:
+            path = Path(folder) / f"{table}.parquet"
+            pq.write_table(rows, path)
+            return self.call("ingest", table=table, path=str(path), **options)
 
     def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
-        return self.call("rollback", model=model, **options)  # type: ignore[no-any-return]
+        return self.call("rollback", model=model, **options)
 
     def close(self) -> None:
         if self.app is not None:
@@ -85,7 +110,7 @@ def _remote(error: urllib.error.HTTPError) -> HanokError:
         return Unavailable(f"the server answered {error.code}")
 
 
-def open(where: str | Path | None = None, *, secret: str = "", project: str | Path | None = None) -> Client:  # noqa: A001
+def open(where: str | Path | None = None, *, secret: str = "", project: str | Path | None = None) -> Client:
     """A client for a directory with a project (the present one by default), a home, or a server's URL.
 
     A home that a running `hanok up` owns is reached through that server.

@@ -25,10 +25,14 @@ class Json(Response):
 def routes(app: Any) -> list[Route]:
     """One route for each verb."""
     load_all()
-    made = [Route("POST", f"/api/v1/{name.replace('.', '/')}", _handler(app, name), v.access) for name, v in VERBS.items()]
+    made = [
+        Route("POST", f"/api/v1/{name.replace('.', '/')}", _handler(app, name), v.access) for name, v in VERBS.items()
+    ]
 
     async def index(_: Request) -> Response:
-        return Json([{"verb": n, "path": f"/api/v1/{n.replace('.', '/')}", "does": v.summary} for n, v in VERBS.items()])
+        return Json(
+            [{"verb": n, "path": f"/api/v1/{n.replace('.', '/')}", "does": v.summary} for n, v in VERBS.items()]
+        )
 
     async def health(_: Request) -> Response:
         return Json({"status": "ok"})

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 
+from hanok.core.access import Access
 from hanok.core.errors import HanokError, TooLarge
 from hanok.server.auth import Gatekeeper, authorise
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Route
-from hanok.core.access import Access
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger("hanok.server")
@@ -36,7 +36,9 @@ HEADERS = [
 class Server:
     """An ASGI application over a list of routes."""
 
-    def __init__(self, routes: Sequence[Route], inference: Inference, gatekeeper: Gatekeeper, metrics: ServerMetrics) -> None:
+    def __init__(
+        self, routes: Sequence[Route], inference: Inference, gatekeeper: Gatekeeper, metrics: ServerMetrics
+    ) -> None:
         self.routes = [*routes, Route("GET", "/metrics", self._metrics_page, Access.READ)]
         self._inference, self._gatekeeper, self._metrics = inference, gatekeeper, metrics
         self._table = [(StarletteRoute(r.path, r.handler, methods=[r.method]), r) for r in self.routes]
@@ -63,7 +65,9 @@ class Server:
         except Exception:
             reference = uuid.uuid4().hex[:12]
             log.exception("request failed, reference %s", reference)
-            body = {"error": {"code": "internal", "message": f"an internal error; the server's log has it as {reference}"}}
+            body = {
+                "error": {"code": "internal", "message": f"an internal error; the server's log has it as {reference}"}
+            }
             await status.answer(500, orjson.dumps(body))
         finally:
             self._metrics.observe(kind, status.code, time.perf_counter() - started)
@@ -91,7 +95,9 @@ class Server:
                 await response(scope, bounded.receive, status)
                 return "mlflow" if "mlflow" in route.path else "api" if route.path.startswith("/api") else "page"
             partial = partial or match is Match.PARTIAL
-        message = f"{scope['method']} does not fit {scope['path'][:200]}" if partial else f"there is no {scope['path'][:200]}"
+        message = (
+            f"{scope['method']} does not fit {scope['path'][:200]}" if partial else f"there is no {scope['path'][:200]}"
+        )
         body = {"error": {"code": "method" if partial else "not_found", "message": message}}
         if "/mlflow" in scope["path"]:
             body = {"error_code": "ENDPOINT_NOT_FOUND", "message": message}  # type: ignore[dict-item]

@@ -30,7 +30,9 @@ class Gatekeeper:
             self._check_local(headers)
             return LOCAL
         presented, name = _presented(headers.get("authorization", ""))
-        same = hmac.compare_digest(hashlib.sha256(presented.encode()).digest(), hashlib.sha256(self.secret.encode()).digest())
+        same = hmac.compare_digest(
+            hashlib.sha256(presented.encode()).digest(), hashlib.sha256(self.secret.encode()).digest()
+        )
         if not presented or not same:
             raise Unauthenticated(
                 "this server asks for a secret: send 'Authorization: Bearer SECRET', or Basic with it as the password"

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-import hanok
 from hanok.core.errors import HanokError, Invalid, ModelNotFound
+from hanok.core.version import VERSION
 from hanok.parts.serving.service import Answer, Serving
 from hanok.server.metrics import ServerMetrics
 from hanok.wire.inference import invocations, oip
@@ -37,7 +37,7 @@ class Inference:
 
     async def _oip(self, method: str, path: str, read: Read) -> Reply:
         if path == "/v2":
-            body = {"name": "hanok", "version": hanok.__version__, "extensions": []}
+            body = {"name": "hanok", "version": VERSION, "extensions": []}
             return 200, orjson.dumps(body)
         if path in ("/v2/health/live", "/v2/health/ready"):
             return 200, orjson.dumps({path.rpartition("/")[2]: True})
@@ -89,7 +89,12 @@ class Inference:
         return 200, invocations.encode(values, [a.prediction_id for a in answers])
 
     def _answer(
-        self, name: str, columns: Mapping[str, Any], version: int | None, entity: Mapping[str, Any] | None, request_id: str
+        self,
+        name: str,
+        columns: Mapping[str, Any],
+        version: int | None,
+        entity: Mapping[str, Any] | None,
+        request_id: str,
     ) -> list[Answer]:
         answers = self._serving.predict(name, columns, version=version, entity=entity, request_id=request_id)
         if answers:

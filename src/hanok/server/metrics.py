@@ -14,16 +14,25 @@ class ServerMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "hanok_http_requests", "Requests by kind of route and status class", ["route", "status"], registry=self.registry
+            "hanok_http_requests",
+            "Requests by kind of route and status class",
+            ["route", "status"],
+            registry=self.registry,
         )
         self.latency = Histogram(
-            "hanok_http_request_duration_seconds", "Time to answer", ["route"], buckets=LATENCIES, registry=self.registry
+            "hanok_http_request_duration_seconds",
+            "Time to answer",
+            ["route"],
+            buckets=LATENCIES,
+            registry=self.registry,
         )
         self.predictions = Counter("ml_prediction", "Answers", ["model", "version"], registry=self.registry)
         self._cpu = Gauge("process_cpu_seconds_total", "CPU time of this process", registry=self.registry)
         self._memory = Gauge("process_resident_memory_bytes", "Memory of this process", registry=self.registry)
         self._machine_cpu = Gauge("machine_cpu_percent", "CPU in use on this machine", registry=self.registry)
-        self._machine_memory = Gauge("machine_memory_available_bytes", "Free memory of this machine", registry=self.registry)
+        self._machine_memory = Gauge(
+            "machine_memory_available_bytes", "Free memory of this machine", registry=self.registry
+        )
         self._process = psutil.Process()
         psutil.cpu_percent()
 

@@ -64,7 +64,9 @@ def build(app: App, secret: str = "") -> Server:
     return Server(routes, Inference(app.serving, metrics), Gatekeeper(secret), metrics)
 
 
-def serve(app: App, listener: socket.socket, *, secret: str = "", ready: Callable[[str], None] = lambda _: None) -> None:
+def serve(
+    app: App, listener: socket.socket, *, secret: str = "", ready: Callable[[str], None] = lambda _: None
+) -> None:
     """Serve until interrupted. `ready` is called with the address once requests are answered."""
     import uvicorn
 

@@ -41,7 +41,7 @@ def test_versions_count_up_and_a_deleted_number_is_not_used_again(registry):
     assert [registry.register("churn").version for _ in range(2)] == [1, 2]
     registry.delete_version("churn", 2)
     assert registry.register("churn").version == 3
-    with pytest.raises(ModelNotFound, match="version=2.* not found; the newest is 3"):
+    with pytest.raises(ModelNotFound, match=r"version=2.* not found; the newest is 3"):
         registry.version("churn", 2)
 
 

@@ -102,7 +102,7 @@ def _onnx(model: Any, frame: Frame) -> Package | None:
     options = {"zipmap": False} if frame.task != "regression" else None
     try:
         graph = to_onnx(model, initial_types=kinds, options={id(model): options} if options else None)
-    except Exception as error:  # noqa: BLE001 (skl2onnx raises many kinds; the reason is passed on)
+    except Exception as error:
         raise ConversionFailed(f"ONNX conversion failed: {str(error).splitlines()[0][:200]}") from error
     return Package("onnx", frame.signature, {"model.onnx": graph.SerializeToString()})
 
@@ -117,8 +117,8 @@ def _proven(package: Package, model: Any, frame: Frame) -> Package:
     scale = max(1.0, float(np.max(np.abs(expected)))) if expected.size else 1.0
     if not difference <= TOLERANCE * scale:
         raise ConversionFailed(
-            f"the converted model answers differently (by up to {difference:.3g}) from the {type(model).__name__} it was "
-            "made from: it is not registered"
+            f"the converted model answers differently (by up to {difference:.3g}) from the {type(model).__name__} "
+            "it was made from: it is not registered"
         )
     notes = {**package.notes, "parity": {"rows": sample.rows, "largest_difference": difference}}
     return Package(package.runtime, package.signature, package.files, notes)

@@ -16,7 +16,9 @@ class Onnx:
         try:
             import onnxruntime
         except ImportError:
-            raise MissingExtra("this model is ONNX and onnxruntime is not installed: pip install 'hanok[onnx]'") from None
+            raise MissingExtra(
+                "this model is ONNX and onnxruntime is not installed: pip install 'hanok[onnx]'"
+            ) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

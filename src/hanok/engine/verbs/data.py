@@ -63,12 +63,17 @@ def add_label(
     if missing := [k for k in keys if k not in who]:
         raise Invalid(
             f"a label of {model!r} needs {missing[0]!r} to say what it is for (keys: {', '.join(keys)}); "
-            "the prediction was made without it" if prediction else f"a label of {model!r} needs {missing[0]!r}"
+            "the prediction was made without it"
+            if prediction
+            else f"a label of {model!r} needs {missing[0]!r}"
         )
     label = declared.label
     now = app.clock.now()
     schema = app.validation.schema(label.table)
-    row: dict[str, Any] = {**{k: _typed(schema, k, who[k]) for k in keys}, label.column: _typed(schema, label.column, value)}
+    row: dict[str, Any] = {
+        **{k: _typed(schema, k, who[k]) for k in keys},
+        label.column: _typed(schema, label.column, value),
+    }
     row.setdefault(label.known_at, now)
     text = repr(sorted((k, str(v)) for k, v in row.items() if k != label.known_at))
     key = f"label {hashlib.sha256(text.encode()).hexdigest()[:16]}"

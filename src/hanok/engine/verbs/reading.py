@@ -86,11 +86,24 @@ def show_model(app: Any, actor: str, *, name: str) -> dict[str, Any]:
             for v in versions
         ],
         "deployments": [
-            {"generation": d.generation, "arms": [asdict(a) for a in d.arms], "at": d.at.isoformat(), "actor": d.actor, "reason": d.reason}
+            {
+                "generation": d.generation,
+                "arms": [asdict(a) for a in d.arms],
+                "at": d.at.isoformat(),
+                "actor": d.actor,
+                "reason": d.reason,
+            }
             for d in app.serving.history(name)
         ],
         "alias_history": [
-            {"alias": c.alias, "before": c.before, "after": c.after, "at": c.at.isoformat(), "actor": c.actor, "reason": c.reason}
+            {
+                "alias": c.alias,
+                "before": c.before,
+                "after": c.after,
+                "at": c.at.isoformat(),
+                "actor": c.actor,
+                "reason": c.reason,
+            }
             for c in app.tracking.registry.alias_history(name)
         ],
         "performance": [_public(p) for p in app.monitoring.performance(name)],
@@ -167,7 +180,9 @@ def _run_id(app: Any, text: str) -> str:
         return text
     found = [r["id"] for r in list_runs(app, "", limit=1000) if r["id"].startswith(text) or r["name"] == text]
     if len(found) != 1:
-        raise RunNotFound(f"{'no run' if not found else 'more than one run'} matches {text!r}; 'hanok run list' shows ids")
+        raise RunNotFound(
+            f"{'no run' if not found else 'more than one run'} matches {text!r}; 'hanok run list' shows ids"
+        )
     return str(found[0])
 
 
@@ -188,5 +203,3 @@ def _graph(graph: Any) -> dict[str, Any]:
 
 def _public(body: Any) -> dict[str, Any]:
     return {k: v for k, v in body.items() if not k.startswith("_")}
-
-

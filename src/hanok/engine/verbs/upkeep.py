@@ -10,6 +10,7 @@ from typing import Any
 
 from hanok.core.access import Access
 from hanok.core.clock import wall_seconds
+from hanok.core.version import VERSION
 from hanok.engine.backup import check
 from hanok.engine.verbs.registry import verb
 
@@ -19,12 +20,10 @@ FREE_MIN = 1 << 30
 @verb("doctor", Access.OWN)
 def doctor(app: Any, actor: str) -> list[dict[str, Any]]:
     """Check versions, disk, clock, database, artifacts and tables."""
-    import hanok
-
     free = shutil.disk_usage(app.home.root).free
     unfinished = [w for kind in ("train", "replay") for w in app.durable.unfinished(kind)]
     rows = [
-        {"what": "version", "ok": True, "detail": f"hanok {hanok.__version__}, Python {platform.python_version()}"},
+        {"what": "version", "ok": True, "detail": f"hanok {VERSION}, Python {platform.python_version()}"},
         {"what": "home", "ok": os.access(app.home.root, os.W_OK), "detail": str(app.home.root)},
         {"what": "disk", "ok": free > FREE_MIN, "detail": f"{free / (1 << 30):.1f} GiB free"},
         {

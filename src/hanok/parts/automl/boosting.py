@@ -22,15 +22,19 @@ def fit_boosting(
 
     categorical = [i for i, c in enumerate(frame.signature.inputs) if c.datatype == "BYTES"]
     train = lgb.Dataset(frame.X, frame.y, categorical_feature=categorical, free_raw_data=True)
-    settings = _objective(frame) | dict(parameters) | {
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 2 if frame.rows >= MANY_ROWS else 1,
-        "verbosity": -1,
-        "max_cat_to_onehot": 8,
-        "cat_smooth": 20,
-    }
+    settings = (
+        _objective(frame)
+        | dict(parameters)
+        | {
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 2 if frame.rows >= MANY_ROWS else 1,
+            "verbosity": -1,
+            "max_cat_to_onehot": 8,
+            "cat_smooth": 20,
+        }
+    )
     callbacks = [lgb.early_stopping(PATIENCE, verbose=False)] if valid is not None else []
     booster = lgb.train(
         settings,

@@ -164,7 +164,7 @@ def _constant(frame: Frame) -> Package:
 
 
 def _validation_split(frame: Frame) -> tuple[Frame, Frame]:
-    """The last fifth by time; a seeded fifth when all rows are of one instant. Large sets are thinned for the search."""
+    """The last fifth by time, a seeded fifth when all rows are of one instant; large sets are thinned."""
     order = np.argsort(frame.at, kind="stable")
     if frame.at.min() == frame.at.max():
         order = np.random.default_rng(0).permutation(frame.rows)

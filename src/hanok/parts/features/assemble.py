@@ -51,9 +51,7 @@ def feature_columns(spine: pa.Table, views: Sequence[FeatureView], scans: Scans)
 
 
 def _as_of(view: FeatureView, scans: Scans) -> AsOf:
-    return AsOf(
-        scans(view.source.table), view.keys, view.source.event_time, ARRIVED, SEQUENCE, view.features, view.ttl
-    )
+    return AsOf(scans(view.source.table), view.keys, view.source.event_time, ARRIVED, SEQUENCE, view.features, view.ttl)
 
 
 def _windowed(spine: pa.Table, view: FeatureView, relation: Relation) -> dict[str, pa.ChunkedArray]:
@@ -72,7 +70,12 @@ def _windowed(spine: pa.Table, view: FeatureView, relation: Relation) -> dict[st
     for name, aggregate in view.aggregate:
         for window in view.windows:
             values = window_aggregate(
-                rows, spine_entity, at, duration(window) // timedelta(microseconds=1), aggregate.function, aggregate.column
+                rows,
+                spine_entity,
+                at,
+                duration(window) // timedelta(microseconds=1),
+                aggregate.function,
+                aggregate.column,
             )
             columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
     return columns
@@ -103,8 +106,8 @@ def entity_names(rows: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
 def codes(names: pa.ChunkedArray, entities: pa.Array) -> NDArray[np.int64]:
     """The entity's place in `entities`; -1 for null and unknown ones."""
     found = pc.index_in(names, entities, skip_nulls=True)
-    return found.fill_null(-1).cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
+    return found.fill_null(-1).cast(pa.int64()).to_numpy()
 
 
 def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -87,15 +87,14 @@ def _merge(view: FeatureView, found: bytes | None, new: list[_Row], now: int) ->
     rows = {r[2]: r for r in new}  # by number: a retried push adds nothing
     if found is not None:
         entity = _decode(found)
-        numbers = [
-            np.frombuffer(b, np.int64).tolist() for b in (entity.event_time, entity.arrived, entity.sequence)
-        ]
+        numbers = [np.frombuffer(b, np.int64).tolist() for b in (entity.event_time, entity.arrived, entity.sequence)]
         values = zip(*entity.columns, strict=True) if entity.columns else [()] * len(numbers[0])
         rows = {r[2]: r for r in zip(*numbers, values, strict=True)} | rows
     ordered = sorted(rows.values(), key=lambda r: r[:3])
     kept = ordered[_first_kept(view, ordered, now) :]
-    times = (np.array([r[i] for r in kept], np.int64).tobytes() for i in range(3))
-    return _encode(_Entity(*times, [list(c) for c in zip(*(r[3] for r in kept), strict=True)] if view.columns else []))
+    event, arrived, sequence = (np.array([r[i] for r in kept], np.int64).tobytes() for i in range(3))
+    columns = [list(c) for c in zip(*(r[3] for r in kept), strict=True)] if view.columns else []
+    return _encode(_Entity(event, arrived, sequence, columns))
 
 
 def _first_kept(view: FeatureView, rows: list[_Row], now: int) -> int:

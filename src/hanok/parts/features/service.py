@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import PREDICT_AT
-from hanok.core.clock import Clock, micros
+from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, Model, as_dict, digest
 from hanok.core.errors import DeclarationError, FeatureViewNotFound, NotFound, NotTrainable
 from hanok.core.ids import new_id
-from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
 from hanok.parts.features import online as online_rows
 from hanok.parts.features.assemble import feature_columns
@@ -225,19 +225,16 @@ class Features:
         where = " AND ".join(f"CAST({quoted(c)} AS VARCHAR) = ?" for c in match) or "true"
         now = f"TIMESTAMPTZ '{self._clock.now().isoformat()}'"
         with connect({"spine": scan}) as duck:
-            rows = (
-                duck.execute(
-                    f"SELECT *, {at} AS {PREDICT_AT} FROM spine WHERE {where} ORDER BY ({at} >= {now}) DESC, "
-                    f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END LIMIT 1",
-                    [str(v) for v in match.values()],
-                )
-                .to_arrow_table()
-                .to_pylist()
-            )
+            rows = arrow(
+                duck,
+                f"SELECT *, {at} AS {PREDICT_AT} FROM spine WHERE {where} ORDER BY ({at} >= {now}) DESC, "
+                f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END LIMIT 1",
+                [str(v) for v in match.values()],
+            ).to_pylist()
         if not rows:
             wanted = ", ".join(f"{k}={v}" for k, v in match.items())
             raise NotFound(f"table {model.spine.table!r} has no row with {wanted}")
-        return rows[0]  # type: ignore[no-any-return]
+        return rows[0]
 
     def record_training_set(self, model: Model, made: TrainingSet, package: str) -> str:
         """Make the training set a node that its snapshots and views lead to; returns its id. `package` is the digest
@@ -256,7 +253,7 @@ class Features:
         }
         node = Node(node_id, NodeKind.TRAINING_SET, f"{model.name} until {made.end:%Y-%m-%d}", now, facts)
         snapshots = [
-            Node(snapshot_node(t, n), NodeKind.SOURCE_SNAPSHOT, f"{t}[:{n}]", now, {"table": t, "rows": n})
+            Node(snapshot_id(t, n), NodeKind.SOURCE_SNAPSHOT, f"{t}[:{n}]", now, {"table": t, "rows": n})
             for t, n in made.snapshots.items()
         ]
         edges = [Edge(node_id, EdgeKind.READ, s.id) for s in snapshots]
@@ -289,14 +286,8 @@ class Features:
 
 def _predict_at(model: Model) -> str:
     relative = model.spine.predict_at
-    offset = micros_of(relative.offset)
+    offset = relative.offset // timedelta(microseconds=1)
     return f"(CAST({quoted(relative.column)} AS TIMESTAMPTZ) + to_microseconds({offset}))"
-
-
-def micros_of(value: Any) -> int:
-    from datetime import timedelta
-
-    return int(value // timedelta(microseconds=1))
 
 
 def _bounds(expression: str, start: datetime | None, end: datetime | None) -> list[str]:
@@ -307,13 +298,3 @@ def _bounds(expression: str, start: datetime | None, end: datetime | None) -> li
 def view_node(view: FeatureView) -> str:
     """The id of a view version is the hash of its declaration."""
     return digest(view)[:32]
-
-
-def snapshot_node(table: str, rows: int) -> str:
-    """A snapshot of an append-only table is named by the table and its number of rows."""
-    import hashlib
-
-    return hashlib.sha256(f"snapshot:{table}:{rows}".encode()).hexdigest()[:32]
-
-
-__all__ = ["ARRIVED", "Features", "TrainingSet", "micros", "snapshot_node", "view_node"]

@@ -82,7 +82,9 @@ class Alerts:
         if self._open(subject, fingerprint):
             self._metadata.write(work)
 
-    def list(self, subject: str | None = None, *, state: str | None = None, limit: int = 200) -> list[Mapping[str, Any]]:
+    def list(
+        self, subject: str | None = None, *, state: str | None = None, limit: int = 200
+    ) -> list[Mapping[str, Any]]:
         """Newest first."""
         found = self._metadata.read(lambda r: r.records.list("alert", subject, limit=limit))
         ordered = sorted(found, key=lambda a: (a["raised"], a["id"]), reverse=True)

@@ -29,7 +29,13 @@ SIGNIFICANCE = 0.01
 EFFECT = 0.1
 HARM = 0.02
 WINDOWS, OF = 2, 3
-INTEGRITY = ("FEATURE_TYPE_NOT_PRESENT", "SCHEMA_MISSING_COLUMN", "UNEXPECTED_DATA_TYPE", "FLOAT_TYPE_BIG_FLOAT", "FLOAT_TYPE_SMALL_FLOAT")
+INTEGRITY = (
+    "FEATURE_TYPE_NOT_PRESENT",
+    "SCHEMA_MISSING_COLUMN",
+    "UNEXPECTED_DATA_TYPE",
+    "FLOAT_TYPE_BIG_FLOAT",
+    "FLOAT_TYPE_SMALL_FLOAT",
+)
 
 
 class Monitoring:
@@ -38,10 +44,17 @@ class Monitoring:
     def __init__(self, *, metadata: Metadata, tables: Tables, alerts: Alerts, clock: Clock) -> None:
         self._metadata, self._tables, self.alerts, self._clock = metadata, tables, alerts, clock
 
-    # -- labels ------------------------------------------------------------------------------------------------------
+    # -- labels ----------------------------------------------------------------------------------------------
 
     def join_labels(
-        self, model: str, signature: Signature, keys: Sequence[str], labels: pa.Table, *, key: str, slices: Sequence[str]
+        self,
+        model: str,
+        signature: Signature,
+        keys: Sequence[str],
+        labels: pa.Table,
+        *,
+        key: str,
+        slices: Sequence[str],
     ) -> int:
         """Join newly known labels to the predictions they are for; returns how many predictions got their label.
 
@@ -72,7 +85,7 @@ class Monitoring:
         now = self._clock.now()
         stamped = joined.append_column(ARRIVED, pa.array([now] * joined.num_rows, pa.timestamp("us", "UTC")))
         if self._tables.append(OUTCOMES + model, stamped, key=key).repeated:
-            return joined.num_rows  # type: ignore[no-any-return]
+            return joined.num_rows
         node = Node(new_id(now), NodeKind.LABEL_BATCH, f"{model} {key}", now, {"rows": joined.num_rows, "model": model})
 
         def work(repositories: Repositories) -> None:
@@ -80,7 +93,7 @@ class Monitoring:
             repositories.outbox.append(Event("labels_joined", node.id, now, {"model": model, "rows": joined.num_rows}))
 
         self._metadata.write(work)
-        return joined.num_rows  # type: ignore[no-any-return]
+        return joined.num_rows
 
     def _unmatched(self, model: str, key: str) -> int:
         self.alerts.raise_(
@@ -93,7 +106,12 @@ class Monitoring:
         return 0
 
     def outcomes(
-        self, model: str, *, start: datetime | None = None, end: datetime | None = None, known_by: datetime | None = None
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        known_by: datetime | None = None,
     ) -> pa.Table:
         """Predictions made in [start, end) whose label was known by `known_by`; the latest label of each counts."""
         if not self._tables.size(OUTCOMES + model):
@@ -106,10 +124,11 @@ class Monitoring:
             return arrow(
                 duck,
                 f"SELECT * FROM outcomes WHERE {' AND '.join(bounds) or 'true'} "
-                f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {SEQUENCE} DESC) = 1 ORDER BY {SEQUENCE}",
+                f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {SEQUENCE} DESC) = 1 "
+                f"ORDER BY {SEQUENCE}",
             )
 
-    # -- performance ---------------------------------------------------------------------------------------------------
+    # -- performance -----------------------------------------------------------------------------------------
 
     def measure(self, model: str, task: str, days: Sequence[datetime]) -> None:
         """Record the performance of each version on the answers of each day whose labels are known by now."""
@@ -155,7 +174,7 @@ class Monitoring:
             rows = rows.filter(pc.equal(rows.column("version"), version))
         return evaluate(task, _truth(rows), _score(task, rows)), rows.num_rows
 
-    # -- drift -----------------------------------------------------------------------------------------------------------
+    # -- drift -----------------------------------------------------------------------------------------------
 
     def drift(
         self,
@@ -270,7 +289,7 @@ class Monitoring:
             elif not feature["suspicious"]:
                 self.alerts.resolve(model, fingerprint, f"back within its reference on {report['day']}")
 
-    # -- data quality ------------------------------------------------------------------------------------------------------
+    # -- data quality ----------------------------------------------------------------------------------------
 
     def batch_checked(self, table: str, batch: str, node: str, anomalies: Sequence[Anomaly]) -> None:
         """Integrity faults of a batch alarm at once."""
@@ -280,9 +299,15 @@ class Monitoring:
                     table,
                     "data",
                     f"{anomaly.type}:{anomaly.column}:{batch}",
-                    f"{table}: {anomaly.message}" + (f" ({anomaly.rows} rows set aside)" if anomaly.severity == "error" else ""),
+                    f"{table}: {anomaly.message}"
+                    + (f" ({anomaly.rows} rows set aside)" if anomaly.severity == "error" else ""),
                     severity="critical" if anomaly.type == "FEATURE_TYPE_NOT_PRESENT" else "warning",
-                    facts={"batch": batch, "type": anomaly.type, "column": anomaly.column, "observed": anomaly.observed},
+                    facts={
+                        "batch": batch,
+                        "type": anomaly.type,
+                        "column": anomaly.column,
+                        "observed": anomaly.observed,
+                    },
                     caused_by=node,
                 )
 
@@ -294,13 +319,13 @@ def _between(column: str, start: datetime | None, end: datetime | None) -> list[
 
 
 def _truth(rows: pa.Table) -> np.ndarray:
-    return rows.column("label").to_numpy()  # type: ignore[no-any-return]
+    return rows.column("label").to_numpy()
 
 
 def _score(task: str, rows: pa.Table) -> np.ndarray:
     if task == "multiclass":
         return np.array(rows.column("scores").to_pylist(), float)
-    return rows.column("score").to_numpy()  # type: ignore[no-any-return]
+    return rows.column("score").to_numpy()
 
 
 def _measured(task: str, rows: pa.Table) -> dict[str, Any]:
@@ -309,7 +334,8 @@ def _measured(task: str, rows: pa.Table) -> dict[str, Any]:
     for column in (c for c in rows.column_names if c.startswith("slice__")):
         values = rows.column(column).fill_null("(null)").to_numpy(zero_copy_only=False)
         slices[column.removeprefix("slice__")] = {
-            str(value): {"rows": int((values == value).sum())} | _clean(evaluate(task, y[values == value], score[values == value]))
+            str(value): {"rows": int((values == value).sum())}
+            | _clean(evaluate(task, y[values == value], score[values == value]))
             for value in np.unique(values)
         }
     body = {"rows": rows.num_rows, "metrics": _clean(evaluate(task, y, score)), "slices": slices}

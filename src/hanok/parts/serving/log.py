@@ -151,7 +151,7 @@ class PredictionLog:
         return self._root / deployment / f"{start_ms:012x}-{number:06x}.seg"
 
     def _find_in_table(self, prediction: PredictionId) -> Prediction:
-        from hanok.compute.duck import add, connect
+        from hanok.compute.duck import add, arrow, connect
 
         missing = PredictionNotFound(
             f"there is no prediction {prediction}; ids stand in replies, and 'hanok predict' prints them"
@@ -160,7 +160,7 @@ class PredictionLog:
             raise missing
         with connect() as duck:
             add(duck, "log", self._tables.scan(TABLE + prediction.deployment))
-            rows = duck.execute("SELECT * FROM log WHERE prediction_id = ?", [str(prediction)]).to_arrow_table()
+            rows = arrow(duck, "SELECT * FROM log WHERE prediction_id = ?", [str(prediction)])
         if not rows.num_rows:
             raise missing
         return prediction_of(prediction.deployment, rows.to_pylist()[0])
@@ -214,5 +214,3 @@ def _plain(value: Any) -> str | None:
     if value is None:
         return None
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-

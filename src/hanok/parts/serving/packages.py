@@ -62,7 +62,7 @@ class Packages:
 
     def manifest(self, digest: str) -> dict[str, Any]:
         with self._blobs.open(digest) as file:
-            return orjson.loads(file.read())  # type: ignore[no-any-return]
+            return orjson.loads(file.read())
 
     def load(self, digest: str) -> Loaded:
         """Raises Corrupt when a file does not match its digest."""

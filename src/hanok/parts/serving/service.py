@@ -51,11 +51,9 @@ class Serving:
         self._generation = -1
         self.refresh()
 
-    # -- deployments ---------------------------------------------------------------------------------------------
+    # -- deployments -----------------------------------------------------------------------------------------
 
-    def deploy(
-        self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = ""
-    ) -> Deployment:
+    def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment:
         """Let these versions answer under `name`. The new versions are loaded before the old ones stop answering."""
         models = {arm.version: self._load(name, arm.version) for arm in arms}
         before = self.deployment(name)
@@ -63,7 +61,12 @@ class Serving:
         node_id = new_id(now)
         generation = before.generation if before else 0
         deployment = Deployment(name, generation + 1, tuple(arms), now, actor, reason, node_id)
-        facts = {"generation": generation + 1, "arms": [(a.version, a.mode, a.share) for a in arms], "actor": actor, "reason": reason}
+        facts = {
+            "generation": generation + 1,
+            "arms": [(a.version, a.mode, a.share) for a in arms],
+            "actor": actor,
+            "reason": reason,
+        }
 
         def work(repositories: Repositories) -> None:
             repositories.deployments.put(deployment, expected=generation)
@@ -75,12 +78,16 @@ class Serving:
                 edges.append(Edge(node_id, EdgeKind.SUPERSEDED, before.node_id))
             if caused_by:
                 edges.append(Edge(node_id, EdgeKind.CAUSED_BY, caused_by))
-            repositories.lineage.add([Node(node_id, NodeKind.DEPLOYMENT, f"{name} g{generation + 1}", now, facts)], edges)
+            repositories.lineage.add(
+                [Node(node_id, NodeKind.DEPLOYMENT, f"{name} g{generation + 1}", now, facts)], edges
+            )
             repositories.outbox.append(Event("deployed", node_id, now, {"model": name, **facts}))
 
         self._metadata.write(work)
         kept = self._live[name].models if name in self._live else {}
-        self._live[name] = _Live(deployment, {**{v: m for v, m in kept.items() if before and v == before.primary}, **models})
+        self._live[name] = _Live(
+            deployment, {**{v: m for v, m in kept.items() if before and v == before.primary}, **models}
+        )
         return deployment
 
     def deployment(self, name: str) -> Deployment | None:
@@ -128,7 +135,7 @@ class Serving:
     def signatures(self) -> dict[str, Signature]:
         return {name: self.model(name).signature for name in self._live}
 
-    # -- answering -----------------------------------------------------------------------------------------------
+    # -- answering -------------------------------------------------------------------------------------------
 
     def predict(
         self,
@@ -162,7 +169,10 @@ class Serving:
                 beside = self._live[name].models[other.version]
                 result = beside.runtime.score(encode(beside.signature, {k: [v] for k, v in features.items()}))[0]
                 entry.version, entry.arm, entry.row_id = other.version, "shadow", prediction_id
-                entry.score, entry.scores = _answer(beside.signature, result)[0], list(_answer(beside.signature, result)[1])
+                entry.score, entry.scores = (
+                    _answer(beside.signature, result)[0],
+                    list(_answer(beside.signature, result)[1]),
+                )
                 self._log.append(name, entry)
         return answers
 
@@ -204,7 +214,7 @@ class Serving:
     def compact(self, *, everything: bool = False) -> int:
         return self._log.compact(self.signatures(), everything=everything)
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------------
 
     def _load(self, name: str, version: int) -> Loaded:
         found = self._metadata.read(lambda r: r.registry.versions(name, version))
@@ -258,7 +268,9 @@ class Serving:
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node], [Edge(node_id, EdgeKind.SERVED_BY, deployment.node_id)])
-            repositories.outbox.append(Event("batch_predicted", node_id, now, {"model": name, "key": key, "rows": rows}))
+            repositories.outbox.append(
+                Event("batch_predicted", node_id, now, {"model": name, "key": key, "rows": rows})
+            )
 
         self._metadata.write(work)
 

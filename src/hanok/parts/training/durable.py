@@ -22,7 +22,9 @@ FAR = datetime(9999, 1, 1, tzinfo=UTC)
 class Steps:
     """Handed to a workflow: `steps(name, function)` runs the function once and remembers what it returned."""
 
-    def __init__(self, metadata: Metadata, workflow: Workflow, fence: int, renew: Callable[[], int], clock: Clock) -> None:
+    def __init__(
+        self, metadata: Metadata, workflow: Workflow, fence: int, renew: Callable[[], int], clock: Clock
+    ) -> None:
         self._metadata, self._workflow, self._fence, self._renew, self._clock = metadata, workflow, fence, renew, clock
         self._done = {s.name: s.result for s in metadata.read(lambda r: r.workflows.steps(workflow.id))}
 

@@ -1,4 +1,4 @@
-"""The gate: a challenger must show on held-out rows that it is better than what serves, overall and on no slice worse."""
+"""The gate: a challenger must be shown, on held-out rows, to be better than what serves, and on no slice worse."""
 
 from __future__ import annotations
 
@@ -63,9 +63,12 @@ def judge(
         if part.high < 0 and against != BASELINE:
             worse.append(name)
     better = gain.low > -gate.tolerance
+    mine, theirs = evaluate(task, y, challenger), evaluate(task, y, champion)
+    unit = {"rmse": "squared error", "auc": "log loss", "r2": "squared error"}.get(metric, metric.replace("_", " "))
     why = (
-        f"{metric}: mean gain {gain.mean:+.4f} per row over the {against} "
-        f"({gate.confidence:.0%} interval {gain.low:+.4f} to {gain.high:+.4f}, {gain.rows} rows)"
+        f"{metric} {mine[metric]:.4f} against {theirs[metric]:.4f} of the {against}: mean gain {gain.mean:+.4g} "
+        f"{unit} per row "
+        f"({gate.confidence:.0%} interval {gain.low:+.4g} to {gain.high:+.4g}, {gain.rows} rows)"
     )
     if not better:
         why += ": not shown to be better"
@@ -79,8 +82,8 @@ def judge(
         gain.low,
         gain.high,
         gain.rows,
-        evaluate(task, y, challenger),
-        evaluate(task, y, champion),
+        mine,
+        theirs,
         tuple(worse),
         slices,
     )

@@ -65,7 +65,9 @@ class PackageStore(Protocol):
 
 
 class Runs(Protocol):
-    def create(self, experiment_id: str, *, name: str = "", tags: Mapping[str, str] | None = None, read: Sequence[str] = ()) -> Any: ...
+    def create(
+        self, experiment_id: str, *, name: str = "", tags: Mapping[str, str] | None = None, read: Sequence[str] = ()
+    ) -> Any: ...
 
     def log(self, run_id: str, *, metrics: Sequence[Any] = (), params: Mapping[str, str] | None = None) -> None: ...
 
@@ -90,9 +92,7 @@ class ModelRegistry(Protocol):
 
 
 class Deployer(Protocol):
-    def deploy(
-        self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = ""
-    ) -> Deployment: ...
+    def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment: ...
 
     def deployment(self, name: str) -> Deployment | None: ...
 
@@ -105,5 +105,10 @@ class Performance(Protocol):
     ) -> tuple[dict[str, float], int]: ...
 
     def outcomes(
-        self, model: str, *, start: datetime | None = None, end: datetime | None = None, known_by: datetime | None = None
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        known_by: datetime | None = None,
     ) -> pa.Table: ...

@@ -72,7 +72,9 @@ def run(steps: Steps, request: Request, tools: Tools) -> dict[str, Any]:
     searched = steps("search", lambda: _search(request, tools, made))
     verdict = steps("gate", lambda: _gate(request, tools, made, searched))
     fitted = steps("final_fit", lambda: _final_fit(request, tools, made, searched))
-    registered = steps("register", lambda: _register(request, tools, made, searched, verdict, fitted, steps.workflow.id))
+    registered = steps(
+        "register", lambda: _register(request, tools, made, searched, verdict, fitted, steps.workflow.id)
+    )
     return {**registered, "verdict": verdict["verdict"], "run_id": searched["run_id"], "training_set": made["node"]}
 
 
@@ -141,7 +143,9 @@ def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str
     logged = [Metric(f"holdout_{k}", float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
     for place, line in enumerate(outcome["leaderboard"]):
         logged += [
-            Metric(f"candidate_{k}", float(v), now, place) for k, v in line["metrics"].items() if v is not None and np.isfinite(v)
+            Metric(f"candidate_{k}", float(v), now, place)
+            for k, v in line["metrics"].items()
+            if v is not None and np.isfinite(v)
         ]
     params = {
         "train": outcome["name"],
@@ -170,10 +174,24 @@ def _trained(model: Model, frame: Frame, tools: Tools) -> dict[str, Any]:
         chosen = found.plan["candidates"][found.plan["chosen"]]
         parameters = {k: v for k, v in chosen.get("parameters", chosen).items() if k != "kind"}
         name = f"automl:{chosen['kind']}"
-        return {"package": found.package, "plan": dict(found.plan), "metric": found.metric, "leaderboard": board, "parameters": parameters, "name": name}
+        return {
+            "package": found.package,
+            "plan": dict(found.plan),
+            "metric": found.metric,
+            "leaderboard": board,
+            "parameters": parameters,
+            "name": name,
+        }
     package = convert(model.train.function(frame), frame)
     metric = chosen_metric(model.task, model.gate.metric)
-    return {"package": package, "plan": {}, "metric": metric, "leaderboard": [], "parameters": {}, "name": model.train.name}
+    return {
+        "package": package,
+        "plan": {},
+        "metric": metric,
+        "leaderboard": [],
+        "parameters": {},
+        "name": model.train.name,
+    }
 
 
 def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +206,10 @@ def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Map
     challenger = tools.packages.load(searched["package"]).score_table(held_out)
     if request.champion and model.gate.beats == "champion":
         version = next(v for v in tools.registry.versions(model.name) if v.version == request.champion)
-        against, champion = f"champion (version {request.champion})", tools.packages.load(version.package).score_table(held_out)
+        against, champion = (
+            f"champion (version {request.champion})",
+            tools.packages.load(version.package).score_table(held_out),
+        )
     else:
         against, champion = gate.BASELINE, _constant(model, train, test)
     verdict = gate.judge(
@@ -196,11 +217,21 @@ def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Map
     ).as_dict()
     node_id = new_id(tools.clock.now())
     now = tools.clock.now()
-    node = Node(node_id, NodeKind.DECISION, f"gate of {model.name}: {'passed' if verdict['passed'] else 'refused'}", now, _json(verdict))
+    node = Node(
+        node_id,
+        NodeKind.DECISION,
+        f"gate of {model.name}: {'passed' if verdict['passed'] else 'refused'}",
+        now,
+        _json(verdict),
+    )
 
     def work(repositories: Repositories) -> None:
         repositories.lineage.add([node], [Edge(node_id, EdgeKind.EVALUATED_ON, made["node"])])
-        repositories.outbox.append(Event("gate_decided", node_id, now, {"model": model.name, "passed": verdict["passed"], "why": verdict["why"]}))
+        repositories.outbox.append(
+            Event(
+                "gate_decided", node_id, now, {"model": model.name, "passed": verdict["passed"], "why": verdict["why"]}
+            )
+        )
 
     tools.metadata.write(work)
     return {"verdict": _json(verdict), "node": node_id}
@@ -273,7 +304,13 @@ def _register(
     now = tools.clock.now()
     nodes = [
         Node(environment["digest"][:32], NodeKind.ENVIRONMENT, "environment", now, environment),
-        Node(code[:32], NodeKind.CODE, getattr(model.train, "name", "") or "automl", now, {"declaration": as_dict(model.train)}),
+        Node(
+            code[:32],
+            NodeKind.CODE,
+            getattr(model.train, "name", "") or "automl",
+            now,
+            {"declaration": as_dict(model.train)},
+        ),
     ]
     edges = [Edge(version.id, EdgeKind.READ, n.id) for n in nodes]
     edges.append(Edge(version.id, EdgeKind.EVALUATED_ON, verdict["node"]))

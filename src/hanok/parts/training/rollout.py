@@ -65,7 +65,9 @@ def rules(texts: Sequence[str], task: str) -> list[Rule]:
             )
         bound = None
         if match[3] != "champion":
-            bound = duration(match[3]) / timedelta(milliseconds=1) if match[3].strip().endswith("s") else float(match[3])
+            bound = (
+                duration(match[3]) / timedelta(milliseconds=1) if match[3].strip().endswith("s") else float(match[3])
+            )
         parsed.append(Rule(match[1], match[2], bound, text))
     return parsed
 
@@ -146,4 +148,6 @@ def _service(rule: Rule, predictions: pa.Table, challenger: int) -> Evidence | N
     assert rule.bound is not None
     if (value > rule.bound) != (rule.operator == ">"):
         return None
-    return Evidence(rule.text, f"{rule.metric} of version {challenger} is {value:g}", {"value": value, "rows": mine.num_rows})
+    return Evidence(
+        rule.text, f"{rule.metric} of version {challenger} is {value:g}", {"value": value, "rows": mine.num_rows}
+    )

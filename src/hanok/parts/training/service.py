@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-
 from hanok.core.clock import Clock
 from hanok.core.declare import Model, as_dict, digest
 from hanok.core.errors import Conflict, ModelNotFound, NotTrainable
@@ -43,7 +42,7 @@ class Training:
         self._experiment_of, self._label_rows = experiment_of, label_rows
         self._models: dict[str, Model] = {}
 
-    # -- declarations ----------------------------------------------------------------------------------------------
+    # -- declarations ----------------------------------------------------------------------------------------
 
     def apply(self, model: Model) -> int:
         """Record a model's declaration; returns its version. Raises DeclarationError for rules that make no sense."""
@@ -70,7 +69,7 @@ class Training:
             raise ModelNotFound(f"no model {name!r} is declared (declared: {known})")
         return self._models[name]
 
-    # -- training ----------------------------------------------------------------------------------------------------
+    # -- training --------------------------------------------------------------------------------------------
 
     def train(
         self,
@@ -124,12 +123,15 @@ class Training:
         def work(steps: Any) -> Mapping[str, Any]:
             result = pipeline.run(steps, request, self._tools)
             if arguments["promote"] and result["verdict"]["passed"]:
-                steps("rollout", lambda: self._begin(model, result["version"], arguments["actor"], result["verdict"]["why"]))
+                steps(
+                    "rollout",
+                    lambda: self._begin(model, result["version"], arguments["actor"], result["verdict"]["why"]),
+                )
             return result
 
         return self._durable.run(workflow, work)
 
-    # -- rollout -------------------------------------------------------------------------------------------------------
+    # -- rollout ---------------------------------------------------------------------------------------------
 
     def promote(self, name: str, version: int, *, actor: str, reason: str, force: bool = False) -> Mapping[str, Any]:
         """Start the rollout of a version. One that its gate refused needs `force`, which is recorded."""
@@ -155,7 +157,15 @@ class Training:
             model.name, rollout.arms(champion, version, planned[0]), actor=actor, reason=f"rollout begins: {reason}"
         )
         now = self._clock.now()
-        state = {"champion": champion, "challenger": version, "stage": 0, "since": now.isoformat(), "began": now.isoformat(), "actor": actor, "reason": reason}
+        state = {
+            "champion": champion,
+            "challenger": version,
+            "stage": 0,
+            "since": now.isoformat(),
+            "began": now.isoformat(),
+            "actor": actor,
+            "reason": reason,
+        }
         self._metadata.write(lambda r: r.records.put("rollout", model.name, "current", state, now))
         return {"deployed": version, "stage": f"{planned[0].share}%" if planned[0].share else "shadow"}
 
@@ -217,7 +227,7 @@ class Training:
         found = self._metadata.read(lambda r: r.records.list("rollout"))
         return {b["_name"]: b for b in found if b.get("challenger")}
 
-    # -- the tick --------------------------------------------------------------------------------------------------------
+    # -- the tick --------------------------------------------------------------------------------------------
 
     def tick(self, *, predictions: Any) -> list[Mapping[str, Any]]:
         """Move rollouts on, then retrain what is due; returns what was done. `predictions(model, since)` gives logged
@@ -262,11 +272,21 @@ class Training:
 
     def _retrain(self, model: Model, trigger: Trigger) -> Mapping[str, Any]:
         now = self._clock.now()
-        node = Node(new_id(now), NodeKind.DECISION, f"retrain {model.name}: {trigger.kind}", now, {"kind": trigger.kind, "reason": trigger.reason, **trigger.facts})
+        node = Node(
+            new_id(now),
+            NodeKind.DECISION,
+            f"retrain {model.name}: {trigger.kind}",
+            now,
+            {"kind": trigger.kind, "reason": trigger.reason, **trigger.facts},
+        )
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node])
-            repositories.outbox.append(Event("trigger_fired", node.id, now, {"model": model.name, "kind": trigger.kind, "reason": trigger.reason}))
+            repositories.outbox.append(
+                Event(
+                    "trigger_fired", node.id, now, {"model": model.name, "kind": trigger.kind, "reason": trigger.reason}
+                )
+            )
 
         self._metadata.write(work)
         try:
@@ -304,7 +324,9 @@ class Training:
             state["challenger"],
         )
         if evidence is not None:
-            proof = self.rollback(model.name, to=state["champion"], actor="hanok", reason=f"{evidence.rule}: {evidence.reason}")
+            proof = self.rollback(
+                model.name, to=state["champion"], actor="hanok", reason=f"{evidence.rule}: {evidence.reason}"
+            )
             return {"model": model.name, "did": "rollback", "at": now.isoformat(), **proof, "evidence": evidence.facts}
         stage = state["stage"]
         if now - datetime.fromisoformat(state["since"]) < planned[stage].hold:
@@ -319,7 +341,10 @@ class Training:
             actor="hanok",
             reason=f"rollout: {following.share}%",
         )
-        body = {k: v for k, v in state.items() if not k.startswith("_")} | {"stage": stage + 1, "since": now.isoformat()}
+        body = {k: v for k, v in state.items() if not k.startswith("_")} | {
+            "stage": stage + 1,
+            "since": now.isoformat(),
+        }
         self._metadata.write(lambda r: r.records.put("rollout", model.name, "current", body, now))
         return {"model": model.name, "did": "advance", "at": now.isoformat(), "share": following.share}
 
@@ -332,5 +357,3 @@ class Training:
 
 def _instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-

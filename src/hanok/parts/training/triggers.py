@@ -43,7 +43,12 @@ def due(retrain: Retrain, situation: Situation) -> Trigger | None:
     s = situation
     if s.now - s.last_attempt < retrain.cooldown:
         return None
-    if retrain.drop is not None and s.recent is not None and s.reference is not None and s.recent_rows >= WATCH_ROWS_MIN:
+    if (
+        retrain.drop is not None
+        and s.recent is not None
+        and s.reference is not None
+        and s.recent_rows >= WATCH_ROWS_MIN
+    ):
         metric, allowed = retrain.drop
         worse = s.reference - s.recent if HIGHER_IS_BETTER.get(metric) else s.recent - s.reference
         if worse > allowed:
@@ -56,9 +61,13 @@ def due(retrain: Retrain, situation: Situation) -> Trigger | None:
     fresh = s.label_rows - s.label_rows_then
     if retrain.new_rows is not None and fresh >= retrain.new_rows:
         return Trigger(
-            "new_rows", f"{fresh} new labelled rows (>= {retrain.new_rows})", {"rows": fresh, "needed": retrain.new_rows}
+            "new_rows",
+            f"{fresh} new labelled rows (>= {retrain.new_rows})",
+            {"rows": fresh, "needed": retrain.new_rows},
         )
     if retrain.every is not None and s.now - s.last_trained >= retrain.every:
         days = (s.now - s.last_trained) / timedelta(days=1)
-        return Trigger("schedule", f"{days:.0f} days since the last training (every {shortest(retrain.every)})", {"days": days})
+        return Trigger(
+            "schedule", f"{days:.0f} days since the last training (every {shortest(retrain.every)})", {"days": days}
+        )
     return None

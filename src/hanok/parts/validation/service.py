@@ -16,7 +16,7 @@ from hanok.compute.statistics import statistics
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Invalid
 from hanok.core.ids import checked_name, new_id
-from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.tables import ARRIVED, BOOKKEEPING, Appended
 from hanok.core.validation import CheckResult, TableSchema
 from hanok.stores.ports import Metadata, Repositories, Tables
@@ -118,9 +118,7 @@ class Validation:
         )
         self._tables.append(QUARANTINE + table, kept, key=key)
 
-    def _record(
-        self, result: CheckResult, schema: TableSchema, appended: Appended, now: datetime, actor: str
-    ) -> None:
+    def _record(self, result: CheckResult, schema: TableSchema, appended: Appended, now: datetime, actor: str) -> None:
         node_id = new_id(now)
         facts = {
             "table": result.table,
@@ -156,13 +154,6 @@ class Validation:
             )
 
         self._metadata.write(work)
-
-
-def snapshot_id(table: str, rows: int) -> str:
-    """A snapshot of an append-only table is named by the table and its number of rows."""
-    import hashlib
-
-    return hashlib.sha256(f"snapshot:{table}:{rows}".encode()).hexdigest()[:32]
 
 
 def _readable(table: str, rows: pa.Table) -> pa.Table:

@@ -63,9 +63,7 @@ class DeltaTables:
                 return Appended(before.first, before.rows, repeated=True)
             table.schema = _merged(name, table.schema, rows.schema)
             appended = Appended(table.size, rows.num_rows)
-            numbered = rows.append_column(
-                SEQUENCE, pa.array(range(table.size, table.size + rows.num_rows), pa.int64())
-            )
+            numbered = rows.append_column(SEQUENCE, pa.array(range(table.size, table.size + rows.num_rows), pa.int64()))
             if table.segment is None:
                 table.segment = FrameFile(table.root / "tail" / f"{table.size:012d}.seg")
             table.segment.append(_frame(key, appended, numbered))
@@ -180,7 +178,7 @@ def _frame(key: str, appended: Appended, rows: pa.Table) -> bytes:
     sink.write(len(head).to_bytes(4, "little") + head)
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return sink.getvalue().to_pybytes()
 
 
 def _unframe(payload: bytes) -> tuple[str, Appended, pa.Table]:

@@ -70,7 +70,8 @@ def _keys(transaction: lmdb.Transaction, view: str) -> Iterator[bytes]:
     prefix = view.encode() + b"\0"
     cursor = transaction.cursor()
     if cursor.set_range(prefix):
-        for key in cursor.iternext(values=False):
+        for found in cursor.iternext(values=False):
+            key = bytes(found)
             if not key.startswith(prefix):
                 return
             yield key

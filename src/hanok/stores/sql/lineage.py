@@ -22,7 +22,10 @@ _NODES = text("SELECT id, kind, name, created, facts, deleted FROM node WHERE id
     bindparam("ids", expanding=True)
 )
 # index: node_kind_name / node_kind_created
-_FIND = "SELECT id, kind, name, created, facts, deleted FROM node WHERE kind = :kind {name} ORDER BY created DESC, id DESC LIMIT :limit"
+_FIND = (
+    "SELECT id, kind, name, created, facts, deleted FROM node WHERE kind = :kind {name} "
+    "ORDER BY created DESC, id DESC LIMIT :limit"
+)
 # index: primary key of edge, edge_target
 _OUT = text("SELECT source, kind, target FROM edge WHERE source IN :ids").bindparams(bindparam("ids", expanding=True))
 _IN = text("SELECT source, kind, target FROM edge WHERE target IN :ids").bindparams(bindparam("ids", expanding=True))
@@ -37,14 +40,18 @@ class SqlLineage:
             self._c.execute(
                 _ADD_NODE,
                 [
-                    {"id": n.id, "kind": n.kind.value, "name": n.name, "created": micros(n.created), "facts": document(n.facts)}
+                    {
+                        "id": n.id,
+                        "kind": n.kind.value,
+                        "name": n.name,
+                        "created": micros(n.created),
+                        "facts": document(n.facts),
+                    }
                     for n in nodes
                 ],
             )
         if edges:
-            self._c.execute(
-                _ADD_EDGE, [{"source": e.source, "kind": e.kind.value, "target": e.target} for e in edges]
-            )
+            self._c.execute(_ADD_EDGE, [{"source": e.source, "kind": e.kind.value, "target": e.target} for e in edges])
 
     def node(self, node_id: str) -> Node:
         nodes = self._load([node_id])
@@ -70,9 +77,7 @@ class SqlLineage:
         return Graph(tuple(self._load(sorted(seen))), tuple(edges))
 
     def neighbours(self, node_id: str) -> Graph:
-        edges = dict.fromkeys(
-            _edge(row) for query in (_OUT, _IN) for row in self._c.execute(query, {"ids": [node_id]})
-        )
+        edges = dict.fromkeys(_edge(row) for query in (_OUT, _IN) for row in self._c.execute(query, {"ids": [node_id]}))
         ids = {node_id} | {e.source for e in edges} | {e.target for e in edges}
         return Graph(tuple(self._load(sorted(ids))), tuple(edges))
 

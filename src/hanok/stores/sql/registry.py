@@ -40,7 +40,8 @@ class SqlRegistry:
     def models(self, name: str | None = None) -> list[RegisteredModel]:
         where, values = ("", {}) if name is None else ("WHERE name = :name", {"name": name})
         rows = self._c.execute(
-            text(f"SELECT name, created, updated, description, tags FROM registered_model {where} ORDER BY name"), values
+            text(f"SELECT name, created, updated, description, tags FROM registered_model {where} ORDER BY name"),
+            values,
         ).all()
         aliases = self._aliases([row[0] for row in rows])
         return [

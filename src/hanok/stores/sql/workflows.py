@@ -52,7 +52,9 @@ class SqlWorkflows:
         if taken.rowcount != 1:
             if workflow.state != RUNNING:
                 raise Conflict(f"workflow {workflow_id} is {workflow.state}; there is nothing left to do")
-            raise Conflict(f"workflow {workflow_id} is being worked on by {workflow.owner} until {workflow.lease_until}")
+            raise Conflict(
+                f"workflow {workflow_id} is being worked on by {workflow.owner} until {workflow.lease_until}"
+            )
         return workflow.fence
 
     def record(self, workflow_id: str, fence: int, step: Step) -> None:

@@ -28,7 +28,7 @@ def decode(body: bytes, signature: Signature) -> dict[str, Sequence[Any]]:
             raise SignatureMismatch("dataframe_split is an object with columns and data")
         return _from_rows(content["columns"], content["data"])
     if isinstance(content, dict):
-        columns = {str(k): v if isinstance(v, list) else [v] for k, v in content.items()}
+        columns: dict[str, Sequence[Any]] = {str(k): v if isinstance(v, list) else [v] for k, v in content.items()}
         if len({len(v) for v in columns.values()}) > 1:
             raise SignatureMismatch("the columns have different lengths")
         return columns
@@ -45,7 +45,9 @@ def _from_rows(names: Any, rows: Any) -> dict[str, Sequence[Any]]:
         raise SignatureMismatch("columns and data are lists")
     for row in rows:
         if not isinstance(row, list) or len(row) != len(names):
-            raise SignatureMismatch(f"a row has {len(row) if isinstance(row, list) else 1} values for {len(names)} columns")
+            raise SignatureMismatch(
+                f"a row has {len(row) if isinstance(row, list) else 1} values for {len(names)} columns"
+            )
     return {str(n): [row[i] for row in rows] for i, n in enumerate(names)}
 
 

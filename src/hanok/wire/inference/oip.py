@@ -63,7 +63,9 @@ def decode(body: bytes, signature: Signature) -> Infer:
         raise SignatureMismatch("inputs is empty")
     known = [c.name for c in signature.inputs]
     only = request.inputs[0]
-    if len(request.inputs) == 1 and only.name not in known or len(only.shape) == 2 and only.shape[1] == len(known) > 1:
+    if (len(request.inputs) == 1 and only.name not in known) or (
+        len(only.shape) == 2 and only.shape[1] == len(known) > 1
+    ):
         columns = _matrix(only, signature)
     else:
         columns = {t.name: _column(t, signature) for t in request.inputs}
@@ -73,10 +75,12 @@ def decode(body: bytes, signature: Signature) -> Infer:
             raise SignatureMismatch(f"the model has no input {extra[0]!r}; it takes {', '.join(known)}")
     outputs = None if request.outputs is None else tuple(o.name for o in request.outputs)
     if outputs and (unknown := [o for o in outputs if o not in output_names(signature)]):
-        raise SignatureMismatch(f"the model has no output {unknown[0]!r}; it gives {', '.join(output_names(signature))}")
+        raise SignatureMismatch(
+            f"the model has no output {unknown[0]!r}; it gives {', '.join(output_names(signature))}"
+        )
     entity = request.parameters.get("entity", {})
     if not isinstance(entity, dict):
-        raise SignatureMismatch("parameters.entity is an object of key columns, like {\"flight\": \"UA1545\"}")
+        raise SignatureMismatch('parameters.entity is an object of key columns, like {"flight": "UA1545"}')
     return Infer(columns, request.id, outputs, entity)
 
 
@@ -140,7 +144,13 @@ def output_names(signature: Signature) -> tuple[str, ...]:
 
 
 def encode(
-    name: str, signature: Signature, request: Infer, version: int, scores: Sequence[Any], labels: Sequence[str | None], ids: Sequence[str]
+    name: str,
+    signature: Signature,
+    request: Infer,
+    version: int,
+    scores: Sequence[Any],
+    labels: Sequence[str | None],
+    ids: Sequence[str],
 ) -> bytes:
     """The reply; `parameters.prediction_ids` leads from each row to its log record."""
     outputs: list[dict[str, Any]] = []
@@ -174,7 +184,9 @@ def model_metadata(name: str, versions: Sequence[int], signature: Signature) -> 
             {
                 "name": output,
                 "datatype": "BYTES" if output == "label" else "FP64",
-                "shape": [-1, len(signature.classes)] if output == "predict" and signature.task == "multiclass" else [-1],
+                "shape": [-1, len(signature.classes)]
+                if output == "predict" and signature.task == "multiclass"
+                else [-1],
             }
             for output in output_names(signature)
         ],

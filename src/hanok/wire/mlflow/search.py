@@ -174,7 +174,7 @@ class _Parser:
                 raise self._unreadable("NULL")
         for known in _OPERATORS:
             if text == known:
-                return known  # type: ignore[no-any-return]
+                return known
         raise Invalid(f"Invalid comparator {token.text[:40]!r} in the filter; there are: {', '.join(_OPERATORS)}")
 
     def _list(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Lineage, events, declarations, registry, deployments, workflows, records. Instants are microseconds UTC."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,8 +11,8 @@ down_revision = None
 Text, Big, Int = sa.Text, sa.BigInteger, sa.Integer
 
 
-def _c(name: str, kind: type, **options: object) -> sa.Column:
-    return sa.Column(name, kind, nullable=options.pop("nullable", False), **options)
+def _c(name: str, kind: Any, *, nullable: bool = False, **options: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=nullable, **options)
 
 
 def upgrade() -> None:

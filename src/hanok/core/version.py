@@ -1,0 +1,3 @@
+"""The version of this Hanok."""
+
+VERSION = "0.1.0"
