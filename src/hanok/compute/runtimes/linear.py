@@ -33,7 +33,10 @@ class Linear:
         self._intercepts = np.array(body["intercepts"], float)
 
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        raw = expand(matrix, self._shape) @ self._coefficients.T + self._intercepts
+        # row by row sums, not a matrix product: BLAS gives other bits for other numbers of rows
+        design = np.ascontiguousarray(expand(matrix, self._shape))
+        sums = [np.add.reduce(design * weights, axis=1) for weights in self._coefficients]
+        raw = np.column_stack(sums) + self._intercepts
         if self._link == "identity":
             return raw[:, 0]
         if self._link == "logistic":

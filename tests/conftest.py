@@ -1,0 +1,36 @@
+"""Shared homes: the shop, replayed once for all tests that only read it."""
+
+import shutil
+
+import pytest
+
+from tests.loop.run import open_shop, replay
+
+
+@pytest.fixture(scope="session")
+def replayed_home(tmp_path_factory):
+    """The home of a shop replayed for 16 days. Copy it before writing to it."""
+    home = tmp_path_factory.mktemp("shop") / "home"
+    app = open_shop(home)
+    replay(app, 16)
+    app.close()
+    return home
+
+
+@pytest.fixture
+def shop(replayed_home, tmp_path):
+    """An open copy of the replayed shop."""
+    home = tmp_path / "home"
+    shutil.copytree(replayed_home, home)
+    app = open_shop(home)
+    app.clock.move_to(app.home.clock().now())
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def empty_shop(tmp_path):
+    """A shop with its declarations and no data."""
+    app = open_shop(tmp_path / "home")
+    yield app
+    app.close()
