@@ -1,13 +1,126 @@
-"""The pages: view models of the ui floor, rendered."""
+"""The pages: view models of the ui floor, rendered as HTML, or as JSON at the same path with ".json"."""
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, quote
 
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hanok.core.access import Access
+from hanok.core.errors import HanokError, Invalid
+from hanok.engine.verbs import call
+from hanok.server.api import Json
 from hanok.server.metrics import ServerMetrics
-from hanok.server.routes import Route
+from hanok.server.routes import Handler, Route, in_thread
+from hanok.ui.render import assets, render
+from hanok.ui.views.alerts import alert_page, alerts
+from hanok.ui.views.common import Ask
+from hanok.ui.views.compare import compare
+from hanok.ui.views.data import data, table_page
+from hanok.ui.views.lineage import graph_page, index
+from hanok.ui.views.models import model_page, models
+from hanok.ui.views.predictions import prediction_page, predictions
+from hanok.ui.views.runs import run_page, runs
+from hanok.ui.views.today import today
+
+GZIP_MIN_BYTES = 600
+FORM_MAX_BYTES = 16 << 10
+IMMUTABLE = "public, max-age=31536000, immutable"
+Build = Callable[[Any, Ask], Any]
 
 
 def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
-    """All pages."""
-    return []
+    """All pages, the static files, and the form that rolls a model back."""
+    pages: list[tuple[str, str, Build]] = [
+        ("/", "today.html", lambda app, ask: today(app, metrics.load())),
+        ("/runs", "runs.html", runs),
+        ("/runs/{run}", "run.html", run_page),
+        ("/compare", "compare.html", compare),
+        ("/models", "models.html", models),
+        ("/models/{model}", "model.html", model_page),
+        ("/predictions", "predictions.html", predictions),
+        ("/predictions/{prediction}", "prediction.html", prediction_page),
+        ("/lineage", "lineage_index.html", index),
+        ("/lineage/{node:path}", "lineage.html", graph_page),
+        ("/alerts", "alerts.html", alerts),
+        ("/alerts/{alert}", "alert.html", alert_page),
+        ("/data", "data.html", data),
+        ("/data/{table}", "table.html", table_page),
+    ]
+    made = []
+    for path, template, build in pages:
+        made.append(Route("GET", f"{path}.json", _json(app, build), Access.READ))
+        made.append(Route("GET", path, _html(app, template, build), Access.READ))
+    rollback = Route("POST", "/models/{model}/rollback", _rollback(app), Access.EDIT, FORM_MAX_BYTES)
+    return [*made, rollback, Route("GET", "/static/{name}", _static, Access.READ)]
+
+
+def _ask(request: Request) -> Ask:
+    query: dict[str, list[str]] = {}
+    for key, value in request.query_params.multi_items():
+        query.setdefault(key, []).append(value)
+    return Ask(dict(request.path_params), query)
+
+
+def _html(app: Any, template: str, build: Build) -> Handler:
+    async def handle(request: Request) -> Response:
+        ask, path = _ask(request), request.url.path
+
+        def work() -> tuple[int, str]:
+            try:
+                view = build(app, ask)
+                return 200, render(template, view, now=view.now, path=path)
+            except HanokError as error:
+                return error.status, render("error.html", error, now=app.clock.now(), path=path)
+
+        status, text = await in_thread(work)
+        return _zipped(request, text.encode(), "text/html; charset=utf-8", status=status)
+
+    return handle
+
+
+def _json(app: Any, build: Build) -> Handler:
+    async def handle(request: Request) -> Response:
+        view = await in_thread(build, app, _ask(request))
+        return _zipped(request, Json(view).body, "application/json")
+
+    return handle
+
+
+def _rollback(app: Any) -> Handler:
+    """POST of the form on a model's page. Afterwards the browser is sent to the proof."""
+
+    async def handle(request: Request) -> Response:
+        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
+        model = request.path_params["model"]
+        reason = form.get("reason", [""])[-1].strip()[:500] or "rolled back on the model's page"
+        target = form.get("to", ["0"])[-1]
+        if not target.isdecimal() or len(target) > 9:
+            raise Invalid(f"to={target[:20]!r} is not a version number")
+        arguments = {"model": model, "to": int(target), "reason": reason}
+        proof = await in_thread(call, app, "rollback", request.state.actor.name, arguments)
+        return Response(status_code=303, headers={"location": f"/models/{quote(model, safe='')}#proof-{proof['node']}"})
+
+    return handle
+
+
+async def _static(request: Request) -> Response:
+    asset = next((a for a in assets().values() if a.name == request.path_params["name"]), None)
+    if asset is None:
+        return Response("there is no such file\n", 404, media_type="text/plain")
+    headers = {"cache-control": IMMUTABLE, "vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(asset.zipped, media_type=asset.media_type, headers=headers | {"content-encoding": "gzip"})
+    return Response(asset.content, media_type=asset.media_type, headers=headers)
+
+
+def _zipped(request: Request, body: bytes, media_type: str, *, status: int = 200) -> Response:
+    headers = {"cache-control": "no-cache", "vary": "Accept-Encoding"}
+    if len(body) >= GZIP_MIN_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, 5, mtime=0)
+        headers["content-encoding"] = "gzip"
+    return Response(body, status, headers=headers, media_type=media_type)

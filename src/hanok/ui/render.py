@@ -1,0 +1,75 @@
+"""Views to HTML: the templates, and the static files under names that carry a hash of their content."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from hanok.ui import svg, text
+from hanok.ui.graph import draw
+from hanok.ui.views.common import href
+
+TYPES = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml", "js": "text/javascript; charset=utf-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A static file; `name` holds the hash of its content, so that it may be kept for ever."""
+
+    name: str
+    media_type: str
+    content: bytes
+    zipped: bytes
+
+
+@cache
+def assets() -> Mapping[str, Asset]:
+    """All static files by their plain names."""
+    found = {}
+    for item in files("hanok.ui").joinpath("static").iterdir():
+        stem, _, suffix = item.name.rpartition(".")
+        if suffix in TYPES:
+            content = item.read_bytes()
+            name = f"{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
+            found[item.name] = Asset(name, TYPES[suffix], content, gzip.compress(content, 9, mtime=0))
+    return found
+
+
+def static_url(name: str) -> str:
+    return f"/static/{assets()[name].name}"
+
+
+@cache
+def environment() -> Environment:
+    """Jinja with autoescape for everything: names and values come from outside."""
+    made = Environment(
+        loader=PackageLoader("hanok.ui", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"svg": svg, "static_url": static_url, "href": href, "draw": draw, "dash": text.NONE}
+    made.filters |= {
+        "number": text.number,
+        "percent": text.percent,
+        "signed": text.signed,
+        "short": text.short,
+        "seg": text.segment,
+        "cut": text.cut,
+    }
+    return made
+
+
+def render(template: str, view: Any, *, now: datetime, path: str) -> str:
+    """The page as HTML. `now` is the instant that distances in time are given to; `path` is the page's own URL."""
+    when = partial(text.when, now=now)
+    return environment().get_template(template).render(v=view, when=when, path=path)

@@ -1,0 +1,100 @@
+"""How numbers, instants and ids are written on a page."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+NONE = "–"
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (86_400 * 45, 86_400, "d"), (86_400 * 730, 86_400 * 30, "mo"))
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Grouped by thousands; four significant digits unless whole. What is no number is written as it is."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u202f")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        if value == int(value) and abs(value) < 1e15:
+            return number(int(value))
+        if abs(value) >= 1e6 or abs(value) < 1e-4:
+            return f"{value:.{digits - 1}g}"
+        decimals = max(0, digits - 1 - max(0, math.floor(math.log10(abs(value)))))
+        return f"{value:,.{decimals}f}".replace(",", "\u202f")
+    return str(value)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    return NONE if value is None or not math.isfinite(value) else f"{value * 100:.{decimals}f}\u202f%"
+
+
+def signed(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def instant(value: datetime | str | None) -> datetime | None:
+    """An instant from what records keep; None for what is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def ago(value: datetime, now: datetime) -> str:
+    """The distance to now in one unit."""
+    seconds = (now - value).total_seconds()
+    text = _distance(abs(seconds))
+    return "now" if abs(seconds) < 1 else f"in {text}" if seconds < 0 else f"{text} ago"
+
+
+def _distance(seconds: float) -> str:
+    for limit, unit, name in _STEPS:
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / (86_400 * 365.25):.0f} y"
+
+
+def when(value: datetime | str | None, now: datetime) -> Markup:
+    """Exact UTC with the distance to now beside it."""
+    at = instant(value)
+    if at is None:
+        return Markup(NONE)
+    exact = f"{at:%Y-%m-%d %H:%M}" if at.second == 0 else f"{at:%Y-%m-%d %H:%M:%S}"
+    return Markup(
+        '<time datetime="{}" title="{} UTC">{} <small>{}</small></time>'
+    ).format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", exact, ago(at, now))
+
+
+def short(value: str) -> Markup:
+    """An id by its ends; the whole of it as the title."""
+    if len(value) <= 16:
+        return Markup("<code>{}</code>").format(value)
+    return Markup('<code title="{}">{}…{}</code>').format(value, value[:8], value[-4:])
+
+
+def segment(value: Any) -> str:
+    """A value as one segment of a URL's path, or as a value of its query."""
+    return quote(str(value), safe="~@")
+
+
+def cut(value: Any, length: int = 80) -> Markup:
+    """Long text by its beginning; the whole of it as the title."""
+    text = "" if value is None else str(value)
+    if len(text) <= length:
+        return escape(text)
+    return Markup('<span title="{}">{}…</span>').format(text[:1000], text[: length - 1])

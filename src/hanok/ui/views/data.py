@@ -1,0 +1,124 @@
+"""Data: tables, what their rows are expected to be, what was found, and what was set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hanok.core.errors import SourceNotFound
+from hanok.core.validation import ColumnSchema
+from hanok.ui.views.common import Ask
+from hanok.ui.views.today import SourceLine, sources_of
+
+if TYPE_CHECKING:
+    from hanok.engine.app import App
+
+CHECKS, SET_ASIDE = 30, 20
+
+
+@dataclass(frozen=True, slots=True)
+class ViewLine:
+    name: str
+    keys: tuple[str, ...]
+    source: str
+    features: tuple[str, ...]
+    online: int
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    now: datetime
+    sources: tuple[SourceLine, ...]
+    views: tuple[ViewLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one batch brought."""
+
+    batch: str
+    node: str
+    at: datetime | None
+    rows: int
+    accepted: int
+    quarantined: int
+    anomalies: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    schema: ColumnSchema
+    nulls: tuple[float | None, ...]
+    means: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    batch: str
+    reason: str
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    now: datetime
+    name: str
+    rows: int
+    quarantined: int
+    event_time: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    checks: tuple[Check, ...]
+    set_aside: tuple[SetAside, ...]
+    views: tuple[str, ...]
+
+
+def data(app: App, ask: Ask) -> Data:
+    views = tuple(ViewLine(v.name, v.keys, v.source.table, v.feature_names, app.online.count(v.name)) for v in app.features.views())
+    return Data(app.clock.now(), sources_of(app), views)
+
+
+def table_page(app: App, ask: Ask) -> TablePage:
+    """Raises SourceNotFound."""
+    name = ask.path["table"]
+    schema = app.validation.schema(name)
+    if name not in app.tables.names() and schema is None:
+        raise SourceNotFound(f"there is no table {name[:80]!r}; see the list at /data")
+    checks = app.metadata.read(lambda r: r.records.list("check", name, limit=CHECKS))
+    return TablePage(
+        app.clock.now(),
+        name,
+        app.tables.size(name),
+        app.tables.size("quarantine--" + name),
+        schema.event_time if schema else "",
+        schema.keys if schema else (),
+        tuple(_column(c, checks) for c in schema.columns) if schema else (),
+        tuple(_check(c) for c in checks),
+        tuple(SetAside(q["batch"], q["reason"], q["row"]) for q in app.validation.quarantined(name, limit=SET_ASIDE)),
+        tuple(v.name for v in app.features.views() if v.source.table == name),
+    )
+
+
+def _check(body: Mapping[str, Any]) -> Check:
+    return Check(
+        body["batch"],
+        body.get("node", ""),
+        body.get("_at"),
+        body["rows"],
+        body["accepted"],
+        body["quarantined"],
+        tuple(body["anomalies"]),
+    )
+
+
+def _column(column: ColumnSchema, checks: list[Mapping[str, Any]]) -> Column:
+    """The column with its share of nulls and its mean over the last batches, oldest first."""
+    nulls: list[float | None] = []
+    means: list[float | None] = []
+    for check in reversed(checks):
+        found = next((s for s in check["statistics"] if s["name"] == column.name), None)
+        nulls.append(found["nulls"] / found["rows"] if found and found["rows"] else None)
+        means.append(found["mean"] if found else None)
+    return Column(column, tuple(nulls), tuple(means))

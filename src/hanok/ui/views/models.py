@@ -1,0 +1,367 @@
+"""Models: versions with the evidence of their gate, what served when, how it went, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hanok.core.errors import HanokError, Invalid
+from hanok.core.registry import ModelVersion
+from hanok.core.serving import Arm
+from hanok.ui.text import instant
+from hanok.ui.views.common import AlertLine, Ask, Days, alert_line, performance_days, red_first
+
+if TYPE_CHECKING:
+    from hanok.engine.app import App
+
+VERSIONS_SHOWN, HISTORY_SHOWN, DAYS = 25, 20, 120
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    name: str
+    versions: int
+    newest: int | None
+    serving: int | None
+    since: datetime | None
+    aliases: Mapping[str, int]
+    updated: datetime
+    metric: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    now: datetime
+    models: tuple[ModelLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    name: str
+    rows: int
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's evidence: gain in mean loss per row over `against`, with its interval."""
+
+    passed: bool
+    why: str
+    against: str
+    gain: float
+    low: float
+    high: float
+    rows: int
+    slices: tuple[Slice, ...]
+    metrics: tuple[tuple[str, float | None, float | None], ...]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends of the overall interval and of all slices, for plots on one scale."""
+        every = [(self.low, self.high), *((s.low, s.high) for s in self.slices)]
+        return min(low for low, _ in every), max(high for _, high in every)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    version: int
+    node: str
+    created: datetime
+    aliases: tuple[str, ...]
+    run_id: str
+    reason: str
+    metric: str
+    value: float | None
+    verdict: Verdict | None
+    training_rows: int | None
+    serving: str
+    servable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """One version in full."""
+
+    line: VersionLine
+    training_set: str
+    trained_until: datetime | None
+    package: str
+    runtime: str
+    environment: str
+    code: str
+    metrics: Mapping[str, float]
+    importance: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentLine:
+    generation: int
+    arms: tuple[Arm, ...]
+    at: datetime
+    actor: str
+    reason: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    alias: str
+    before: int | None
+    after: int | None
+    at: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A rollback and what it showed: how many rows that the version had answered it answers bit-equal again."""
+
+    node: str
+    before: int | None
+    after: int | None
+    at: datetime | None
+    actor: str
+    reason: str
+    rows: int
+    equal: int | None
+    bit_equal: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    feature: str
+    psi: float
+    psi_noise_floor: float
+    js_distance_base2: float
+    p_adjusted: float
+    importance: float
+    harm: float
+    null_share: float
+    alarm: bool
+    integrity: bool
+    suspicious: bool
+    history: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    day: str
+    rows: int
+    node: str
+    features: tuple[DriftRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    now: datetime
+    name: str
+    description: str
+    task: str
+    arms: tuple[Arm, ...]
+    versions: tuple[VersionLine, ...]
+    versions_total: int
+    chosen: VersionFacts | None
+    performance: Days | None
+    drift: Drift | None
+    deployments: tuple[DeploymentLine, ...]
+    aliases: tuple[AliasMove, ...]
+    proofs: tuple[Proof, ...]
+    back_to: int | None
+    alerts: tuple[AlertLine, ...]
+
+    @property
+    def gain_bounds(self) -> tuple[float, float]:
+        """The ends of all versions' intervals, so that they are drawn on one scale."""
+        found = [v.verdict for v in self.versions if v.verdict]
+        return min((w.low for w in found), default=0.0), max((w.high for w in found), default=0.0)
+
+
+def models(app: App, ask: Ask) -> Models:
+    lines = []
+    for model in app.metadata.read(lambda r: r.registry.models()):
+        versions = app.tracking.registry.versions(model.name)
+        deployment = app.serving.deployment(model.name)
+        shown = next((v for v in versions if deployment and v.version == deployment.primary), versions[0] if versions else None)
+        metric = shown.facts.get("metric", "") if shown else ""
+        lines.append(
+            ModelLine(
+                model.name,
+                len(versions),
+                versions[0].version if versions else None,
+                deployment.primary if deployment else None,
+                deployment.at if deployment else None,
+                dict(model.aliases),
+                model.updated,
+                metric,
+                shown.facts.get("metrics", {}).get(metric) if shown else None,
+            )
+        )
+    return Models(app.clock.now(), tuple(lines))
+
+
+def model_page(app: App, ask: Ask) -> ModelPage:
+    """One model; `version` in the URL says whose evidence is shown in full. Raises ModelNotFound, Invalid."""
+    name = ask.path["model"]
+    model = app.tracking.registry.model(name)
+    versions = app.tracking.registry.versions(name)
+    history = app.serving.history(name)
+    arms = history[0].arms if history else ()
+    chosen = _chosen(ask, versions)
+    live = next((v for v in versions if arms and v.version == history[0].primary), chosen)
+    return ModelPage(
+        app.clock.now(),
+        name,
+        model.description,
+        str(live.facts.get("task", "")) if live else "",
+        arms,
+        tuple(_line(v, arms) for v in versions[:VERSIONS_SHOWN]),
+        len(versions),
+        _facts(app, chosen, arms) if chosen else None,
+        _performance(app, name, live) if live else None,
+        _drift(app, name),
+        tuple(DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]),
+        tuple(
+            AliasMove(c.alias, c.before, c.after, c.at, c.actor, c.reason)
+            for c in app.tracking.registry.alias_history(name)[:HISTORY_SHOWN]
+        ),
+        _proofs(app, name),
+        _back_to(app, name, len(arms) > 1),
+        red_first(alert_line(a) for a in app.alerts.list(name, state="open", limit=500))[:8],
+    )
+
+
+def _chosen(ask: Ask, versions: list[ModelVersion]) -> ModelVersion | None:
+    if not versions:
+        return None
+    number = ask.number("version", versions[0].version, low=0, high=10**9)
+    found = next((v for v in versions if v.version == number), None)
+    if found is None:
+        raise Invalid(f"model {versions[0].model!r} has no version {number}; the newest is {versions[0].version}")
+    return found
+
+
+def verdict_of(version: ModelVersion) -> Verdict | None:
+    body = version.facts.get("verdict")
+    if not body:
+        return None
+    slices = tuple(Slice(n, s["rows"], s["gain"], s["low"], s["high"]) for n, s in body.get("slices", {}).items() if s["low"] is not None)
+    sides = body.get("challenger", {}), body.get("champion", {})
+    metrics = tuple((k, sides[0].get(k), sides[1].get(k)) for k in sorted({*sides[0], *sides[1]}))
+    return Verdict(
+        bool(body["passed"]),
+        body["why"],
+        body.get("against", ""),
+        body["gain"],
+        body["low"],
+        body["high"],
+        body["rows"],
+        tuple(sorted(slices, key=lambda s: s.gain)),
+        metrics,
+    )
+
+
+def _line(version: ModelVersion, arms: tuple[Arm, ...]) -> VersionLine:
+    metric = version.facts.get("metric", "")
+    mine = next((a for a in arms if a.version == version.version), None)
+    return VersionLine(
+        version.version,
+        version.id,
+        version.created,
+        version.aliases,
+        version.run_id,
+        str(version.facts.get("reason", "") or version.description),
+        metric,
+        version.facts.get("metrics", {}).get(metric),
+        verdict_of(version),
+        version.facts.get("training_rows"),
+        "" if mine is None else f"{mine.mode} {mine.share}\u202f%" if mine.mode != "shadow" else "shadow",
+        bool(version.package),
+    )
+
+
+def _facts(app: App, version: ModelVersion, arms: tuple[Arm, ...]) -> VersionFacts:
+    facts = version.facts
+    manifest: Mapping[str, Any] = app.packages.manifest(version.package) if version.package else {}
+    importance = manifest.get("notes", {}).get("importance", {})
+    return VersionFacts(
+        _line(version, arms),
+        facts.get("training_set", ""),
+        instant(facts.get("trained_until")),
+        version.package,
+        manifest.get("runtime", ""),
+        facts.get("environment", ""),
+        facts.get("code", ""),
+        facts.get("metrics", {}),
+        tuple(sorted(((str(k), float(v)) for k, v in importance.items()), key=lambda kv: -kv[1])[:30]),
+    )
+
+
+def _performance(app: App, name: str, live: ModelVersion) -> Days | None:
+    metric = live.facts.get("metric")
+    if not metric:
+        return None
+    gate = live.facts.get("metrics", {}).get(metric)
+    return performance_days(app, name, metric, days=DAYS, reference=gate, reference_name=f"version {live.version} at its gate")
+
+
+def _drift(app: App, name: str) -> Drift | None:
+    """The newest report, each feature with its PSI over the last reports."""
+    reports = app.monitoring.drift_reports(name, limit=30)
+    if not reports:
+        return None
+    last = reports[-1]
+    by_day = [{f["feature"]: f["psi"] for f in r["features"]} for r in reports]
+    rows = tuple(
+        DriftRow(
+            f["feature"],
+            f["psi"],
+            f["psi_noise_floor"],
+            f["js_distance_base2"],
+            f["p_adjusted"],
+            f["importance"],
+            f["harm"],
+            f["null_share"],
+            f["alarm"],
+            f["integrity"],
+            f["suspicious"],
+            tuple(day.get(f["feature"]) for day in by_day),
+        )
+        for f in last["features"]
+    )
+    return Drift(last["day"], last["rows"], last["node"], rows)
+
+
+def _proofs(app: App, name: str) -> tuple[Proof, ...]:
+    found = app.metadata.read(lambda r: r.records.list("rollback", name, limit=HISTORY_SHOWN))
+    return tuple(
+        Proof(
+            b["_key"],
+            b["from"],
+            b["to"],
+            instant(b["at"]),
+            b["actor"],
+            b["reason"],
+            b["golden"]["rows"],
+            b["golden"].get("equal"),
+            b["golden"]["bit_equal"],
+        )
+        for b in found
+    )
+
+
+def _back_to(app: App, name: str, rolling_out: bool) -> int | None:
+    """The version that a rollback would let answer; None when there is none to go back to."""
+    try:
+        if rolling_out:
+            deployment = app.serving.deployment(name)
+            return deployment.primary if deployment else None
+        return app.serving.last_primary_before(name)
+    except HanokError:
+        return None

@@ -1,0 +1,213 @@
+"""Today: is everything that serves healthy, and what needs a look first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from hanok.core.lineage import NodeKind
+from hanok.parts.training import rollout as stages
+from hanok.ui.text import instant
+from hanok.ui.views.common import AlertLine, Days, alert_line, higher_is_better, performance_days, red_first
+from hanok.ui.views.traffic import Traffic, traffic
+
+if TYPE_CHECKING:
+    from hanok.engine.app import App
+
+DAYS = 42
+KNOWN_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The metric of what was answered in the last days whose labels are known, beside what the gate measured."""
+
+    metric: str
+    known: float | None
+    rows: int
+    since: str
+    gate: float | None
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    champion: int
+    challenger: int
+    stage: str
+    number: int
+    stages: int
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriftLine:
+    feature: str
+    day: str
+    harm: float
+    psi: float
+    importance: float
+    alarm: bool
+    integrity: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    name: str
+    version: int
+    generation: int
+    since: datetime
+    reason: str
+    traffic: Traffic
+    standing: Standing | None
+    trend: Days | None
+    drift: tuple[DriftLine, ...]
+    rollout: RolloutState | None
+    open_alerts: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    table: str
+    rows: int
+    quarantined: int
+    last_batch: str
+    last_at: datetime | None
+    last_rows: int
+    anomalies: int
+    by_batch: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    now: datetime
+    empty: bool
+    project: bool
+    models: tuple[LiveModel, ...]
+    waiting: tuple[str, ...]
+    alerts: tuple[AlertLine, ...]
+    alerts_open: int
+    sources: tuple[SourceLine, ...]
+    has_runs: bool
+    load: Mapping[str, float]
+
+
+def today(app: App, load: Mapping[str, float]) -> Today:
+    """The state of the home now. `load` is what the server measures of itself."""
+    alerts = red_first(alert_line(a) for a in app.alerts.list(state="open", limit=1000))
+    rollouts = app.training.rollouts()
+    live = [_live(app, d, rollouts.get(d.name), alerts) for d in app.metadata.read(lambda r: r.deployments.all())]
+    serving = {m.name for m in live}
+    known = [m.name for m in app.metadata.read(lambda r: r.registry.models())]
+    sources = sources_of(app)
+    runs = bool(app.metadata.read(lambda r: r.lineage.find(NodeKind.RUN, limit=1)))
+    return Today(
+        app.clock.now(),
+        not live and not sources and not runs and not alerts,
+        app.config.project is not None,
+        tuple(sorted(live, key=lambda m: m.name)),
+        tuple(sorted(n for n in known if n not in serving)),
+        alerts[:12],
+        len(alerts),
+        sources,
+        runs,
+        load,
+    )
+
+
+def sources_of(app: App) -> tuple[SourceLine, ...]:
+    """Every table that data arrives in, with its last batch."""
+    names = [n for n in app.tables.names() if "--" not in n]
+    checks: dict[str, list[Mapping[str, Any]]] = {
+        n: app.metadata.read(lambda r, n=n: r.records.list("check", n, limit=30)) for n in names  # type: ignore[misc]
+    }
+    return tuple(_source(app, name, checks[name]) for name in names)
+
+
+def _source(app: App, name: str, checks: list[Mapping[str, Any]]) -> SourceLine:
+    last: Mapping[str, Any] = checks[0] if checks else {}
+    return SourceLine(
+        name,
+        app.tables.size(name),
+        app.tables.size("quarantine--" + name),
+        str(last.get("batch", "")),
+        last.get("_at"),
+        int(last.get("rows", 0)),
+        len(last.get("anomalies", ())),
+        tuple(int(c["rows"]) for c in reversed(checks)),
+    )
+
+
+def _live(app: App, deployment: Any, rollout: Mapping[str, Any] | None, alerts: tuple[AlertLine, ...]) -> LiveModel:
+    name, version = deployment.name, deployment.primary
+    facts = app.tracking.registry.version(name, version).facts
+    metric, gate = facts.get("metric", ""), facts.get("metrics", {}).get(facts.get("metric", ""))
+    trend = performance_days(app, name, metric, days=DAYS, reference=gate, reference_name="at the gate") if metric else None
+    began = next((d.at for d in reversed(_streak(app, name, version))), deployment.at)
+    return LiveModel(
+        name,
+        version,
+        deployment.generation,
+        began,
+        deployment.reason,
+        traffic(app, name, days=DAYS),
+        _standing(app, name, facts, version, gate, trend),
+        trend,
+        drift_lines(app, name)[:4],
+        _rollout(app, name, rollout),
+        sum(a.subject == name for a in alerts),
+    )
+
+
+def _streak(app: App, name: str, version: int) -> list[Any]:
+    """The newest deployments for as long as `version` was the primary, newest first."""
+    found = []
+    for deployment in app.serving.history(name):
+        if deployment.primary != version:
+            break
+        found.append(deployment)
+    return found
+
+
+def _standing(
+    app: App, name: str, facts: Mapping[str, Any], version: int, gate: float | None, trend: Days | None
+) -> Standing | None:
+    if trend is None or not trend.labels:
+        return None
+    last = instant(trend.labels[-1])
+    assert last is not None
+    start, end = last - timedelta(days=KNOWN_DAYS - 1), last + timedelta(days=1)
+    values, rows = app.monitoring.metric_over(name, facts.get("task", "binary"), start=start, end=end, version=version)
+    known = values.get(trend.metric)
+    worse = known is not None and gate is not None and ((known < gate) if higher_is_better(trend.metric) else (known > gate))
+    return Standing(trend.metric, known, rows, f"{start:%Y-%m-%d}", gate, worse)
+
+
+def drift_lines(app: App, name: str) -> tuple[DriftLine, ...]:
+    """The newest report's features, the most harmful first."""
+    reports = app.monitoring.drift_reports(name, limit=1)
+    if not reports:
+        return ()
+    day = reports[-1]["day"]
+    return tuple(
+        DriftLine(f["feature"], day, f["harm"], f["psi"], f["importance"], f["alarm"], f["integrity"])
+        for f in reports[-1]["features"]
+    )
+
+
+def _rollout(app: App, name: str, state: Mapping[str, Any] | None) -> RolloutState | None:
+    if state is None:
+        return None
+    planned: tuple[Any, ...] = ()
+    if name in {m.name for m in app.training.models()}:
+        planned = stages.stages(app.training.model(name).rollout)
+    number = int(state["stage"])
+    share = planned[number].share if number < len(planned) else None
+    stage = "under way" if share is None else f"canary {share}\u202f%" if share else "shadow"
+    return RolloutState(
+        state["champion"], state["challenger"], stage, number + 1, len(planned), instant(state["since"]), state["reason"]
+    )
+
