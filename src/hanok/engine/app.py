@@ -40,6 +40,9 @@ from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.sql import SqlMetadata
 
 
+EARLIER_LABELS = 20_000  # how far back a label is looked for that came before its prediction
+
+
 class App:
     """One open home with all parts. Close it when done."""
 
@@ -102,6 +105,7 @@ class App:
         self.bus.on("online-values", {"batch_ingested"}, self._push_online)
         self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
         self.bus.on("labels", {"batch_ingested"}, self._join_labels)
+        self.bus.on("labels-that-came-first", {"batch_predicted"}, self._join_earlier_labels)
 
     # -- declarations ----------------------------------------------------------------------------------------
 
@@ -257,24 +261,28 @@ class App:
             self.monitoring.batch_checked(result.table, result.batch, event.subject, result.anomalies)
 
     def _join_labels(self, event: Event) -> None:
-        table = event.facts["table"]
+        table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]
         for model in self.training.models():
-            if model.label.table == table and event.facts["rows"] and self.serving.deployment(model.name):
+            if model.label.table == table and rows and self.serving.deployment(model.name):
                 self.serving.compact(everything=True)
-                keys = self.features.spine_keys(model)
-                first = event.facts["first"]
-                labels, _ = self.features.new_labels(model, first)
-                mine = labels.filter(pa.compute.less(labels.column(SEQUENCE), first + event.facts["rows"]))
-                for name in keys:
-                    mine = mine.set_column(mine.column_names.index(name), name, key_text(mine.column(name)))
-                self.monitoring.join_labels(
-                    model.name,
-                    self.serving.model(model.name).signature,
-                    keys,
-                    mine,
-                    key=f"{table} {event.facts['batch']}",
-                    slices=model.gate.slices,
-                )
+                self._join(model, self.features.label_rows(model, first, first + rows), f"{table} {event.facts['batch']}")
+
+    def _join_earlier_labels(self, event: Event) -> None:
+        """A label may come before the prediction that it is for is made."""
+        model = self.training.model(event.facts["model"])
+        size = self.tables.size(model.label.table)
+        if size:
+            recent = self.features.label_rows(model, max(0, size - EARLIER_LABELS), size)
+            self._join(model, recent, f"earlier {event.facts['key']}", batch=event.facts["key"])
+
+    def _join(self, model: Model, labels: pa.Table, key: str, *, batch: str = "") -> None:
+        keys = self.features.spine_keys(model)
+        for name in keys:
+            labels = labels.set_column(labels.column_names.index(name), name, key_text(labels.column(name)))
+        signature = self.serving.model(model.name).signature
+        self.monitoring.join_labels(
+            model.name, signature, keys, labels, key=key, slices=model.gate.slices, batch=batch
+        )
 
     def _batch(self, event: Event) -> pa.Table | None:
         table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]

@@ -33,7 +33,8 @@ def full_disk_named(what: str) -> Iterator[None]:
     """Turn ENOSPC into StorageFull that says what was not written."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):  # Delta's own error class
             raise StorageFull(f"the disk is full: {what} was not written; free space and try again") from error
         raise

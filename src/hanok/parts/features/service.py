@@ -161,21 +161,16 @@ class Features:
                 f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
             ).column(LABEL)
 
-    def new_labels(self, model: Model, after: int) -> tuple[pa.Table, int]:
-        """Label rows numbered from `after` on: keys, label, known instant; and the table's size now."""
-        size = self._tables.size(model.label.table)
-        if size <= after:
-            return pa.table({}), size
-        scan = self._scan(model.label.table, None)
+    def label_rows(self, model: Model, first: int, end: int) -> pa.Table:
+        """Label rows numbered [first, end): keys, `_label`, and `_known`, the instant from which each was known."""
         keys = ", ".join(quoted(k) for k in self.spine_keys(model))
-        with connect({"labels": scan}) as duck:
-            rows = arrow(
+        with connect({"labels": self._scan(model.label.table, end)}) as duck:
+            return arrow(
                 duck,
                 f"SELECT {keys}, {quoted(model.label.column)} AS {LABEL}, "
-                f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED}) AS _known, {SEQUENCE} "
-                f"FROM labels WHERE {SEQUENCE} >= {after} ORDER BY {SEQUENCE}",
+                f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED}) AS _known "
+                f"FROM labels WHERE {SEQUENCE} >= {first} ORDER BY {SEQUENCE}",
             )
-        return rows, size
 
     def push(self, table: str, rows: pa.Table) -> int:
         """Update the online values of every view over `table` with newly arrived rows."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.compute.drift import Drift, Reference, adjusted, bin_counts, compare
-from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.duck import arrow, connect, literal, quoted
 from hanok.compute.frames import labels as encoded_labels
 from hanok.compute.metrics import evaluate
 from hanok.core.clock import Clock
@@ -55,11 +55,13 @@ class Monitoring:
         *,
         key: str,
         slices: Sequence[str],
+        batch: str = "",
     ) -> int:
         """Join newly known labels to the predictions they are for; returns how many predictions got their label.
 
         `labels` has the key columns as text, `_label` and `_known`. A label that no prediction waits for is kept in
-        its source table and joined to nothing. The same `key` again has no effect.
+        its source table and joined to nothing. The same `key` again has no effect. With `batch` only predictions of
+        that batch are looked at.
         """
         name = PREDICTIONS + model
         if not labels.num_rows or not self._tables.size(name):
@@ -73,12 +75,13 @@ class Monitoring:
         kept = [s for s in slices if f"f__{s}" in have]
         columns = ", ".join(f"CAST(p.{quoted('f__' + s)} AS VARCHAR) AS {quoted('slice__' + s)}" for s in kept)
         on = " AND ".join(f"p.{quoted('key__' + k)} = l.{quoted(k)}" for k in keys)
+        only = f"AND p.batch = {literal(batch)}" if batch else ""
         with connect({"log": scan, "labels": side}) as duck:
             joined = arrow(
                 duck,
                 'SELECT p.prediction_id, p.row_id, p."at", p.version, p.arm, p.score, p.scores, l._truth AS label, '
                 f"l._known AS known_at {',' if columns else ''} {columns} "
-                f"FROM log p JOIN labels l ON {on} WHERE l._truth IS NOT NULL ORDER BY p.{SEQUENCE}",
+                f"FROM log p JOIN labels l ON {on} WHERE l._truth IS NOT NULL {only} ORDER BY p.{SEQUENCE}",
             )
         if not joined.num_rows:
             return 0

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from hanok.compute.frames import encode
 from hanok.compute.runtimes import Package, Runtime, load
-from hanok.core.errors import Corrupt
+from hanok.core.errors import Corrupt, SignatureMismatch
 from hanok.core.serving import Signature
 from hanok.stores.ports import Blobs
 
@@ -33,7 +33,17 @@ class Loaded:
 
     def score(self, columns: Mapping[str, Any]) -> np.ndarray:
         """Scores of named columns; raises SignatureMismatch."""
-        return self.runtime.score(encode(self.signature, columns))
+        return self.score_matrix(encode(self.signature, columns))
+
+    def score_matrix(self, matrix: np.ndarray) -> np.ndarray:
+        """Scores of encoded rows; raises SignatureMismatch for a null that the model was not made for."""
+        if self.notes.get("refuses_nulls") and (missing := np.flatnonzero(np.isnan(matrix).any(axis=0))).size:
+            name = self.signature.inputs[missing[0]].name
+            raise SignatureMismatch(
+                f"input {name!r} is null, or text never seen in training, and this model takes no missing values: "
+                "impute it in the source, or train with a model that does"
+            )
+        return self.runtime.score(matrix)
 
     def score_table(self, rows: pa.Table) -> np.ndarray:
         return self.score({c.name: rows.column(c.name) for c in self.signature.inputs if c.name in rows.column_names})

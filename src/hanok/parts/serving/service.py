@@ -155,7 +155,7 @@ class Serving:
             arm, others = self._arm(name, entity, request_id)
             loaded = self._live[name].models[arm.version]
         matrix = encode(loaded.signature, columns)
-        scores = loaded.runtime.score(matrix)
+        scores = loaded.score_matrix(matrix)
         spent = int((wall_seconds() - started) * 1e6 / max(1, len(matrix)))
         at = micros(self._clock.now())
         answers = []
@@ -167,7 +167,7 @@ class Serving:
             answers.append(Answer(prediction_id, arm.version, score, many, label))
             for other in others:
                 beside = self._live[name].models[other.version]
-                result = beside.runtime.score(encode(beside.signature, {k: [v] for k, v in features.items()}))[0]
+                result = beside.score({k: [v] for k, v in features.items()})[0]
                 entry.version, entry.arm, entry.row_id = other.version, "shadow", prediction_id
                 entry.score, entry.scores = (
                     _answer(beside.signature, result)[0],

@@ -7,6 +7,7 @@ application transaction written in the commit of the rows.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hanok.core.clock import micros
-from hanok.core.errors import SchemaMismatch, SourceNotFound
+from hanok.core.errors import SchemaMismatch, SourceNotFound, StorageFull
 from hanok.core.ids import checked_name
 from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
 from hanok.stores.delta.log import DeltaLog
@@ -70,7 +71,8 @@ class DeltaTables:
             table.segment.sync()
             self._remember(table, key, appended, numbered)
             if table.tail_rows >= FLUSH_ROWS or len(table.tail) >= FLUSH_BATCHES:
-                self._flush(table)
+                with contextlib.suppress(StorageFull):  # the rows are safe in the tail; the next append tries again
+                    self._flush(table)
             return appended
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
@@ -125,9 +127,10 @@ class DeltaTables:
                 if appended.first >= log.rows:
                     table.schema = _merged(root.name, table.schema, rows.drop_columns([SEQUENCE]).schema)
                     self._remember(table, key, appended, rows)
-        if table.tail:
+        with contextlib.suppress(StorageFull):
             self._flush(table)
-        self._drop_segments(table)
+        if not table.tail:
+            self._drop_segments(table)
         return table
 
     @staticmethod

@@ -1,0 +1,217 @@
+"""What a user gets wrong, said plainly, with nothing half done."""
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from hanok.core.errors import BadData, ConfigError, DeclarationError, Invalid, NotFound, NotTrainable
+from hanok.engine.config import load_config
+from hanok.engine.project import load_project
+from hanok.engine.scaffold import guess
+
+
+def orders(**changes):
+    rows = {"order": ["a", "b"], "ordered": ["2026-01-20T10:00:00Z"] * 2, "product": ["mug", "vase"], "size": [9.0, 11.0]}
+    rows |= changes
+    table = pa.table(rows)
+    return table.set_column(1, "ordered", table.column("ordered").cast(pa.timestamp("us", "UTC")))
+
+
+def test_a_missing_file_an_empty_one_and_a_broken_one(empty_shop, tmp_path):
+    from hanok.engine.verbs import call
+
+    with pytest.raises(BadData, match="no file"):
+        call(empty_shop, "ingest", "me", {"table": "t", "path": str(tmp_path / "no.csv")})
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(BadData, match="empty"):
+        call(empty_shop, "ingest", "me", {"table": "t", "path": str(tmp_path / "empty.csv")})
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(BadData, match=r"bad.csv.*3"):
+        call(empty_shop, "ingest", "me", {"table": "t", "path": str(tmp_path / "bad.csv")})
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(BadData, match="cut.parquet"):
+        call(empty_shop, "ingest", "me", {"table": "t", "path": str(tmp_path / "cut.parquet")})
+    assert empty_shop.tables.names() == []
+
+
+def test_the_same_file_twice_has_one_effect(empty_shop, tmp_path):
+    from hanok.engine.verbs import call
+
+    (tmp_path / "p.csv").write_text("product,changed,amount\nmug,2026-01-01T00:00:00Z,20\n")
+    first = call(empty_shop, "ingest", "me", {"table": "prices", "path": str(tmp_path / "p.csv")})
+    again = call(empty_shop, "ingest", "me", {"table": "prices", "path": str(tmp_path / "p.csv")})
+    assert (first["accepted"], first["repeated"], again["repeated"]) == (1, False, True)
+    assert empty_shop.tables.size("prices") == 1
+
+
+def test_a_batch_without_its_key_is_refused_whole(shop):
+    size = shop.tables.size("orders")
+    with pytest.raises(BadData, match="order"):
+        shop.ingest("orders", orders().drop_columns(["order"]), key="x")
+    assert shop.tables.size("orders") == size
+
+
+def test_wrong_types_duplicates_and_nulls_go_to_quarantine_with_their_reasons(shop):
+    result = shop.ingest("orders", orders(size=["9.5", "huge"]), key="x")
+    assert (result.accepted, result.quarantined) == (1, 1)
+    assert shop.ingest("orders", orders(order=["c", "c"]), key="y").quarantined == 1
+    assert shop.ingest("orders", orders(order=["d", None]), key="z").quarantined == 1
+    reasons = [row["reason"] for row in shop.validation.quarantined("orders")]
+    assert any("size is FLOAT" in r for r in reasons) and any("second row" in r for r in reasons)
+    assert shop.validation.quarantined("orders")[-1]["row"]["size"] == "huge"
+
+
+def test_an_empty_batch_is_no_error_and_changes_nothing(shop):
+    size = shop.tables.size("orders")
+    result = shop.ingest("orders", orders().slice(0, 0), key="x")
+    assert result.accepted == 0 and result.anomalies[0].type == "DATASET_LOW_NUM_EXAMPLES"
+    assert shop.tables.size("orders") == size
+
+
+def test_a_category_never_seen_is_predicted_all_the_same_and_reported(shop):
+    assert shop.ingest("orders", orders(product=["teapot", "mug"]), key="x").accepted == 2
+    assert 0 <= shop.predict_entity("returns", {"order": "a"})["score"] <= 1
+
+
+def test_a_label_that_comes_before_its_prediction_is_joined_when_it_is_made(shop):
+    from datetime import timedelta
+
+    now = shop.clock.now()
+    instant = pa.array([now, now], pa.timestamp("us", "UTC"))
+    shop.ingest("orders", orders().set_column(1, "ordered", instant), key="x")
+    labels = pa.table({"order": ["a", "b"], "product": ["mug", "vase"], "returned": [0, 1], "known": instant})
+    shop.ingest("returns", labels, key="early")
+    shop.bus.drain()
+    shop.predict_window("returns", now, now + timedelta(hours=1), key="late")
+    shop.bus.drain()
+    found = {r["prediction_id"]: r["label"] for r in shop.monitoring.outcomes("returns", start=now).to_pylist()}
+    assert sorted(found.values()) == [0.0, 1.0]
+
+
+def test_a_label_for_something_never_predicted_is_kept(shop):
+    labels = pa.table(
+        {"order": ["zzz"], "product": ["mug"], "returned": [1], "known": pa.array([shop.clock.now()], pa.timestamp("us", "UTC"))}
+    )
+    assert shop.ingest("returns", labels, key="x").accepted == 1
+    shop.bus.drain()
+
+
+def test_training_without_data_says_what_is_missing(empty_shop):
+    with pytest.raises((NotTrainable, NotFound), match="orders"):
+        empty_shop.training.train("returns")
+    assert empty_shop.tracking.registry.versions("returns") == []
+
+
+def test_a_model_that_reads_a_column_that_is_not_there(shop):
+    import hanok as hk
+
+    model = shop.training.model("returns")
+    wrong = hk.Model("wrong", task="binary", spine=model.spine, label=model.label, features=["colour"])
+    shop.training.apply(wrong)
+    with pytest.raises(DeclarationError, match=r"colour.*orders"):
+        shop.training.train("wrong")
+    assert shop.tracking.registry.versions("wrong") == [] if shop.metadata.read(lambda r: r.registry.models("wrong")) else True
+
+
+def test_a_broken_setting_is_named_with_its_place(tmp_path):
+    (tmp_path / "hanok.toml").write_text("home = \n")
+    with pytest.raises(ConfigError, match=r"hanok.toml.*line 1"):
+        load_config(tmp_path, {})
+    (tmp_path / "hanok.toml").write_text('hoem = "x"\n')
+    with pytest.raises(ConfigError, match="hoem"):
+        load_config(tmp_path, {})
+    (tmp_path / "hanok.toml").write_text("home = 3\n")
+    with pytest.raises(ConfigError, match="home"):
+        load_config(tmp_path, {})
+
+
+def test_a_broken_project_file_is_named_with_its_line(tmp_path):
+    (tmp_path / "project.py").write_text("import hanok as hk\n\nx = hk.FeatureVieww()\n")
+    with pytest.raises(DeclarationError, match="line 3"):
+        load_project(tmp_path / "project.py")
+    (tmp_path / "project.py").write_text("def (:\n")
+    with pytest.raises(DeclarationError, match="line 1"):
+        load_project(tmp_path / "project.py")
+    (tmp_path / "project.py").write_text("x = 1\n")
+    with pytest.raises(DeclarationError, match="neither"):
+        load_project(tmp_path / "project.py")
+
+
+@pytest.mark.parametrize(
+    ("rows", "target", "said"),
+    [
+        ({"a": list(range(50)), "y": [1] * 50}, "y", "one value"),
+        ({"a": [1, 2, 3], "y": [0, 1, 0]}, "y", "at least 30"),
+        ({"a": list(range(50))}, "y", "no column 'y'"),
+        ({"y": [0, 1] * 25}, "y", "no column is left"),
+        ({"a": [1.0, 2.0] * 250, "y": [f"text {i}" for i in range(500)]}, "y", "target"),
+    ],
+)
+def test_a_file_that_cannot_be_learned_from_is_said(rows, target, said):
+    with pytest.raises((BadData, NotTrainable), match=said):
+        guess(pa.table(rows), target)
+
+
+def test_init_trains_and_predicts_from_a_csv(tmp_path, monkeypatch):
+    import json
+    import random
+
+    rng = random.Random(1)
+    lines = ["name,age,plan,churned"]
+    for i in range(300):
+        age, plan = rng.randint(18, 80), rng.choice(["free", "pro"])
+        lines.append(f"n{i},{age},{plan},{'yes' if age + 30 * (plan == 'free') + rng.gauss(0, 8) > 65 else 'no'}")
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    from hanok.cli import cli
+
+    run = CliRunner().invoke
+    started = run(cli, ["init", "--from", "people.csv", "--target", "churned", "--json"])
+    assert started.exit_code == 0, started.output
+    trained = run(cli, ["train", "people", "--json"])
+    assert trained.exit_code == 0, trained.output
+    answer = json.loads(run(cli, ["predict", "people", "name=n7", "--json"]).stdout)
+    assert answer["label"] in ("yes", "no")
+    assert run(cli, ["init", "--from", "people.csv", "--target", "churned"]).exit_code != 0  # nothing is overwritten
+    for command in (["model", "list"], ["run", "list"], ["table", "list"], ["feature", "list"], ["alert", "list"], ["doctor"]):
+        done = run(cli, [*command, "--json"])
+        assert done.exit_code == 0 and json.loads(done.stdout) is not None
+
+
+def test_own_code_trains_like_automl(tmp_path):
+    import hanok as hk
+    from hanok.core.declare import Project
+    from tests.loop.run import open_shop
+
+    def train(frame):
+        import lightgbm as lgb
+
+        return lgb.LGBMClassifier(n_estimators=10, verbose=-1, num_threads=1).fit(frame.X, frame.y)
+
+    app = open_shop(tmp_path / "home")
+    try:
+        base = app.training.model("returns")
+        mine = hk.Model("mine", task="binary", spine=base.spine, label=base.label, features=["size", "product"], train=train)
+        app.apply(Project((), (), (mine,)))
+        from tests.loop.feeds import feeds
+
+        for feed in feeds():
+            app.ingest(feed.table, feed.rows, key="all", arrived=feed.arrived, keys=feed.keys, event_time=feed.event_time)
+        from datetime import UTC, datetime
+
+        app.clock.move_to(datetime(2026, 1, 22, tzinfo=UTC))
+        result = app.training.train("mine")
+        version = app.tracking.registry.version("mine", result["version"])
+        assert app.packages.manifest(version.package)["runtime"] == "lightgbm"
+        assert app.serving.predict("mine", {"size": [9.0], "product": ["vase"]})[0].score > 0
+    finally:
+        app.close()
+
+
+def test_what_is_no_verb_or_no_argument_is_said(empty_shop):
+    from hanok.engine.verbs import call
+
+    with pytest.raises(NotFound, match="there is no verb"):
+        call(empty_shop, "fly", "me", {})
+    with pytest.raises(Invalid):
+        call(empty_shop, "train", "me", {"speed": 1})
