@@ -60,6 +60,7 @@ def environment() -> Environment:
     made.globals |= {"svg": svg, "static_url": static_url, "href": href, "draw": draw, "dash": text.NONE}
     made.filters |= {
         "number": text.number,
+        "plain": text.plain,
         "percent": text.percent,
         "signed": text.signed,
         "short": text.short,

@@ -73,13 +73,13 @@ def line_chart(
                 f'<g><title>{escape(text)}</title><path d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}" '
                 f'style="stroke:{FAINT};stroke-dasharray:2 3"/><circle cx="{at:.1f}" cy="{TOP}" r="3" style="fill:{FAINT}"/></g>'
             )
-    if reference is not None and finite(reference):
-        parts.append(_level(y(reference), reference_name))
     names = []
     for place, one in enumerate(series):
         tone = TONES[place % len(TONES)]
         parts.append(_line(one, labels, x, y, tone))
         names.append((one.name, tone))
+    if reference is not None and finite(reference):
+        parts.append(_level(y(reference), reference_name))
     if len(series) > 1:
         parts.append(_legend(names))
     return _svg(WIDTH, HEIGHT, title, parts)
@@ -265,11 +265,11 @@ def _grid(ticks: Sequence[float], y: Scale) -> str:
 
 
 def _days(labels: Sequence[str], x: Scale) -> str:
-    wanted = min(5, len(labels))
-    places = sorted({round(i * (len(labels) - 1) / max(1, wanted - 1)) for i in range(wanted)})
+    step = max(1, math.ceil((len(labels) - 1) / 5))
+    places = range(0, len(labels), step)
     texts = []
     for i in places:
-        side = "start" if i == 0 and len(labels) > 1 else "end" if i == len(labels) - 1 and i else "middle"
+        side = "start" if i == 0 and len(labels) > 1 else "end" if x(i) > WIDTH - RIGHT - 34 and i else "middle"
         texts.append(f'<text x="{x(i):.1f}" y="{HEIGHT - 6}" text-anchor="{side}">{escape(labels[i])}</text>')
     return f'<g style="fill:{FAINT}">{"".join(texts)}</g>'
 
@@ -296,7 +296,8 @@ def _line(one: Series, labels: Sequence[str], x: Scale, y: Scale, tone: str) -> 
 def _level(at: float, name: str) -> str:
     return (
         f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" style="stroke:{INK};stroke-dasharray:6 4;opacity:.6"/>'
-        f'<text x="{WIDTH - RIGHT}" y="{at - 4:.1f}" text-anchor="end" style="fill:{INK};opacity:.75">{escape(name)}</text>'
+        f'<text x="{WIDTH - RIGHT}" y="{at - 4:.1f}" text-anchor="end" '
+        f'style="fill:{FAINT};paint-order:stroke;stroke:var(--sheet,#fff);stroke-width:5;stroke-linejoin:round">{escape(name)}</text>'
     )
 
 

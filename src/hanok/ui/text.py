@@ -28,9 +28,15 @@ def number(value: Any, digits: int = 4) -> str:
             return number(int(value))
         if abs(value) >= 1e6 or abs(value) < 1e-4:
             return f"{value:.{digits - 1}g}"
-        decimals = max(0, digits - 1 - max(0, math.floor(math.log10(abs(value)))))
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         return f"{value:,.{decimals}f}".replace(",", "\u202f")
     return str(value)
+
+
+def plain(value: Any, digits: int = 5) -> str:
+    """As `number`, without trailing zeros: for single values that no column aligns."""
+    text = number(value, digits)
+    return text.rstrip("0").rstrip(".") if isinstance(value, float) and "." in text and "e" not in text else text
 
 
 def percent(value: float | None, decimals: int = 1) -> str:

@@ -27,6 +27,7 @@ class Predictions:
     model: str
     models: tuple[str, ...]
     version: int
+    shadows: bool
     rows: tuple[PredictionLine, ...]
 
 
@@ -70,8 +71,9 @@ def predictions(app: App, ask: Ask) -> Predictions:
     models = tuple(sorted(d.name for d in app.metadata.read(lambda r: r.deployments.all())))
     model = ask.text("model") or (models[0] if models else "")
     version = ask.number("version", 0, low=0, high=10**9)
-    rows = latest(app, model, limit=SHOWN, version=version) if model in models else ()
-    return Predictions(app.clock.now(), model, models, version, rows)
+    shadows = ask.text("shadows") == "yes"
+    rows = latest(app, model, limit=SHOWN, version=version, shadows=shadows) if model in models else ()
+    return Predictions(app.clock.now(), model, models, version, shadows, rows)
 
 
 def prediction_page(app: App, ask: Ask) -> PredictionPage:

@@ -157,7 +157,7 @@ def _live(app: App, deployment: Any, rollout: Mapping[str, Any] | None, alerts: 
         _standing(app, name, facts, version, gate, trend),
         trend,
         drift_lines(app, name)[:4],
-        _rollout(app, name, rollout),
+        _rollout(app, deployment, rollout),
         sum(a.subject == name for a in alerts),
     )
 
@@ -198,16 +198,14 @@ def drift_lines(app: App, name: str) -> tuple[DriftLine, ...]:
     )
 
 
-def _rollout(app: App, name: str, state: Mapping[str, Any] | None) -> RolloutState | None:
+def _rollout(app: App, deployment: Any, state: Mapping[str, Any] | None) -> RolloutState | None:
+    """The stage is read from what answers, so that it is right without the declaration, too."""
     if state is None:
         return None
-    planned: tuple[Any, ...] = ()
-    if name in {m.name for m in app.training.models()}:
-        planned = stages.stages(app.training.model(name).rollout)
-    number = int(state["stage"])
-    share = planned[number].share if number < len(planned) else None
-    stage = "under way" if share is None else f"canary {share}\u202f%" if share else "shadow"
+    arm = next((a for a in deployment.arms if a.version == state["challenger"]), None)
+    stage = "under way" if arm is None else "shadow" if arm.mode == "shadow" else f"{arm.mode} {arm.share}\u202f%"
+    declared = {m.name: m for m in app.training.models()}
+    count = len(stages.stages(declared[deployment.name].rollout)) if deployment.name in declared else 0
     return RolloutState(
-        state["champion"], state["challenger"], stage, number + 1, len(planned), instant(state["since"]), state["reason"]
+        state["champion"], state["challenger"], stage, int(state["stage"]) + 1, count, instant(state["since"]), state["reason"]
     )
-
