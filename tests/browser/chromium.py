@@ -7,15 +7,25 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
-)  # fmt: skip
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
+).split()
+
+
+_MOVE = """
+import fcntl, os, sys
+first, second = (fcntl.fcntl(int(d), fcntl.F_DUPFD, 20) for d in sys.argv[1:3])
+os.dup2(first, 3)
+os.dup2(second, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def binary() -> str | None:
@@ -29,9 +39,9 @@ class Chromium:
         to_browser, ours_out = os.pipe()
         ours_in, from_browser = os.pipe()
         self._profile = tempfile.mkdtemp()
-        # The pipe's ends have to be descriptors 3 and 4 of the browser; a shell moves them there.
-        command = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$0" "$@"'
-        arguments = ["sh", "-c", command, str(binary()), *FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
+        # The pipe's ends have to be descriptors 3 and 4 of the browser; a small program moves them there.
+        launcher = [sys.executable, "-c", _MOVE, str(to_browser), str(from_browser)]
+        arguments = [*launcher, str(binary()), *FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
             arguments, pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -61,7 +71,9 @@ class Chromium:
 
     def open(self, url: str, *, width: int, height: int = 900, dark: bool = False) -> None:
         """Go there and wait until it is loaded and quiet."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.events = []

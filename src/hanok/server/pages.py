@@ -86,7 +86,7 @@ def _html(app: Any, template: str, build: Build) -> Handler:
 def _json(app: Any, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
         view = await in_thread(build, app, _ask(request))
-        return _zipped(request, Json(view).body, "application/json")
+        return _zipped(request, bytes(Json(view).body), "application/json")
 
     return handle
 

@@ -18,14 +18,15 @@ from hanok.ui.views.common import href
 
 FORWARD = {EdgeKind.WROTE, EdgeKind.DEPLOYED_AS}
 FAN_MAX, FAN_KEPT = 5, 3
-BOX_W, BOX_H, GAP_X, GAP_Y, PAD = 176, 42, 64, 14, 10
-GROUPS = {
-    "source_snapshot": "data", "feature_view": "data", "training_set": "data", "dataset": "data", "label_batch": "data", "check_result": "data",
-    "code": "make", "environment": "make", "run": "make", "model": "make", "logged_model": "make",
-    "model_version": "model",
-    "deployment": "serve", "prediction_batch": "serve", "alias_change": "serve",
-    "drift_report": "watch", "alert": "watch", "decision": "watch",
-}  # fmt: skip
+BOX_W, BOX_H, GAP_X, GAP_Y, PAD = 168, 42, 40, 14, 12
+_GROUPS = {
+    "data": "source_snapshot feature_view training_set dataset label_batch check_result",
+    "make": "code environment run model logged_model",
+    "model": "model_version",
+    "serve": "deployment prediction_batch alias_change",
+    "watch": "drift_report alert decision",
+}
+GROUPS = {kind: group for group, kinds in _GROUPS.items() for kind in kinds.split()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +168,14 @@ def _arrow(arrow: Arrow, at: Mapping[str, tuple[float, float]]) -> str:
     x1 += BOX_W
     bend = max(24.0, (x2 - x1) / 2)
     return (
-        f'<path class="edge" d="M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}">'
+        f'<path class="edge" d="M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} '
+        f'{x2:.0f} {y2:.0f}">'
         f"<title>{escape(arrow.kind.replace('_', ' '))}</title></path>"
     )
 
 
 def _drawn(box: Box, x: float, y: float) -> str:
-    name = box.name if len(box.name) <= 25 else box.name[:24] + "…"
+    name = box.name if len(box.name) <= 24 else box.name[:23] + "…"
     kind = box.kind.replace("_", " ")
     style = f"box {GROUPS.get(box.kind, 'make')}{' focus' if box.focus else ''}{' fan' if box.more else ''}"
     return (

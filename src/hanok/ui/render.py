@@ -61,6 +61,7 @@ def environment() -> Environment:
     made.filters |= {
         "number": text.number,
         "plain": text.plain,
+        "param": text.param,
         "percent": text.percent,
         "signed": text.signed,
         "short": text.short,

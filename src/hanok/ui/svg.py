@@ -1,4 +1,4 @@
-"""Charts as SVG text: for pages, notebooks and mail. Each has a <title> and role="img"; colours follow the page's theme.
+"""Charts as SVG text: for pages, notebooks and mail. Each has a <title> and role="img"; colours follow the theme.
 
 All values may be hostile text or non-finite numbers: text is escaped, what is no finite number is left out.
 """
@@ -71,7 +71,8 @@ def line_chart(
             at = x(list(labels).index(label))
             parts.append(
                 f'<g><title>{escape(text)}</title><path d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}" '
-                f'style="stroke:{FAINT};stroke-dasharray:2 3"/><circle cx="{at:.1f}" cy="{TOP}" r="3" style="fill:{FAINT}"/></g>'
+                f'style="stroke:{FAINT};stroke-dasharray:2 3"/>'
+                f'<circle cx="{at:.1f}" cy="{TOP}" r="3" style="fill:{FAINT}"/></g>'
             )
     names = []
     for place, one in enumerate(series):
@@ -140,7 +141,9 @@ def bars(items: Sequence[tuple[str, float]], *, title: str, width: int = WIDTH) 
     return _svg(width, 20 * len(kept) + 2, title, parts)
 
 
-def interval(low: float, middle: float, high: float, *, bounds: tuple[float, float], title: str, width: int = 200) -> Svg:
+def interval(
+    low: float, middle: float, high: float, *, bounds: tuple[float, float], title: str, width: int = 200
+) -> Svg:
     """An interval against zero: wholly right of it is a gain, wholly left a loss."""
     if not all(map(finite, (low, middle, high, *bounds))):
         return _svg(width, 18, title, [], small=True)
@@ -152,7 +155,8 @@ def interval(low: float, middle: float, high: float, *, bounds: tuple[float, flo
         title,
         [
             f'<path d="M{x(0):.1f} 0V18" style="stroke:{INK};opacity:.55"/>',
-            f'<path d="M{x(low):.1f} 9H{x(high):.1f}M{x(low):.1f} 5.5V12.5M{x(high):.1f} 5.5V12.5" style="stroke:{tone};stroke-width:1.6"/>',
+            f'<path d="M{x(low):.1f} 9H{x(high):.1f}M{x(low):.1f} 5.5V12.5M{x(high):.1f} 5.5V12.5" '
+            f'style="stroke:{tone};stroke-width:1.6"/>',
             f'<circle cx="{x(middle):.1f}" cy="9" r="3.4" style="fill:{tone}"/>',
         ],
         small=True,
@@ -180,7 +184,8 @@ def histogram(bins: Sequence[Bin], *, marker: float | None, title: str, width: i
     top = max((b.share / (b.high - b.low) for b in wide), default=1.0) or 1.0
     tallest = max((b.share for b in spikes), default=1.0) or 1.0
     area = "".join(
-        f"M{x(b.low):.1f} {floor}V{floor - b.share / (b.high - b.low) / top * (floor - 4):.1f}H{x(b.high):.1f}V{floor}Z" for b in wide
+        f"M{x(b.low):.1f} {floor}V{floor - b.share / (b.high - b.low) / top * (floor - 4):.1f}H{x(b.high):.1f}V{floor}Z"
+        for b in wide
     )
     sticks = "".join(f"M{x(b.low):.1f} {floor}V{floor - b.share / tallest * (floor - 4):.1f}" for b in spikes)
     parts = [
@@ -193,7 +198,9 @@ def histogram(bins: Sequence[Bin], *, marker: float | None, title: str, width: i
     return _svg(width, height, title, parts, small=True)
 
 
-def category_bars(shares: Sequence[float], *, marker: int | None, title: str, width: int = 190, height: int = 36) -> Svg:
+def category_bars(
+    shares: Sequence[float], *, marker: int | None, title: str, width: int = 190, height: int = 36
+) -> Svg:
     """Upright bars of equal width; the one at `marker` is drawn in ink."""
     if not shares:
         return _svg(width, height, title, [], small=True)
@@ -218,7 +225,12 @@ def category_bars(shares: Sequence[float], *, marker: int | None, title: str, wi
 
 def empty(title: str) -> Svg:
     """A chart that has nothing to show yet."""
-    return _svg(WIDTH, 60, title, [f'<text x="{WIDTH / 2}" y="34" text-anchor="middle" style="fill:{FAINT}">nothing measured yet</text>'])
+    return _svg(
+        WIDTH,
+        60,
+        title,
+        [f'<text x="{WIDTH / 2}" y="34" text-anchor="middle" style="fill:{FAINT}">nothing measured yet</text>'],
+    )
 
 
 def nice_ticks(values: Sequence[float | None], count: int = 4) -> list[float]:
@@ -250,7 +262,7 @@ def tick(value: float) -> str:
 def _svg(width: int, height: int, title: str, parts: Sequence[str], *, small: bool = False) -> Svg:
     size = f' width="{width}" height="{height}"' if small else ""
     kind = "spark" if small else "chart"
-    font = "" if small else ' font-family="inherit" font-size="11.5"'
+    font = "" if small else ' font-size="11.5"'
     fill = "" if small else f' style="fill:{INK}"'
     return Svg(
         f'<svg class="{kind}" role="img" viewBox="0 0 {width} {height}"{size}{font}{fill} xmlns="http://www.w3.org/2000/svg">'
@@ -271,7 +283,7 @@ def _days(labels: Sequence[str], x: Scale) -> str:
     for i in places:
         side = "start" if i == 0 and len(labels) > 1 else "end" if x(i) > WIDTH - RIGHT - 34 and i else "middle"
         texts.append(f'<text x="{x(i):.1f}" y="{HEIGHT - 6}" text-anchor="{side}">{escape(labels[i])}</text>')
-    return f'<g style="fill:{FAINT}">{"".join(texts)}</g>'
+    return f'<g class="days" style="fill:{FAINT}">{"".join(texts)}</g>'
 
 
 def _line(one: Series, labels: Sequence[str], x: Scale, y: Scale, tone: str) -> str:
@@ -289,7 +301,8 @@ def _line(one: Series, labels: Sequence[str], x: Scale, y: Scale, tone: str) -> 
     dash = ";stroke-dasharray:5 4" if one.faint else ""
     return (
         f"<g><title>{escape(one.name)}</title>"
-        f'<path d="{"".join(path)}" style="fill:none;stroke:{tone};stroke-width:1.8;stroke-linejoin:round{dash}"/>{"".join(alone)}</g>'
+        f'<path d="{"".join(path)}" style="fill:none;stroke:{tone};stroke-width:1.8;stroke-linejoin:round{dash}"/>'
+        f"{''.join(alone)}</g>"
     )
 
 
@@ -297,7 +310,7 @@ def _level(at: float, name: str) -> str:
     return (
         f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" style="stroke:{INK};stroke-dasharray:6 4;opacity:.6"/>'
         f'<text x="{WIDTH - RIGHT}" y="{at - 4:.1f}" text-anchor="end" '
-        f'style="fill:{FAINT};paint-order:stroke;stroke:var(--sheet,#fff);stroke-width:5;stroke-linejoin:round">{escape(name)}</text>'
+        f'style="fill:{FAINT};paint-order:stroke;stroke:var(--sheet,#fff);stroke-width:3;stroke-linejoin:round">{escape(name)}</text>'
     )
 
 
@@ -305,17 +318,23 @@ def _legend(names: Sequence[tuple[str, str]]) -> str:
     parts, at = [], float(LEFT)
     for name, tone in names:
         text = _cut(name, 22)
-        if at + 24 + len(text) * 6.2 > WIDTH:
+        if at + 24 + len(text) * 7 > WIDTH:
             break
-        parts.append(f'<path d="M{at:.0f} 9h12" style="stroke:{tone};stroke-width:3"/><text x="{at + 17:.0f}" y="13">{escape(text)}</text>')
-        at += 34 + len(text) * 6.2
-    return "".join(parts)
+        parts.append(
+            f'<path d="M{at:.0f} 9h12" style="stroke:{tone};stroke-width:3"/>'
+            f'<text x="{at + 17:.0f}" y="13">{escape(text)}</text>'
+        )
+        at += 34 + len(text) * 7
+    return f'<g class="legend">{"".join(parts)}</g>'
 
 
 def _marker(value: float, x: Scale, height: int) -> str:
     at = x(min(max(value, x.low), x.high))
     if x.low <= value <= x.high:
-        return f'<path d="M{at:.1f} 2V{height - 5}" style="stroke:{ALERT};stroke-width:1.6"/><path d="M{at - 3:.1f} {height}l3 -4l3 4Z" style="fill:{ALERT}"/>'
+        return (
+            f'<path d="M{at:.1f} 2V{height - 5}" style="stroke:{ALERT};stroke-width:1.6"/>'
+            f'<path d="M{at - 3:.1f} {height}l3 -4l3 4Z" style="fill:{ALERT}"/>'
+        )
     side = 5 if value < x.low else -5
     return f'<path d="M{at:.1f} {height / 2 - 5:.1f}l{-side} 5l{side} 5Z" style="fill:{ALERT}"/>'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,14 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 NONE = "–"
-_STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (86_400 * 45, 86_400, "d"), (86_400 * 730, 86_400 * 30, "mo"))
+_DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,30}(e-?[0-9]{1,3})?")
+_STEPS = (
+    (60, 1, "s"),
+    (3600, 60, "min"),
+    (86_400, 3600, "h"),
+    (86_400 * 45, 86_400, "d"),
+    (86_400 * 730, 86_400 * 30, "mo"),
+)
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -37,6 +45,13 @@ def plain(value: Any, digits: int = 5) -> str:
     """As `number`, without trailing zeros: for single values that no column aligns."""
     text = number(value, digits)
     return text.rstrip("0").rstrip(".") if isinstance(value, float) and "." in text and "e" not in text else text
+
+
+def param(value: str, length: int = 80) -> Markup:
+    """A param's text; a number written with more digits than one reads is rounded, with the whole of it as title."""
+    if len(value) > 9 and _DECIMAL.fullmatch(value):
+        return Markup('<span title="{}">{}</span>').format(value, plain(float(value)))
+    return cut(value, length)
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
@@ -81,9 +96,9 @@ def when(value: datetime | str | None, now: datetime) -> Markup:
     if at is None:
         return Markup(NONE)
     exact = f"{at:%Y-%m-%d %H:%M}" if at.second == 0 else f"{at:%Y-%m-%d %H:%M:%S}"
-    return Markup(
-        '<time datetime="{}" title="{} UTC">{} <small>{}</small></time>'
-    ).format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", exact, ago(at, now))
+    return Markup('<time datetime="{}" title="{} UTC">{} <small>{}</small></time>').format(
+        at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", exact, ago(at, now)
+    )
 
 
 def short(value: str) -> Markup:

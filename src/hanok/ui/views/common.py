@@ -125,7 +125,9 @@ def performance_days(
         elif any(day in beside for day in labels):
             series.append(Series(f"version {version} (shadow)", tuple(beside.get(d) for d in labels), faint=True))
     marks = {f"{d.at:%Y-%m-%d}": f"{d.at:%Y-%m-%d}: {d.reason[:120]}" for d in reversed(app.serving.history(name))}
-    return Days(metric, labels, tuple(series), reference, reference_name, {k: v for k, v in marks.items() if k in labels})
+    return Days(
+        metric, labels, tuple(series), reference, reference_name, {k: v for k, v in marks.items() if k in labels}
+    )
 
 
 def href(kind: str, name: str, facts: Mapping[str, Any], node: str) -> str:

@@ -65,7 +65,12 @@ def _runs(app: App, ids: Sequence[str]) -> Compare:
     datasets = [{d.dataset.name: d.dataset.digest for d in r.datasets} for r in found]
     tags = [{k: v for k, v in r.tags.items() if k != "mlflow.runName"} for r in found]
     sides = tuple(Side(r.name, f"{r.status.lower()}, {r.started:%Y-%m-%d %H:%M}", f"/runs/{r.id}") for r in found)
-    kinds = {"Metrics": metrics, "Params": [dict(r.params) for r in found], "Data": datasets, "Tags": tags}
+    kinds: dict[str, list[dict[str, Any]]] = {
+        "Metrics": [*metrics],
+        "Params": [dict(r.params) for r in found],
+        "Data": [*datasets],
+        "Tags": [*tags],
+    }
     return _compare(app, "runs", sides, kinds)
 
 
@@ -78,7 +83,11 @@ def _versions(app: App, model: str, numbers: Sequence[str]) -> Compare:
     if len(found) < 2:
         raise Invalid("choose at least two versions")
     sides = tuple(
-        Side(f"{model} version {v.version}", f"{v.created:%Y-%m-%d %H:%M}", f"/models/{segment(model)}?version={v.version}")
+        Side(
+            f"{model} version {v.version}",
+            f"{v.created:%Y-%m-%d %H:%M}",
+            f"/models/{segment(model)}?version={v.version}",
+        )
         for v in found
     )
     kinds: dict[str, list[dict[str, Any]]] = {

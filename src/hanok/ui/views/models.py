@@ -188,7 +188,9 @@ def models(app: App, ask: Ask) -> Models:
     for model in app.metadata.read(lambda r: r.registry.models()):
         versions = app.tracking.registry.versions(model.name)
         deployment = app.serving.deployment(model.name)
-        shown = next((v for v in versions if deployment and v.version == deployment.primary), versions[0] if versions else None)
+        shown = next(
+            (v for v in versions if deployment and v.version == deployment.primary), versions[0] if versions else None
+        )
         metric = shown.facts.get("metric", "") if shown else ""
         lines.append(
             ModelLine(
@@ -226,7 +228,9 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         _facts(app, chosen, arms) if chosen else None,
         _performance(app, name, live) if live else None,
         _drift(app, name),
-        tuple(DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]),
+        tuple(
+            DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]
+        ),
         tuple(
             AliasMove(c.alias, c.before, c.after, c.at, c.actor, c.reason)
             for c in app.tracking.registry.alias_history(name)[:HISTORY_SHOWN]
@@ -251,7 +255,11 @@ def verdict_of(version: ModelVersion) -> Verdict | None:
     body = version.facts.get("verdict")
     if not body:
         return None
-    slices = tuple(Slice(n, s["rows"], s["gain"], s["low"], s["high"]) for n, s in body.get("slices", {}).items() if s["low"] is not None)
+    slices = tuple(
+        Slice(n, s["rows"], s["gain"], s["low"], s["high"])
+        for n, s in body.get("slices", {}).items()
+        if s["low"] is not None
+    )
     sides = body.get("challenger", {}), body.get("champion", {})
     metrics = tuple((k, sides[0].get(k), sides[1].get(k)) for k in sorted({*sides[0], *sides[1]}))
     return Verdict(
@@ -308,7 +316,9 @@ def _performance(app: App, name: str, live: ModelVersion) -> Days | None:
     if not metric:
         return None
     gate = live.facts.get("metrics", {}).get(metric)
-    return performance_days(app, name, metric, days=DAYS, reference=gate, reference_name=f"version {live.version} at its gate")
+    return performance_days(
+        app, name, metric, days=DAYS, reference=gate, reference_name=f"version {live.version} at its gate"
+    )
 
 
 def _drift(app: App, name: str) -> Drift | None:

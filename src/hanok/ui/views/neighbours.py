@@ -41,6 +41,8 @@ def neighbours(app: App, node: str) -> tuple[Neighbour, ...]:
         if other is not None and other.id != node:
             link = href(other.kind.value, other.name, other.facts, other.id)
             found.append(
-                Neighbour(edge.kind.value, edge.target == node, other.id, other.kind.value, other.name, other.created, link)
+                Neighbour(
+                    edge.kind.value, edge.target == node, other.id, other.kind.value, other.name, other.created, link
+                )
             )
     return tuple(sorted(found, key=lambda n: (n.created, n.id), reverse=True)[:SHOWN])

@@ -153,7 +153,7 @@ def leaderboard(app: App, run: Run) -> tuple[Candidate, ...]:
                 by_rank.setdefault(point.step, {})[key.removeprefix(CANDIDATE)] = point.value
         lines = [{"name": "", "parameters": {}, "metrics": by_rank[s], "seconds": None} for s in sorted(by_rank)]
     return tuple(
-        Candidate(i + 1, str(c.get("name", "")), c.get("parameters", {}), c.get("metrics", {}), c.get("seconds"))
+        Candidate(i + 1, str(c.get("name", "")), _flat(c.get("parameters", {})), c.get("metrics", {}), c.get("seconds"))
         for i, c in enumerate(lines[:60])
     )
 
@@ -170,6 +170,14 @@ def _from_workflow(app: App, run: Run) -> Sequence[Mapping[str, Any]]:
     steps = app.metadata.read(lambda r: r.workflows.steps(workflow))
     board = next((s.result.get("leaderboard", ()) for s in steps if s.name == "search"), ())
     return list(board)
+
+
+def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without their kind, which the candidate's name says, and without nesting."""
+    flat: dict[str, Any] = {}
+    for key, value in parameters.items():
+        flat |= dict(value) if isinstance(value, Mapping) else {} if key == "kind" else {key: value}
+    return flat
 
 
 def _artifacts(app: App, run: Run) -> tuple[Artifact, ...]:

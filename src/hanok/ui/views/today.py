@@ -121,9 +121,7 @@ def today(app: App, load: Mapping[str, float]) -> Today:
 def sources_of(app: App) -> tuple[SourceLine, ...]:
     """Every table that data arrives in, with its last batch."""
     names = [n for n in app.tables.names() if "--" not in n]
-    checks: dict[str, list[Mapping[str, Any]]] = {
-        n: app.metadata.read(lambda r, n=n: r.records.list("check", n, limit=30)) for n in names  # type: ignore[misc]
-    }
+    checks = app.metadata.read(lambda r: {n: r.records.list("check", n, limit=30) for n in names})
     return tuple(_source(app, name, checks[name]) for name in names)
 
 
@@ -145,7 +143,9 @@ def _live(app: App, deployment: Any, rollout: Mapping[str, Any] | None, alerts: 
     name, version = deployment.name, deployment.primary
     facts = app.tracking.registry.version(name, version).facts
     metric, gate = facts.get("metric", ""), facts.get("metrics", {}).get(facts.get("metric", ""))
-    trend = performance_days(app, name, metric, days=DAYS, reference=gate, reference_name="at the gate") if metric else None
+    trend = (
+        performance_days(app, name, metric, days=DAYS, reference=gate, reference_name="at the gate") if metric else None
+    )
     began = next((d.at for d in reversed(_streak(app, name, version))), deployment.at)
     return LiveModel(
         name,
@@ -182,7 +182,11 @@ def _standing(
     start, end = last - timedelta(days=KNOWN_DAYS - 1), last + timedelta(days=1)
     values, rows = app.monitoring.metric_over(name, facts.get("task", "binary"), start=start, end=end, version=version)
     known = values.get(trend.metric)
-    worse = known is not None and gate is not None and ((known < gate) if higher_is_better(trend.metric) else (known > gate))
+    worse = (
+        known is not None
+        and gate is not None
+        and ((known < gate) if higher_is_better(trend.metric) else (known > gate))
+    )
     return Standing(trend.metric, known, rows, f"{start:%Y-%m-%d}", gate, worse)
 
 
@@ -207,5 +211,11 @@ def _rollout(app: App, deployment: Any, state: Mapping[str, Any] | None) -> Roll
     declared = {m.name: m for m in app.training.models()}
     count = len(stages.stages(declared[deployment.name].rollout)) if deployment.name in declared else 0
     return RolloutState(
-        state["champion"], state["challenger"], stage, int(state["stage"]) + 1, count, instant(state["since"]), state["reason"]
+        state["champion"],
+        state["challenger"],
+        stage,
+        int(state["stage"]) + 1,
+        count,
+        instant(state["since"]),
+        state["reason"],
     )

@@ -64,10 +64,14 @@ def traffic(app: App, model: str, *, days: int = 42) -> Traffic:
     if not counts:
         return Traffic()
     labels = all_days(min(counts), max(counts))[-days:]
-    return Traffic(labels, tuple(counts.get(d, [0])[0] for d in labels), sum(counts[d][1] for d in labels if d in counts))
+    return Traffic(
+        labels, tuple(counts.get(d, [0])[0] for d in labels), sum(counts[d][1] for d in labels if d in counts)
+    )
 
 
-def latest(app: App, model: str, *, limit: int = 50, version: int = 0, shadows: bool = False) -> tuple[PredictionLine, ...]:
+def latest(
+    app: App, model: str, *, limit: int = 50, version: int = 0, shadows: bool = False
+) -> tuple[PredictionLine, ...]:
     """The newest answers first, those included that are not compacted into the table yet."""
     fresh = [
         PredictionLine(i, from_micros(e.at), e.version, e.arm, e.score, _entity(e.entity))
@@ -79,7 +83,9 @@ def latest(app: App, model: str, *, limit: int = 50, version: int = 0, shadows: 
         kept = [f"version = {int(version)}"] if version else []
         where = "WHERE " + " AND ".join([*kept, "true" if shadows else "arm <> 'shadow'"])
         with connect({"log": app.tables.scan(TABLE + model)}) as duck:
-            rows = duck.sql(f"SELECT * FROM log {where} ORDER BY {SEQUENCE} DESC LIMIT {limit - len(found)}").to_arrow_table()
+            rows = duck.sql(
+                f"SELECT * FROM log {where} ORDER BY {SEQUENCE} DESC LIMIT {limit - len(found)}"
+            ).to_arrow_table()
         found += [_line(row) for row in rows.to_pylist()]
     return tuple(found)
 
