@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hanok.compute.drift import Reference
     from hanok.engine.app import App
 
-SHOWN = 60
+SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
