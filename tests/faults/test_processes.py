@@ -33,7 +33,9 @@ for i in range(100_000):
 
 def test_every_acknowledged_row_survives_kill_9_and_none_is_there_twice(tmp_path):
     for round_ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / str(round_))], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / str(round_))], stdout=subprocess.PIPE, text=True
+        )
         acknowledged = -1
         deadline = time.monotonic() + 1.0 + 0.3 * round_
         for line in process.stdout:
@@ -86,7 +88,7 @@ except StorageFull as error:
 
 def test_a_full_disk_is_said_and_what_was_acknowledged_can_be_read(tmp_path):
     """On a small file system of its own; skipped loudly where the machine allows none."""
-    command = f"mount -t tmpfs -o size=3m none {tmp_path} && exec {sys.executable} -c \"$0\" {tmp_path}/t"
+    command = f'mount -t tmpfs -o size=3m none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}/t'
     done = subprocess.run(["unshare", "-rm", "sh", "-c", command, FULL], capture_output=True, text=True)
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"SKIPPED LOUDLY: no private mounts here: {done.stderr.strip()[:200]}")
@@ -144,11 +146,15 @@ def test_a_server_answers_is_alone_on_its_home_and_is_found_by_the_command_line(
     try:
         assert _get(address + "/health")[0] == 200
         second = subprocess.run(
-            [sys.executable, "-m", "hanok", "up", "--home", str(tmp_path), "--port", "0"], capture_output=True, text=True
+            [sys.executable, "-m", "hanok", "up", "--home", str(tmp_path), "--port", "0"],
+            capture_output=True,
+            text=True,
         )
         assert second.returncode == 3 and address in second.stderr
         listed = subprocess.run(
-            [sys.executable, "-m", "hanok", "model", "list", "--home", str(tmp_path), "--json"], capture_output=True, text=True
+            [sys.executable, "-m", "hanok", "model", "list", "--home", str(tmp_path), "--json"],
+            capture_output=True,
+            text=True,
         )
         assert json.loads(listed.stdout) == []
         assert _get(address + "/health", Host="evil.example")[0] in (200, 403)
@@ -180,8 +186,22 @@ def test_a_prediction_that_was_answered_survives_kill_9(replayed_home, tmp_path)
 
     shutil.copytree(replayed_home, tmp_path / "home")
     process, address = _up(tmp_path / "home")
-    body = {"dataframe_records": [{"price__amount": 20.0, "product__returned_3d": 0.2, "product__returned_7d": 0.2, "product__orders_3d": 50, "product__orders_7d": 90, "product": "mug", "size": 11.5}]}
-    request = urllib.request.Request(address + "/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    body = {
+        "dataframe_records": [
+            {
+                "price__amount": 20.0,
+                "product__returned_3d": 0.2,
+                "product__returned_7d": 0.2,
+                "product__orders_3d": 50,
+                "product__orders_7d": 90,
+                "product": "mug",
+                "size": 11.5,
+            }
+        ]
+    }
+    request = urllib.request.Request(
+        address + "/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     ids = []
     for _ in range(5):
         with urllib.request.urlopen(request, timeout=10) as reply:

@@ -27,7 +27,9 @@ def feeds(days=20):
     known = ordered + rng.integers(3600, 36 * 3600, count) * np.timedelta64(1, "s")
     changes = [(p, d) for p in ("mug", "vase", "bowl") for d in range(days)]
     changed = start + np.array([d for _, d in changes]) * np.timedelta64(1, "D")
-    orders = pa.table({"order": order, "ordered": _at(ordered), "product": product, "size": size, "arrived": _at(ordered)})
+    orders = pa.table(
+        {"order": order, "ordered": _at(ordered), "product": product, "size": size, "arrived": _at(ordered)}
+    )
     labels = pa.table(
         {"order": order, "product": product, "returned": returned, "known": _at(known), "arrived": _at(known)}
     )

@@ -3,12 +3,25 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "pyarrow", "duckdb", "sqlalchemy", "deltalake", "lightgbm", "sklearn", "optuna", "starlette", "pandas")
+HEAVY = (
+    "numpy",
+    "pyarrow",
+    "duckdb",
+    "sqlalchemy",
+    "deltalake",
+    "lightgbm",
+    "sklearn",
+    "optuna",
+    "starlette",
+    "pandas",
+)
 
 
 def loaded(code):
     script = f"{code}\nimport sys; print(' '.join(sorted({{m.partition('.')[0] for m in sys.modules}})))"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_importing_hanok_loads_nothing_heavy():
@@ -16,7 +29,9 @@ def test_importing_hanok_loads_nothing_heavy():
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys; sys.argv = ['hanok', '--help']\nfrom hanok.cli import cli\ntry:\n  cli()\nexcept SystemExit: pass"
+    code = (
+        "import sys; sys.argv = ['hanok', '--help']\nfrom hanok.cli import cli\ntry:\n  cli()\nexcept SystemExit: pass"
+    )
     script = f"{code}\nprint('::', ' '.join(sorted({{m.partition('.')[0] for m in sys.modules}})))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert not set(out.rpartition("::")[2].split()) & set(HEAVY)

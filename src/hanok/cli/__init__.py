@@ -25,6 +25,7 @@ COMMANDS = {
     "table": ("table", "Tables: list, show."),
     "alert": ("alert", "Alerts: list, show."),
     "prediction": ("prediction", "Predictions: show."),
+    "why": ("why", "Causes of a strange prediction, alert or day."),
     "lineage": ("upkeep", "All that a node came from and all that came from it."),
     "doctor": ("upkeep", "Check versions, disk, database, artifacts and tables."),
     "backup": ("upkeep", "Copy the whole home into one file."),

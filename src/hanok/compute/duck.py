@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -13,10 +14,21 @@ from hanok.core.tables import SEQUENCE, Scan
 Relation = Any  # a Scan or a pyarrow Table; pyarrow is untyped
 
 
-def connect(
-    relations: Mapping[str, Relation] | None = None, *, threads: int | None = None
-) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection, set to UTC, in which each relation is a view of its name.
+def connect(relations: Mapping[str, Relation] | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection set to UTC in which each relation is a view of its name. Close it, or use it in a `with`.
+
+    Views are temporary, so connections do not see each other's.
+    """
+    connection = _database().cursor()
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, relation in (relations or {}).items():
+        add(connection, name, relation)
+    return connection
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """The process's in-memory database: opening one costs more than most queries here.
 
     Extensions are neither installed nor loaded on demand: nothing here reaches another host.
     """
@@ -24,13 +36,7 @@ def connect(
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    if threads:
-        config["threads"] = threads
-    connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true")
-    for name, relation in (relations or {}).items():
-        add(connection, name, relation)
-    return connection
+    return duckdb.connect(":memory:", config=config)
 
 
 def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:

@@ -72,7 +72,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer, as it was logged."""
+    """One answer, as it was logged. `row_id` of a shadow is the id of the answer it stands beside."""
 
     id: str
     deployment: str
@@ -84,3 +84,4 @@ class Prediction:
     scores: tuple[float, ...] = ()
     entity: Mapping[str, Any] = field(default_factory=dict)
     batch: str = ""
+    row_id: str = ""

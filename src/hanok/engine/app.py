@@ -39,7 +39,6 @@ from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.sql import SqlMetadata
 
-
 EARLIER_LABELS = 20_000  # how far back a label is looked for that came before its prediction
 
 
@@ -55,10 +54,12 @@ class App:
             self._open_stores()
             self._build_parts()
             self._connect_parts()
+            path = config.project or self.home.project()
+            if project is None and path is not None:
+                project = load_project(path)
+                self.home.note_project(path)
             if project is not None:
                 self.apply(project)
-            elif config.project is not None and config.project.exists():
-                self.apply(load_project(config.project))
         except BaseException:
             self.home.release()
             raise
@@ -265,13 +266,14 @@ class App:
         for model in self.training.models():
             if model.label.table == table and rows and self.serving.deployment(model.name):
                 self.serving.compact(everything=True)
-                self._join(model, self.features.label_rows(model, first, first + rows), f"{table} {event.facts['batch']}")
+                self._join(
+                    model, self.features.label_rows(model, first, first + rows), f"{table} {event.facts['batch']}"
+                )
 
     def _join_earlier_labels(self, event: Event) -> None:
         """A label may come before the prediction that it is for is made."""
-        model = self.training.model(event.facts["model"])
-        size = self.tables.size(model.label.table)
-        if size:
+        model = next((m for m in self.training.models() if m.name == event.facts["model"]), None)
+        if model is not None and (size := self.tables.size(model.label.table)):
             recent = self.features.label_rows(model, max(0, size - EARLIER_LABELS), size)
             self._join(model, recent, f"earlier {event.facts['key']}", batch=event.facts["key"])
 
@@ -280,9 +282,7 @@ class App:
         for name in keys:
             labels = labels.set_column(labels.column_names.index(name), name, key_text(labels.column(name)))
         signature = self.serving.model(model.name).signature
-        self.monitoring.join_labels(
-            model.name, signature, keys, labels, key=key, slices=model.gate.slices, batch=batch
-        )
+        self.monitoring.join_labels(model.name, signature, keys, labels, key=key, slices=model.gate.slices, batch=batch)
 
     def _batch(self, event: Event) -> pa.Table | None:
         table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]

@@ -78,6 +78,16 @@ class Home:
         temporary.write_text(json.dumps({"replayed_until": now.isoformat()}))
         temporary.replace(self._clock_file)
 
+    def note_project(self, path: Path) -> None:
+        """Write down which project file was applied here, so that the home can be opened from anywhere."""
+        (self.root / "project.path").write_text(str(path.resolve()))
+
+    def project(self) -> Path | None:
+        """The project file that was applied last, if it is still there."""
+        noted = self.root / "project.path"
+        path = Path(noted.read_text()) if noted.exists() else None
+        return path if path is not None and path.exists() else None
+
     def clock(self) -> Clock:
         """The clock of this home: the wall clock, or the one of its replay, standing where the replay is."""
         try:

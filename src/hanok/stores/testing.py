@@ -1,8 +1,8 @@
 """The contracts of the stores as test classes. An engine's test subclasses one and gives it an empty store.
 
-    class TestMyBlobs(BlobsContract):
-        @pytest.fixture
-        def store(self, tmp_path): return MyBlobs(tmp_path)
+class TestMyBlobs(BlobsContract):
+    @pytest.fixture
+    def store(self, tmp_path): return MyBlobs(tmp_path)
 """
 
 from __future__ import annotations

@@ -16,7 +16,11 @@ def frame(task="binary", rows=600, text=True, nulls=True):
     rng = np.random.default_rng(0)
     x, c = rng.normal(size=(rows, 3)), rng.choice(["red", "green", "blue"], rows)
     z = x[:, 0] - x[:, 1] + (c == "red") + 0.3 * rng.normal(size=rows)
-    label = {"binary": (z > 0).astype(int), "regression": z, "multiclass": np.array(["lo", "mid", "hi"])[np.digitize(z, [-1, 1])]}
+    label = {
+        "binary": (z > 0).astype(int),
+        "regression": z,
+        "multiclass": np.array(["lo", "mid", "hi"])[np.digitize(z, [-1, 1])],
+    }
     columns = {"a": x[:, 0], "b": x[:, 1], "c": np.where(nulls & (rng.random(rows) < 0.1), np.nan, x[:, 2])}
     if text:
         columns["colour"] = c

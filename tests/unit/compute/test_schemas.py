@@ -47,7 +47,9 @@ def test_an_amount_is_never_negative_and_a_temperature_may_be():
 
 
 def test_a_value_never_seen_is_reported_and_stays():
-    checked = check_batch(pa.table({**{n: GOOD.column(n) for n in ("id", "wind", "dew")}, "kind": ["z"] * 100}), learned(GOOD))
+    checked = check_batch(
+        pa.table({**{n: GOOD.column(n) for n in ("id", "wind", "dew")}, "kind": ["z"] * 100}), learned(GOOD)
+    )
     assert types(checked) == {"ENUM_TYPE_UNEXPECTED_STRING_VALUES"} and not checked.bad.any()
 
 

@@ -102,7 +102,13 @@ def test_benjamini_hochberg_equals_scipys():
 
 
 def test_statistics_of_mixed_columns():
-    rows = pa.table({"x": [1.0, 2.0, None, float("inf"), 0.0], "t": ["a", "b", "a", None, "a"], "b": [True, None, False, True, True]})
+    rows = pa.table(
+        {
+            "x": [1.0, 2.0, None, float("inf"), 0.0],
+            "t": ["a", "b", "a", None, "a"],
+            "b": [True, None, False, True, True],
+        }
+    )
     x, t, b = statistics(rows)
     assert (x.rows, x.nulls, x.non_finite, x.zeros) == (5, 1, 1, 1)
     assert (x.minimum, x.maximum, x.mean) == (0.0, 2.0, 1.0)

@@ -39,7 +39,9 @@ def test_instants_are_exact_to_the_microsecond():
         assert micros(from_micros(us)) == us
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2h", 7200), ("28d", 28 * 86400), ("1w", 604800), ("250ms", 0.25)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("2h", 7200), ("28d", 28 * 86400), ("1w", 604800), ("250ms", 0.25)]
+)
 def test_durations_are_read_as_people_write_them(text, seconds):
     assert duration(text).total_seconds() == seconds
 
@@ -109,4 +111,4 @@ def test_the_public_names_are_all_there():
     for name in hk.__all__:
         assert getattr(hk, name) is not None
     with pytest.raises(AttributeError, match="FeatureView"):
-        hk.Featureview  # noqa: B018
+        hk.Featureview

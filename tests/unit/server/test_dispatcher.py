@@ -44,7 +44,10 @@ class _Sync(httpx.BaseTransport):
 def tensors(**changes):
     row = {**ROW, **changes}
     kind = {str: "BYTES", float: "FP64", int: "INT64"}
-    return {"inputs": [{"name": n, "shape": [1], "datatype": kind[type(v)], "data": [v]} for n, v in row.items()], "id": "7"}
+    return {
+        "inputs": [{"name": n, "shape": [1], "datatype": kind[type(v)], "data": [v]} for n, v in row.items()],
+        "id": "7",
+    }
 
 
 def test_open_inference_protocol_answers_and_the_answer_is_logged(client, shop):
@@ -74,8 +77,14 @@ def test_invocations_and_infer_give_the_same_score(client):
         (b'{"inputs": []}', "empty"),
         (json.dumps(tensors(size="wide")).encode(), "size"),
         (json.dumps({"inputs": tensors()["inputs"][1:]}).encode(), "missing"),
-        (json.dumps({"inputs": [{**tensors()["inputs"][0], "shape": [-1]}, *tensors()["inputs"][1:]]}).encode(), "shape"),
-        (json.dumps({"inputs": [{**tensors()["inputs"][0], "shape": [2]}, *tensors()["inputs"][1:]]}).encode(), "values"),
+        (
+            json.dumps({"inputs": [{**tensors()["inputs"][0], "shape": [-1]}, *tensors()["inputs"][1:]]}).encode(),
+            "shape",
+        ),
+        (
+            json.dumps({"inputs": [{**tensors()["inputs"][0], "shape": [2]}, *tensors()["inputs"][1:]]}).encode(),
+            "values",
+        ),
         (b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}', "JSON"),
         (b"[" * 100_000, "not an inference request"),
     ],

@@ -80,7 +80,7 @@ def _linear(model: Any, frame: Frame) -> Package | None:
     )
     weight = np.abs(coefficients).sum(axis=0) * np.nan_to_num(np.nanstd(frame.X, axis=0))
     shares = {n: float(w / (weight.sum() or 1.0)) for n, w in zip(frame.features, weight, strict=True)}
-    return Package("linear", frame.signature, {"linear.json": content}, {"importance": shares})
+    return Package("linear", frame.signature, {"linear.json": content}, {"importance": shares, "refuses_nulls": True})
 
 
 def _onnx(model: Any, frame: Frame) -> Package | None:
@@ -111,6 +111,8 @@ def _proven(package: Package, model: Any, frame: Frame) -> Package:
     """Compare package and object on a seeded sample of rows; note the largest difference."""
     random = np.random.default_rng(0)
     sample = frame.take(np.sort(random.choice(frame.rows, min(PROOF_ROWS, frame.rows), replace=False)))
+    if package.notes.get("refuses_nulls"):
+        sample = sample.take(np.flatnonzero(np.isfinite(sample.X).all(axis=1)))
     expected = _original(model, sample)
     got = package.load().score(sample.X)
     difference = float(np.max(np.abs(expected - got))) if expected.size else 0.0

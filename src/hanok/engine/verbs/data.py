@@ -21,9 +21,10 @@ from hanok.engine.verbs.registry import verb
 @verb("apply", Access.EDIT)
 def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]]:
     """Record what the project file declares, and say what changes."""
-    if app.config.project is None:
+    path = app.config.project or app.home.project()
+    if path is None:
         raise DeclarationError("this directory has no project file; 'hanok init' writes one")
-    project = load_project(app.config.project)
+    project = load_project(path)
     return list(app.plan(project) if dry_run else app.apply(project))
 
 

@@ -52,6 +52,6 @@ def call(app: Any, name: str, actor: str, arguments: Mapping[str, Any]) -> Any:
 
 def load_all() -> None:
     """Import every module that defines verbs."""
-    from hanok.engine.verbs import data, models, reading, upkeep
+    from hanok.engine.verbs import data, models, reading, upkeep, why
 
-    assert data and models and reading and upkeep
+    assert data and models and reading and upkeep and why

@@ -23,7 +23,7 @@ from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, sugg
 from hanok.parts.automl.linear import fit_linear, importance
 
 VALID_SHARE = 0.2
-TUNING_ROWS_MAX = 60_000
+TUNING_ROWS_MAX = 40_000
 Progress = Callable[[str, float], None]
 
 

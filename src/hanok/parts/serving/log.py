@@ -66,15 +66,34 @@ class PredictionLog:
         self._lock = threading.Lock()
 
     def append(self, deployment: str, entry: Entry) -> PredictionId:
-        segment = self._segments.get(deployment)
-        if segment is None or segment.file.count >= SEGMENT_FRAMES:
-            segment = self._rotate(deployment)
-        sequence = segment.file.append(_encode(entry))
-        return PredictionId(deployment, self._start_ms, segment.number, sequence)
+        payload = _encode(entry)
+        with self._lock:  # compaction closes files
+            segment = self._segments.get(deployment)
+            if segment is None or segment.file.count >= SEGMENT_FRAMES:
+                segment = self._rotate(deployment, segment)
+            return PredictionId(deployment, self._start_ms, segment.number, segment.file.append(payload))
+
+    def recent(self, deployment: str, *, limit: int) -> list[tuple[str, Entry]]:
+        """The newest answers that are not in the table yet, newest first: their ids and records."""
+        found: list[tuple[str, Entry]] = []
+        for path in sorted((self._root / deployment).glob("*.seg"), reverse=True):
+            start, number = (int(x, 16) for x in path.stem.split("-"))
+            try:
+                frames = list(enumerate(read_frames(path)))[-(limit - len(found)) :]
+            except FileNotFoundError:  # compacted in between: its rows are in the table by now
+                continue
+            found += [
+                (str(PredictionId(deployment, start, number, sequence)), _decode(payload))
+                for sequence, payload in reversed(frames)
+            ]
+            if len(found) >= limit:
+                break
+        return found
 
     def sync(self) -> None:
-        for segment in list(self._segments.values()):
-            segment.file.sync()
+        with self._lock:
+            for segment in self._segments.values():
+                segment.file.sync()
 
     def find(self, prediction: PredictionId) -> Prediction:
         """Raises PredictionNotFound."""
@@ -93,6 +112,7 @@ class PredictionLog:
                         entry.score,
                         tuple(entry.scores),
                         entry.entity,
+                        row_id=entry.row_id or str(prediction),
                     )
         return self._find_in_table(prediction)
 
@@ -120,9 +140,10 @@ class PredictionLog:
         return not self._tables.append(TABLE + deployment, rows, key=key).repeated
 
     def close(self) -> None:
-        for segment in self._segments.values():
-            segment.file.close()
-        self._segments.clear()
+        with self._lock:
+            for segment in self._segments.values():
+                segment.file.close()
+            self._segments.clear()
 
     def _move(self, deployment: str, path: Path, signature: Signature) -> int:
         start, number = (int(x, 16) for x in path.stem.split("-"))
@@ -133,19 +154,15 @@ class PredictionLog:
         path.unlink()
         return len(entries)
 
-    def _rotate(self, deployment: str) -> _Segment:
-        with self._lock:
-            before = self._segments.get(deployment)
-            if before is not None:
-                if before.file.count < SEGMENT_FRAMES:
-                    return before
-                before.file.close()
-            number = 0 if before is None else before.number + 1
-            while self._path(deployment, self._start_ms, number).exists():
-                number += 1
-            segment = _Segment(FrameFile(self._path(deployment, self._start_ms, number)), number)
-            self._segments[deployment] = segment
-            return segment
+    def _rotate(self, deployment: str, before: _Segment | None) -> _Segment:
+        if before is not None:
+            before.file.close()
+        number = 0 if before is None else before.number + 1
+        while self._path(deployment, self._start_ms, number).exists():
+            number += 1
+        segment = _Segment(FrameFile(self._path(deployment, self._start_ms, number)), number)
+        self._segments[deployment] = segment
+        return segment
 
     def _path(self, deployment: str, start_ms: int, number: int) -> Path:
         return self._root / deployment / f"{start_ms:012x}-{number:06x}.seg"
@@ -179,6 +196,7 @@ def prediction_of(deployment: str, row: Mapping[str, Any]) -> Prediction:
         tuple(row["scores"] or ()),
         {n.removeprefix(KEY): v for n, v in row.items() if n.startswith(KEY) and v is not None},
         row["batch"],
+        row["row_id"],
     )
 
 

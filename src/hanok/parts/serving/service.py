@@ -331,10 +331,12 @@ def _logged(
 
 
 def key_text(column: pa.ChunkedArray) -> pa.Array:
-    """Entity keys as the log writes them: text, instants in ISO form."""
+    """Entity keys as the log writes them: text, instants as Python's isoformat has them."""
     if pa.types.is_string(column.type):
         return column
-    return pa.array(
-        [None if v is None else v.isoformat() if hasattr(v, "isoformat") else str(v) for v in column.to_pylist()],
-        pa.string(),
-    )
+    if not pa.types.is_timestamp(column.type):
+        return column.cast(pa.string())
+    instants = column.cast(INSTANT).to_numpy()
+    seconds = instants.astype("datetime64[s]")
+    text = np.where(instants == seconds, np.datetime_as_string(seconds), np.datetime_as_string(instants))
+    return pa.array(np.char.add(text, "+00:00"), pa.string(), mask=np.isnat(instants))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hanok.compute.duck import connect
+from hanok.compute.duck import arrow, connect
 from hanok.core.clock import from_micros
-from hanok.core.ids import PredictionId
 from hanok.core.tables import SEQUENCE
 from hanok.parts.serving.log import KEY, TABLE, Entry
 from hanok.ui.views.common import all_days
@@ -16,7 +15,7 @@ from hanok.ui.views.common import all_days
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
-SEGMENTS_READ = 4
+FRESH_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,7 @@ def latest(
         kept = [f"version = {int(version)}"] if version else []
         where = "WHERE " + " AND ".join([*kept, "true" if shadows else "arm <> 'shadow'"])
         with connect({"log": app.tables.scan(TABLE + model)}) as duck:
-            rows = duck.sql(
-                f"SELECT * FROM log {where} ORDER BY {SEQUENCE} DESC LIMIT {limit - len(found)}"
-            ).to_arrow_table()
+            rows = arrow(duck, f"SELECT * FROM log {where} ORDER BY {SEQUENCE} DESC LIMIT {limit - len(found)}")
         found += [_line(row) for row in rows.to_pylist()]
     return tuple(found)
 
@@ -100,18 +97,5 @@ def _entity(entity: dict[str, Any]) -> str:
 
 
 def _open_frames(app: App, model: str) -> list[tuple[str, Entry]]:
-    """Answers that are in frame files only, oldest first: of the newest files, which are the ones not compacted."""
-    import msgspec
-
-    from hanok.stores.frames import read_frames
-
-    decode = msgspec.msgpack.Decoder(Entry).decode
-    found = []
-    for path in sorted((app.home.log / model).glob("*.seg"))[-SEGMENTS_READ:]:
-        start, number = (int(x, 16) for x in path.stem.split("-"))
-        try:
-            entries = [decode(p) for p in read_frames(path)]
-        except FileNotFoundError:  # compacted in between: its rows are in the table by now
-            continue
-        found += [(str(PredictionId(model, start, number, i)), e) for i, e in enumerate(entries)]
-    return found
+    """Answers that are not compacted into the table yet, oldest first."""
+    return app.log.recent(model, limit=FRESH_MAX)[::-1]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hanok.cli.output import ask, common, show
+
+
+@click.command()
+@click.argument("subject")
+@click.option("--day", default="", help="With a model: the day, like 2013-12-31 (default: the last one).")
+@click.option("--until", default="", help="With a model: the end of the window (default: a day).")
+@common
+def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) -> None:
+    """Ranked causes of SUBJECT: a prediction id, an alert id, or a model's day."""
+    result = ask(home, "why", subject=subject, day=day, until=until)
+    if as_json:
+        show(result, as_json)
+        return
+    click.echo(result["sentence"])
+    symptom = result["symptom"]
+    usual = symptom["usual_mean_score"]
+    click.echo(
+        f"mean score {symptom['mean_score']:.3f}"
+        + (f" (usually {usual:.3f})" if usual is not None else "")
+        + (f", loss {symptom['loss']:.3f}" if symptom["loss"] is not None else "")
+        + (f" (usually {symptom['usual_loss']:.3f})" if symptom["usual_loss"] is not None else "")
+        + f", {symptom['rows']} answers, {symptom['labelled']} labelled"
+    )
+    if result["suspects"]:
+        show(result["suspects"], False, columns=["name", "kind", "explains", "since", "reason", "next"])
+    if result["features"]:
+        show(result["features"][:10], False, columns=["feature", "value", "typical", "moves_score_by", "flag"])

@@ -1,0 +1,160 @@
+"""Finding what is wrong with a window of predictions: which column looks unlike itself, and what restoring it changes.
+
+Nothing here knows a fault by name. A column is suspected when its values differ from what the feature store gives for the
+same rows, when it has gone null, when it holds what the model was never trained on, or when its distribution lies far
+outside how much it has moved from day to day before. How much of the change it explains is found by scoring the window
+again with that column restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hanok.compute.drift import Reference, bin_counts, compare
+
+Scores = NDArray[np.float64]
+SKEW_SHARE = 0.02
+NULL_JUMP = 0.5
+OUTSIDE_SHARE = 0.2
+FAR = 3.0
+DISTANCE_MIN = 0.6
+EXPLAINS_MIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """Why a column is suspected: `kind` (skew, null, outside, moved), one sentence, and the share of rows concerned."""
+
+    column: str
+    kind: str
+    reason: str
+    share: float
+
+
+def skewed(column: str, logged: pa.ChunkedArray, recomputed: pa.ChunkedArray) -> Suspicion | None:
+    """Values that were served and are not what the feature store gives for the same row and instant."""
+    differs = ~_equal(logged, recomputed)
+    share = float(differs.mean()) if len(differs) else 0.0
+    if share < SKEW_SHARE:
+        return None
+    place = int(np.flatnonzero(differs)[0])
+    return Suspicion(
+        column,
+        "skew",
+        f"{share:.0%} of the served values differ from the feature store's (served {_shown(logged[place])}, "
+        f"the store gives {_shown(recomputed[place])})",
+        share,
+    )
+
+
+def strange(reference: Reference, window: pa.ChunkedArray, before: Sequence[pa.ChunkedArray]) -> Suspicion | None:
+    """A column unlike its training reference and unlike itself on the days `before` (oldest first)."""
+    counts = bin_counts(reference, window)
+    trained = np.array(reference.counts, float)
+    total = counts.sum()
+    if not total or not trained.sum():
+        return None
+    history = [bin_counts(reference, day) for day in before if len(day)]
+    usual_null = max([h[-1] / h.sum() for h in history], default=trained[-1] / trained.sum())
+    null = counts[-1] / total
+    if null - usual_null > NULL_JUMP:
+        return Suspicion(
+            reference.column, "null", f"null in {null:.0%} of the rows (at most {usual_null:.0%} before)", null
+        )
+    outside = _outside(reference, window)
+    usual = max((_outside(reference, day) for day in before if len(day)), default=0.0)
+    if outside - usual > OUTSIDE_SHARE:
+        return Suspicion(
+            reference.column,
+            "outside",
+            f"{outside:.0%} of the values lie outside what the model was trained on (at most {usual:.0%} before)",
+            outside,
+        )
+    return _moved(reference, counts, history)
+
+
+def _moved(reference: Reference, counts: NDArray[np.int64], history: Sequence[NDArray[np.int64]]) -> Suspicion | None:
+    if len(history) < 5:
+        return None
+    steps = [_distance(reference, np.sum(history[:i], axis=0), history[i]) for i in range(2, len(history))]
+    now = _distance(reference, np.sum(history, axis=0), counts)
+    usual = max(steps)
+    if now < DISTANCE_MIN or now < FAR * usual:
+        return None
+    return Suspicion(
+        reference.column,
+        "moved",
+        f"its distribution is at distance {now:.2f} from the days before (js_distance_base2); their largest was {usual:.2f}",
+        1.0,
+    )
+
+
+def _distance(reference: Reference, a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    base = Reference(reference.column, reference.numeric, reference.points, reference.edges, tuple(int(x) for x in a))
+    return compare(base, b).js_distance_base2
+
+
+def _outside(reference: Reference, column: pa.ChunkedArray) -> float:
+    """Share of non-null values beyond the reference: unseen text, or numbers outside [lowest, highest] by more than
+    half the reference's width on that side."""
+    present = column.drop_null()
+    if not len(present):
+        return 0.0
+    if not reference.numeric:
+        return float(
+            1
+            - pc.sum(pc.is_in(present.cast(pa.string()), pa.array(reference.points, pa.string()))).as_py()
+            / len(present)
+        )
+    known = np.array([*reference.points, *reference.edges], float)
+    if not len(known):
+        return 0.0
+    low, high = known.min(), known.max()
+    slack = 0.5 * (high - low) or 1.0
+    values = present.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return float(((values < low - slack) | (values > high + slack)).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What restoring a suspect does to the window: mean score, and mean loss where labels are known."""
+
+    score: float
+    loss: float | None
+
+
+def effect(
+    score: Callable[[Mapping[str, pa.ChunkedArray]], Scores],
+    columns: Mapping[str, pa.ChunkedArray],
+    restored: Mapping[str, pa.ChunkedArray],
+    loss: Callable[[Scores], float] | None,
+) -> Effect:
+    """Score the window with `restored` columns in place of its own."""
+    scores = score({**columns, **restored})
+    return Effect(float(np.mean(scores)), None if loss is None else loss(scores))
+
+
+def resampled(pool: pa.ChunkedArray, rows: int, seed: int) -> pa.ChunkedArray:
+    """Values as they were before: drawn from the pool, so that the column's own distribution is restored."""
+    order = np.random.default_rng(seed).integers(0, len(pool), rows)
+    return pool.take(pa.array(order))
+
+
+def _equal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.bool_]:
+    if pa.types.is_string(a.type) or pa.types.is_string(b.type):
+        x, y = a.cast(pa.string()), b.cast(pa.string())
+        same = pc.equal(x, y).fill_null(False).to_numpy(zero_copy_only=False)
+        return same | (x.is_null().to_numpy() & y.is_null().to_numpy())
+    x, y = (c.cast(pa.float64()).to_numpy(zero_copy_only=False) for c in (a, b))
+    return np.isclose(x, y, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def _shown(value: pa.Scalar) -> str:
+    plain = value.as_py()
+    return "null" if plain is None else f"{plain:g}" if isinstance(plain, float | int) else repr(plain)

@@ -1,0 +1,407 @@
+"""`hanok why`: from a strange window, prediction or alert to its ranked causes, each with its proof.
+
+It joins what the parts know: the prediction log, the feature store, the deployments, the labels. The tests for what is
+strange are in compute/diagnosis.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hanok.compute.diagnosis import EXPLAINS_MIN, Suspicion, effect, resampled, skewed, strange
+from hanok.compute.drift import Reference
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.metrics import paired_gain, row_losses
+from hanok.core.declare import Model
+from hanok.core.errors import NotFound
+from hanok.core.serving import Deployment
+from hanok.core.tables import SEQUENCE
+from hanok.engine.app import App
+from hanok.parts.serving.log import FEATURE, TABLE
+from hanok.parts.serving.service import key_text
+
+DAY = timedelta(days=1)
+BEFORE_DAYS = 10
+LABELS_MIN = 100
+RECENT_VERSION = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A named cause. `explains` is the share of the window's change that goes away when it is restored."""
+
+    name: str
+    kind: str
+    reason: str
+    explains: float
+    since: str
+    columns: tuple[str, ...]
+    proof: Mapping[str, Any]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`sentence` says it all; suspects are ranked, the likeliest first; empty when no cause was found."""
+
+    model: str
+    start: str
+    end: str
+    sentence: str
+    symptom: Mapping[str, Any]
+    suspects: tuple[Suspect, ...] = ()
+    features: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class _Case:
+    """The window under investigation, with everything that the hypotheses need."""
+
+    app: App
+    model: Model
+    start: datetime
+    end: datetime
+    rows: pa.Table
+    before: list[pa.Table]
+    deployment: Deployment
+    version: int
+    references: list[Reference]
+    truth: np.ndarray
+
+    @property
+    def labelled(self) -> np.ndarray:
+        return np.isfinite(self.truth)
+
+    def columns(self) -> dict[str, pa.ChunkedArray]:
+        return {r.column: self.rows.column(FEATURE + r.column) for r in self.references}
+
+    def score(self, columns: Mapping[str, pa.ChunkedArray], version: int | None = None) -> np.ndarray:
+        return self.app.serving.model(self.model.name, version or self.version).score(columns)
+
+    def losses(self, scores: np.ndarray) -> np.ndarray:
+        metric = self.app.training._version(self.model.name, self.version).facts["metric"]
+        known = self.labelled
+        return row_losses(self.model.task, metric, self.truth[known], scores[known])
+
+    @property
+    def loss(self) -> Callable[[np.ndarray], float] | None:
+        """Mean loss of scores on the labelled rows; None when too few are labelled."""
+        return (lambda scores: float(self.losses(scores).mean())) if self.labelled.sum() >= LABELS_MIN else None
+
+
+def why_window(app: App, model_name: str, start: datetime, end: datetime) -> Diagnosis:
+    """Rank the causes of what changed in [start, end). Raises NotFound when nothing was predicted then."""
+    case = _case(app, model_name, start, end)
+    observed = effect(case.score, case.columns(), {}, case.loss)
+    usual = _usual(case)
+    symptom = {
+        "rows": case.rows.num_rows,
+        "labelled": int(case.labelled.sum()),
+        "mean_score": observed.score,
+        "usual_mean_score": usual["score"],
+        "loss": observed.loss,
+        "usual_loss": usual["loss"],
+    }
+    found = _inputs(case, observed, usual)
+    version = _version(case)
+    suspects = sorted([*found, *([version] if version else [])], key=lambda s: -s.explains)
+    return Diagnosis(
+        model_name, start.isoformat(), end.isoformat(), _sentence(model_name, start, suspects), symptom, tuple(suspects)
+    )
+
+
+def why_prediction(app: App, prediction_id: str) -> Diagnosis:
+    """The causes of the day of a prediction, and what each of its own inputs does to its score."""
+    found = app.serving.find(prediction_id)
+    start = found.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    app.serving.compact(everything=True)
+    whole = why_window(app, found.deployment, start, start + DAY)
+    version = app.training._version(found.deployment, found.version)
+    loaded = app.packages.load(version.package)
+    references = app.references(version.facts.get("reference", ""))
+    base = float(np.max(loaded.score({k: [v] for k, v in found.features.items()})[0]))
+    rows = []
+    for reference in references:
+        value = found.features.get(reference.column)
+        typical = _typical(reference)
+        changed = {**found.features, reference.column: typical}
+        restored = float(np.max(loaded.score({k: [v] for k, v in changed.items()})[0]))
+        rows.append(
+            {
+                "feature": reference.column,
+                "value": value,
+                "typical": typical,
+                "moves_score_by": base - restored,
+                "flag": _flag(reference, value),
+            }
+        )
+    ranked = sorted(rows, key=lambda r: -abs(r["moves_score_by"]))
+    top = ranked[0] if ranked else None
+    own = f" Its own score is moved most by {top['feature']} ({top['moves_score_by']:+.3f})." if top else ""
+    return Diagnosis(
+        whole.model, whole.start, whole.end, whole.sentence + own, whole.symptom, whole.suspects, tuple(ranked)
+    )
+
+
+def why_alert(app: App, alert_id: str) -> Diagnosis:
+    """The causes of the day an alert was raised on."""
+    alert = app.alerts.get(alert_id)
+    raised = datetime.fromisoformat(alert["raised"])
+    models = [m for m in app.training.models() if m.name == alert["subject"]]
+    if not models:
+        models = [
+            m
+            for m in app.training.models()
+            if alert["subject"] in (m.spine.table, m.label.table, *(v.source.table for v in m.views))
+        ]
+    if not models:
+        raise NotFound(f"alert {alert_id} is about {alert['subject']!r}, which no declared model reads")
+    day = (raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return why_window(app, models[0].name, day, day + DAY)
+
+
+# -- the case ----------------------------------------------------------------------------------------------------------
+
+
+def _case(app: App, name: str, start: datetime, end: datetime) -> _Case:
+    model = app.training.model(name)
+    rows = _answers(app, name, start, end)
+    if not rows.num_rows:
+        raise NotFound(f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}")
+    versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
+    version = int(versions[counts.argmax()])
+    deployment = next(d for d in app.serving.history(name) if any(a.version == version for a in d.arms))
+    facts = app.training._version(name, version).facts
+    length = end - start
+    before = [_answers(app, name, start - (i + 1) * length, start - i * length) for i in range(BEFORE_DAYS)]
+    outcomes = app.monitoring.outcomes(name, start=start, end=end)
+    known = (
+        dict(zip(outcomes.column("prediction_id").to_pylist(), outcomes.column("label").to_pylist(), strict=True))
+        if outcomes.num_rows
+        else {}
+    )
+    truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
+    references = app.references(facts.get("reference", ""))
+    return _Case(app, model, start, end, rows, before[::-1], deployment, version, references, truth)
+
+
+def _answers(app: App, name: str, start: datetime, end: datetime) -> pa.Table:
+    """What was answered in a window, in order."""
+    if not app.tables.size(TABLE + name):
+        return pa.table({})
+    with connect({"log": app.tables.scan(TABLE + name, since=start)}) as duck:
+        return arrow(
+            duck,
+            f"SELECT * FROM log WHERE {quoted('at')} >= TIMESTAMPTZ '{start.isoformat()}' "
+            f"AND {quoted('at')} < TIMESTAMPTZ '{end.isoformat()}' AND arm <> 'shadow' ORDER BY {SEQUENCE}",
+        )
+
+
+def _usual(case: _Case) -> dict[str, float | None]:
+    scores = [d.column("score").to_numpy() for d in case.before if d.num_rows]
+    first = case.start - BEFORE_DAYS * (case.end - case.start)
+    outcomes = case.app.monitoring.outcomes(case.model.name, start=first, end=case.start)
+    loss = None
+    if outcomes.num_rows >= LABELS_MIN and case.model.task != "multiclass":
+        answered = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow"))
+        metric = case.app.training._version(case.model.name, case.version).facts["metric"]
+        loss = float(
+            row_losses(
+                case.model.task, metric, answered.column("label").to_numpy(), answered.column("score").to_numpy()
+            ).mean()
+        )
+    return {"score": float(np.mean(np.concatenate(scores))) if scores else None, "loss": loss}
+
+
+# -- hypotheses ----------------------------------------------------------------------------------------------------------
+
+
+def _inputs(case: _Case, observed: Any, usual: Mapping[str, float | None]) -> list[Suspect]:
+    """Suspected columns, grouped by the source they come from, each with what restoring it changes."""
+    recomputed = _recomputed(case)
+    suspicions: dict[str, tuple[Suspicion, pa.ChunkedArray]] = {}
+    for index, reference in enumerate(case.references):
+        column = reference.column
+        logged = case.rows.column(FEATURE + column)
+        past = [d.column(FEATURE + column) for d in case.before if d.num_rows]
+        skew = skewed(column, logged, recomputed[column]) if column in recomputed else None
+        if skew is not None:
+            suspicions[column] = skew, recomputed[column]
+        elif past and (odd := strange(reference, logged, past)) is not None:
+            pool = pa.chunked_array([c for p in past for c in p.chunks])
+            suspicions[column] = odd, resampled(pool, case.rows.num_rows, seed=index)
+    suspects = []
+    for group, columns in _grouped(case.model, suspicions).items():
+        restored = {c: suspicions[c][1] for c in columns}
+        after = effect(case.score, case.columns(), restored, case.loss)
+        share = _explained(observed, after, usual)
+        kinds = {suspicions[c][0].kind for c in columns}
+        if share < EXPLAINS_MIN and "skew" not in kinds and "null" not in kinds:
+            continue
+        suspects.append(_suspect(case, group, columns, suspicions, observed, after, share))
+    return suspects
+
+
+def _recomputed(case: _Case) -> dict[str, pa.ChunkedArray]:
+    """The features that the store gives for the same rows at the same instants; empty when rows carry no keys."""
+    keys = case.app.features.spine_keys(case.model)
+    names = [f"key__{k}" for k in keys]
+    if any(n not in case.rows.column_names for n in names):
+        return {}
+    spine = case.app.features.spine_rows(case.model, start=case.start, end=case.end)
+    if not spine.num_rows:
+        return {}
+    truth = case.app.features.historical(case.model, spine)
+    where = {t: i for i, t in enumerate(zip(*(key_text(truth.column(n)).to_pylist() for n in names), strict=True))}
+    places = [where.get(t) for t in zip(*(case.rows.column(n).to_pylist() for n in names), strict=True)]
+    if any(p is None for p in places):
+        return {}
+    taken = truth.take(pa.array(places, pa.int64()))
+    return {r.column: taken.column(r.column) for r in case.references}
+
+
+def _grouped(model: Model, suspicions: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Columns of one view that show the same kind of fault are one suspect."""
+    groups: dict[str, list[str]] = {}
+    for column, (suspicion, _) in suspicions.items():
+        view = column.partition("__")[0] if "__" in column else ""
+        known = any(v.name == view for v in model.views)
+        groups.setdefault(f"{view}:{suspicion.kind}" if known else column, []).append(column)
+    return groups
+
+
+def _explained(observed: Any, after: Any, usual: Mapping[str, float | None]) -> float:
+    """The larger share of the change that restoring takes away: of the loss above usual, of the shift in mean score."""
+    shares = []
+    if (
+        observed.loss is not None
+        and after.loss is not None
+        and usual["loss"] is not None
+        and observed.loss > usual["loss"]
+    ):
+        shares.append((observed.loss - after.loss) / (observed.loss - usual["loss"]))
+    if usual["score"] is not None and abs(observed.score - usual["score"]) > 1e-9:
+        gap = abs(observed.score - usual["score"])
+        shares.append((gap - abs(after.score - usual["score"])) / gap)
+    return float(np.clip(max(shares, default=0.0), 0.0, 1.0))
+
+
+def _suspect(
+    case: _Case,
+    group: str,
+    columns: Sequence[str],
+    suspicions: Mapping[str, Any],
+    observed: Any,
+    after: Any,
+    share: float,
+) -> Suspect:
+    first = suspicions[columns[0]][0]
+    view = next((v for v in case.model.views if group.startswith(f"{v.name}:")), None)
+    name = f"input {columns[0]}" if len(columns) == 1 else f"inputs of {view.name if view else group}"
+    reason = first.reason if len(columns) == 1 else f"{len(columns)} columns, {columns[0]} among them: {first.reason}"
+    action = "compare how the request is made with the feature view; the store's values are in the proof"
+    if view is not None and first.kind == "null":
+        newest = _newest(case, view.source.table, view.source.event_time)
+        if newest is not None and case.start - newest > (view.horizon or DAY) / 2:
+            name = f"source {view.source.table}"
+            reason = f"its last row is of {newest:%Y-%m-%d %H:%M}; since then {reason}"
+        action = f"look at what feeds {view.source.table!r}; ingest what is missing and predict again"
+    proof = {
+        "score_before": observed.score,
+        "score_restored": after.score,
+        "loss_before": observed.loss,
+        "loss_restored": after.loss,
+        "rows": suspicions[columns[0]][0].share,
+    }
+    return Suspect(name, first.kind, reason, share, _since(case, columns[0], first.kind), tuple(columns), proof, action)
+
+
+def _newest(case: _Case, table: str, event_time: str) -> datetime | None:
+    with connect({"source": case.app.tables.scan(table)}) as duck:
+        row = duck.execute(
+            f"SELECT epoch_us(max(CAST({quoted(event_time)} AS TIMESTAMPTZ))) FROM source "
+            f"WHERE CAST({quoted(event_time)} AS TIMESTAMPTZ) < TIMESTAMPTZ '{case.end.isoformat()}'"
+        ).fetchone()
+    from hanok.core.clock import from_micros
+
+    return None if row is None or row[0] is None else from_micros(row[0])
+
+
+def _since(case: _Case, column: str, kind: str) -> str:
+    """The start of the first of the consecutive windows up to this one that show the fault."""
+    reference = next(r for r in case.references if r.column == column)
+    start = case.start
+    if kind in ("null", "outside"):
+        for index in range(len(case.before) - 1, 4, -1):
+            past = [d.column(FEATURE + column) for d in case.before[:index] if d.num_rows]
+            window = case.before[index]
+            if not window.num_rows or not past or strange(reference, window.column(FEATURE + column), past) is None:
+                break
+            start -= case.end - case.start
+    return start.isoformat()
+
+
+def _version(case: _Case) -> Suspect | None:
+    """Was the model exchanged shortly before, and would its predecessor have done better on these very rows?"""
+    history = case.app.serving.history(case.model.name)
+    began = [d for d in history if any(a.version == case.version and a.mode == "primary" for a in d.arms)]
+    if not began or case.start - began[-1].at > RECENT_VERSION or case.loss is None:
+        return None
+    earlier = [d.primary for d in history if d.at < began[-1].at and d.primary != case.version]
+    if not earlier:
+        return None
+    ours, theirs = (case.losses(case.score(case.columns(), v)) for v in (case.version, earlier[0]))
+    gain = paired_gain(ours, theirs, confidence=0.99, seed=7)
+    if gain.low <= 0:
+        return None
+    usual = _usual(case)["loss"]
+    excess = float(ours.mean()) - usual if usual is not None else gain.mean
+    share = float(np.clip(gain.mean / excess, 0, 1)) if excess > 0 else 1.0
+    return Suspect(
+        f"model version {case.version}",
+        "version",
+        f"version {earlier[0]}, which it replaced, has a lower loss on the same rows by {gain.mean:.4f} "
+        f"(99% interval {gain.low:.4f} to {gain.high:.4f})",
+        share,
+        began[-1].at.isoformat(),
+        (),
+        {"loss_before": float(ours.mean()), "loss_restored": float(theirs.mean()), "rows": gain.rows},
+        f"hanok rollback {case.model.name} --to {earlier[0]}",
+    )
+
+
+def _sentence(model: str, start: datetime, suspects: Sequence[Suspect]) -> str:
+    if not suspects:
+        return f"no cause found: nothing about {model} on {start:%Y-%m-%d} is unlike the days before"
+    first = suspects[0]
+    return f"{first.name}: {first.reason}. Restoring it takes away {first.explains:.0%} of the change."
+
+
+def _typical(reference: Reference) -> Any:
+    """The most frequent value, or the middle edge."""
+    points = reference.counts[: len(reference.points)]
+    if not reference.numeric or (points and max(points) > 0.3 * sum(reference.counts)):
+        return reference.points[int(np.argmax(points))] if points else None
+    known = sorted([*reference.points, *reference.edges])
+    return known[len(known) // 2] if known else None
+
+
+def _flag(reference: Reference, value: Any) -> str:
+    if value is None:
+        return "null" if reference.counts[-1] < 0.5 * sum(reference.counts) else ""
+    if not reference.numeric:
+        return "" if value in reference.points else "not seen in training"
+    known = [*reference.points, *reference.edges]
+    if known and not min(known) <= value <= max(known):
+        return "beyond the outer bins of training"
+    return ""

@@ -1,0 +1,32 @@
+"""The verb of diagnosis."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hanok.core.access import Access
+from hanok.core.errors import Invalid
+from hanok.engine import diagnose
+from hanok.engine.verbs.registry import verb
+
+
+@verb("why", Access.READ)
+def why(app: Any, actor: str, *, subject: str, day: str = "", until: str = "") -> dict[str, Any]:
+    """Ranked causes of a strange prediction (its id), an alert (its id), or a model's day."""
+    if "~" in subject:
+        return diagnose.why_prediction(app, subject).as_dict()
+    if subject in {m.name for m in app.training.models()}:
+        try:
+            start = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else _last_day(app)
+            end = datetime.fromisoformat(until).replace(tzinfo=UTC) if until else start + timedelta(days=1)
+        except ValueError as error:
+            raise Invalid(f"not a day: {error}; write it like 2013-12-31") from None
+        app.serving.compact(everything=True)
+        return diagnose.why_window(app, subject, start, end).as_dict()
+    return diagnose.why_alert(app, subject).as_dict()
+
+
+def _last_day(app: Any) -> datetime:
+    now = app.clock.now() - timedelta(microseconds=1)
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
