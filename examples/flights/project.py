@@ -36,7 +36,7 @@ late_arrival = hk.Model(
     train=hk.AutoML(metric="log_loss", trials=6),
     split=hk.by_time(test="28d"),
     gate=hk.Gate(beats="champion", metric="log_loss", confidence=0.95, slices=["carrier", "origin"]),
-    retrain=hk.Retrain(window="expanding", every="30d", new_rows=30_000, drop=("log_loss", 0.03), cooldown="14d"),
+    retrain=hk.Retrain(window="expanding", every="30d", new_rows=30_000, drop=("log_loss", 0.03), cooldown="10d"),
     rollout=hk.Rollout(
         shadow="1d", canary=[5, 25, 100], hold="1d", rollback_if=["log_loss > champion", "error_rate > 0.01"]
     ),

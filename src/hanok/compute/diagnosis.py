@@ -1,9 +1,9 @@
-"""Finding what is wrong with a window of predictions: which column looks unlike itself, and what restoring it changes.
+"""Finding what is wrong with a window of predictions: which column is unlike itself, and what restoring it changes.
 
-Nothing here knows a fault by name. A column is suspected when its values differ from what the feature store gives for the
-same rows, when it has gone null, when it holds what the model was never trained on, or when its distribution lies far
-outside how much it has moved from day to day before. How much of the change it explains is found by scoring the window
-again with that column restored.
+Nothing here knows a fault by name. A column is suspected when its values differ from what the feature store gives for
+the same rows, when it has gone null, when it holds what the model was never trained on, or when its distribution lies
+far outside how much it has moved from day to day before. How much of the change it explains is found by scoring the
+window again with that column restored.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _moved(reference: Reference, counts: NDArray[np.int64], history: Sequence[ND
     return Suspicion(
         reference.column,
         "moved",
-        f"its distribution is at distance {now:.2f} from the days before (js_distance_base2); their largest was {usual:.2f}",
+        f"its distribution is {now:.2f} away from the days before (js_distance_base2), {usual:.2f} at most so far",
         1.0,
     )
 

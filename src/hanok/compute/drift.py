@@ -7,8 +7,8 @@ binning; significance is a two-sample chi-square test; an effect counts above th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,20 +24,23 @@ SMOOTHING = 0.5
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The distribution of one column in the reference. Numeric: `points` have bins of their own, `edges` cut the
-    rest. Text: `points` are the values. `counts` are per bin; the order is points, intervals or other, null."""
+    rest. Text: `points` are the values. `counts` are per bin; the order is points, intervals or other, null.
+    `usual_psi` is how far the farthest block of the reference (a week of it) lies from the whole."""
 
     column: str
     numeric: bool
     points: tuple[Any, ...]
     edges: tuple[float, ...]
     counts: tuple[int, ...]
+    usual_psi: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
-        return cls(body["column"], body["numeric"], tuple(body["points"]), tuple(body["edges"]), tuple(body["counts"]))
+        points, edges, counts = (tuple(body[name]) for name in ("points", "edges", "counts"))
+        return cls(body["column"], body["numeric"], points, edges, counts, body.get("usual_psi", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,26 @@ class Drift:
     rows: int
     null_share: float
     reference_null_share: float
+    usual_psi: float = 0.0
 
     @property
     def effect(self) -> float:
-        """PSI above what equal distributions show at these sample sizes."""
-        return max(0.0, self.psi - self.psi_noise_floor)
+        """PSI above what equal distributions show at these sample sizes, and above what was usual in the reference."""
+        return max(0.0, self.psi - max(self.psi_noise_floor, self.usual_psi))
 
 
-def reference(name: str, column: pa.ChunkedArray) -> Reference:
-    """Choose bins from the reference column and count it."""
+def reference(name: str, column: pa.ChunkedArray, blocks: Sequence[NDArray[np.int64]] = ()) -> Reference:
+    """Choose bins from the reference column and count it.
+
+    `blocks` are row numbers of its parts (weeks): rows of a block resemble each other, so a later window of that length
+    has drifted only when it lies farther from the whole than any block did.
+    """
+    whole = _binned(name, column)
+    usual = [compare(whole, bin_counts(whole, column.take(pa.array(block)))).psi for block in blocks]
+    return replace(whole, usual_psi=float(max(usual, default=0.0)))
+
+
+def _binned(name: str, column: pa.ChunkedArray) -> Reference:
     if _is_text(column.type):
         counts = pc.value_counts(column.drop_null()).to_pylist()
         common = sorted(counts, key=lambda c: (-c["counts"], c["values"]))[: 2 * BINS]
@@ -122,6 +136,7 @@ def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
         int(m),
         float(counts[-1] / m),
         float(ref.counts[-1] / n),
+        ref.usual_psi,
     )
 
 

@@ -170,7 +170,7 @@ def why_alert(app: App, alert_id: str) -> Diagnosis:
     return why_window(app, models[0].name, day, day + DAY)
 
 
-# -- the case ----------------------------------------------------------------------------------------------------------
+# -- the case ------------------------------------------------------------------------------------------------
 
 
 def _case(app: App, name: str, start: datetime, end: datetime) -> _Case:
@@ -223,7 +223,7 @@ def _usual(case: _Case) -> dict[str, float | None]:
     return {"score": float(np.mean(np.concatenate(scores))) if scores else None, "loss": loss}
 
 
-# -- hypotheses ----------------------------------------------------------------------------------------------------------
+# -- hypotheses ----------------------------------------------------------------------------------------------
 
 
 def _inputs(case: _Case, observed: Any, usual: Mapping[str, float | None]) -> list[Suspect]:

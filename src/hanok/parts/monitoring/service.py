@@ -25,6 +25,7 @@ from hanok.stores.ports import Metadata, Repositories, Tables
 
 PREDICTIONS, OUTCOMES = "predictions--", "outcomes--"
 MATCH_DAYS = 60
+DRIFT_WINDOW = timedelta(days=7)
 SIGNIFICANCE = 0.01
 EFFECT = 0.1
 HARM = 0.02
@@ -189,7 +190,9 @@ class Monitoring:
         start: datetime,
         end: datetime,
     ) -> Mapping[str, Any] | None:
-        """Compare the features of the window's predictions with the reference of the version that is live.
+        """Compare the features of the week up to `end` with the reference of the version that is live; a feature that
+        is null in everything answered in [start, end) is an integrity fault. Until a whole week was answered nothing
+        but those alarms.
 
         Returns the recorded report: features ranked by harm, each with its distances, significance and whether it
         alarms; None when nothing was predicted in the window.
@@ -197,14 +200,17 @@ class Monitoring:
         name = PREDICTIONS + model
         if not self._tables.size(name):
             return None
-        columns = ", ".join(f"{quoted('f__' + r.column)}" for r in references)
-        window = " AND ".join(_between("at", start, end))
-        with connect({"log": self._tables.scan(name, since=start)}) as duck:
-            rows = arrow(duck, f"SELECT {columns} FROM log WHERE {window} AND arm <> 'shadow'")
-        if not rows.num_rows:
+        columns = ", ".join(quoted("f__" + r.column) for r in references)
+        window = " AND ".join(_between("at", end - DRIFT_WINDOW, end))
+        with connect({"log": self._tables.scan(name, since=end - DRIFT_WINDOW)}) as duck:
+            rows = arrow(duck, f"SELECT {columns}, {quoted('at')} FROM log WHERE {window} AND arm <> 'shadow'")
+        newest = rows.filter(pc.greater_equal(rows.column("at"), pa.scalar(start, rows.schema.field("at").type)))
+        if not newest.num_rows:
             return None
         found = [compare(r, bin_counts(r, rows.column("f__" + r.column))) for r in references]
-        features = self._judged(model, found, importance, start)
+        whole = pc.min(rows.column("at")).as_py() <= end - DRIFT_WINDOW + timedelta(days=1)
+        gone = {r.column for r in references if newest.column("f__" + r.column).null_count == newest.num_rows}
+        features = self._judged(model, found, importance, gone, start, whole)
         now = self._clock.now()
         node = Node(
             new_id(now),
@@ -237,7 +243,13 @@ class Monitoring:
         return sorted(found, key=lambda b: b["day"])
 
     def _judged(
-        self, model: str, found: Sequence[Drift], importance: Mapping[str, float], start: datetime
+        self,
+        model: str,
+        found: Sequence[Drift],
+        importance: Mapping[str, float],
+        null_now: set[str],
+        start: datetime,
+        whole: bool,
     ) -> list[dict[str, Any]]:
         p_values = adjusted([d.p_value for d in found])
         earlier = {b["_key"]: b for b in self._metadata.read(lambda r: r.records.list("drift", model, limit=OF + 2))}
@@ -246,14 +258,15 @@ class Monitoring:
         judged = []
         for drift, p in zip(found, p_values, strict=True):
             share = importance.get(drift.column, 0.0)
-            suspicious = p < SIGNIFICANCE and drift.effect > EFFECT
-            gone = drift.null_share >= 0.999 and drift.reference_null_share < 0.5
+            suspicious = whole and p < SIGNIFICANCE and drift.effect > EFFECT
+            gone = drift.column in null_now and drift.reference_null_share < 0.5
             persistent = suspicious and sum(drift.column in s for s in suspects) + 1 >= WINDOWS
             judged.append(
                 {
                     "feature": drift.column,
                     "psi": round(drift.psi, 4),
                     "psi_noise_floor": round(drift.psi_noise_floor, 4),
+                    "usual_psi": round(drift.usual_psi, 4),
                     "js_distance_base2": round(drift.js_distance_base2, 4),
                     "p_adjusted": p,
                     "importance": round(share, 4),

@@ -36,6 +36,7 @@ from hanok.stores.ports import Blobs, Metadata, Repositories
 Positions = NDArray[np.int64]
 LABEL = "_label"
 HOLDOUT_SHARE_MAX = 0.25
+DAY_US = 86_400_000_000
 HOLDOUT_ROWS_MIN = 5
 
 
@@ -252,9 +253,17 @@ def _final_fit(request: Request, tools: Tools, made: Mapping[str, Any], searched
         package = tools.searcher.run_plan(frame, searched["plan"]).package
     else:
         package = convert(model.train.function(frame), frame)
-    references = [reference(n, frame.table.column(n)).as_dict() for n in frame.features]
+    blocks = weeks(frame.at)
+    references = [reference(n, frame.table.column(n), blocks).as_dict() for n in frame.features]
     content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
     return {"package": tools.packages.save(package), "reference": tools.blobs.put(io.BytesIO(content))[0]}
+
+
+def weeks(at: NDArray[np.int64]) -> list[Positions]:
+    """Row numbers of each whole week of the training rows; none when there are fewer than three."""
+    number = (at - at.min()) // (7 * DAY_US)
+    whole = range(int((at.max() - at.min()) // (7 * DAY_US)))
+    return [np.flatnonzero(number == w) for w in whole if (number == w).any()] if len(whole) >= 3 else []
 
 
 def _register(

@@ -11,7 +11,7 @@ from hanok.compute.metrics import HIGHER_IS_BETTER
 from hanok.core.declare import Retrain
 from hanok.core.durations import shortest
 
-WATCH = timedelta(days=7)
+WATCH = timedelta(days=3)
 WATCH_ROWS_MIN = 300
 
 
