@@ -1,5 +1,7 @@
 """Every engine keeps the contract of its port."""
 
+from pathlib import Path
+
 import pytest
 
 from hanok.stores import testing
@@ -17,7 +19,7 @@ class TestLocalBlobs(testing.BlobsContract):
 
     def test_damage_is_noticed(self, store):
         digest, _ = store.put(iter([b"precious"]))
-        with open(store.path(digest), "r+b") as file:
+        with Path(store.path(digest)).open("r+b") as file:
             file.write(b"X")
         assert not store.verify(digest)
 
