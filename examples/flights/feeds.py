@@ -18,7 +18,6 @@ import hanok as hk
 
 MINUTE = np.timedelta64(1, "m")
 START = "2013-01-01"
-FIRST_TRAINING = "28d"
 
 
 def _data() -> Path:

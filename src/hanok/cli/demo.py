@@ -12,13 +12,13 @@ from hanok.cli.output import say
 
 
 @click.command()
-@click.option("--weeks", default=6, show_default=True, type=click.IntRange(1, 52))
+@click.option("--weeks", type=click.IntRange(1, 52), help="Only the first weeks (default: the whole year).")
 @click.option("--headless", is_flag=True, help="End after the summary instead of serving it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--home", type=click.Path(path_type=Path), default=Path(".hanok/demo"), show_default=True)
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535))
-def demo(weeks: int, headless: bool, as_json: bool, home: Path, port: int) -> None:
-    """Replay the first weeks of 2013's flights through the whole loop, then serve what came of it.
+def demo(weeks: int | None, headless: bool, as_json: bool, home: Path, port: int) -> None:
+    """Replay a year of flights (2013) day by day through the whole loop, then serve what came of it.
 
     Cut it down at any moment: the same command goes on where it stopped.
     """
@@ -33,12 +33,13 @@ def demo(weeks: int, headless: bool, as_json: bool, home: Path, port: int) -> No
 
     example = example_folder("flights")
     listener = None if headless else bind("127.0.0.1", port)
-    recorded = load_module(example / "feeds.py")
+    recorded, story = load_module(example / "feeds.py"), load_module(example / "story.py")
+    days = weeks * 7 if weeks else story.WHOLE_YEAR_DAYS
     start = datetime.fromisoformat(recorded.START).replace(tzinfo=UTC)
     app = App(Config(home=home, project=example / "project.py"), clock=ReplayClock(start))
     try:
-        replay = Replay(app, recorded.feeds(), start=start, first_training=duration(recorded.FIRST_TRAINING))
-        _run(replay, weeks * 7)
+        first = duration(story.first_training(days))
+        _run(Replay(app, recorded.feeds(), start=start, first_training=first, actions=story.ACTIONS), days)
         result = summary(app)
         if as_json:
             click.echo(json.dumps(result))

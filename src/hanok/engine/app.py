@@ -203,8 +203,10 @@ class App:
             return [Reference.from_dict(body) for body in orjson.loads(file.read())]
 
     def tick(self) -> list[Mapping[str, Any]]:
-        """Drain events, move rollouts on, retrain what is due, drain again."""
+        """Drain events, look after the feeds, move rollouts on, retrain what is due, drain again."""
         self.bus.drain()
+        for table in self._sources():
+            self.monitoring.check_feed(table)
         done = self.training.tick(predictions=self.predictions_since)
         self.bus.drain()
         return done
@@ -293,6 +295,12 @@ class App:
                 duck,
                 f"SELECT * FROM source WHERE {SEQUENCE} >= {first} AND {SEQUENCE} < {first + rows} ORDER BY {SEQUENCE}",
             )
+
+    def _sources(self) -> list[str]:
+        tables = [v.source.table for v in self.features.views()]
+        for model in self.training.models():
+            tables += [model.spine.table, model.label.table]
+        return list(dict.fromkeys(tables))
 
     def _event_time(self, table: str) -> str:
         for view in self.features.views():

@@ -19,6 +19,7 @@ from hanok.engine.app import App
 
 DAY = timedelta(days=1)
 Progress = Callable[[str, int, int], None]
+Action = Callable[[App], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -50,13 +51,23 @@ class Feed:
 
 
 class Replay:
-    """`start` is the first day; every model is trained for the first time after `first_training`."""
+    """`start` is the first day; every model is trained for the first time after `first_training`. `actions` are what
+    people do at the end of a day, by its date: functions of the App that may be repeated after a kill."""
 
-    def __init__(self, app: App, feeds: Sequence[Feed], *, start: datetime, first_training: timedelta) -> None:
+    def __init__(
+        self,
+        app: App,
+        feeds: Sequence[Feed],
+        *,
+        start: datetime,
+        first_training: timedelta,
+        actions: Mapping[str, Action] | None = None,
+    ) -> None:
         if not isinstance(app.clock, ReplayClock):
             raise TypeError("a replay needs an App that was opened with a ReplayClock")
         self._app, self._feeds, self._start, self._first = app, feeds, start, first_training
         self._clock = app.clock
+        self._actions = dict(actions or {})
 
     def run(self, days: int, *, progress: Progress = lambda _what, _done, _all: None) -> None:
         """Replay `days` days; what was done before is not done again."""
@@ -88,6 +99,8 @@ class Replay:
             for model in app.training.models():
                 app.training.train(model.name, reason="first training", actor="replay", key=f"{model.name} first")
         app.tick()
+        if key in self._actions:
+            steps("action", lambda: dict(self._actions[key](app)))
         return {"day": key}
 
     def _measure(self, name: str, day: datetime) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def _library() -> ctypes.CDLL:
                 library = ctypes.CDLL(str(root / name))
                 library.LGBM_GetLastError.restype = ctypes.c_char_p
                 return library
-    raise MissingExtra("this model needs LightGBM's library: pip install lightgbm")
+    raise MissingExtra("this model needs LightGBM's library: pip install 'hanok[automl]'")
 
 
 def _checked(code: int) -> None:

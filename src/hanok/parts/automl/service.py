@@ -6,6 +6,7 @@ What was tried becomes a plan, and a plan can be run again without a clock.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from hanok.compute.metrics import HIGHER_IS_BETTER, chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.core.clock import wall_seconds
 from hanok.core.declare import AutoML
-from hanok.core.errors import NotTrainable
+from hanok.core.errors import MissingExtra, NotTrainable
 from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, suggest
 from hanok.parts.automl.linear import fit_linear, importance
 
@@ -55,7 +56,8 @@ class Search:
 
 
 def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what, _share: None) -> Search:
-    """Find a model within the budget. Raises NotTrainable."""
+    """Find a model within the budget. Raises NotTrainable, MissingExtra."""
+    _need_extra()
     metric = chosen_metric(frame.task, settings.metric)
     fit, valid = _validation_split(frame)
     runner = _Runner(frame, fit, valid, metric, settings.seed)
@@ -84,6 +86,7 @@ def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what,
 
 def run_plan(frame: Frame, plan: Mapping[str, Any]) -> Search:
     """Train what the plan chose, with the rounds it found: no clock, no sampler."""
+    _need_extra()
     chosen = plan["candidates"][plan["chosen"]]
     package = _fit(frame, chosen, plan["seed"], rounds=plan["rounds"])
     candidate = Candidate(chosen["kind"], chosen, float("nan"), {}, 0.0, plan["rounds"])
@@ -185,6 +188,13 @@ def _study(seed: int, metric: str) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction = "maximize" if HIGHER_IS_BETTER.get(metric) else "minimize"
     return optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4))
+
+
+def _need_extra() -> None:
+    """Say what to install before half of a search is done."""
+    missing = [name for name in ("lightgbm", "sklearn", "optuna") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"AutoML needs {', '.join(missing)}, which is not installed: pip install 'hanok[automl]'")
 
 
 def leaderboard_rows(search_result: Search) -> Sequence[Mapping[str, Any]]:

@@ -14,18 +14,21 @@ from hanok.compute.drift import Drift, Reference, adjusted, bin_counts, compare
 from hanok.compute.duck import arrow, connect, literal, quoted
 from hanok.compute.frames import labels as encoded_labels
 from hanok.compute.metrics import evaluate
-from hanok.core.clock import Clock
+from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED, SEQUENCE
-from hanok.core.validation import Anomaly
+from hanok.core.validation import LATE_FEED, Anomaly
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.stores.ports import Metadata, Repositories, Tables
 
 PREDICTIONS, OUTCOMES = "predictions--", "outcomes--"
 MATCH_DAYS = 60
 DRIFT_WINDOW = timedelta(days=7)
+FEED_MEMORY = timedelta(days=14)
+FEED_ARRIVALS_MIN = 48
+FEED_SILENCE = 3
 SIGNIFICANCE = 0.01
 EFFECT = 0.1
 HARM = 0.02
@@ -326,6 +329,42 @@ class Monitoring:
                     },
                     caused_by=node,
                 )
+
+    def check_feed(self, table: str) -> None:
+        """Alarm on the first look when a table that gets rows steadily has stopped: nothing has arrived for over three
+        times its longest silence of the two weeks before. Resolved when rows arrive again."""
+        now = self._clock.now()
+        if not self._tables.size(table):
+            return
+        since = now - FEED_MEMORY
+        with connect({"feed": self._tables.scan(table, since=since)}) as duck:
+            rows = duck.execute(
+                f"SELECT DISTINCT epoch_us({ARRIVED}) FROM feed WHERE {ARRIVED} >= TIMESTAMPTZ '{since.isoformat()}'"
+            ).fetchnumpy()
+        instants = next(iter(rows.values()))
+        if len(instants) < FEED_ARRIVALS_MIN:
+            return
+        gaps, newest = _gaps(np.asarray(instants, np.int64))
+        silence = micros(now) - newest
+        if silence > FEED_SILENCE * int(gaps.max()):
+            hours, usual = silence / 3.6e9, gaps.max() / 3.6e9
+            self.alerts.raise_(
+                table,
+                "feed",
+                "late-feed",
+                f"{table} has sent nothing for {hours:.0f} h (since {from_micros(newest):%Y-%m-%d %H:%M}); "
+                f"its longest silence in two weeks was {usual:.0f} h",
+                severity="critical",
+                facts={"type": LATE_FEED, "silent_hours": hours, "usual_hours": usual},
+            )
+        else:
+            self.alerts.resolve(table, "late-feed", "rows arrive again")
+
+
+def _gaps(instants: np.ndarray) -> tuple[np.ndarray, int]:
+    """Gaps between successive arrivals, and the newest one (microseconds)."""
+    ordered = np.unique(instants)
+    return np.diff(ordered), int(ordered[-1])
 
 
 def _between(column: str, start: datetime | None, end: datetime | None) -> list[str]:

@@ -152,6 +152,14 @@ class Training:
         planned = rollout.stages(model.rollout)
         if deployment is None or not planned:
             return self._make_primary(model.name, version, actor, reason)
+        under_way = self.rollouts().get(model.name)
+        if under_way is not None and under_way["challenger"] != version:
+            raise Conflict(
+                f"version {under_way['challenger']} of {model.name!r} is being rolled out: wait for it, or end it with "
+                f"'hanok rollback {model.name}'"
+            )
+        if under_way is not None:
+            return {"deployed": version, "stage": planned[under_way["stage"]].share}
         champion = deployment.primary
         self._deployer.deploy(
             model.name, rollout.arms(champion, version, planned[0]), actor=actor, reason=f"rollout begins: {reason}"
