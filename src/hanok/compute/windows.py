@@ -109,6 +109,7 @@ def _ranged(
 ) -> Floats:
     result = np.full(len(low), default)
     some = np.flatnonzero(~empty)
+    some = some[np.argsort(low[some], kind="stable")]  # reduceat also reduces what lies between: keep that small
     if len(some):
         padded = np.append(values, 0.0)  # reduceat needs every index to be inside
         pairs = np.column_stack((low[some], high[some])).ravel()
