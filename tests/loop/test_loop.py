@@ -151,3 +151,87 @@ def test_a_backup_taken_in_use_restores_to_the_same_summary(shop, tmp_path):
     assert summary(app) == summary(shop)
     assert all(row["ok"] for row in check(app))
     app.close()
+
+
+def test_an_old_version_is_rebuilt_bit_for_bit_after_later_backfills(shop):
+    import pyarrow as pa
+
+    from hanok.engine.reproduce import reproduce
+
+    now = pa.array([shop.clock.now()], pa.timestamp("us", "UTC"))
+    backfill = pa.table({"order": ["o00001"], "product": ["mug"], "returned": [1], "known": now})
+    shop.ingest("returns", backfill, key="a correction, later")
+    first = shop.tracking.registry.versions("returns")[-1]
+    again = reproduce(shop, "returns", first.version)
+    assert again.training_set_bit_equal and again.model_bit_equal and again.same_environment
+
+
+def test_a_version_is_rebuilt_after_its_declaration_changed(shop):
+    from hanok.core.declare import Gate
+    from hanok.engine.reproduce import declaration_of, reproduce
+
+    version = shop.tracking.registry.versions("returns")[0]
+    before = shop.training.model("returns")
+    shop.training._models["returns"] = replace_gate(before, Gate(confidence=0.9))
+    assert declaration_of(shop, version) == before
+    assert reproduce(shop, "returns", version.version).model_bit_equal
+
+
+def replace_gate(model, gate):
+    import hanok as hk
+
+    return hk.Model(
+        model.name,
+        task=model.task,
+        spine=model.spine,
+        label=model.label,
+        features=model.features,
+        train=model.train,
+        split=model.split,
+        gate=gate,
+    )
+
+
+def test_answers_keep_their_ids_and_records_across_compactions(shop):
+    columns = {
+        "price__amount": [20.0],
+        "product__returned_3d": [0.2],
+        "product__returned_7d": [0.2],
+        "product__orders_3d": [50],
+        "product__orders_7d": [90],
+        "product": ["mug"],
+    }
+    ids = []
+    for size in range(6):
+        answer = shop.serving.predict("returns", {**columns, "size": [float(size)]}, entity={"order": f"new{size}"})[0]
+        ids.append(answer.prediction_id)
+        shop.serving.compact(everything=True)
+    assert len(set(ids)) == 6
+    assert [shop.serving.find(i).features["size"] for i in ids] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_no_outcome_is_stored_twice(shop):
+    from hanok.compute.duck import read
+
+    ids = read(shop.tables.scan("outcomes--returns"), ["prediction_id"]).column("prediction_id").to_pylist()
+    assert len(ids) == len(set(ids))
+
+
+def test_a_window_predicted_in_bulk_by_hand_is_logged_once(shop):
+    from hanok.engine.verbs import call
+
+    window = {"model": "returns", "start": "2026-01-15", "end": "2026-01-16"}
+    first = call(shop, "predict.batch", "me", window)
+    size = shop.tables.size("predictions--returns")
+    assert first["predictions"] > 50
+    assert call(shop, "predict.batch", "me", window)["predictions"] == first["predictions"]
+    assert shop.tables.size("predictions--returns") == size
+    assert shop.serving.find(first["first"]).batch.startswith("batch")
+
+
+def test_what_serves_live_is_measured_once_an_hour(shop):
+    shop.measure_live()
+    assert shop.metadata.read(lambda r: r.records.get("measured", "returns", "hour")) == {
+        "hour": f"{shop.clock.now():%Y-%m-%dT%H}"
+    }
+    shop.measure_live()

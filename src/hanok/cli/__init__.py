@@ -26,6 +26,7 @@ COMMANDS = {
     "alert": ("alert", "Alerts: list, show."),
     "prediction": ("prediction", "Predictions: show."),
     "why": ("why", "Causes of a strange prediction, alert or day."),
+    "reproduce": ("why", "Rebuild a version from the graph and compare its bytes."),
     "lineage": ("upkeep", "All that a node came from and all that came from it."),
     "doctor": ("upkeep", "Check versions, disk, database, artifacts and tables."),
     "backup": ("upkeep", "Copy the whole home into one file."),

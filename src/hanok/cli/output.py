@@ -30,7 +30,7 @@ def common(command: Command) -> Command:
     return wrapped
 
 
-def ask(home: Path | None, verb: str, **arguments: Any) -> Any:
+def ask(home: Path | None, verb: str, /, **arguments: Any) -> Any:
     """Call a verb of the home, in this process or through the server that owns it."""
     from hanok.sdk.client import open as open_client
 

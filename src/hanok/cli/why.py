@@ -32,3 +32,11 @@ def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) ->
         show(result["suspects"], False, columns=["name", "kind", "explains", "since", "reason", "next"])
     if result["features"]:
         show(result["features"][:10], False, columns=["feature", "value", "typical", "moves_score_by", "flag"])
+
+
+@click.command()
+@click.argument("subject")
+@common
+def reproduce(subject: str, home: Path | None, as_json: bool) -> None:
+    """Rebuild SUBJECT (MODEL@VERSION, or a run id) from the graph and say whether it is bit-equal."""
+    show(ask(home, "reproduce", subject=subject), as_json)

@@ -400,7 +400,7 @@ def as_dict(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {"kind": type(value).__name__} | {f.name: as_dict(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, timedelta):
-        return shortest(value)
+        return shortest(value) if value >= timedelta() else f"-{shortest(-value)}"
     if isinstance(value, tuple | list):
         return [as_dict(item) for item in value]
     return value
@@ -409,3 +409,58 @@ def as_dict(value: Any) -> Any:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical form, as hex."""
     return hashlib.sha256(json.dumps(as_dict(value), sort_keys=True).encode()).hexdigest()
+
+
+def from_dict(body: Any) -> Any:
+    """The declaration that `as_dict` gave this form. A user's own training function comes back as its name and digest
+    only. Raises DeclarationError for an unknown kind."""
+    if isinstance(body, list):
+        return tuple(from_dict(item) for item in body)
+    if not isinstance(body, Mapping):
+        return body
+    values = {name: from_dict(value) for name, value in body.items() if name != "kind"}
+    kind = body.get("kind")
+    if kind == "FeatureView":
+        values["aggregate"] = dict(values["aggregate"])
+        return FeatureView(values.pop("name"), **values)
+    if kind == "Model":
+        return _model_from(values)
+    if kind == "Spine":
+        at = values["predict_at"]
+        return Spine(values["table"], predict_at=_relative_text(at.column, at.offset), keys=values["keys"])
+    if kind == "RelativeTime":
+        return RelativeTime(values["column"], _signed(values["offset"]))
+    if kind == "OwnCode":
+        return OwnCode(_lost, values["name"], values["code_digest"])
+    if kind == "TimeSplit":
+        return TimeSplit(duration(values["test"]))
+    simple = {c.__name__: c for c in (Source, Aggregate, Label, AutoML, RandomSplit, Gate, Retrain, Rollout, Webhook)}
+    if kind not in simple:
+        raise DeclarationError(
+            f"a stored declaration is of the unknown kind {kind!r}: was it written by a newer Hanok?"
+        )
+    return simple[kind](**values)
+
+
+def _model_from(values: dict[str, Any]) -> Model:
+    train = values.pop("train")
+    model = Model(values.pop("name"), train=None if isinstance(train, OwnCode) else train, **values)
+    if isinstance(train, OwnCode):
+        _set(model, "train", train)
+    return model
+
+
+def _signed(text: str) -> timedelta:
+    return -duration(text[1:]) if text.startswith("-") else duration(text)
+
+
+def _relative_text(column: str, offset: timedelta) -> str:
+    if not offset:
+        return column
+    return f"{column} - {shortest(-offset)}" if offset < timedelta() else f"{column} + {shortest(offset)}"
+
+
+def _lost(frame: Any) -> Any:
+    raise DeclarationError(
+        "the code of this training function is known by its digest only; load the project that has it"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import Frame
-from hanok.core.clock import Clock
+from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import AutoML, FeatureView, Model, Project, as_dict
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
@@ -21,6 +22,7 @@ from hanok.core.validation import CheckResult
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.home import Home
+from hanok.engine.notify import send
 from hanok.engine.project import load_project
 from hanok.parts.automl import service as automl
 from hanok.parts.features.service import Features
@@ -37,6 +39,7 @@ from hanok.parts.validation.service import Validation
 from hanok.stores.blobs import LocalBlobs
 from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
+from hanok.stores.ports import Repositories
 from hanok.stores.sql import SqlMetadata
 
 EARLIER_LABELS = 20_000  # how far back a label is looked for that came before its prediction
@@ -77,7 +80,7 @@ class App:
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, clock=clock)
         self.packages = Packages(self.blobs)
-        self.log = PredictionLog(self.home.log, self.tables, clock)
+        self.log = PredictionLog(self.home.log, self.tables, started=SystemClock().now())
         self.serving = Serving(metadata=metadata, packages=self.packages, log=self.log, clock=clock)
         self.alerts = Alerts(metadata=metadata, clock=clock)
         self.monitoring = Monitoring(metadata=metadata, tables=self.tables, alerts=self.alerts, clock=clock)
@@ -106,6 +109,7 @@ class App:
         self.bus.on("online-values", {"batch_ingested"}, self._push_online)
         self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
         self.bus.on("labels", {"batch_ingested"}, self._join_labels)
+        self.bus.on("webhooks", {"alert_raised", "alert_resolved"}, self._tell)
         self.bus.on("labels-that-came-first", {"batch_predicted"}, self._join_earlier_labels)
 
     # -- declarations ----------------------------------------------------------------------------------------
@@ -193,6 +197,17 @@ class App:
         importance = self.packages.load(version.package).notes.get("importance", {})
         self.monitoring.drift(name, version.id, references, importance, start=day, end=day + timedelta(days=1))
 
+    def measure_live(self) -> None:
+        """Once an hour: performance of the last days and drift of today, for everything that serves."""
+        now = self.clock.now()
+        hour = {"hour": f"{now:%Y-%m-%dT%H}"}
+        done = self.metadata.read(lambda r: {b["_name"]: b["hour"] for b in r.records.list("measured")})
+        for name in (m.name for m in self.training.models() if self.serving.deployment(m.name)):
+            if done.get(name) != hour["hour"]:
+                self.serving.compact(everything=True)
+                self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7)
+                self.metadata.write(partial(_put_record, "measured", name, "hour", hour, now))
+
     def references(self, digest: str) -> list[Reference]:
         """The reference distributions that a model version carries."""
         import orjson
@@ -272,6 +287,18 @@ class App:
                     model, self.features.label_rows(model, first, first + rows), f"{table} {event.facts['batch']}"
                 )
 
+    def _tell(self, event: Event) -> None:
+        """Send an alert to the webhooks of the models it concerns, and keep what came of it."""
+        alert, now = event.facts, self.clock.now()
+        for model in self.training.models():
+            reads = (model.name, model.spine.table, model.label.table, *(v.source.table for v in model.views))
+            if model.alert is None or alert["subject"] not in reads:
+                continue
+            outcome = send(model.alert.url, alert, allow_private=self.config.webhooks_allow_private)
+            body = {"alert": alert["id"], "url": model.alert.url, "outcome": outcome, "event": event.kind}
+            record = partial(_put_record, "webhook", model.name, str(event.sequence), body, now)
+            self.metadata.write(record)
+
     def _join_earlier_labels(self, event: Event) -> None:
         """A label may come before the prediction that it is for is made."""
         model = next((m for m in self.training.models() if m.name == event.facts["model"]), None)
@@ -341,6 +368,12 @@ class _Searcher:
 
     def leaderboard(self, searched: automl.Search) -> Sequence[Mapping[str, Any]]:
         return automl.leaderboard_rows(searched)
+
+
+def _put_record(
+    kind: str, name: str, key: str, body: Mapping[str, Any], at: datetime, repositories: Repositories
+) -> None:
+    repositories.records.put(kind, name, key, body, at)
 
 
 def _texts(entity: Mapping[str, Any]) -> dict[str, str]:

@@ -22,7 +22,6 @@ class Config:
     project: Path | None = None
     metadata_url: str = ""
     webhooks_allow_private: bool = False
-    seed: int = 7
 
 
 def load_config(directory: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -40,7 +39,6 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"{path} has the unknown setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
     for name, kind in (
-        ("seed", int),
         ("webhooks_allow_private", bool),
         ("home", str),
         ("project", str),
@@ -57,5 +55,4 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         directory / project if project else default if default.exists() else None,
         env.get("HANOK_METADATA_URL") or values.get("metadata_url", ""),
         values.get("webhooks_allow_private", False),
-        values.get("seed", 7),
     )

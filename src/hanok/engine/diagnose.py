@@ -382,7 +382,7 @@ def _version(case: _Case) -> Suspect | None:
 
 def _sentence(model: str, start: datetime, suspects: Sequence[Suspect]) -> str:
     if not suspects:
-        return f"no cause found: nothing about {model} on {start:%Y-%m-%d} is unlike the days before"
+        return f"no cause found: nothing about {model} on {start:%Y-%m-%d} is unlike the days before."
     first = suspects[0]
     return f"{first.name}: {first.reason}. Restoring it takes away {first.explains:.0%} of the change."
 
@@ -400,7 +400,7 @@ def _flag(reference: Reference, value: Any) -> str:
     if value is None:
         return "null" if reference.counts[-1] < 0.5 * sum(reference.counts) else ""
     if not reference.numeric:
-        return "" if value in reference.points else "not seen in training"
+        return "" if value in reference.points else "rare or unseen in training"
     known = [*reference.points, *reference.edges]
     if known and not min(known) <= value <= max(known):
         return "beyond the outer bins of training"

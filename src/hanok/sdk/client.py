@@ -31,7 +31,7 @@ class Client:
     def __init__(self, app: Any = None, address: str = "", secret: str = "") -> None:
         self.app, self.address, self._secret = app, address, secret
 
-    def call(self, name: str, **arguments: Any) -> Any:
+    def call(self, name: str, /, **arguments: Any) -> Any:
         """The verb's JSON result. Raises HanokError."""
         if self.app is not None:
             from hanok.engine.verbs import call

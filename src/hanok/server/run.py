@@ -114,6 +114,7 @@ def _every(stopping: threading.Event, seconds: float, work: Callable[[], Any]) -
 
 def _tick(app: App) -> None:
     app.serving.compact()
+    app.measure_live()
     app.tick()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hanok.core.access import Access
-from hanok.core.errors import ModelNotFound
+from hanok.core.clock import utc
+from hanok.core.errors import Invalid, ModelNotFound
 from hanok.core.serving import Arm
 from hanok.engine.verbs.registry import verb
 
@@ -48,6 +50,18 @@ def promote(
 def rollback(app: Any, actor: str, *, model: str, to: int = 0, reason: str = "rolled back by hand") -> dict[str, Any]:
     """Let the version that served before (or `to`) answer again, and prove it."""
     return dict(app.training.rollback(model, to=to or None, actor=actor, reason=reason))
+
+
+@verb("predict.batch", Access.USE)
+def predict_batch(app: Any, actor: str, *, model: str, start: str, end: str) -> dict[str, Any]:
+    """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant."""
+    try:
+        first, last = (utc(datetime.fromisoformat(t)) for t in (start, end))
+    except ValueError as error:
+        raise Invalid(f"not an instant: {error}; write it like 2013-12-31 or 2013-12-31T14:00") from None
+    ids = app.predict_window(model, first, last, key=f"batch {first.isoformat()} {last.isoformat()}")
+    app.bus.drain()
+    return {"model": model, "predictions": len(ids), "first": ids[0] if ids else None, "last": ids[-1] if ids else None}
 
 
 @verb("predict", Access.USE)

@@ -55,11 +55,21 @@ def list_models(app: Any, actor: str) -> list[dict[str, Any]]:
                 "versions": len(versions),
                 "newest": versions[0].version if versions else None,
                 "serving": deployment.primary if deployment else None,
-                "since": deployment.at.isoformat() if deployment else None,
+                "since": _primary_since(app, deployment) if deployment else None,
                 "aliases": dict(model.aliases),
             }
         )
     return rows
+
+
+def _primary_since(app: Any, deployment: Any) -> str:
+    """When the present primary began to answer."""
+    since = deployment
+    for earlier in app.serving.history(deployment.name):
+        if earlier.primary != deployment.primary:
+            break
+        since = earlier
+    return str(since.at.isoformat())
 
 
 @verb("model.show", Access.READ)

@@ -1,4 +1,4 @@
-"""The verb of diagnosis."""
+"""The verbs of proof: why, reproduce."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def why(app: Any, actor: str, *, subject: str, day: str = "", until: str = "") -
         app.serving.compact(everything=True)
         return diagnose.why_window(app, subject, start, end).as_dict()
     return diagnose.why_alert(app, subject).as_dict()
+
+
+@verb("reproduce", Access.EDIT)
+def reproduce(app: Any, actor: str, *, subject: str) -> dict[str, Any]:
+    """Rebuild the training set and the model of a version (MODEL@VERSION or a run id) and compare their bytes."""
+    from hanok.engine.reproduce import reproduce as rebuild
+
+    name, _, version = subject.partition("@")
+    if version.removeprefix("v").isdigit():
+        return rebuild(app, name, int(version.removeprefix("v"))).as_dict()
+    for model in app.metadata.read(lambda r: r.registry.models()):
+        for known in app.tracking.registry.versions(model.name):
+            if known.run_id and known.run_id.startswith(subject):
+                return rebuild(app, model.name, known.version).as_dict()
+    raise Invalid(f"{subject[:80]!r} is neither MODEL@VERSION nor a run that made a version; see 'hanok model show'")
 
 
 def _last_day(app: Any) -> datetime:

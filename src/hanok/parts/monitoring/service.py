@@ -87,6 +87,8 @@ class Monitoring:
                 f"l._known AS known_at {',' if columns else ''} {columns} "
                 f"FROM log p JOIN labels l ON {on} WHERE l._truth IS NOT NULL {only} ORDER BY p.{SEQUENCE}",
             )
+        if batch:
+            joined = self._without_known(model, joined)
         if not joined.num_rows:
             return 0
         now = self._clock.now()
@@ -101,6 +103,13 @@ class Monitoring:
 
         self._metadata.write(work)
         return joined.num_rows
+
+    def _without_known(self, model: str, joined: pa.Table) -> pa.Table:
+        """Leave out predictions that have their label already."""
+        if not joined.num_rows or not self._tables.size(OUTCOMES + model):
+            return joined
+        known = self.outcomes(model, start=pc.min(joined.column("at")).as_py()).column("prediction_id")
+        return joined.filter(pc.invert(pc.is_in(joined.column("prediction_id"), known)))
 
     def _unmatched(self, model: str, key: str) -> int:
         self.alerts.raise_(

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from hanok.core.clock import Clock, from_micros, micros
+from hanok.core.clock import from_micros, micros
 from hanok.core.errors import PredictionNotFound
 from hanok.core.ids import PredictionId
 from hanok.core.serving import Prediction, Signature
@@ -59,9 +59,11 @@ class PredictionLog:
     log; a power cut may lose that last second.
     """
 
-    def __init__(self, root: Path, tables: Tables, clock: Clock) -> None:
-        self._root, self._tables, self._clock = root, tables, clock
-        self._start_ms = micros(clock.now()) // 1000
+    def __init__(self, root: Path, tables: Tables, *, started: datetime) -> None:
+        """`started` is the real start of this process, which no other process of this home shares."""
+        self._root, self._tables = root, tables
+        self._start_ms = micros(started) // 1000
+        self._numbers: dict[str, int] = {}
         self._segments: dict[str, _Segment] = {}
         self._lock = threading.Lock()
 
@@ -157,9 +159,8 @@ class PredictionLog:
     def _rotate(self, deployment: str, before: _Segment | None) -> _Segment:
         if before is not None:
             before.file.close()
-        number = 0 if before is None else before.number + 1
-        while self._path(deployment, self._start_ms, number).exists():
-            number += 1
+        number = self._numbers.get(deployment, 0)
+        self._numbers[deployment] = number + 1  # never used again, also after compaction removed the file
         segment = _Segment(FrameFile(self._path(deployment, self._start_ms, number)), number)
         self._segments[deployment] = segment
         return segment

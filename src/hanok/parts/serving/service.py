@@ -279,7 +279,7 @@ def _package(version: ModelVersion) -> str:
     if not version.package:
         raise Conflict(
             f"version {version.version} of {version.model!r} has no servable package: it was registered from outside; "
-            "log it with hk.log_model, or see docs/how-to/serve-your-model.md"
+            "train it with 'hanok train', with your own code if you like: docs/how-to/your-model.md"
         )
     return version.package
 

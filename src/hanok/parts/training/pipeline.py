@@ -279,7 +279,7 @@ def _register(
     for known in tools.registry.versions(model.name):
         if known.facts.get("workflow") == workflow_id:  # cut down after the commit, before the step was recorded
             return {"version": known.version, "node": known.id}
-    environment = _environment()
+    installed = environment()
     code = model.train.code_digest if not isinstance(model.train, AutoML) else digest(model.train)
     facts = {
         "workflow": workflow_id,
@@ -296,7 +296,7 @@ def _register(
         "trained_at": tools.clock.now().isoformat(),
         "reference": fitted["reference"],
         "challenger_package": searched["package"],
-        "environment": environment["digest"],
+        "environment": installed["digest"],
         "code": code,
         "declaration": digest(model),
         "feature_views": {v.name: digest(v) for v in model.views},
@@ -312,7 +312,7 @@ def _register(
     )
     now = tools.clock.now()
     nodes = [
-        Node(environment["digest"][:32], NodeKind.ENVIRONMENT, "environment", now, environment),
+        Node(installed["digest"][:32], NodeKind.ENVIRONMENT, "environment", now, installed),
         Node(
             code[:32],
             NodeKind.CODE,
@@ -328,7 +328,7 @@ def _register(
 
 
 @cache
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
     """What was installed: the lock that a version carries."""
     import platform
     import sys

@@ -1,0 +1,92 @@
+"""`hanok reproduce`: rebuild a version's training set and model from the ids in the graph, and compare the bytes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from pyarrow import parquet as pq
+
+from hanok.core.declare import AutoML, Model, digest, from_dict
+from hanok.core.errors import Invalid, ModelNotFound
+from hanok.core.registry import ModelVersion
+from hanok.engine.app import App
+from hanok.parts.automl import service as automl
+from hanok.parts.training import pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """Whether the rebuilt bytes are those that were stored. Bit-equality is promised for one environment on one CPU
+    type; `same_environment` says whether this is the one."""
+
+    model: str
+    version: int
+    training_set_bit_equal: bool
+    model_bit_equal: bool
+    same_environment: bool
+    rows: int
+    training_digest: str
+    package: str
+    snapshots: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def reproduce(app: App, model_name: str, version: int) -> Reproduction:
+    """Raises ModelNotFound, or Invalid for a version that was registered from outside."""
+    found = app.training._version(model_name, version)
+    facts = found.facts
+    if "training_set" not in facts:
+        raise Invalid(
+            f"version {version} of {model_name!r} was registered from outside: Hanok knows no training set of it"
+        )
+    model = declaration_of(app, found)
+    made = app.metadata.read(lambda r: r.lineage.node(facts["training_set"])).facts
+    rebuilt = app.features.training_set(
+        model,
+        start=datetime.fromisoformat(made["start"]) if made["start"] else None,
+        end=datetime.fromisoformat(made["end"]),
+        as_of=datetime.fromisoformat(made["as_of"]),
+        snapshots=made["snapshots"],
+    )
+    sink = io.BytesIO()
+    pq.write_table(rebuilt.rows, sink, compression="zstd")
+    training_digest = sha256(sink.getvalue()).hexdigest()
+    frame = pipeline.frame_of(model, rebuilt.rows)
+    if isinstance(model.train, AutoML):
+        package = automl.run_plan(frame, facts["plan"]).package
+    else:
+        from hanok.compute.runtimes.convert import convert
+
+        package = convert(model.train.function(frame), frame)
+    address = app.packages.save(package)
+    return Reproduction(
+        model_name,
+        version,
+        training_digest == made["digest"],
+        address == found.package,
+        pipeline.environment()["digest"] == facts.get("environment"),
+        rebuilt.rows.num_rows,
+        training_digest,
+        address,
+        dict(made["snapshots"]),
+    )
+
+
+def declaration_of(app: App, version: ModelVersion) -> Model:
+    """The declaration that a version was trained under: the present one if it is the same, else the stored one."""
+    wanted = version.facts["declaration"]
+    for model in app.training.models():
+        if model.name == version.model and digest(model) == wanted:
+            return model
+    body = app.metadata.read(lambda r: r.lineage.node(wanted[:32])).facts.get("declaration")
+    if body is None:
+        raise ModelNotFound(f"the declaration of version {version.version} of {version.model!r} is not in the graph")
+    model = from_dict(body)
+    assert isinstance(model, Model)
+    return model
