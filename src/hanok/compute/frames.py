@@ -177,15 +177,3 @@ def time_split(at: NDArray[np.int64], test_us: int) -> tuple[NDArray[np.int64], 
     order = np.argsort(at, kind="stable")
     cut = at.max() - test_us
     return order[at[order] <= cut], order[at[order] > cut]
-
-
-def random_split(
-    y: NDArray[np.float64], task: str, share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A seeded split, stratified by class for classification."""
-    random = np.random.default_rng(seed)
-    groups = [np.arange(len(y))] if task == "regression" else [np.flatnonzero(y == c) for c in np.unique(y)]
-    test = np.concatenate([random.permutation(g)[: max(1, round(share * len(g)))] for g in groups if len(g)])
-    mask = np.zeros(len(y), bool)
-    mask[test] = True
-    return np.flatnonzero(~mask), np.flatnonzero(mask)

@@ -282,11 +282,13 @@ class Retrain:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Rollout:
-    """How a model that passed its gate comes to serve: beside the champion first, then by growing shares."""
+    """How a model that passed its gate comes to serve: beside the champion first, then by growing shares; and when it
+    answers everything, the former champion stays beside it as a shadow for `bake`, ready to come back."""
 
     shadow: timedelta | None
     canary: tuple[int, ...]
     hold: timedelta
+    bake: timedelta
     rollback_if: tuple[str, ...]
 
     def __init__(
@@ -295,11 +297,13 @@ class Rollout:
         shadow: str | timedelta | None = None,
         canary: Sequence[int] = (100,),
         hold: str | timedelta = "1d",
+        bake: str | timedelta = "7d",
         rollback_if: Sequence[str] = (),
     ) -> None:
         _set(self, "shadow", duration(shadow) if shadow else None)
         _set(self, "canary", tuple(canary))
         _set(self, "hold", duration(hold))
+        _set(self, "bake", duration(bake))
         _set(self, "rollback_if", tuple(rollback_if))
         if any(not 0 < share <= 100 for share in self.canary) or list(self.canary) != sorted(self.canary):
             raise DeclarationError(f"Rollout canary={list(canary)}: shares grow and lie in 1..100, like [5, 25, 100]")

@@ -312,7 +312,7 @@ def _suspect(
     action = "compare how the request is made with the feature view; the store's values are in the proof"
     if view is not None and first.kind == "null":
         newest = _newest(case, view.source.table, view.source.event_time)
-        if newest is not None and case.start - newest > (view.horizon or DAY) / 2:
+        if newest is not None and case.end - newest > (view.horizon or DAY):
             name = f"source {view.source.table}"
             reason = f"its last row is of {newest:%Y-%m-%d %H:%M}; since then {reason}"
         action = f"look at what feeds {view.source.table!r}; ingest what is missing and predict again"

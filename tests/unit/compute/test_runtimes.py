@@ -4,12 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hanok.compute.frames import Frame, encode, random_split, time_split
+from hanok.compute.frames import Frame, encode, time_split
 from hanok.compute.runtimes import load
 from hanok.compute.runtimes.convert import convert
-from hanok.core.declare import AutoML
+from hanok.core.declare import AutoML, RandomSplit
 from hanok.core.errors import ConversionFailed, NotTrainable, SignatureMismatch, Unsafe
 from hanok.parts.automl.service import run_plan, search
+from hanok.parts.training.pipeline import key_split
 
 
 def frame(task="binary", rows=600, text=True, nulls=True):
@@ -121,5 +122,8 @@ def test_splits_keep_every_row_once():
     at = np.array([5, 1, 9, 3, 7])
     train, test = time_split(at, 3)
     assert sorted([*train, *test]) == list(range(5)) and at[test].min() > at[train].max()
-    train, test = random_split(np.array([0, 0, 0, 1, 1, 1.0] * 10), "binary", 0.2, 1)
-    assert sorted([*train, *test]) == list(range(60)) and len(test) == 12
+    rows = pa.table({"key__id": [f"i{i}" for i in range(300)]})
+    train, test = key_split(rows, RandomSplit(0.2, 1))
+    assert sorted([*train, *test]) == list(range(300)) and 30 < len(test) < 90
+    more = pa.table({"key__id": [f"i{i}" for i in range(600)]})
+    assert set(test) <= set(key_split(more, RandomSplit(0.2, 1))[1])  # held out once, held out for ever

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hanok.compute.drift import reference
-from hanok.compute.frames import Frame, random_split, time_split
+from hanok.compute.frames import Frame, time_split
 from hanok.compute.metrics import chosen_metric, evaluate
 from hanok.compute.runtimes.convert import convert
 from hanok.core.clock import Clock, micros
-from hanok.core.declare import AutoML, Model, RandomSplit, as_dict, digest
+from hanok.core.declare import AutoML, Model, RandomSplit, TimeSplit, as_dict, digest
 from hanok.core.errors import NotTrainable
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
@@ -65,6 +65,7 @@ class Request:
     champion: int
     end: datetime | None = None
     start: datetime | None = None
+    recipe_of: int = 0
 
 
 def run(steps: Steps, request: Request, tools: Tools) -> dict[str, Any]:
@@ -88,19 +89,48 @@ def frame_of(model: Model, rows: pa.Table) -> Frame:
     return Frame.of(rows, model.feature_columns, model.task, LABEL)
 
 
-def split(model: Model, frame: Frame) -> tuple[Positions, Positions]:
-    """Row numbers of the training part and of the untouched holdout, which takes at most a quarter of the time."""
+def split(
+    model: Model, frame: Frame, rows: pa.Table, *, seen_until: datetime | None = None
+) -> tuple[Positions, Positions]:
+    """Row numbers of the training part and of the untouched holdout.
+
+    A holdout by time takes at most a quarter of the time covered. Rows before `seen_until` were in the champion's
+    training: it would know their answers by heart, so the holdout begins after it, and half of what is new is left to
+    learn from. A random holdout goes by the entity's key, so that a row is held out in every training or in none.
+    """
     if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
-        share, seed = (model.split.test, model.split.seed) if isinstance(model.split, RandomSplit) else (0.2, 7)
-        train, test = random_split(frame.y, frame.task, share, seed)
+        chosen = model.split if isinstance(model.split, RandomSplit) else RandomSplit()
+        train, test = key_split(_labelled(rows), chosen)
     else:
         span = int(frame.at.max() - frame.at.min())
-        train, test = time_split(
-            frame.at, min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
-        )
+        length = min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
+        if seen_until is not None:
+            length = min(length, max(0, int(frame.at.max()) - micros(seen_until)) // 2)
+        train, test = time_split(frame.at, length)
     if len(test) < HOLDOUT_ROWS_MIN or len(train) < HOLDOUT_ROWS_MIN:
-        raise NotTrainable(f"{frame.rows} labelled rows are too few to hold some out; a model needs more data")
+        why = " that the champion was not trained on: wait for more labels" if seen_until else ""
+        raise NotTrainable(f"{frame.rows} labelled rows leave too few to hold out{why or '; a model needs more data'}")
     return train, test
+
+
+def key_split(rows: pa.Table, chosen: RandomSplit) -> tuple[Positions, Positions]:
+    """A seeded share of the entities (columns `key__...`), the same ones whatever other rows there are."""
+    keys = [rows.column(n).to_pylist() for n in rows.column_names if n.startswith("key__")]
+    texts = [repr((chosen.seed, *key)).encode() for key in zip(*keys, strict=True)]
+    points = np.array([int.from_bytes(sha256(t).digest()[:4], "big") / 2**32 for t in texts])
+    return np.flatnonzero(points >= chosen.test), np.flatnonzero(points < chosen.test)
+
+
+def _labelled(rows: pa.Table) -> pa.Table:
+    return rows.filter(rows.column(LABEL).is_valid())
+
+
+def _seen_until(request: Request, tools: Tools) -> datetime | None:
+    """Until when the champion's training rows reach."""
+    for version in tools.registry.versions(request.model.name):
+        if version.version == request.champion and "trained_until" in version.facts:
+            return datetime.fromisoformat(version.facts["trained_until"])
+    return None
 
 
 def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
@@ -125,8 +155,9 @@ def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
 
 def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str, Any]:
     model = request.model
-    frame = frame_of(model, training_rows(tools.blobs, made["digest"]))
-    train, test = (frame.take(part) for part in split(model, frame))
+    rows = training_rows(tools.blobs, made["digest"])
+    frame = frame_of(model, rows)
+    train, test = (frame.take(part) for part in split(model, frame, rows, seen_until=_seen_until(request, tools)))
     run = tools.runs.create(
         request.experiment_id,
         name=f"{model.name} {tools.clock.now():%Y-%m-%d %H:%M}",
@@ -134,7 +165,7 @@ def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str
         read=[made["node"]],
     )
     try:
-        outcome = _trained(model, train, tools)
+        outcome = _trained(request, train, tools)
     except Exception:
         tools.runs.finish(run.id, "FAILED")
         raise
@@ -168,9 +199,11 @@ def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str
     }
 
 
-def _trained(model: Model, frame: Frame, tools: Tools) -> dict[str, Any]:
+def _trained(request: Request, frame: Frame, tools: Tools) -> dict[str, Any]:
+    model = request.model
     if isinstance(model.train, AutoML):
-        found = tools.searcher.search(frame, model.train)
+        plan = _plan_of(request, tools)
+        found = tools.searcher.run_plan(frame, plan) if plan else tools.searcher.search(frame, model.train)
         board = [dict(line) for line in tools.searcher.leaderboard(found)]
         chosen = found.plan["candidates"][found.plan["chosen"]]
         parameters = {k: v for k, v in chosen.get("parameters", chosen).items() if k != "kind"}
@@ -195,22 +228,27 @@ def _trained(model: Model, frame: Frame, tools: Tools) -> dict[str, Any]:
     }
 
 
+def _plan_of(request: Request, tools: Tools) -> Mapping[str, Any]:
+    """The recipe to repeat, if one is asked for."""
+    versions = tools.registry.versions(request.model.name) if request.recipe_of else []
+    return next((v.facts.get("plan") or {} for v in versions if v.version == request.recipe_of), {})
+
+
 def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
     """Judge on the holdout. Against nothing that serves, the challenger has to beat the constant baseline."""
     model = request.model
     rows = training_rows(tools.blobs, made["digest"])
     frame = frame_of(model, rows)
-    parts = split(model, frame)
+    parts = split(model, frame, rows, seen_until=_seen_until(request, tools))
     train, test = (frame.take(part) for part in parts)
-    held_out = rows.filter(rows.column(LABEL).is_valid()).take(pa.array(parts[1]))
+    held_out = _labelled(rows).take(pa.array(parts[1]))
     metric = chosen_metric(model.task, model.gate.metric if model.gate.metric != "auto" else searched["metric"])
     challenger = tools.packages.load(searched["package"]).score_table(held_out)
     if request.champion and model.gate.beats == "champion":
         version = next(v for v in tools.registry.versions(model.name) if v.version == request.champion)
-        against, champion = (
-            f"champion (version {request.champion})",
-            tools.packages.load(version.package).score_table(held_out),
-        )
+        by_time = isinstance(model.split, TimeSplit) and frame.at.min() != frame.at.max()
+        address = version.package if by_time else version.facts.get("challenger_package") or version.package
+        against, champion = f"champion (version {request.champion})", tools.packages.load(address).score_table(held_out)
     else:
         against, champion = gate.BASELINE, _constant(model, train, test)
     verdict = gate.judge(

@@ -24,7 +24,7 @@ ROWS_MIN = 100
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The challenger's share of answers (0: shadow) and how long the stage lasts."""
+    """The challenger's share of answers (0: shadow, 100: the former champion is the shadow) and how long it lasts."""
 
     share: int
     hold: timedelta
@@ -41,12 +41,15 @@ class Rule:
 
 
 def stages(rollout: Rollout) -> tuple[Stage, ...]:
-    """All stages before the challenger is the primary."""
+    """All stages before the challenger is alone."""
     found = [Stage(0, rollout.shadow)] if rollout.shadow else []
-    return (*found, *(Stage(share, rollout.hold) for share in rollout.canary if share < 100))
+    found += [Stage(share, rollout.hold) for share in rollout.canary if share < 100]
+    return (*found, Stage(100, rollout.bake)) if rollout.bake else tuple(found)
 
 
 def arms(champion: int, challenger: int, stage: Stage) -> tuple[Arm, ...]:
+    if stage.share == 100:
+        return Arm(challenger, "primary", 100), Arm(champion, "shadow", 0)
     if stage.share == 0:
         return Arm(champion, "primary", 100), Arm(challenger, "shadow", 0)
     return Arm(champion, "primary", 100 - stage.share), Arm(challenger, "canary", stage.share)

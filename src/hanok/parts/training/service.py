@@ -81,10 +81,12 @@ class Training:
         start: datetime | None = None,
         end: datetime | None = None,
         promote: bool = True,
+        recipe_of: int = 0,
     ) -> Mapping[str, Any]:
         """Train, judge and register a version; one that passes its gate starts its rollout (`promote`).
 
-        The same `key` again continues or returns the same training.
+        With `recipe_of` the plan of that version is trained anew instead of searching for another one. The same `key`
+        again continues or returns the same training.
         """
         model = self.model(name)
         deployment = self._deployer.deployment(name)
@@ -96,6 +98,7 @@ class Training:
             "start": start and start.isoformat(),
             "end": end and end.isoformat(),
             "promote": promote,
+            "recipe_of": recipe_of,
             "at": self._clock.now().isoformat(),
         }
         workflow = self._durable.start(TRAIN, key or f"{name} {new_id(self._clock.now())}", arguments)
@@ -118,6 +121,7 @@ class Training:
             arguments["champion"],
             _instant(arguments["end"]),
             _instant(arguments["start"]),
+            arguments.get("recipe_of", 0),
         )
 
         def work(steps: Any) -> Mapping[str, Any]:
@@ -153,17 +157,21 @@ class Training:
         if deployment is None or not planned:
             return self._make_primary(model.name, version, actor, reason)
         under_way = self.rollouts().get(model.name)
+        if under_way is not None and under_way["challenger"] != version and planned[under_way["stage"]].share == 100:
+            under_way = None  # it answers everything already: what follows takes its place
         if under_way is not None and under_way["challenger"] != version:
             raise Conflict(
                 f"version {under_way['challenger']} of {model.name!r} is being rolled out: wait for it, or end it with "
                 f"'hanok rollback {model.name}'"
             )
         if under_way is not None:
-            return {"deployed": version, "stage": planned[under_way["stage"]].share}
+            return {"deployed": version, "stage": _stage_name(planned[under_way["stage"]].share)}
         champion = deployment.primary
         self._deployer.deploy(
             model.name, rollout.arms(champion, version, planned[0]), actor=actor, reason=f"rollout begins: {reason}"
         )
+        if planned[0].share == 100:
+            self._tools.registry.move_alias(model.name, CHAMPION, version, actor=actor, reason=reason)
         now = self._clock.now()
         state = {
             "champion": champion,
@@ -175,7 +183,7 @@ class Training:
             "reason": reason,
         }
         self._metadata.write(lambda r: r.records.put("rollout", model.name, "current", state, now))
-        return {"deployed": version, "stage": f"{planned[0].share}%" if planned[0].share else "shadow"}
+        return {"deployed": version, "stage": _stage_name(planned[0].share)}
 
     def _make_primary(self, name: str, version: int, actor: str, reason: str) -> dict[str, Any]:
         self._deployer.deploy(name, [Arm(version, "primary", 100)], actor=actor, reason=reason)
@@ -195,7 +203,7 @@ class Training:
             raise ModelNotFound(f"{name!r} is not deployed, so there is nothing to roll back")
         state = self._metadata.read(lambda r: r.records.get("rollout", name, "current"))
         if to is None:
-            to = deployment.primary if state else self._deployer.last_primary_before(name)
+            to = state["champion"] if state else self._deployer.last_primary_before(name)
         before = deployment.primary
         self._make_primary(name, to, actor, f"rollback: {reason}")
         proof = {
@@ -303,6 +311,7 @@ class Training:
                 reason=f"{trigger.kind}: {trigger.reason}",
                 actor="hanok",
                 key=f"{model.name} {trigger.kind} {now.isoformat()}",
+                recipe_of=self._champion_with_plan(model.name),
             )
         except NotTrainable as error:
             return {"model": model.name, "did": "retrain", "trigger": trigger.kind, "failed": error.message}
@@ -316,6 +325,13 @@ class Training:
             "passed": result["verdict"]["passed"],
             "why": result["verdict"]["why"],
         }
+
+    def _champion_with_plan(self, name: str) -> int:
+        """The version whose recipe a triggered retraining repeats: the champion's; 0 when it has none."""
+        deployment = self._deployer.deployment(name)
+        versions = {v.version: v for v in self._tools.registry.versions(name)}
+        live = versions.get(deployment.primary) if deployment else None
+        return live.version if live is not None and live.facts.get("plan") else 0
 
     def _advance(self, model: Model, predictions: Any) -> Mapping[str, Any] | None:
         state = self.rollouts().get(model.name)
@@ -349,6 +365,10 @@ class Training:
             actor="hanok",
             reason=f"rollout: {following.share}%",
         )
+        if following.share == 100:
+            self._tools.registry.move_alias(
+                model.name, CHAMPION, state["challenger"], actor="hanok", reason=f"rolled out: {state['reason']}"
+            )
         body = {k: v for k, v in state.items() if not k.startswith("_")} | {
             "stage": stage + 1,
             "since": now.isoformat(),
@@ -361,6 +381,10 @@ class Training:
         if not found:
             raise ModelNotFound(f"model {name!r} has no version {version}; see: hanok model show {name}")
         return found[0]
+
+
+def _stage_name(share: int) -> str:
+    return {0: "shadow", 100: "primary, the former champion beside it"}.get(share, f"{share}%")
 
 
 def _instant(text: str | None) -> datetime | None:
