@@ -138,7 +138,8 @@ class Training:
     # -- rollout ---------------------------------------------------------------------------------------------
 
     def promote(self, name: str, version: int, *, actor: str, reason: str, force: bool = False) -> Mapping[str, Any]:
-        """Start the rollout of a version. One that its gate refused needs `force`, which is recorded."""
+        """Start the rollout of a version. One that its gate refused needs `force`, which is recorded, and which also ends
+        a rollout that is under way."""
         model = self.model(name)
         found = self._version(name, version)
         verdict = found.facts.get("verdict") or {}
@@ -147,9 +148,12 @@ class Training:
                 f"version {version} of {name!r} was refused by its gate ({verdict.get('why')}); "
                 f"to promote it all the same: hanok promote {name} --version {version} --force --reason '...'"
             )
-        return self._begin(model, version, actor, reason + (" (forced past its gate)" if force else ""))
+        said = reason + (" (forced past its gate)" if force else "")
+        return self._begin(model, version, actor, said, replace_rollout=force)
 
-    def _begin(self, model: Model, version: int, actor: str, reason: str) -> dict[str, Any]:
+    def _begin(
+        self, model: Model, version: int, actor: str, reason: str, *, replace_rollout: bool = False
+    ) -> dict[str, Any]:
         deployment = self._deployer.deployment(model.name)
         if deployment is not None and deployment.primary == version and len(deployment.arms) == 1:
             return {"deployed": version, "stage": "primary"}
@@ -157,8 +161,9 @@ class Training:
         if deployment is None or not planned:
             return self._make_primary(model.name, version, actor, reason)
         under_way = self.rollouts().get(model.name)
-        if under_way is not None and under_way["challenger"] != version and planned[under_way["stage"]].share == 100:
-            under_way = None  # it answers everything already: what follows takes its place
+        if under_way is not None and under_way["challenger"] != version:
+            complete = planned[under_way["stage"]].share == 100  # it answers everything already
+            under_way = None if complete or replace_rollout else under_way
         if under_way is not None and under_way["challenger"] != version:
             raise Conflict(
                 f"version {under_way['challenger']} of {model.name!r} is being rolled out: wait for it, or end it with "
