@@ -222,3 +222,47 @@ def test_the_port_is_free_again_after_the_server_stopped(tmp_path):
     port = int(address.rpartition(":")[2])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_file_is_sent_to_the_server_that_owns_the_home(tmp_path):
+    (tmp_path / "p.csv").write_text("product,amount\nmug,20\nvase,\n")
+    process, _ = _up(tmp_path / "home")
+    try:
+        command = [
+            sys.executable,
+            "-m",
+            "hanok",
+            "ingest",
+            "prices",
+            str(tmp_path / "p.csv"),
+            "--json",
+            "--keys",
+            "product",
+        ]
+        for repeated in (False, True):
+            done = subprocess.run([*command, "--home", str(tmp_path / "home")], capture_output=True, text=True)
+            assert (done.returncode, done.stderr) == (0, "")
+            body = json.loads(done.stdout)
+            assert (body["accepted"], body["repeated"]) == (2, repeated)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def test_for_a_team_no_verb_takes_a_path_of_the_server(tmp_path):
+    env = {**os.environ, "HANOK_ADMIN_SECRET": "a-long-enough-secret"}
+    process, address = _up(tmp_path, "--host", "0.0.0.0", env=env)
+    address = address.replace("0.0.0.0", "127.0.0.1")
+    try:
+        for verb in ("ingest", "backup"):
+            request = urllib.request.Request(
+                f"{address}/api/v1/{verb}",
+                json.dumps({"table": "t", "path": "/etc/passwd"}).encode(),
+                {"Authorization": "Bearer a-long-enough-secret", "Content-Type": "application/json"},
+            )
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=10)
+            assert caught.value.code in (404, 405)
+    finally:
+        process.kill()
+        process.wait()

@@ -79,5 +79,7 @@ def apply(dry_run: bool, home: Path | None, as_json: bool) -> None:
 def ingest(table: str, file: Path, key: str, keys: str, event_time: str, home: Path | None, as_json: bool) -> None:
     """Check FILE (CSV or Parquet) and append it to TABLE; bad rows go to quarantine with their reasons."""
     names = [k.strip() for k in keys.split(",") if k.strip()]
-    result = ask(home, "ingest", table=table, path=str(file.resolve()), key=key, keys=names, event_time=event_time)
-    show(result, as_json)
+    from hanok.sdk.client import open as open_client
+
+    with open_client(home) as client:
+        show(client.ingest(table, file, key=key, keys=names, event_time=event_time), as_json)

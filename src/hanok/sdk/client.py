@@ -55,24 +55,25 @@ class Client:
     def ingest(self, table: str, data: Any, **options: Any) -> Mapping[str, Any]:
         """Check and append a CSV or Parquet file, or an Arrow table, or a pandas or Polars frame."""
         if isinstance(data, str | Path):
-            path = Path(data).resolve()
-            return self.call("ingest", table=table, path=str(path), **options)
+            return self._ingest_file(table, Path(data).resolve(), options)
         import tempfile
 
-        import pyarrow as pa
         from pyarrow import parquet as pq
 
-        rows = (
-            data
-            if isinstance(data, pa.Table)
-            else pa.table(data)
-            if hasattr(data, "__arrow_c_stream__")
-            else pa.Table.from_pandas(data, preserve_index=False)
-        )
         with tempfile.TemporaryDirectory(prefix="hanok-") as folder:
             path = Path(folder) / f"{table}.parquet"
-            pq.write_table(rows, path)
+            pq.write_table(_arrow(data), path)
+            return self._ingest_file(table, path, options)
+
+    def _ingest_file(self, table: str, path: Path, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.app is not None or not path.exists():
             return self.call("ingest", table=table, path=str(path), **options)
+        from urllib.parse import quote, urlencode
+
+        query = urlencode({k: ",".join(v) if isinstance(v, list | tuple) else v for k, v in options.items() if v})
+        with path.open("rb") as file:
+            size = {"Content-Length": str(path.stat().st_size)}
+            return self._send("PUT", f"/api/v1/tables/{quote(table)}/batches/{quote(path.name)}?{query}", file, size)
 
     def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
         return self.call("rollback", model=model, **options)
@@ -89,10 +90,11 @@ class Client:
         self.close()
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if self._secret:
-            headers["Authorization"] = f"Bearer {self._secret}"
-        request = urllib.request.Request(self.address + path, orjson.dumps(body), headers)
+        return self._send("POST", path, orjson.dumps(body), {"Content-Type": "application/json"})
+
+    def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
+        secret = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
+        request = urllib.request.Request(self.address + path, body, {**headers, **secret}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=3600) as reply:
                 return orjson.loads(reply.read())
@@ -100,6 +102,15 @@ class Client:
             raise _remote(error) from None
         except OSError as error:
             raise Unavailable(f"no Hanok answers at {self.address}: {error}; start it with 'hanok up'") from None
+
+
+def _arrow(data: Any) -> Any:
+    """An Arrow table of what a user has."""
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return data
+    return pa.table(data) if hasattr(data, "__arrow_c_stream__") else pa.Table.from_pandas(data, preserve_index=False)
 
 
 def _remote(error: urllib.error.HTTPError) -> HanokError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,9 +12,12 @@ from starlette.responses import Response
 
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
+from hanok.core.ids import checked_name
 from hanok.engine.verbs import VERBS, call
 from hanok.engine.verbs.registry import load_all
 from hanok.server.routes import Handler, Route, in_thread
+
+UPLOAD_MAX_BYTES = 1 << 30
 
 
 class Json(Response):
@@ -22,22 +27,47 @@ class Json(Response):
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS, default=str)
 
 
-def routes(app: Any) -> list[Route]:
-    """One route for each verb."""
+def routes(app: Any, *, team: bool = False) -> list[Route]:
+    """One route for each verb, and one that takes a file. For a `team` the verbs that take a path are left out."""
     load_all()
-    made = [
-        Route("POST", f"/api/v1/{name.replace('.', '/')}", _handler(app, name), v.access) for name, v in VERBS.items()
-    ]
+    offered = {name: verb for name, verb in VERBS.items() if not (team and verb.on_this_machine)}
+    made = [Route("POST", _path(name), _handler(app, name), verb.access) for name, verb in offered.items()]
 
     async def index(_: Request) -> Response:
-        return Json(
-            [{"verb": n, "path": f"/api/v1/{n.replace('.', '/')}", "does": v.summary} for n, v in VERBS.items()]
-        )
+        return Json([{"verb": n, "path": _path(n), "does": v.summary} for n, v in offered.items()])
 
     async def health(_: Request) -> Response:
         return Json({"status": "ok"})
 
-    return [*made, Route("GET", "/api/v1", index, Access.READ), Route("GET", "/health", health, Access.PUBLIC)]
+    return [
+        *made,
+        Route("PUT", "/api/v1/tables/{table}/batches/{file}", _upload(app), Access.EDIT, UPLOAD_MAX_BYTES),
+        Route("GET", "/api/v1", index, Access.READ),
+        Route("GET", "/health", health, Access.PUBLIC),
+    ]
+
+
+def _path(verb: str) -> str:
+    return f"/api/v1/{verb.replace('.', '/')}"
+
+
+def _upload(app: Any) -> Handler:
+    """A CSV or Parquet file as the body, checked and appended to the table; `file` names it, and says its format."""
+
+    async def handle(request: Request) -> Response:
+        table = checked_name("table", request.path_params["table"])
+        name = checked_name("file", request.path_params["file"])
+        arguments = {k: v for k, v in request.query_params.items() if k in ("key", "event_time")}
+        keys = [k for k in request.query_params.get("keys", "").split(",") if k]
+        with tempfile.TemporaryDirectory(prefix="hanok-upload-", dir=app.home.root) as folder:
+            path = Path(folder) / name
+            with path.open("wb") as file:
+                async for piece in request.stream():
+                    file.write(piece)
+            body = {"table": table, "path": str(path), "keys": keys, **arguments}
+            return Json(await in_thread(call, app, "ingest", request.state.actor.name, body))
+
+    return handle
 
 
 def _handler(app: Any, name: str) -> Handler:

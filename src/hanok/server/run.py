@@ -56,7 +56,7 @@ def build(app: App, secret: str = "") -> Server:
     from hanok.server import mlflow, pages
 
     metrics = ServerMetrics()
-    routes = [*api.routes(app), *mlflow.routes(app.tracking), *pages.routes(app, metrics)]
+    routes = [*api.routes(app, team=bool(secret)), *mlflow.routes(app.tracking), *pages.routes(app, metrics)]
     if os.environ.get("HANOK_TEST") == "1":
         from hanok.server import testing
 

@@ -28,7 +28,7 @@ def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]
     return list(app.plan(project) if dry_run else app.apply(project))
 
 
-@verb("ingest", Access.EDIT)
+@verb("ingest", Access.EDIT, on_this_machine=True)
 def ingest(
     app: Any,
     actor: str,

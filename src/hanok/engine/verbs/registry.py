@@ -13,11 +13,13 @@ from hanok.core.errors import Invalid, NotFound
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`function(app, actor, **arguments)` returns JSON: an object or a list of objects."""
+    """`function(app, actor, **arguments)` returns JSON: an object or a list of objects. `on_this_machine`: it takes a
+    path of the server's disk, so it is not offered to callers from elsewhere."""
 
     name: str
     function: Callable[..., Any]
     access: Access
+    on_this_machine: bool = False
 
     @property
     def summary(self) -> str:
@@ -27,11 +29,13 @@ class Verb:
 VERBS: dict[str, Verb] = {}
 
 
-def verb(name: str, access: Access) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def verb(
+    name: str, access: Access, *, on_this_machine: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function callable as `name` by everyone who has `access`."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        VERBS[name] = Verb(name, function, access)
+        VERBS[name] = Verb(name, function, access, on_this_machine)
         return function
 
     return register

@@ -38,7 +38,7 @@ def doctor(app: Any, actor: str) -> list[dict[str, Any]]:
     return rows + check(app)
 
 
-@verb("backup", Access.OWN)
+@verb("backup", Access.OWN, on_this_machine=True)
 def backup(app: Any, actor: str, *, path: str) -> dict[str, Any]:
     """A consistent copy of the whole home in one tar file."""
     target = app.backup(Path(path))

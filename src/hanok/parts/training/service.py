@@ -138,8 +138,8 @@ class Training:
     # -- rollout ---------------------------------------------------------------------------------------------
 
     def promote(self, name: str, version: int, *, actor: str, reason: str, force: bool = False) -> Mapping[str, Any]:
-        """Start the rollout of a version. One that its gate refused needs `force`, which is recorded, and which also ends
-        a rollout that is under way."""
+        """Start the rollout of a version. One that its gate refused needs `force`, which is recorded, and also ends a
+        rollout that is under way."""
         model = self.model(name)
         found = self._version(name, version)
         verdict = found.facts.get("verdict") or {}
