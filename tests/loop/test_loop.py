@@ -235,3 +235,70 @@ def test_what_serves_live_is_measured_once_an_hour(shop):
         "hour": f"{shop.clock.now():%Y-%m-%dT%H}"
     }
     shop.measure_live()
+
+
+def test_answers_are_not_lost_while_the_log_is_compacted_beside_them(shop):
+    import threading
+
+    columns = {
+        "price__amount": [20.0],
+        "product__returned_3d": [0.2],
+        "product__returned_7d": [0.2],
+        "product__orders_3d": [50],
+        "product__orders_7d": [90],
+        "product": ["mug"],
+        "size": [9.0],
+    }
+    stop, ids = threading.Event(), list[str]()
+
+    def answer():
+        while not stop.is_set():
+            ids.extend(a.prediction_id for a in shop.serving.predict("returns", columns))
+
+    worker = threading.Thread(target=answer)
+    worker.start()
+    while len(ids) < 300 and worker.is_alive():
+        shop.serving.compact(everything=True)
+    stop.set()
+    worker.join()
+    shop.serving.compact(everything=True)
+    from hanok.compute.duck import read
+
+    kept = read(shop.tables.scan("predictions--returns"), ["prediction_id"]).column("prediction_id").to_pylist()
+    assert len(ids) >= 300 and len(set(ids)) == len(ids) and set(ids) <= set(kept)
+
+
+def test_rollback_rules_with_numbers_fire_and_senseless_ones_are_refused(shop):
+    from hanok.core.errors import DeclarationError
+    from hanok.parts.training.rollout import guard, rules
+
+    outcomes = shop.monitoring.outcomes("returns")
+    answers = shop.predictions_since("returns", shop.clock.now())
+    version = outcomes.column("version").to_pylist()[0]
+    assert guard(rules(["log_loss > 0.01"], "binary"), "binary", outcomes, answers, 0, version).facts["value"] > 0.01
+    assert guard(rules(["log_loss > 9"], "binary"), "binary", outcomes, answers, 0, version) is None
+    for senseless in ("error_rate > champion", "p99 > champion", "speed > 3", "log_loss"):
+        with pytest.raises(DeclarationError):
+            rules([senseless], "binary")
+
+
+def test_a_failed_append_to_the_log_of_a_table_doubles_nothing(tmp_path, monkeypatch):
+    from hanok.stores.delta import DeltaTables
+    from hanok.stores.delta.log import DeltaLog
+    from hanok.stores.testing import rows, values
+
+    tables = DeltaTables(tmp_path)
+    tables.append("t", rows(1, 2), key="a")
+    honest = DeltaLog.append
+
+    def torn(self, table, *, total):
+        honest(self, table, total=total)
+        raise OSError("after the commit")
+
+    monkeypatch.setattr(DeltaLog, "append", torn)
+    tables.flush("t")
+    monkeypatch.setattr(DeltaLog, "append", honest)
+    tables.append("t", rows(3), key="b")
+    tables.flush("t")
+    assert values(tables.scan("t")) == [1, 2, 3]
+    tables.close()

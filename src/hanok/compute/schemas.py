@@ -91,7 +91,9 @@ def normalised(rows: pa.Table) -> pa.Table:
         if pa.types.is_dictionary(field.type):
             column = column.cast(field.type.value_type)
         if pa.types.is_timestamp(field.type) and field.type.tz is None:
-            column = pc.assume_timezone(column.cast(pa.timestamp("us")), "UTC")
+            column = pc.assume_timezone(column.cast(pa.timestamp("us"), safe=False), "UTC")
+        elif pa.types.is_timestamp(field.type):
+            column = column.cast(target, safe=False)  # nanoseconds are cut to microseconds
         elif pa.types.is_nested(field.type):
             raise_nested(field)
         columns[field.name] = column.cast(target)
@@ -104,7 +106,7 @@ def raise_nested(field: pa.Field) -> None:
     raise BadData(f"column {field.name!r} is {field.type}: nested columns are not supported yet; flatten it first")
 
 
-def check_batch(rows: pa.Table, schema: TableSchema, statistics: Sequence[ColumnStatistics] = ()) -> Checked:
+def check_batch(rows: pa.Table, schema: TableSchema) -> Checked:
     """Hold a batch to its schema.
 
     Errors mark the rows that cause them (a value out of range, an unreadable type, a null key, a second row of the

@@ -154,6 +154,12 @@ class NotTrainable(Invalid):
     code, status = "not_trainable", 422
 
 
+class TrainingFailed(HanokError):
+    """A user's own training function raised."""
+
+    code, status = "training_failed", 422
+
+
 class ConversionFailed(HanokError):
     """A trained object cannot be turned into a format that is safe to serve."""
 

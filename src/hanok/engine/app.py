@@ -194,7 +194,9 @@ class App:
             return
         version = self.training._version(name, deployment.primary)
         references = self.references(version.facts.get("reference", ""))
-        importance = self.packages.load(version.package).notes.get("importance", {})
+        importance = self.packages.load(version.package).notes.get("importance")
+        if not importance:  # not known: every feature may matter
+            importance = {r.column: 1 / len(references) for r in references}
         self.monitoring.drift(name, version.id, references, importance, start=day, end=day + timedelta(days=1))
 
     def measure_live(self) -> None:
@@ -220,11 +222,19 @@ class App:
     def tick(self) -> list[Mapping[str, Any]]:
         """Drain events, look after the feeds, move rollouts on, retrain what is due, drain again."""
         self.bus.drain()
-        for table in self._sources():
-            self.monitoring.check_feed(table)
-        done = self.training.tick(predictions=self.predictions_since)
+        self.check_feeds()
+        done = self.advance()
         self.bus.drain()
         return done
+
+    def check_feeds(self) -> None:
+        """Alarm on tables that have fallen silent."""
+        for table in self._sources():
+            self.monitoring.check_feed(table)
+
+    def advance(self) -> list[Mapping[str, Any]]:
+        """Move rollouts on and retrain what is due; returns what was done."""
+        return self.training.tick(predictions=self.predictions_since)
 
     def predictions_since(self, model: str, since: datetime) -> pa.Table:
         """version, error and microseconds of the answers since an instant."""
@@ -377,4 +387,5 @@ def _put_record(
 
 
 def _texts(entity: Mapping[str, Any]) -> dict[str, str]:
-    return {k: v.isoformat() if hasattr(v, "isoformat") else str(v) for k, v in entity.items() if v is not None}
+    """Entity keys as the log writes them."""
+    return {k: key_text(pa.chunked_array([[v]]))[0].as_py() for k, v in entity.items() if v is not None}

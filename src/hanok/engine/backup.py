@@ -15,13 +15,13 @@ from hanok.engine.home import Home
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
 
 DATABASE = "hanok.db"
-KEPT = ("tables", "artifacts", "log", "clock.json")  # online values are rebuilt
+KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online values are rebuilt
 
 
 def backup(app: Any, target: Path) -> Path:
     """One tar file with everything acknowledged so far, taken while the home is in use.
 
-    The database is copied first: files are only ever added, so whatever it names is there when they are copied.
+    The database is copied first, so whatever it names is there when the files are copied; compaction and flushes wait.
     """
     if target.exists():
         raise AlreadyExists(f"{target} exists; a backup never overwrites, name another file")
@@ -32,7 +32,7 @@ def backup(app: Any, target: Path) -> Path:
         copy = Path(work) / DATABASE
         app.metadata.backup(str(copy))
         partial = target.with_name(target.name + ".partial")
-        with tarfile.open(partial, "w") as archive:
+        with app.log.compaction, app.tables.frozen(), tarfile.open(partial, "w") as archive:
             archive.add(copy, DATABASE)
             for part in KEPT:
                 if (app.home.root / part).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import socket
 import urllib.error
@@ -37,8 +38,8 @@ def payload(alert: Mapping[str, Any]) -> bytes:
 def send(url: str, alert: Mapping[str, Any], *, allow_private: bool) -> str:
     """Post an alert; returns what came of it in words. Never raises: telling must not stop the work.
 
-    The address is looked up once and must be public unless `allow_private`, and redirects are not followed, so that
-    a webhook cannot be turned into a way into the network.
+    The address must be public unless `allow_private`, and redirects are not followed, so that a webhook is no way into
+    the network. (The name is looked up again for the request: a name that changes in between is not caught.)
     """
     try:
         _check(url, allow_private)
@@ -47,7 +48,7 @@ def send(url: str, alert: Mapping[str, Any], *, allow_private: bool) -> str:
             return f"sent, {reply.status}"
     except Unsafe as error:
         return f"not sent: {error.message}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"not sent: {error}"
 
 

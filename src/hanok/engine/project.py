@@ -34,13 +34,12 @@ def load_module(path: Path) -> ModuleType:
 
 
 def load_project(path: Path) -> Project:
-    """All sources, feature views and models that the file declares, and those that they use."""
+    """All sources, feature views and models that the file declares, and those that they use; none for a file that was
+    just begun."""
     module = load_module(path)
     values = list(vars(module).values())
     models = [v for v in values if isinstance(v, Model)]
     views = {v.name: v for m in models for v in m.views} | {v.name: v for v in values if isinstance(v, FeatureView)}
-    if not models and not views:
-        raise DeclarationError(f"{path} declares neither a hk.Model nor a hk.FeatureView")
     if twice := sorted({m.name for m in models if sum(n.name == m.name for n in models) > 1}):
         raise DeclarationError(f"{path} declares the model {twice[0]!r} twice")
     sources = {v.source.table: v.source for v in views.values()} | {v.table: v for v in values if isinstance(v, Source)}

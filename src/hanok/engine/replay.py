@@ -79,7 +79,7 @@ class Replay:
                 self._clock.move_to(day + DAY)
                 continue
             progress(f"{day:%a %d %b}", number, days)
-            app.durable.run(workflow, lambda steps, day=day: self._day(steps, day))  # type: ignore[misc]
+            app.durable.run(workflow, lambda steps, day=day: self._day(steps, day), repeatable=True)  # type: ignore[misc]
             app.home.note_time(day + DAY)
         progress("done", days, days)
 

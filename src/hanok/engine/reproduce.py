@@ -63,7 +63,7 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     else:
         from hanok.compute.runtimes.convert import convert
 
-        package = convert(model.train.function(frame), frame)
+        package = convert(pipeline.own_model(model.train, frame), frame)
     address = app.packages.save(package)
     return Reproduction(
         model_name,

@@ -57,7 +57,7 @@ def _upload(app: Any) -> Handler:
     async def handle(request: Request) -> Response:
         table = checked_name("table", request.path_params["table"])
         name = checked_name("file", request.path_params["file"])
-        arguments = {k: v for k, v in request.query_params.items() if k in ("key", "event_time")}
+        arguments = {k: v for k, v in request.query_params.items() if k in ("key", "event_time", "arrived")}
         keys = [k for k in request.query_params.get("keys", "").split(",") if k]
         with tempfile.TemporaryDirectory(prefix="hanok-upload-", dir=app.home.root) as folder:
             path = Path(folder) / name

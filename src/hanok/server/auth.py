@@ -49,7 +49,7 @@ class Gatekeeper:
     @staticmethod
     def _check_origin(headers: Headers) -> None:
         origin = headers.get("origin", "")
-        if origin and _host_of(origin.partition("://")[2]) != _host_of(headers.get("host", "")):
+        if origin and origin.partition("://")[2].lower() != headers.get("host", "").lower():
             raise Forbidden(f"a page of {origin[:80]!r} sent this request; it is refused")
 
 

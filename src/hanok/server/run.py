@@ -79,11 +79,14 @@ def serve(
     stopping = threading.Event()
     keepers = [
         threading.Thread(target=_every, args=(stopping, SYNC_S, app.log.sync), name="hanok-log-sync", daemon=True),
-        threading.Thread(target=_every, args=(stopping, TICK_S, lambda: _tick(app)), name="hanok-tick", daemon=True),
+        threading.Thread(
+            target=_every,
+            args=(stopping, TICK_S, lambda: _tick(app), app.training.resume, app.bus.drain),
+            name="hanok-tick",
+            daemon=True,
+        ),
     ]
     app.home.note(address)
-    app.training.resume()
-    app.bus.drain()
     for keeper in keepers:
         keeper.start()
     threading.Thread(target=_announce, args=(server, stopping, lambda: ready(address)), daemon=True).start()
@@ -102,20 +105,27 @@ def _announce(server: Any, stopping: threading.Event, ready: Callable[[], None])
             return
 
 
-def _every(stopping: threading.Event, seconds: float, work: Callable[[], Any]) -> None:
+def _every(stopping: threading.Event, seconds: float, work: Callable[[], Any], *first: Callable[[], Any]) -> None:
+    """Do `first` and then `work`, and `work` again every so often; what fails is logged and tried again."""
+    for step in first:
+        _attempt(step)
     while not stopping.wait(seconds):
-        try:
-            work()
-        except HanokError as error:
-            log.warning("background work: %s", error.message)
-        except Exception:
-            log.exception("background work failed; it is tried again in %g s", seconds)
+        _attempt(work)
+
+
+def _attempt(work: Callable[[], Any]) -> None:
+    try:
+        work()
+    except HanokError as error:
+        log.warning("background work: %s", error.message)
+    except Exception:
+        log.exception("background work failed; it is tried again")
 
 
 def _tick(app: App) -> None:
-    app.serving.compact()
-    app.measure_live()
-    app.tick()
+    """Each step by itself, so that one that fails holds up no other."""
+    for step in (app.serving.compact, app.bus.drain, app.measure_live, app.check_feeds, app.advance, app.bus.drain):
+        _attempt(step)
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from hanok.compute.schemas import normalised
+from hanok.compute.statistics import column_type
 from hanok.core.access import Access
 from hanok.core.clock import utc
 from hanok.core.errors import BadData, DeclarationError, Invalid
@@ -25,6 +27,10 @@ def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]
     if path is None:
         raise DeclarationError("this directory has no project file; 'hanok init' writes one")
     project = load_project(path)
+    if not project.models and not project.views:
+        raise DeclarationError(
+            f"{path} declares neither a hk.Model nor a hk.FeatureView yet; add one, then apply again"
+        )
     return list(app.plan(project) if dry_run else app.apply(project))
 
 
@@ -38,17 +44,36 @@ def ingest(
     key: str = "",
     keys: Sequence[str] = (),
     event_time: str = "",
+    arrived: str = "",
 ) -> dict[str, Any]:
-    """Check a CSV or Parquet file and append it to a table; bad rows go to quarantine."""
+    """Check a CSV or Parquet file and append it to a table; bad rows go to quarantine.
+
+    `arrived` names the column that says when each row became known, for history that is brought in afterwards; without
+    it the rows are known from now on, and no earlier prediction or training row sees them.
+    """
     file = Path(path)
     rows = read_file(file)
     name = key or f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
     before = app.validation.result(table, name)
-    result = app.ingest(table, rows, key=name, keys=tuple(keys), event_time=event_time, actor=actor)
+    known = _arrivals(rows, arrived) if arrived else None
+    result = app.ingest(table, rows, key=name, keys=tuple(keys), event_time=event_time, arrived=known, actor=actor)
     app.bus.drain()
     body = result.as_dict()
     del body["statistics"]
     return body | {"repeated": before is not None}
+
+
+def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    if column not in rows.column_names:
+        raise BadData(
+            f"there is no column {column!r} to tell when rows arrived; there are {', '.join(rows.column_names)}"
+        )
+    if column_type(rows.schema.field(column).type) != "TIMESTAMP":
+        raise BadData(f"column {column!r} is {rows.schema.field(column).type}; arrival is a time")
+    instants = normalised(rows.select([column])).column(column)
+    if instants.null_count:
+        raise BadData(f"column {column!r} is null in {instants.null_count} rows; every row has arrived at some time")
+    return instants
 
 
 @verb("label.add", Access.USE)

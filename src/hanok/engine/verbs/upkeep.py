@@ -32,6 +32,9 @@ def doctor(app: Any, actor: str) -> list[dict[str, Any]]:
             "detail": ", ".join(f"{w.kind} {w.key} unfinished" for w in unfinished[:3]) or "none unfinished",
         },
     ]
+    aside = app.metadata.read(lambda r: r.records.list("event-set-aside", limit=100))
+    detail = f"{len(aside)} set aside, the last: {aside[0]['error']}" if aside else "all handled"
+    rows.append({"what": "events", "ok": not aside, "detail": detail})
     started = wall_seconds()
     app.metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, app.clock.now()))
     rows.append({"what": "durable write", "ok": True, "detail": f"{(wall_seconds() - started) * 1000:.1f} ms"})

@@ -212,6 +212,10 @@ class Monitoring:
         name = PREDICTIONS + model
         if not self._tables.size(name):
             return None
+        logged = set(self._tables.scan(name).schema.names)
+        references = [r for r in references if "f__" + r.column in logged]
+        if not references:
+            return None
         columns = ", ".join(quoted("f__" + r.column) for r in references)
         window = " AND ".join(_between("at", end - DRIFT_WINDOW, end))
         with connect({"log": self._tables.scan(name, since=end - DRIFT_WINDOW)}) as duck:

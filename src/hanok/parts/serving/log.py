@@ -16,7 +16,7 @@ from hanok.core.clock import from_micros, micros
 from hanok.core.errors import PredictionNotFound
 from hanok.core.ids import PredictionId
 from hanok.core.serving import Prediction, Signature
-from hanok.core.tables import ARRIVED
+from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.stores.frames import FrameFile, read_frames
 from hanok.stores.ports import Tables
 
@@ -66,6 +66,7 @@ class PredictionLog:
         self._numbers: dict[str, int] = {}
         self._segments: dict[str, _Segment] = {}
         self._lock = threading.Lock()
+        self.compaction = threading.RLock()  # held while segments move; a backup holds it too
 
     def append(self, deployment: str, entry: Entry) -> PredictionId:
         payload = _encode(entry)
@@ -100,46 +101,58 @@ class PredictionLog:
     def find(self, prediction: PredictionId) -> Prediction:
         """Raises PredictionNotFound."""
         path = self._path(prediction.deployment, prediction.start_ms, prediction.segment)
-        if path.exists():
-            for sequence, payload in enumerate(read_frames(path)):
-                if sequence == prediction.sequence:
-                    entry = _decode(payload)
-                    return Prediction(
-                        str(prediction),
-                        prediction.deployment,
-                        entry.version,
-                        from_micros(entry.at),
-                        entry.arm,
-                        entry.features,
-                        entry.score,
-                        tuple(entry.scores),
-                        entry.entity,
-                        row_id=entry.row_id or str(prediction),
-                    )
+        try:
+            entry = next((_decode(p) for n, p in enumerate(read_frames(path)) if n == prediction.sequence), None)
+        except FileNotFoundError:  # compacted: its rows are in the table
+            entry = None
+        if entry is not None:
+            return Prediction(
+                str(prediction),
+                prediction.deployment,
+                entry.version,
+                from_micros(entry.at),
+                entry.arm,
+                entry.features,
+                entry.score,
+                tuple(entry.scores),
+                entry.entity,
+                row_id=entry.row_id or str(prediction),
+            )
         return self._find_in_table(prediction)
 
     def compact(self, signatures: Mapping[str, Signature], *, everything: bool = False) -> int:
         """Move finished segments (all with `everything`) into the tables; returns the number of rows moved."""
         moved = 0
-        for directory in sorted(p for p in self._root.glob("*") if p.is_dir()):
-            deployment = directory.name
-            if deployment not in signatures:
-                continue
-            with self._lock:
-                current = self._segments.get(deployment)
-                if current is not None and everything:
-                    current.file.close()
-                    del self._segments[deployment]
-                    current = None
-            for path in sorted(directory.glob("*.seg")):
-                if current is not None and path == current.file.path:
-                    continue
-                moved += self._move(deployment, path, signatures[deployment])
+        with self.compaction:
+            for directory in sorted(p for p in self._root.glob("*") if p.is_dir()):
+                if directory.name in signatures:
+                    for path in self._finished(directory, everything):
+                        moved += self._move(directory.name, path, signatures[directory.name])
         return moved
+
+    def _finished(self, directory: Path, everything: bool) -> list[Path]:
+        """Segments that nobody writes any more; with `everything` the present one is closed and is among them."""
+        with self._lock:
+            current = self._segments.get(directory.name)
+            if current is not None and everything:
+                current.file.close()
+                del self._segments[directory.name]
+                current = None
+            return [p for p in sorted(directory.glob("*.seg")) if current is None or p != current.file.path]
 
     def append_batch(self, deployment: str, rows: pa.Table, key: str) -> bool:
         """Log answers in bulk, durable on return; False when the batch was logged before."""
         return not self._tables.append(TABLE + deployment, rows, key=key).repeated
+
+    def batch_ids(self, deployment: str, key: str) -> list[str]:
+        """The ids of a batch's answers, in the order of its rows."""
+        from hanok.compute.duck import arrow, connect
+
+        with connect({"log": self._tables.scan(TABLE + deployment)}) as duck:
+            rows = arrow(
+                duck, f"SELECT row_id, min({SEQUENCE}) AS n FROM log WHERE batch = ? GROUP BY row_id ORDER BY n", [key]
+            )
+        return rows.column("row_id").to_pylist()
 
     def close(self) -> None:
         with self._lock:
@@ -153,7 +166,7 @@ class PredictionLog:
         if entries:
             ids = [str(PredictionId(deployment, start, number, i)) for i in range(len(entries))]
             self._tables.append(TABLE + deployment, table_of(signature, ids, entries), key=f"segment-{path.stem}")
-        path.unlink()
+        path.unlink(missing_ok=True)
         return len(entries)
 
     def _rotate(self, deployment: str, before: _Segment | None) -> _Segment:

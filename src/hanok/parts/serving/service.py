@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hanok.compute.frames import PREDICT_AT, encode
 from hanok.core.clock import Clock, micros, wall_seconds
-from hanok.core.errors import Conflict, ModelNotFound
+from hanok.core.errors import Conflict, HanokError, ModelNotFound
 from hanok.core.ids import PredictionId, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import ModelVersion
@@ -148,14 +148,23 @@ class Serving:
     ) -> list[Answer]:
         """Answer rows given column by column; each is logged before this returns. Raises SignatureMismatch."""
         started = wall_seconds()
-        loaded = self.model(name, version)
-        arm = Arm(version or self._live[name].deployment.primary, "primary", 100)
-        others: list[Arm] = []
+        self.model(name)
+        live = self._live[name]  # read once: a deployment may change meanwhile
         if version is None:
-            arm, others = self._arm(name, entity, request_id)
-            loaded = self._live[name].models[arm.version]
+            arm, others = self._arm(live, entity, request_id)
+            loaded = live.models[arm.version]
+        else:
+            arm, others, loaded = Arm(version, "primary", 100), list[Arm](), self.model(name, version)
         matrix = encode(loaded.signature, columns)
-        scores = loaded.score_matrix(matrix)
+        try:
+            scores = loaded.score_matrix(matrix)
+        except HanokError as error:
+            if error.status >= 500:
+                at = micros(self._clock.now())
+                self._log.append(
+                    name, Entry(at, arm.version, arm.mode, None, [], {}, dict(entity or {}), error.message)
+                )
+            raise
         spent = int((wall_seconds() - started) * 1e6 / max(1, len(matrix)))
         at = micros(self._clock.now())
         answers = []
@@ -166,7 +175,7 @@ class Serving:
             prediction_id = str(self._log.append(name, entry))
             answers.append(Answer(prediction_id, arm.version, score, many, label))
             for other in others:
-                beside = self._live[name].models[other.version]
+                beside = live.models[other.version]
                 result = beside.score({k: [v] for k, v in features.items()})[0]
                 entry.version, entry.arm, entry.row_id = other.version, "shadow", prediction_id
                 entry.score, entry.scores = (
@@ -202,7 +211,8 @@ class Serving:
             own = [str(PredictionId(name, now // 1000, batch_number, place * order + i)) for i in range(order)]
             parts.append(_logged(loaded.signature, rows, own, ids, at, arm.version, mode, scores, key))
         logged = pa.concat_tables(parts, promote_options="default")
-        self._log.append_batch(name, logged, key)
+        if not self._log.append_batch(name, logged, key):
+            ids = self._log.batch_ids(name, key)
         if record:
             self._record_batch(name, live.deployment, key, order)
         return ids
@@ -228,8 +238,8 @@ class Serving:
             )
         return self._packages.load(_package(found[0]))
 
-    def _arm(self, name: str, entity: Mapping[str, Any] | None, request_id: str) -> tuple[Arm, list[Arm]]:
-        arms = self._live[name].deployment.arms
+    def _arm(self, live: _Live, entity: Mapping[str, Any] | None, request_id: str) -> tuple[Arm, list[Arm]]:
+        arms = live.deployment.arms
         if len(arms) == 1:
             return arms[0], []
         sticky = repr(sorted(entity.items())) if entity else request_id or str(micros(self._clock.now()))
@@ -318,7 +328,7 @@ def _logged(
         "score": pa.array(scores.max(axis=1) if multi else scores),
         "scores": pa.array(scores.tolist() if multi else [[]] * count, pa.list_(pa.float64())),
         "error": pa.array([""] * count),
-        "microseconds": pa.array(np.zeros(count, np.int64)),
+        "microseconds": pa.nulls(count, pa.int64()),  # a batch has no latency of one row
     }
     for column in signature.inputs:
         kind = pa.string() if column.datatype == "BYTES" else pa.float64()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hanok.core.clock import Clock, SystemClock
-from hanok.core.errors import Conflict, HanokError
+from hanok.core.errors import Conflict, HanokError, LeaseLost
 from hanok.core.ids import new_id
 from hanok.core.workflows import CANCELLED, DONE, FAILED, RUNNING, Step, Workflow
 from hanok.stores.ports import Metadata
@@ -62,10 +62,11 @@ class Durable:
         workflow = Workflow(new_id(now), kind, key, now, arguments)
         return self._metadata.write(lambda r: r.workflows.start(workflow))
 
-    def run(self, workflow: Workflow, work: Work) -> Mapping[str, Any]:
+    def run(self, workflow: Workflow, work: Work, *, repeatable: bool = False) -> Mapping[str, Any]:
         """Do what is left of a workflow and return its result; that of a finished one at once.
 
-        Raises Conflict while another worker holds it or after it failed; an error of the work ends it as failed.
+        Raises Conflict while another worker holds it or after it failed. An error of the work ends it as failed, unless
+        it is `repeatable`: then the next run goes on where it stopped.
         """
         if workflow.state == DONE:
             return workflow.result
@@ -81,9 +82,12 @@ class Durable:
         steps = Steps(self._metadata, workflow, fence, renew, self._clock)
         try:
             result = work(steps)
-        except HanokError as error:
-            if error.code != "lease_lost":
-                self._finish(workflow, fence, FAILED, {"error": error.message, "code": error.code})
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if not repeatable:
+                code = error.code if isinstance(error, HanokError) else type(error).__name__
+                self._finish(workflow, fence, FAILED, {"error": str(error), "code": code})
             raise
         self._finish(workflow, fence, DONE, result)
         return result

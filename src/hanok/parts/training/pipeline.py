@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,9 @@ from hanok.compute.drift import reference
 from hanok.compute.frames import Frame, time_split
 from hanok.compute.metrics import chosen_metric, evaluate
 from hanok.compute.runtimes.convert import convert
-from hanok.core.clock import Clock, micros
-from hanok.core.declare import AutoML, Model, RandomSplit, TimeSplit, as_dict, digest
-from hanok.core.errors import NotTrainable
+from hanok.core.clock import Clock, from_micros, micros
+from hanok.core.declare import AutoML, Model, OwnCode, RandomSplit, TimeSplit, as_dict, digest
+from hanok.core.errors import HanokError, NotTrainable, TrainingFailed
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.tracking import Metric
@@ -38,6 +40,7 @@ LABEL = "_label"
 HOLDOUT_SHARE_MAX = 0.25
 DAY_US = 86_400_000_000
 HOLDOUT_ROWS_MIN = 5
+UNSEEN_ROWS_MIN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ def split(
 
     A holdout by time takes at most a quarter of the time covered. Rows before `seen_until` were in the champion's
     training: it would know their answers by heart, so the holdout begins after it, and half of what is new is left to
-    learn from. A random holdout goes by the entity's key, so that a row is held out in every training or in none.
+    learn from. When next to nothing is new, the holdout is the usual one, and the champion has to be represented by the
+    model of its own gate, which had not seen it. A random holdout goes by the entity's key, so that a row is held out
+    in every training or in none.
     """
     if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
         chosen = model.split if isinstance(model.split, RandomSplit) else RandomSplit()
@@ -104,13 +109,17 @@ def split(
     else:
         span = int(frame.at.max() - frame.at.min())
         length = min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
-        if seen_until is not None:
-            length = min(length, max(0, int(frame.at.max()) - micros(seen_until)) // 2)
+        if seen_until is not None and has_unseen(frame, seen_until):
+            length = min(length, (int(frame.at.max()) - micros(seen_until)) // 2)
         train, test = time_split(frame.at, length)
     if len(test) < HOLDOUT_ROWS_MIN or len(train) < HOLDOUT_ROWS_MIN:
-        why = " that the champion was not trained on: wait for more labels" if seen_until else ""
-        raise NotTrainable(f"{frame.rows} labelled rows leave too few to hold out{why or '; a model needs more data'}")
+        raise NotTrainable(f"{frame.rows} labelled rows leave too few to hold out; a model needs more data")
     return train, test
+
+
+def has_unseen(frame: Frame, seen_until: datetime) -> bool:
+    """Whether enough rows are younger than the champion's training to judge on half of them."""
+    return int((frame.at > micros(seen_until)).sum()) >= 2 * UNSEEN_ROWS_MIN
 
 
 def key_split(rows: pa.Table, chosen: RandomSplit) -> tuple[Positions, Positions]:
@@ -135,7 +144,7 @@ def _seen_until(request: Request, tools: Tools) -> datetime | None:
 
 def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
     made = tools.sets.training_set(request.model, end=request.end, start=request.start)
-    frame_of(request.model, made.rows)  # says now, not later, what cannot be trained on
+    frame = frame_of(request.model, made.rows)  # says now, not later, what cannot be trained on
     sink = io.BytesIO()
     pq.write_table(made.rows, sink, compression="zstd")
     sink.seek(0)
@@ -147,6 +156,7 @@ def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
         "size_bytes": size,
         "rows": made.rows.num_rows,
         "snapshots": dict(made.snapshots),
+        "newest": from_micros(int(frame.at.max())).isoformat(),
         "end": made.end.isoformat(),
         "start": made.start and made.start.isoformat(),
         "as_of": made.as_of.isoformat(),
@@ -216,7 +226,7 @@ def _trained(request: Request, frame: Frame, tools: Tools) -> dict[str, Any]:
             "parameters": parameters,
             "name": name,
         }
-    package = convert(model.train.function(frame), frame)
+    package = convert(own_model(model.train, frame), frame)
     metric = chosen_metric(model.task, model.gate.metric)
     return {
         "package": package,
@@ -226,6 +236,19 @@ def _trained(request: Request, frame: Frame, tools: Tools) -> dict[str, Any]:
         "parameters": {},
         "name": model.train.name,
     }
+
+
+def own_model(own: OwnCode, frame: Frame) -> Any:
+    """What the user's function returns. Raises TrainingFailed with its error and line."""
+    try:
+        return own.function(frame)
+    except HanokError:
+        raise
+    except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        raise TrainingFailed(
+            f"{own.name} raised {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"
+        ) from error
 
 
 def _plan_of(request: Request, tools: Tools) -> Mapping[str, Any]:
@@ -247,8 +270,12 @@ def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Map
     if request.champion and model.gate.beats == "champion":
         version = next(v for v in tools.registry.versions(model.name) if v.version == request.champion)
         by_time = isinstance(model.split, TimeSplit) and frame.at.min() != frame.at.max()
-        address = version.package if by_time else version.facts.get("challenger_package") or version.package
-        against, champion = f"champion (version {request.champion})", tools.packages.load(address).score_table(held_out)
+        seen = _seen_until(request, tools)
+        unseen = by_time and (seen is None or has_unseen(frame, seen))
+        address = version.package if unseen else version.facts.get("challenger_package") or version.package
+        loaded = tools.packages.load(address)
+        against = f"champion (version {request.champion})"
+        champion = in_classes(loaded.score_table(held_out), loaded.signature.classes, frame.signature.classes)
     else:
         against, champion = gate.BASELINE, _constant(model, train, test)
     verdict = gate.judge(
@@ -276,6 +303,14 @@ def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Map
     return {"verdict": _json(verdict), "node": node_id}
 
 
+def in_classes(scores: np.ndarray, have: Sequence[str], want: Sequence[str]) -> np.ndarray:
+    """Multiclass scores in the order of other classes; a class that the model does not know has probability 0."""
+    if scores.ndim == 1 or tuple(have) == tuple(want):
+        return scores
+    place = {name: i for i, name in enumerate(have)}
+    return np.column_stack([scores[:, place[c]] if c in place else np.zeros(len(scores)) for c in want])
+
+
 def _constant(model: Model, train: Frame, test: Frame) -> np.ndarray:
     if model.task == "multiclass":
         shares = np.bincount(train.y.astype(int), minlength=len(train.signature.classes)) / train.rows
@@ -290,7 +325,7 @@ def _final_fit(request: Request, tools: Tools, made: Mapping[str, Any], searched
     if isinstance(model.train, AutoML):
         package = tools.searcher.run_plan(frame, searched["plan"]).package
     else:
-        package = convert(model.train.function(frame), frame)
+        package = convert(own_model(model.train, frame), frame)
     blocks = weeks(frame.at)
     references = [reference(n, frame.table.column(n), blocks).as_dict() for n in frame.features]
     content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -330,7 +365,7 @@ def _register(
         "training_digest": made["digest"],
         "training_rows": made["rows"],
         "label_rows": made["snapshots"].get(model.label.table, 0),
-        "trained_until": made["end"],
+        "trained_until": made["newest"],
         "trained_at": tools.clock.now().isoformat(),
         "reference": fitted["reference"],
         "challenger_package": searched["package"],

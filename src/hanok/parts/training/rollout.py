@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.metrics import HIGHER_IS_BETTER, METRICS, paired_gain, row_losses
+from hanok.compute.metrics import METRICS, evaluate, paired_gain, row_losses
 from hanok.core.declare import Rollout
 from hanok.core.durations import duration
 from hanok.core.errors import DeclarationError
@@ -67,6 +67,10 @@ def rules(texts: Sequence[str], task: str) -> list[Rule]:
                 f"{', '.join(known)}"
             )
         bound = None
+        if match[3] == "champion" and match[1] in ("error_rate", "p99"):
+            raise DeclarationError(
+                f"rollback_if {text!r}: {match[1]} is compared with a number, like '{match[1]} > 0.01'"
+            )
         if match[3] != "champion":
             bound = (
                 duration(match[3]) / timedelta(milliseconds=1) if match[3].strip().endswith("s") else float(match[3])
@@ -98,7 +102,7 @@ def guard(
         elif rule.metric in ("error_rate", "p99"):
             found = _service(rule, predictions, challenger)
         else:
-            found = None
+            found = _absolute(rule, task, outcomes, challenger)
         if found is not None:
             return found
     return None
@@ -117,13 +121,25 @@ def _paired(rule: Rule, task: str, outcomes: pa.Table, champion: int, challenger
     gain = paired_gain(*losses, confidence=0.95, seed=len(shared))
     if gain.high >= 0:
         return None
-    worse = "lower" if HIGHER_IS_BETTER.get(rule.metric) else "higher"
     return Evidence(
         rule.text,
         f"per-row loss of version {challenger} is higher than that of version {champion} by {-gain.mean:.4f} "
         f"(95% interval {-gain.high:.4f} to {-gain.low:.4f}) on {gain.rows} rows that both scored",
-        {"rows": gain.rows, "gain": gain.mean, "low": gain.low, "high": gain.high, "worse": worse},
+        {"rows": gain.rows, "gain": gain.mean, "low": gain.low, "high": gain.high},
     )
+
+
+def _absolute(rule: Rule, task: str, outcomes: pa.Table, challenger: int) -> Evidence | None:
+    """The challenger's own metric against a number, on all rows it scored."""
+    mine = outcomes.filter(pc.equal(outcomes.column("version"), challenger)) if outcomes.num_rows else outcomes
+    if mine.num_rows < ROWS_MIN:
+        return None
+    value = evaluate(task, mine.column("label").to_numpy(), _scores(task, mine))[rule.metric]
+    assert rule.bound is not None
+    if (value > rule.bound) != (rule.operator == ">"):
+        return None
+    said = f"{rule.metric} of version {challenger} is {value:.4g} on {mine.num_rows} rows"
+    return Evidence(rule.text, said, {"value": value, "rows": mine.num_rows})
 
 
 def _by_row(outcomes: pa.Table, version: int) -> dict[str, int]:
@@ -147,7 +163,10 @@ def _service(rule: Rule, predictions: pa.Table, challenger: int) -> Evidence | N
     if rule.metric == "error_rate":
         value = float(np.mean([bool(e) for e in mine.column("error").to_pylist()]))
     else:
-        value = float(np.quantile(mine.column("microseconds").to_numpy(), 0.99) / 1000)
+        timed = mine.column("microseconds").drop_null().to_numpy()
+        if len(timed) < ROWS_MIN:
+            return None
+        value = float(np.quantile(timed, 0.99) / 1000)
     assert rule.bound is not None
     if (value > rule.bound) != (rule.operator == ">"):
         return None

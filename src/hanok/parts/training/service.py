@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from hanok.core.clock import Clock
 from hanok.core.declare import Model, as_dict, digest
-from hanok.core.errors import Conflict, ModelNotFound, NotTrainable
+from hanok.core.errors import Conflict, ConversionFailed, ModelNotFound, NotTrainable, TrainingFailed
 from hanok.core.ids import new_id
 from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.registry import CHAMPION, ModelVersion
@@ -19,6 +20,7 @@ from hanok.parts.training.needs import Deployer, Performance
 from hanok.parts.training.triggers import WATCH, Situation, Trigger, due
 from hanok.stores.ports import Metadata, Repositories
 
+log = logging.getLogger("hanok.training")
 TRAIN = "train"
 
 
@@ -105,11 +107,17 @@ class Training:
         return self._run(model, workflow)
 
     def resume(self) -> int:
-        """Continue trainings that a dead process left; returns how many."""
+        """Continue trainings that a dead process left; returns how many came to their end. One that fails is recorded
+        as failed and does not hold up the others."""
         left = [w for w in self._durable.unfinished(TRAIN) if w.arguments["model"] in self._models]
+        done = 0
         for workflow in reversed(left):
-            self._run(self.model(workflow.arguments["model"]), workflow)
-        return len(left)
+            try:
+                self._run(self.model(workflow.arguments["model"]), workflow)
+                done += 1
+            except Exception as error:  # noqa: BLE001 (a job ends here; its workflow says why)
+                log.warning("training %s, left by another process, failed: %s", workflow.key, error)
+        return done
 
     def _run(self, model: Model, workflow: Any) -> Mapping[str, Any]:
         arguments = workflow.arguments
@@ -273,7 +281,10 @@ class Training:
         deployment = self._deployer.deployment(model.name)
         live = next((v for v in versions if deployment and v.version == deployment.primary), versions[0])
         now = self._clock.now()
-        attempt = max(datetime.fromisoformat(v.facts["trained_at"]) for v in versions if "trained_at" in v.facts)
+        trained = [datetime.fromisoformat(v.facts["trained_at"]) for v in versions if "trained_at" in v.facts]
+        if not trained:
+            return None
+        attempts = [w.created for w in self._durable.list(TRAIN, limit=200) if w.arguments["model"] == model.name]
         recent, rows, reference = None, 0, None
         if model.retrain.drop is not None:
             metric = model.retrain.drop[0]
@@ -281,8 +292,8 @@ class Training:
             recent, reference = values.get(metric), live.facts["metrics"].get(metric)
         situation = Situation(
             now,
-            attempt,
-            attempt,
+            max(trained),
+            max([*trained, *attempts]),
             self._label_rows(model.label.table),
             versions[0].facts.get("label_rows", 0),
             recent,
@@ -318,7 +329,7 @@ class Training:
                 key=f"{model.name} {trigger.kind} {now.isoformat()}",
                 recipe_of=self._champion_with_plan(model.name),
             )
-        except NotTrainable as error:
+        except (NotTrainable, ConversionFailed, TrainingFailed) as error:
             return {"model": model.name, "did": "retrain", "trigger": trigger.kind, "failed": error.message}
         return {
             "model": model.name,

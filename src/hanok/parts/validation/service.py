@@ -63,7 +63,7 @@ class Validation:
             schema = infer_schema(table, measured, rows, event_time=event_time, keys=keys)
             checked = check_batch(rows, schema)
         else:
-            checked = check_batch(rows, schema)
+            checked = check_batch(rows, _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema)
             _acceptable(table, checked)
         good = checked.rows.filter(pa.array(~checked.bad))
         arrivals = rows.column(ARRIVED)
@@ -164,7 +164,11 @@ def _readable(table: str, rows: pa.Table) -> pa.Table:
         raise BadData(f"the batch for {table!r} has no columns")
     if reserved := [n for n in names if n in BOOKKEEPING]:
         raise BadData(f"column {reserved[0]!r} is Hanok's own; rename it in the batch for {table!r}")
-    return normalised(rows)
+    untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
+    try:
+        return normalised(rows.drop_columns(untyped))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BadData(f"the batch for {table!r} holds values that cannot be kept exactly: {error}") from None
 
 
 def _arrivals(rows: pa.Table, arrived: Any, now: datetime) -> pa.Array:
@@ -191,6 +195,11 @@ def _acceptable(table: str, checked: Checked) -> None:
             f"the batch for {table!r} lacks the column {gone[0].column!r}, which identifies its rows: nothing was "
             "ingested; add the column, or name another table"
         )
+
+
+def _without_ranges(schema: TableSchema) -> TableSchema:
+    """The schema of a table that is still being learned: a few rows say nothing of how far values may go."""
+    return replace(schema, columns=tuple(replace(c, minimum=None, maximum=None) for c in schema.columns))
 
 
 def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:

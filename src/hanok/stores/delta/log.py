@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,6 +12,7 @@ import pyarrow as pa
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
 
+log = logging.getLogger("hanok.stores")
 ROWS = "hanok-rows"
 COMPACT_FILES = 64
 KEEP_EVERYTHING = {  # vacuum and log cleaning happen in `hanok gc` only, after asking the lineage graph
@@ -68,7 +70,10 @@ class DeltaLog:
         sync_directory(self._path / "_delta_log")
         sync_directory(self._path)
         if len(self.files) > COMPACT_FILES:
-            self.compact()
+            try:
+                self.compact()
+            except Exception as error:  # noqa: BLE001 (the rows are in; the next append compacts again)
+                log.warning("compaction of %s failed: %s", self._path.parent.name, error)
 
     def compact(self) -> None:
         """Merge small files. Earlier Delta versions stay readable."""
@@ -78,6 +83,14 @@ class DeltaLog:
         self._refresh()
         for file in self.files:
             sync_file(Path(file.path))
+
+    def reload(self) -> None:
+        """Read again how much the log holds, after an append that did not come to its end."""
+        if (self._path / "_delta_log").exists():
+            from deltalake import DeltaTable
+
+            self._table = DeltaTable(str(self._path))
+            self._refresh()
 
     def _refresh(self) -> None:
         table = self._table

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -98,6 +99,14 @@ class DeltaTables:
         with table.lock:
             self._flush(table)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No table changes inside this: for copying the files."""
+        with contextlib.ExitStack() as stack:
+            for name in self.names():
+                stack.enter_context(self._table(name).lock)
+            yield
+
     def close(self) -> None:
         for table in self._open.values():
             with table.lock:
@@ -148,7 +157,13 @@ class DeltaTables:
             known = table.keys[key]
             table.key_file.append(json.dumps([key, known.first, known.rows]).encode())
         table.key_file.sync()
-        table.log.append(rows, total=table.size)
+        try:
+            table.log.append(rows, total=table.size)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                table.log.reload()
+            if table.log.rows < table.size:
+                raise
         table.tail, table.tail_keys = [], []
         self._drop_segments(table)
 
