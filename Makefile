@@ -13,7 +13,7 @@ year: $(call STAMP,demo)
 	$(BIN)/hanok demo $(ARGS)
 
 test: $(call STAMP,dev)
-	$(BIN)/python -m pytest -m "not conformance and not browser and not soak" -n 2 tests
+	$(BIN)/python -m pytest -m "not conformance and not browser and not soak" -n 2 -rs tests
 
 check: $(call STAMP,dev)
 	$(BIN)/ruff check src tests examples bench
