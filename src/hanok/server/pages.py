@@ -26,6 +26,7 @@ from hanok.ui.views.models import model_page, models
 from hanok.ui.views.predictions import prediction_page, predictions
 from hanok.ui.views.runs import run_page, runs
 from hanok.ui.views.today import today
+from hanok.ui.views.why import why
 
 GZIP_MIN_BYTES = 600
 FORM_MAX_BYTES = 16 << 10
@@ -48,6 +49,7 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
         ("/lineage/{node:path}", "lineage.html", graph_page),
         ("/alerts", "alerts.html", alerts),
         ("/alerts/{alert}", "alert.html", alert_page),
+        ("/why/{subject}", "why.html", why),
         ("/data", "data.html", data),
         ("/data/{table}", "table.html", table_page),
     ]

@@ -1,0 +1,85 @@
+"""From a strange day to its cause: faults are put in, and what is named is looked at."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hanok.engine.diagnose import why_alert, why_prediction, why_window
+
+DAY = timedelta(days=1)
+
+
+def fresh_day(shop, change):
+    """Predict the day after the replay with features changed on their way to the model."""
+    from tests.loop.feeds import feeds
+
+    start = shop.clock.now()
+    for feed in feeds():
+        rows, arrived = feed.between(start, start + DAY)
+        if rows.num_rows:
+            shop.ingest(feed.table, rows, key="next day", arrived=arrived, keys=feed.keys, event_time=feed.event_time)
+    shop.clock.move_to(start + DAY)
+    model = shop.training.model("returns")
+    rows = shop.features.historical(model, shop.features.spine_rows(model, start=start, end=start + DAY))
+    ids = shop.serving.predict_batch("returns", change(rows), key="next day")
+    shop.bus.drain()
+    return start, ids
+
+
+def replaced(column, values):
+    def change(rows):
+        place = rows.column_names.index(column)
+        return rows.set_column(place, column, pa.chunked_array([values(rows.column(column))]))
+
+    return change
+
+
+def test_a_clean_day_has_no_cause(shop):
+    start, _ = fresh_day(shop, lambda rows: rows)
+    found = why_window(shop, "returns", start, start + DAY)
+    assert found.suspects == () and found.sentence.startswith("no cause found")
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("size", lambda c: pa.array(c.to_numpy() * 25.4)),  # inches for millimetres
+        ("product__returned_7d", lambda c: pa.nulls(len(c), pa.float64())),
+        ("product", lambda c: pa.array(np.roll(c.to_numpy(zero_copy_only=False), 1), pa.string())),
+    ],
+)
+def test_an_input_that_is_served_wrong_is_named_first(shop, column, values):
+    start, ids = fresh_day(shop, replaced(column, values))
+    found = why_window(shop, "returns", start, start + DAY)
+    assert found.suspects[0].columns == (column,) and found.suspects[0].kind == "skew"
+    assert column in why_prediction(shop, ids[0]).sentence
+
+
+def test_a_feed_that_stops_raises_an_alert_that_leads_to_it(shop):
+    now = shop.clock.now()
+    shop.clock.move_to(now + timedelta(days=5))
+    shop.check_feeds()
+    alert = next(a for a in shop.alerts.list() if a["kind"] == "feed" and a["subject"] == "orders")
+    assert "orders has sent nothing for" in alert["summary"]
+    from hanok.core.errors import NotFound
+
+    with pytest.raises(NotFound, match="answered nothing"):  # nothing was predicted that day, and that is said
+        why_alert(shop, alert["id"])
+
+
+def test_the_page_shows_the_same_causes(shop):
+    from starlette.testclient import TestClient
+
+    from hanok.server.run import build
+
+    start, _ = fresh_day(shop, replaced("size", lambda c: pa.array(c.to_numpy() * 25.4)))
+    client = TestClient(build(shop), base_url="http://127.0.0.1")
+    page = client.get(f"/why/returns?day={start:%Y-%m-%d}")
+    assert page.status_code == 200 and "input size" in page.text
+    assert client.get(f"/why/returns.json?day={start:%Y-%m-%d}").json()["diagnosis"]["suspects"][0]["columns"] == [
+        "size"
+    ]
+    assert client.get("/why/returns?day=yesterday").status_code == 400
+    assert client.get(f"/why/returns?day={datetime(1999, 1, 1, tzinfo=UTC):%Y-%m-%d}").status_code == 404
