@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.statistics import column_type
 from hanok.core import validation as v
+from hanok.core.errors import BadData
 from hanok.core.tables import BOOKKEEPING
 from hanok.core.validation import Anomaly, ColumnSchema, ColumnStatistics, TableSchema
 
@@ -95,15 +96,9 @@ def normalised(rows: pa.Table) -> pa.Table:
         elif pa.types.is_timestamp(field.type):
             column = column.cast(target, safe=False)  # nanoseconds are cut to microseconds
         elif pa.types.is_nested(field.type):
-            raise_nested(field)
+            raise BadData(f"column {field.name!r} is {field.type}: nested columns are not supported; flatten it first")
         columns[field.name] = column.cast(target)
     return pa.table(columns)
-
-
-def raise_nested(field: pa.Field) -> None:
-    from hanok.core.errors import BadData
-
-    raise BadData(f"column {field.name!r} is {field.type}: nested columns are not supported yet; flatten it first")
 
 
 def check_batch(rows: pa.Table, schema: TableSchema) -> Checked:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from hanok.compute.duck import Relation, connect, quoted
-from hanok.core.tables import BOOKKEEPING, Scan
+from hanok.core.tables import BOOKKEEPING
 from hanok.core.validation import ColumnStatistics
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -80,8 +80,3 @@ def _read(name: str, kind: str, rows: int, values: list[Any]) -> ColumnStatistic
         }
     top = tuple((str(v), 0) for v in (values.pop(0) or ())) if kind in ("STRING", "BOOL") else ()
     return ColumnStatistics(name, kind, rows, rows - present, min(distinct, present), top=top, **numeric)
-
-
-def snapshot_rows(relation: Relation) -> int:
-    """Number of rows without reading them where that is known."""
-    return relation.upto if isinstance(relation, Scan) else relation.num_rows

@@ -192,7 +192,7 @@ class App:
         deployment = self.serving.deployment(name)
         if deployment is None:
             return
-        version = self.training._version(name, deployment.primary)
+        version = self.training.version(name, deployment.primary)
         references = self.references(version.facts.get("reference", ""))
         importance = self.packages.load(version.package).notes.get("importance")
         if not importance:  # not known: every feature may matter

@@ -89,7 +89,7 @@ class _Case:
         return self.app.serving.model(self.model.name, version or self.version).score(columns)
 
     def losses(self, scores: np.ndarray) -> np.ndarray:
-        metric = self.app.training._version(self.model.name, self.version).facts["metric"]
+        metric = self.app.training.version(self.model.name, self.version).facts["metric"]
         known = self.labelled
         return row_losses(self.model.task, metric, self.truth[known], scores[known])
 
@@ -126,7 +126,7 @@ def why_prediction(app: App, prediction_id: str) -> Diagnosis:
     start = found.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     app.serving.compact(everything=True)
     whole = why_window(app, found.deployment, start, start + DAY)
-    version = app.training._version(found.deployment, found.version)
+    version = app.training.version(found.deployment, found.version)
     loaded = app.packages.load(version.package)
     references = app.references(version.facts.get("reference", ""))
     base = float(np.max(loaded.score({k: [v] for k, v in found.features.items()})[0]))
@@ -181,7 +181,7 @@ def _case(app: App, name: str, start: datetime, end: datetime) -> _Case:
     versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
     version = int(versions[counts.argmax()])
     deployment = next(d for d in app.serving.history(name) if any(a.version == version for a in d.arms))
-    facts = app.training._version(name, version).facts
+    facts = app.training.version(name, version).facts
     length = end - start
     before = [_answers(app, name, start - (i + 1) * length, start - i * length) for i in range(BEFORE_DAYS)]
     outcomes = app.monitoring.outcomes(name, start=start, end=end)
@@ -214,7 +214,7 @@ def _usual(case: _Case) -> dict[str, float | None]:
     loss = None
     if outcomes.num_rows >= LABELS_MIN and case.model.task != "multiclass":
         answered = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow"))
-        metric = case.app.training._version(case.model.name, case.version).facts["metric"]
+        metric = case.app.training.version(case.model.name, case.version).facts["metric"]
         loss = float(
             row_losses(
                 case.model.task, metric, answered.column("label").to_numpy(), answered.column("score").to_numpy()

@@ -39,7 +39,7 @@ class Reproduction:
 
 def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     """Raises ModelNotFound, or Invalid for a version that was registered from outside."""
-    found = app.training._version(model_name, version)
+    found = app.training.version(model_name, version)
     facts = found.facts
     if "training_set" not in facts:
         raise Invalid(

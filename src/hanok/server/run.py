@@ -57,7 +57,7 @@ def build(app: App, secret: str = "") -> Server:
 
     metrics = ServerMetrics()
     routes = [*api.routes(app, team=bool(secret)), *mlflow.routes(app.tracking), *pages.routes(app, metrics)]
-    if os.environ.get("HANOK_TEST") == "1":
+    if os.environ.get("HANOK_TEST") == "1" and not secret:
         from hanok.server import testing
 
         routes += testing.routes(app)

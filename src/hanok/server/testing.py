@@ -1,4 +1,4 @@
-"""Routes for conformance tests: only when the server was started with HANOK_TEST=1."""
+"""Routes for conformance tests: only on loopback, when the server was started with HANOK_TEST=1."""
 
 from __future__ import annotations
 

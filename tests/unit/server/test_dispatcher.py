@@ -162,3 +162,14 @@ def test_metrics_count_predictions_by_known_names_only(client):
     assert 'ml_prediction_total{model="returns"' in text
     assert "evil" not in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_reset_exists_only_for_tests_on_loopback_and_empties_the_store(shop, client, monkeypatch):
+    assert client.post("/__reset").status_code == 404
+    monkeypatch.setenv("HANOK_TEST", "1")
+    assert "/__reset" not in {r.path for r in build(shop, SECRET).routes}
+    testing = httpx.Client(transport=_Sync(build(shop)), base_url="http://127.0.0.1")
+    assert testing.post("/api/2.0/mlflow/experiments/create", json={"name": "e"}).status_code == 200
+    assert testing.post("/__reset").status_code == 200
+    found = testing.post("/api/2.0/mlflow/experiments/search", json={"max_results": 10}).json()["experiments"]
+    assert [e["name"] for e in found] == ["Default"]

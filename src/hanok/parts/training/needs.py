@@ -50,6 +50,8 @@ class TrainingSets(Protocol):
 
     def record_training_set(self, model: Model, made: Any, package: str) -> str: ...
 
+    def logged_answers(self, model: str, version: int, *, limit: int) -> pa.Table: ...
+
 
 class ScoredModel(Protocol):
     @property

@@ -71,6 +71,13 @@ class Training:
             raise ModelNotFound(f"no model {name!r} is declared (declared: {known})")
         return self._models[name]
 
+    def version(self, name: str, version: int) -> ModelVersion:
+        """Raises ModelNotFound."""
+        found = [v for v in self._tools.registry.versions(name) if v.version == version]
+        if not found:
+            raise ModelNotFound(f"model {name!r} has no version {version}; see: hanok model show {name}")
+        return found[0]
+
     # -- training --------------------------------------------------------------------------------------------
 
     def train(
@@ -149,7 +156,7 @@ class Training:
         """Start the rollout of a version. One that its gate refused needs `force`, which is recorded, and also ends a
         rollout that is under way."""
         model = self.model(name)
-        found = self._version(name, version)
+        found = self.version(name, version)
         verdict = found.facts.get("verdict") or {}
         if verdict and not verdict.get("passed") and not force:
             raise Conflict(
@@ -241,10 +248,10 @@ class Training:
 
     def _golden(self, name: str, version: int) -> dict[str, Any]:
         """Re-score rows that the version answered when it was live and compare bit by bit."""
-        rows = self._tools.sets.logged_answers(name, version, limit=500)  # type: ignore[attr-defined]
+        rows = self._tools.sets.logged_answers(name, version, limit=500)
         if not rows.num_rows:
             return {"rows": 0, "bit_equal": None}
-        loaded = self._tools.packages.load(self._version(name, version).package)
+        loaded = self._tools.packages.load(self.version(name, version).package)
         again = loaded.score_table(rows)
         if again.ndim == 2:
             again = again.max(axis=1)
@@ -391,12 +398,6 @@ class Training:
         }
         self._metadata.write(lambda r: r.records.put("rollout", model.name, "current", body, now))
         return {"model": model.name, "did": "advance", "at": now.isoformat(), "share": following.share}
-
-    def _version(self, name: str, version: int) -> ModelVersion:
-        found = [v for v in self._tools.registry.versions(name) if v.version == version]
-        if not found:
-            raise ModelNotFound(f"model {name!r} has no version {version}; see: hanok model show {name}")
-        return found[0]
 
 
 def _stage_name(share: int) -> str:

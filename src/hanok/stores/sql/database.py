@@ -109,7 +109,7 @@ class SqlMetadata:
     """`url` is an SQLAlchemy URL; `sqlite://` alone lives in memory. Raises Corrupt if the file is no database."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        self._url, self._engine = url, _engine(url)
         try:
             migrate(self._engine, url)
         except sa.exc.DatabaseError as error:
@@ -151,6 +151,14 @@ class SqlMetadata:
             with target:
                 raw.backup(target)
             target.close()
+
+    def reset(self) -> None:
+        """Back to a store that was just made. For conformance tests, which start from nothing each time."""
+        known = sa.MetaData()
+        with self._engine.begin() as connection:
+            known.reflect(connection)
+            known.drop_all(connection)
+        migrate(self._engine, self._url)
 
     def close(self) -> None:
         self._work.put(None)
