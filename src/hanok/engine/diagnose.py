@@ -403,5 +403,5 @@ def _flag(reference: Reference, value: Any) -> str:
         return "" if value in reference.points else "rare or unseen in training"
     known = [*reference.points, *reference.edges]
     if known and not min(known) <= value <= max(known):
-        return "beyond the outer bins of training"
+        return "among the extremes of training"
     return ""
