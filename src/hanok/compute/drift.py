@@ -117,6 +117,24 @@ def bin_counts(ref: Reference, column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.bincount(bins, minlength=points + intervals + 1)
 
 
+def sampled(ref: Reference, rows: int, seed: int) -> pa.Array:
+    """Values drawn from the reference: its bins by their counts, evenly within an interval; the outermost intervals and
+    unnamed categories give their nearest named value."""
+    rng = np.random.default_rng(seed)
+    counts = np.array(ref.counts, float)
+    bins = rng.choice(len(counts), rows, p=counts / counts.sum())
+    null = bins == len(counts) - 1
+    points = len(ref.points)
+    if not ref.numeric:
+        names = np.array([*ref.points, ref.points[-1] if points else "", ""], object)
+        return pa.array(names[bins], pa.string(), mask=null)
+    ends = np.array([ref.edges[0], *ref.edges, ref.edges[-1]]) if ref.edges else np.zeros(2)
+    place = np.clip(bins - points, 0, len(ends) - 2)
+    within = ends[place] + rng.random(rows) * (ends[place + 1] - ends[place])
+    known = np.array(ref.points, float) if points else np.zeros(1)
+    return pa.array(np.where(bins < points, known[np.minimum(bins, len(known) - 1)], within), mask=null)
+
+
 def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
     """PSI (natural log, half a count added to each bin), Jensen-Shannon distance (base 2, no smoothing) and the
     two-sample chi-square test of `counts` against the reference. Bins empty on both sides do not count."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hanok.compute.text import is_free_text, term_counts, vocabulary
 from hanok.core.errors import NotTrainable, SignatureMismatch
 from hanok.core.serving import Column, Signature
 
@@ -28,7 +29,9 @@ def signature_of(rows: pa.Table, features: Sequence[str], task: str, label: str)
     inputs = []
     for name in features:
         column = rows.column(name)
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) and is_free_text(column):
+            inputs.append(Column(name, "BYTES", terms=vocabulary(column)))
+        elif pa.types.is_string(column.type):
             counts = pc.value_counts(column.drop_null()).to_pylist()
             frequent = sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:CATEGORIES_MAX]
             inputs.append(Column(name, "BYTES", tuple(sorted(c["values"] for c in frequent))))
@@ -58,7 +61,8 @@ def _class_name(value: Any) -> str:
 
 
 def encode(signature: Signature, columns: Mapping[str, Any]) -> Matrix:
-    """A float64 matrix (rows, inputs): text becomes its category's number, unknown text and nulls NaN.
+    """A float64 matrix (rows, `signature.width`): a category becomes its number, an unknown one and nulls NaN, free
+    text one column for each term.
 
     `columns` maps each input to an Arrow column or a Python sequence; raises SignatureMismatch naming what is missing.
     """
@@ -77,6 +81,12 @@ def encode(signature: Signature, columns: Mapping[str, Any]) -> Matrix:
 
 
 def _encoded(column: Column, values: Any) -> Matrix:
+    if column.terms:
+        texts = values.to_pylist() if isinstance(values, pa.ChunkedArray | pa.Array) else values
+        for value in texts:
+            if not isinstance(value, str):
+                _not_text(column, value)
+        return term_counts(column.terms, texts)
     if column.datatype == "BYTES":
         if isinstance(values, pa.ChunkedArray | pa.Array):
             codes = pc.index_in(values.cast(pa.string()), pa.array(column.categories, pa.string()))
@@ -103,7 +113,8 @@ def _not_text(column: Column, value: Any) -> float:
 class Frame:
     """What a `def train(frame)` is given.
 
-    `X` is the float64 matrix (rows, features) with text as category numbers, `y` the label: 0/1, class numbers or
+    `X` is the float64 matrix with categories as their numbers and free text as counts of its terms
+    (`signature.width` columns), `y` the label: 0/1, class numbers or
     values. `to_pandas()` and `to_arrow()` give the features as they are, with names and text.
     """
 

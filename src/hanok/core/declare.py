@@ -233,8 +233,8 @@ def at_random(test: float = 0.2, seed: int = 7) -> RandomSplit:
 class Gate:
     """What a challenger must show before it may serve.
 
-    It passes when the lower bound of the paired bootstrap interval of its gain over the champion is above
-    -`tolerance`, and on no slice is it worse with that confidence.
+    It passes when its gain over the champion in paired loss is above -`tolerance` with the `confidence` asked for, and
+    on no slice is it worse with that confidence. Where held-out rows cover a week or more, days are counted, not rows.
     """
 
     beats: Literal["champion", "baseline"] = "champion"

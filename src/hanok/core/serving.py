@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -39,11 +39,21 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One input of a model. `datatype` is Open Inference Protocol's: FP64, INT64, BOOL or BYTES (UTF-8 text)."""
+    """One input of a model. `datatype` is Open Inference Protocol's: FP64, INT64, BOOL or BYTES (UTF-8 text).
+
+    Text is either a category, one of `categories`, or free text, of which the model sees how often each of `terms`
+    occurs and how long it is.
+    """
 
     name: str
     datatype: str
     categories: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+
+    @property
+    def matrix_columns(self) -> tuple[str, ...]:
+        """The names of the numbers that a model sees of this input."""
+        return (*(f"{self.name}~{term}" for term in self.terms), f"{self.name}~words") if self.terms else (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +64,29 @@ class Signature:
     task: str
     classes: tuple[str, ...] = ()
 
+    @property
+    def width(self) -> int:
+        """Columns of the matrix that the model sees."""
+        return sum(len(c.terms) + 1 if c.terms else 1 for c in self.inputs)
+
+    @property
+    def owners(self) -> tuple[Column, ...]:
+        """For each column of the matrix, the input that it comes from."""
+        return tuple(c for c in self.inputs for _ in c.matrix_columns)
+
+    def by_input(self, weights: Iterable[float]) -> dict[str, float]:
+        """Weights of the matrix's columns, summed for each input."""
+        sums = {c.name: 0.0 for c in self.inputs}
+        for column, weight in zip(self.owners, weights, strict=True):
+            sums[column.name] += float(weight)
+        return sums
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "inputs": [
-                {"name": c.name, "datatype": c.datatype} | ({"categories": list(c.categories)} if c.categories else {})
+                {"name": c.name, "datatype": c.datatype}
+                | ({"categories": list(c.categories)} if c.categories else {})
+                | ({"terms": list(c.terms)} if c.terms else {})
                 for c in self.inputs
             ],
             "task": self.task,
@@ -66,7 +95,10 @@ class Signature:
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Signature:
-        inputs = tuple(Column(c["name"], c["datatype"], tuple(c.get("categories", ()))) for c in body["inputs"])
+        inputs = tuple(
+            Column(c["name"], c["datatype"], tuple(c.get("categories", ())), tuple(c.get("terms", ())))
+            for c in body["inputs"]
+        )
         return cls(inputs, body["task"], tuple(body.get("classes", ())))
 
 

@@ -194,10 +194,11 @@ class App:
             return
         version = self.training.version(name, deployment.primary)
         references = self.references(version.facts.get("reference", ""))
-        importance = self.packages.load(version.package).notes.get("importance")
+        live = self.packages.load(version.package)
+        importance = live.notes.get("importance")
         if not importance:  # not known: every feature may matter
             importance = {r.column: 1 / len(references) for r in references}
-        self.monitoring.drift(name, version.id, references, importance, start=day, end=day + timedelta(days=1))
+        self.monitoring.drift(name, version.id, references, importance, live, start=day, end=day + timedelta(days=1))
 
     def measure_live(self) -> None:
         """Once an hour: performance of the last days and drift of today, for everything that serves."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyarrow import parquet as pq
 
-from hanok.core.declare import AutoML, Model, digest, from_dict
+from hanok.core.declare import Model, digest, from_dict
 from hanok.core.errors import Invalid, ModelNotFound
 from hanok.core.registry import ModelVersion
 from hanok.engine.app import App
@@ -58,13 +58,9 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     pq.write_table(rebuilt.rows, sink, compression="zstd")
     training_digest = sha256(sink.getvalue()).hexdigest()
     frame = pipeline.frame_of(model, rebuilt.rows)
-    if isinstance(model.train, AutoML):
-        package = automl.run_plan(frame, facts["plan"]).package
-    else:
-        from hanok.compute.runtimes.convert import convert
-
-        package = convert(pipeline.own_model(model.train, frame), frame)
-    address = app.packages.save(package)
+    if not facts.get("holdout_included", True):
+        frame = pipeline.judged_part(model, frame, rebuilt.rows, facts["trained_until"])
+    address = app.packages.save(pipeline.fit(model, frame, facts["plan"], automl.run_plan))
     return Reproduction(
         model_name,
         version,

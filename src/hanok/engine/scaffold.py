@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.compute.statistics import column_type
+from hanok.compute.text import is_free_text
 from hanok.core.errors import AlreadyExists, BadData, NotTrainable
 
 CLASSES_MAX = 20
@@ -94,9 +95,10 @@ def _key(rows: pa.Table, target: str) -> str:
 
 def _usable(column: pa.ChunkedArray) -> bool:
     distinct = pc.count_distinct(column).as_py()
-    return distinct > 1 and not (
-        column_type(column.type) == "STRING" and distinct > 0.5 * len(column) and distinct > 100
-    )
+    if distinct < 2:
+        return False
+    identifier = column_type(column.type) == "STRING" and distinct > max(100, 0.5 * len(column))
+    return not identifier or is_free_text(column)
 
 
 def split_tables(rows: pa.Table, found: Guess, now: Any) -> tuple[pa.Table, pa.Table]:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
+
+from hanok.compute.coverage import unusual
+from hanok.compute.frames import PREDICT_AT
+from hanok.core.errors import NotFound
 from hanok.core.lineage import NodeKind
 from hanok.engine.app import App
+from hanok.engine.diagnose import why_alert
+from hanok.engine.hindsight import hindsight
+
+WAIT = timedelta(days=3)  # for labels of the last days
+UNLABELLED_MIN = 0.1
+CAUSES_MAX = 10
 
 
 def summary(app: App) -> dict[str, Any]:
@@ -20,6 +32,7 @@ def summary(app: App) -> dict[str, Any]:
         },
         "models": [_model(app, model.name, model.task) for model in app.training.models()],
         "alerts": _alerts(app),
+        "causes": _causes(app),
     }
 
 
@@ -45,6 +58,11 @@ def _model(app: App, name: str, task: str) -> dict[str, Any]:
             for v in reversed(app.tracking.registry.versions(name))
         ],
         "deployments": deployments,
+        "gaps": _newest_gaps(app, name),
+        "unusual_days": _unusual_days(app, name),
+        "drift": _drift(app, name),
+        "unseen": _unseen(app, name),
+        "months": hindsight(app, name)["months"] if days else [],
         "weeks": _weeks(days),
         "triggers": [
             {"at": n.created.isoformat(), "kind": n.facts["kind"], "reason": n.facts["reason"]}
@@ -78,3 +96,80 @@ def _alerts(app: App) -> dict[str, int]:
     for alert in app.alerts.list(limit=100_000):
         counts[alert["kind"]] = counts.get(alert["kind"], 0) + 1
     return dict(sorted(counts.items()))
+
+
+def _newest_gaps(app: App, name: str) -> list[Mapping[str, Any]]:
+    """Feature views that gave nothing for some rows of the newest training set."""
+    versions = app.tracking.registry.versions(name)
+    return list(versions[0].facts.get("gaps", ())) if versions else []
+
+
+def _unusual_days(app: App, name: str) -> list[dict[str, Any]]:
+    """Days on which far more rows than usual never got a label. The last days may still wait for theirs."""
+    model = app.training.model(name)
+    spine = app.features.spine_rows(model, end=app.clock.now() - WAIT)
+    if not spine.num_rows:
+        return []
+    missing = app.features.labels(model, spine).is_null().to_numpy(zero_copy_only=False)
+    days, place = np.unique(spine.column(PREDICT_AT).to_numpy().astype("datetime64[D]"), return_inverse=True)
+    rows = np.bincount(place)
+    share = np.bincount(place, weights=missing) / rows
+    return [
+        {
+            "day": str(days[i]),
+            "rows": int(rows[i]),
+            "unlabelled": round(float(share[i]), 4),
+            "usual": round(float(np.median(share)), 4),
+        }
+        for i in unusual(share)
+        if share[i] > UNLABELLED_MIN
+    ]
+
+
+def _drift(app: App, name: str) -> list[dict[str, Any]]:
+    """For each feature its farthest drift, on how many days it was suspicious, found harmless, and alarmed."""
+    found: dict[str, dict[str, Any]] = {}
+    for report in app.monitoring.drift_reports(name):
+        for feature in report["features"]:
+            line = found.setdefault(
+                feature["feature"],
+                {"feature": feature["feature"], "psi": 0.0, "suspicious": 0, "harmless": 0, "alarmed": 0},
+            )
+            line["psi"] = max(line["psi"], feature["psi"])
+            line["suspicious"] += feature["suspicious"]
+            line["harmless"] += feature.get("harmless", False)
+            line["alarmed"] += feature["alarm"]
+    return sorted(found.values(), key=lambda x: (-x["alarmed"], -x["psi"], x["feature"]))
+
+
+def _unseen(app: App, name: str) -> dict[str, dict[str, int]]:
+    """Values of categories that the version that answered had not seen in training, and how often each came."""
+    counts: dict[str, dict[str, int]] = {}
+    for report in app.monitoring.drift_reports(name):
+        for column, values in report.get("unseen", {}).items():
+            mine = counts.setdefault(column, {})
+            for value, count in values.items():
+                mine[value] = mine.get(value, 0) + count
+    return {column: dict(sorted(values.items(), key=lambda v: (-v[1], v[0]))) for column, values in counts.items()}
+
+
+def _causes(app: App) -> list[dict[str, Any]]:
+    """What `why` names as the cause of each critical alert."""
+    causes: list[dict[str, Any]] = []
+    for alert in app.alerts.list(limit=100_000):
+        if alert["severity"] == "critical" and len(causes) < CAUSES_MAX:
+            try:
+                found = why_alert(app, alert["id"])
+            except NotFound:
+                continue
+            causes.append(
+                {
+                    "alert": alert["summary"],
+                    "model": found.model,
+                    "day": found.start[:10],
+                    "cause": found.suspects[0].name if found.suspects else None,
+                    "explains": round(found.suspects[0].explains, 3) if found.suspects else None,
+                    "sentence": found.sentence,
+                }
+            )
+    return causes

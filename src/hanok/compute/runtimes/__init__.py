@@ -19,7 +19,7 @@ Scores = NDArray[np.float64]
 
 
 class Runtime(Protocol):
-    """Scores a float64 matrix (rows, inputs): P(class 1) or values (rows,), or probabilities (rows, classes)."""
+    """Scores a float64 matrix (rows, signature.width): P(class 1) or values (rows,), P of classes (rows, classes)."""
 
     def score(self, matrix: NDArray[np.float64]) -> Scores: ...
 
@@ -42,7 +42,7 @@ def load(runtime: str, signature: Signature, read: Callable[[str], bytes]) -> Ru
     if runtime == "lightgbm":
         from hanok.compute.runtimes.lightgbm import LightGBM
 
-        return LightGBM(read("model.txt"), len(signature.inputs))
+        return LightGBM(read("model.txt"), signature.width)
     if runtime == "linear":
         from hanok.compute.runtimes.linear import Linear
 

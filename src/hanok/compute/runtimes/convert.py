@@ -46,13 +46,12 @@ def _lightgbm(model: Any, frame: Frame) -> Package | None:
         booster = model
     if booster is None:
         return None
-    if booster.num_feature() != len(frame.features):
+    if booster.num_feature() != frame.signature.width:
         raise ConversionFailed(
-            f"the booster was trained on {booster.num_feature()} columns, the frame has {len(frame.features)} features"
+            f"the booster was trained on {booster.num_feature()} columns, the frame has {frame.signature.width}"
         )
     gains = booster.feature_importance(importance_type="gain")
-    total = float(gains.sum()) or 1.0
-    shares = {n: float(g) / total for n, g in zip(frame.features, gains, strict=True)}
+    shares = frame.signature.by_input(gains / (float(gains.sum()) or 1.0))
     return Package(
         "lightgbm", frame.signature, {"model.txt": booster.model_to_string().encode()}, {"importance": shares}
     )
@@ -64,22 +63,23 @@ def _linear(model: Any, frame: Frame) -> Package | None:
     if frame.task != "regression" and not hasattr(model, "predict_proba"):
         raise ConversionFailed(f"{type(model).__name__} gives no probabilities")
     coefficients = np.atleast_2d(np.asarray(model.coef_, float))
-    if coefficients.shape[1] != len(frame.features):
-        raise ConversionFailed(f"{type(model).__name__} has {coefficients.shape[1]} inputs, not {len(frame.features)}")
+    if coefficients.shape[1] != frame.signature.width:
+        name = type(model).__name__
+        raise ConversionFailed(f"{name} has {coefficients.shape[1]} inputs, not {frame.signature.width}")
     intercepts = np.broadcast_to(np.atleast_1d(np.asarray(model.intercept_, float)), (len(coefficients),))
     link = "identity" if frame.task == "regression" else "logistic" if frame.task == "binary" else "softmax"
     spread = np.zeros((len(coefficients), 2 * coefficients.shape[1]))
     spread[:, ::2] = coefficients
     content = orjson.dumps(
         {
-            "shape": {"numeric": [(i, 0.0, 1.0) for i in range(len(frame.features))], "categorical": []},
+            "shape": {"numeric": [(i, 0.0, 1.0) for i in range(frame.signature.width)], "categorical": []},
             "coefficients": spread.tolist(),
             "intercepts": intercepts.tolist(),
             "link": link,
         }
     )
     weight = np.abs(coefficients).sum(axis=0) * np.nan_to_num(np.nanstd(frame.X, axis=0))
-    shares = {n: float(w / (weight.sum() or 1.0)) for n, w in zip(frame.features, weight, strict=True)}
+    shares = frame.signature.by_input(weight / (weight.sum() or 1.0))
     return Package("linear", frame.signature, {"linear.json": content}, {"importance": shares, "refuses_nulls": True})
 
 
@@ -92,13 +92,15 @@ def _onnx(model: Any, frame: Frame) -> Package | None:
     except ImportError:
         raise ConversionFailed("converting it needs skl2onnx: pip install 'hanok[onnx]'") from None
     by_column = hasattr(model, "feature_names_in_")
+    if by_column and (text := [c.name for c in frame.signature.inputs if c.terms]):
+        raise ConversionFailed(f"{text[0]!r} is free text, which a pipeline cannot take as it is: fit it on frame.X")
     if by_column:
         kinds: list[tuple[str, Any]] = [
             (c.name, StringTensorType([None, 1]) if c.datatype == "BYTES" else FloatTensorType([None, 1]))
             for c in frame.signature.inputs
         ]
     else:
-        kinds = [("matrix", FloatTensorType([None, len(frame.features)]))]
+        kinds = [("matrix", FloatTensorType([None, frame.signature.width]))]
     options = {"zipmap": False} if frame.task != "regression" else None
     try:
         graph = to_onnx(model, initial_types=kinds, options={id(model): options} if options else None)

@@ -10,6 +10,7 @@ from hanok.core.access import Access
 from hanok.core.clock import utc
 from hanok.core.errors import Invalid, ModelNotFound
 from hanok.core.serving import Arm
+from hanok.engine.hindsight import hindsight
 from hanok.engine.verbs.registry import verb
 
 
@@ -50,6 +51,12 @@ def promote(
 def rollback(app: Any, actor: str, *, model: str, to: int = 0, reason: str = "rolled back by hand") -> dict[str, Any]:
     """Let the version that served before (or `to`) answer again, and prove it."""
     return dict(app.training.rollback(model, to=to or None, actor=actor, reason=reason))
+
+
+@verb("hindsight", Access.EDIT)
+def look_back(app: Any, actor: str, *, model: str, version: int = 1) -> dict[str, Any]:
+    """What a version would have answered had it never been replaced, month by month beside what was answered."""
+    return hindsight(app, model, version)
 
 
 @verb("predict.batch", Access.USE)

@@ -20,7 +20,7 @@ def fit_boosting(
     """A booster after `rounds` rounds, or stopped early on `valid`; and how many rounds it kept."""
     import lightgbm as lgb
 
-    categorical = [i for i, c in enumerate(frame.signature.inputs) if c.datatype == "BYTES"]
+    categorical = [i for i, c in enumerate(frame.signature.owners) if c.datatype == "BYTES" and not c.terms]
     train = lgb.Dataset(frame.X, frame.y, categorical_feature=categorical, free_raw_data=True)
     settings = (
         _objective(frame)
@@ -48,8 +48,7 @@ def fit_boosting(
         kept = booster.current_iteration()
     text = booster.model_to_string(num_iteration=kept)
     gains = booster.feature_importance(importance_type="gain", iteration=kept)
-    total = float(gains.sum()) or 1.0
-    shares = {c.name: float(g) / total for c, g in zip(frame.signature.inputs, gains, strict=True)}
+    shares = frame.signature.by_input(gains / (float(gains.sum()) or 1.0))
     return Package("lightgbm", frame.signature, {"model.txt": text.encode()}, {"importance": shares}), int(kept)
 
 

@@ -43,10 +43,10 @@ def fit_linear(frame: Frame, strength: float) -> Package:
 
 def _shape(frame: Frame) -> dict[str, Any]:
     numeric, categorical = [], []
-    for index, column in enumerate(frame.signature.inputs):
+    for index, column in enumerate(frame.signature.owners):
         values = frame.X[:, index]
         finite = values[np.isfinite(values)]
-        if column.datatype == "BYTES":
+        if column.datatype == "BYTES" and not column.terms:
             levels, counts = np.unique(finite, return_counts=True)
             kept = levels[np.argsort(-counts, kind="stable")][:LEVELS_MAX]
             categorical.append((index, [float(level) for level in kept]))
@@ -60,12 +60,11 @@ def importance(package: Package) -> dict[str, float]:
     """Share of each input in the absolute standardised coefficients."""
     body = orjson.loads(package.files["linear.json"])
     weight = np.abs(np.array(body["coefficients"])).sum(axis=0)
-    names, shares, place = [c.name for c in package.signature.inputs], dict[str, float](), 0
+    shares, place = np.zeros(package.signature.width), 0
     for index, *_ in body["shape"]["numeric"]:
-        shares[names[index]] = float(weight[place])
+        shares[index] = weight[place]
         place += 2
     for index, levels in body["shape"]["categorical"]:
-        shares[names[index]] = float(weight[place : place + len(levels)].mean()) if levels else 0.0
+        shares[index] = weight[place : place + len(levels)].mean() if levels else 0.0
         place += len(levels)
-    total = sum(shares.values()) or 1.0
-    return {name: value / total for name, value in shares.items()}
+    return package.signature.by_input(shares / (shares.sum() or 1.0))

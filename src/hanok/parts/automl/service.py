@@ -24,6 +24,8 @@ from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, sugg
 from hanok.parts.automl.linear import fit_linear, importance
 
 VALID_SHARE = 0.2
+WIDE = 100  # columns of the matrix from which a linear model needs stronger regularisation than its default
+LINEAR_STRENGTHS = (1.0, 0.03, 0.001)
 TUNING_ROWS_MAX = 40_000
 Progress = Callable[[str, float], None]
 
@@ -69,7 +71,8 @@ def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what,
         return (wall_seconds() - started) / budget if budget else 0.0
 
     runner.run({"kind": "baseline"})
-    runner.run({"kind": "linear", "strength": 1.0})
+    for strength in LINEAR_STRENGTHS if frame.signature.width > WIDE else LINEAR_STRENGTHS[:1]:
+        runner.run({"kind": "linear", "strength": strength})
     runner.run({"kind": "boosting", "parameters": DEFAULTS})
     progress("boosting with defaults", 0.3)
     study = _study(settings.seed, metric)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.drift import Drift, Reference, adjusted, bin_counts, compare
+from hanok.compute.coverage import unseen
+from hanok.compute.drift import Drift, Reference, adjusted, bin_counts, compare, sampled
 from hanok.compute.duck import arrow, connect, literal, quoted
 from hanok.compute.frames import labels as encoded_labels
-from hanok.compute.metrics import evaluate
+from hanok.compute.metrics import DEFAULT_METRIC, evaluate, row_losses
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
@@ -32,6 +34,8 @@ FEED_SILENCE = 3
 SIGNIFICANCE = 0.01
 EFFECT = 0.1
 HARM = 0.02
+COSTS_MIN = 0.005  # drift that adds less than this share to the loss is harmless
+TRIAL_ROWS_MIN = 500
 WINDOWS, OF = 2, 3
 INTEGRITY = (
     "FEATURE_TYPE_NOT_PRESENT",
@@ -198,16 +202,20 @@ class Monitoring:
         version_node: str,
         references: Sequence[Reference],
         importance: Mapping[str, float],
+        live: LiveModel,
         *,
         start: datetime,
         end: datetime,
     ) -> Mapping[str, Any] | None:
-        """Compare the features of the week up to `end` with the reference of the version that is live; a feature that
+        """Compare the features of the week up to `end` with the reference of the version that is `live`; a feature that
         is null in everything answered in [start, end) is an integrity fault. Until a whole week was answered nothing
         but those alarms.
 
+        Drift that could matter is tried: where enough of the week is labelled, the week is scored again with that
+        feature drawn from its reference. If that does not lower the loss, the drift is harmless and does not alarm.
+
         Returns the recorded report: features ranked by harm, each with its distances, significance and whether it
-        alarms; None when nothing was predicted in the window.
+        alarms; and the values of categories that training had not seen. None when nothing was predicted in the window.
         """
         name = PREDICTIONS + model
         if not self._tables.size(name):
@@ -219,14 +227,22 @@ class Monitoring:
         columns = ", ".join(quoted("f__" + r.column) for r in references)
         window = " AND ".join(_between("at", end - DRIFT_WINDOW, end))
         with connect({"log": self._tables.scan(name, since=end - DRIFT_WINDOW)}) as duck:
-            rows = arrow(duck, f"SELECT {columns}, {quoted('at')} FROM log WHERE {window} AND arm <> 'shadow'")
+            rows = arrow(
+                duck, f"SELECT {columns}, {quoted('at')}, prediction_id FROM log WHERE {window} AND arm <> 'shadow'"
+            )
         newest = rows.filter(pc.greater_equal(rows.column("at"), pa.scalar(start, rows.schema.field("at").type)))
         if not newest.num_rows:
             return None
         found = [compare(r, bin_counts(r, rows.column("f__" + r.column))) for r in references]
         whole = pc.min(rows.column("at")).as_py() <= end - DRIFT_WINDOW + timedelta(days=1)
         gone = {r.column for r in references if newest.column("f__" + r.column).null_count == newest.num_rows}
-        features = self._judged(model, found, importance, gone, start, whole)
+        trial = _Trial(live, references, rows, self.outcomes(model, start=end - DRIFT_WINDOW, end=end))
+        features = self._judged(model, found, importance, gone, start, whole, trial)
+        new = {
+            c.name: unseen(newest.column("f__" + c.name), c.categories)
+            for c in live.signature.inputs
+            if c.categories and "f__" + c.name in newest.column_names
+        }
         now = self._clock.now()
         node = Node(
             new_id(now),
@@ -241,6 +257,7 @@ class Monitoring:
             "end": end.isoformat(),
             "rows": rows.num_rows,
             "features": features,
+            "unseen": {name: values for name, values in new.items() if values},
             "node": node.id,
         }
 
@@ -266,6 +283,7 @@ class Monitoring:
         null_now: set[str],
         start: datetime,
         whole: bool,
+        trial: _Trial,
     ) -> list[dict[str, Any]]:
         p_values = adjusted([d.p_value for d in found])
         earlier = {b["_key"]: b for b in self._metadata.read(lambda r: r.records.list("drift", model, limit=OF + 2))}
@@ -277,6 +295,9 @@ class Monitoring:
             suspicious = whole and p < SIGNIFICANCE and drift.effect > EFFECT
             gone = drift.column in null_now and drift.reference_null_share < 0.5
             persistent = suspicious and sum(drift.column in s for s in suspects) + 1 >= WINDOWS
+            matters = suspicious and share * drift.effect > HARM
+            costs = trial.costs(drift.column) if matters else None
+            harmless = costs is not None and costs < COSTS_MIN
             judged.append(
                 {
                     "feature": drift.column,
@@ -288,12 +309,14 @@ class Monitoring:
                     "importance": round(share, 4),
                     "harm": round(share * drift.effect, 4),
                     "null_share": round(drift.null_share, 4),
+                    "costs": None if costs is None else round(costs, 4),
+                    "harmless": harmless,
                     "suspicious": suspicious,
                     "integrity": gone,
-                    "alarm": gone or (persistent and share * drift.effect > HARM),
+                    "alarm": gone or (persistent and matters and not harmless),
                 }
             )
-        return sorted(judged, key=lambda f: (-f["integrity"], -f["harm"], f["feature"]))
+        return sorted(judged, key=lambda f: (-f["integrity"], f["harmless"], -f["harm"], f["feature"]))
 
     def _alarm(self, model: str, report: Mapping[str, Any], node: str) -> None:
         for feature in report["features"]:
@@ -320,6 +343,10 @@ class Monitoring:
                 )
             elif not feature["suspicious"]:
                 self.alerts.resolve(model, fingerprint, f"back within its reference on {report['day']}")
+            elif feature["harmless"]:
+                self.alerts.resolve(
+                    model, fingerprint, f"it does no harm: with its old values the loss of {report['day']} is no lower"
+                )
 
     # -- data quality ----------------------------------------------------------------------------------------
 
@@ -372,6 +399,55 @@ class Monitoring:
             )
         else:
             self.alerts.resolve(table, "late-feed", "rows arrive again")
+
+
+class LiveModel(Protocol):
+    """The model that answers, as far as drift needs it."""
+
+    @property
+    def signature(self) -> Signature: ...
+
+    def score(self, columns: Mapping[str, Any]) -> np.ndarray: ...
+
+
+class _Trial:
+    """The labelled answers of a window, to be scored again with a feature as it was in training."""
+
+    def __init__(self, live: LiveModel, references: Sequence[Reference], rows: pa.Table, outcomes: pa.Table) -> None:
+        self._live, self._references = live, {r.column: r for r in references}
+        self._rows, self._outcomes = rows, outcomes
+
+    @cached_property
+    def _labelled(self) -> tuple[dict[str, Any], np.ndarray] | None:
+        inputs = [c.name for c in self._live.signature.inputs]
+        if not self._outcomes.num_rows or any("f__" + n not in self._rows.column_names for n in inputs):
+            return None
+        places = pc.index_in(
+            self._rows.column("prediction_id"), self._outcomes.column("prediction_id").combine_chunks()
+        )
+        mine = self._rows.filter(places.is_valid())
+        if mine.num_rows < TRIAL_ROWS_MIN:
+            return None
+        truth = self._outcomes.column("label").take(places.drop_null()).to_numpy()
+        return {n: mine.column("f__" + n) for n in inputs}, truth
+
+    @cached_property
+    def _loss(self) -> float:
+        assert self._labelled is not None
+        return self._mean_loss(self._labelled[0])
+
+    def _mean_loss(self, columns: Mapping[str, Any]) -> float:
+        assert self._labelled is not None
+        task = self._live.signature.task
+        return float(row_losses(task, DEFAULT_METRIC[task], self._labelled[1], self._live.score(columns)).mean())
+
+    def costs(self, column: str) -> float | None:
+        """The share of the window's loss that goes away when the column is drawn from its reference; None when too few
+        rows are labelled."""
+        if self._labelled is None or column not in self._labelled[0]:
+            return None
+        values = sampled(self._references[column], len(self._labelled[1]), seed=len(column))
+        return 1 - self._mean_loss({**self._labelled[0], column: values}) / max(self._loss, 1e-12)
 
 
 def _gaps(instants: np.ndarray) -> tuple[np.ndarray, int]:

@@ -38,7 +38,7 @@ class Loaded:
     def score_matrix(self, matrix: np.ndarray) -> np.ndarray:
         """Scores of encoded rows; raises SignatureMismatch for a null that the model was not made for."""
         if self.notes.get("refuses_nulls") and (missing := np.flatnonzero(np.isnan(matrix).any(axis=0))).size:
-            name = self.signature.inputs[missing[0]].name
+            name = self.signature.owners[missing[0]].name
             raise SignatureMismatch(
                 f"input {name!r} is null, or text never seen in training, and this model takes no missing values: "
                 "impute it in the source, or train with a model that does"

@@ -10,17 +10,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hanok.compute.metrics import evaluate, paired_gain, row_losses
+from hanok.compute.frames import PREDICT_AT
+from hanok.compute.metrics import Gain, blocked_gain, evaluate, paired_gain, row_losses
 from hanok.core.declare import Gate
 
+Losses = NDArray[np.float64]
 SLICE_ROWS_MIN = 200
+DAYS_MIN = 7
+DAY_US = 86_400_000_000
+DRAWS = 1000
 SEED = 20130101
 BASELINE = "constant baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`passed`, and the evidence in numbers: gain in mean per-row loss with its interval, metrics of both, slices."""
+    """`passed`, and the evidence in numbers: gain in mean per-row loss with its bounds, metrics of both, slices."""
 
     passed: bool
     why: str
@@ -51,14 +56,15 @@ def judge(
 ) -> Verdict:
     """Compare two models on the same rows. Slices refuse only against a champion: a first model that beats the
     baseline overall is better than none. Slices of fewer than 200 rows cannot tell and are not judged; the
-    confidence of slice intervals is raised by Bonferroni, so that many slices do not refuse by chance."""
-    losses = [row_losses(task, metric, y, s) for s in (champion, challenger)]
-    gain = paired_gain(*losses, confidence=gate.confidence, seed=SEED)
+    confidence of slice bounds is raised by Bonferroni, so that many slices do not refuse by chance."""
+    champion_losses, challenger_losses = (row_losses(task, metric, y, s) for s in (champion, challenger))
+    days = _days(rows)
+    gain = _gain(champion_losses, challenger_losses, days, gate.confidence)
     groups = _groups(gate, rows)
     corrected = 1 - (1 - gate.confidence) / max(1, len(groups))
     slices, worse = {}, []
     for name, mask in groups.items():
-        part = paired_gain(losses[0][mask], losses[1][mask], confidence=corrected, seed=SEED, draws=400)
+        part = _gain(champion_losses[mask], challenger_losses[mask], days[mask], corrected)
         slices[name] = {"rows": part.rows, "gain": part.mean, "low": part.low, "high": part.high}
         if part.high < 0 and against != BASELINE:
             worse.append(name)
@@ -68,7 +74,8 @@ def judge(
     why = (
         f"{metric} {mine[metric]:.4f} against {theirs[metric]:.4f} of the {against}: mean gain {gain.mean:+.4g} "
         f"{unit} per row "
-        f"({gate.confidence:.0%} interval {gain.low:+.4g} to {gain.high:+.4g}, {gain.rows} rows)"
+        f"(at least {gain.low:+.4g} with {gate.confidence:.0%} confidence; {gain.rows} rows"
+        + (f" of {gain.blocks} days)" if gain.blocks else ")")
     )
     if not better:
         why += ": not shown to be better"
@@ -87,6 +94,18 @@ def judge(
         tuple(worse),
         slices,
     )
+
+
+def _gain(champion: Losses, challenger: Losses, days: NDArray[np.int64], confidence: float) -> Gain:
+    """By days where the rows cover enough of them, else by rows."""
+    if len(np.unique(days)) < DAYS_MIN:
+        return paired_gain(champion, challenger, confidence=confidence, seed=SEED, draws=DRAWS)
+    return blocked_gain(champion, challenger, days, confidence=confidence)
+
+
+def _days(rows: pa.Table) -> NDArray[np.int64]:
+    instants: NDArray[np.int64] = rows.column(PREDICT_AT).cast(pa.int64()).to_numpy()
+    return instants // DAY_US
 
 
 def _groups(gate: Gate, rows: pa.Table) -> dict[str, NDArray[np.bool_]]:

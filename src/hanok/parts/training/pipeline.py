@@ -6,7 +6,7 @@ import importlib.metadata
 import io
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -20,19 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hanok.compute.coverage import Gap, gaps
 from hanok.compute.drift import reference
 from hanok.compute.frames import Frame, time_split
 from hanok.compute.metrics import chosen_metric, evaluate
+from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.convert import convert
 from hanok.core.clock import Clock, from_micros, micros
-from hanok.core.declare import AutoML, Model, OwnCode, RandomSplit, TimeSplit, as_dict, digest
+from hanok.core.declare import AutoML, Model, OwnCode, RandomSplit, TimeSplit, as_dict, digest, view_columns
 from hanok.core.errors import HanokError, NotTrainable, TrainingFailed
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.tracking import Metric
 from hanok.parts.training import gate
 from hanok.parts.training.durable import Steps
-from hanok.parts.training.needs import ModelRegistry, PackageStore, Runs, Searcher, TrainingSets
+from hanok.parts.training.needs import ModelRegistry, PackageStore, Runs, Searched, Searcher, TrainingSets
 from hanok.stores.ports import Blobs, Metadata, Repositories
 
 Positions = NDArray[np.int64]
@@ -72,11 +74,14 @@ class Request:
 
 
 def run(steps: Steps, request: Request, tools: Tools) -> dict[str, Any]:
-    """Training set -> search -> gate -> final fit -> registered version. Returns version, verdict and ids."""
+    """Training set -> search -> gate -> final fit -> registered version. Returns version, verdict and ids.
+
+    What passed is fitted once more on all rows, the holdout included. What was refused is kept as it was judged.
+    """
     made = steps("training_set", lambda: _training_set(request, tools))
     searched = steps("search", lambda: _search(request, tools, made))
     verdict = steps("gate", lambda: _gate(request, tools, made, searched))
-    fitted = steps("final_fit", lambda: _final_fit(request, tools, made, searched))
+    fitted = steps("final_fit", lambda: _final_fit(request, tools, made, searched, verdict))
     registered = steps(
         "register", lambda: _register(request, tools, made, searched, verdict, fitted, steps.workflow.id)
     )
@@ -160,7 +165,14 @@ def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
         "end": made.end.isoformat(),
         "start": made.start and made.start.isoformat(),
         "as_of": made.as_of.isoformat(),
+        "gaps": [gap.as_dict() for gap in _gaps(request.model, made.rows)],
     }
+
+
+def _gaps(model: Model, rows: pa.Table) -> list[Gap]:
+    """The feature views that give nothing for some of the rows."""
+    text = [c for c in model.spine_columns if pa.types.is_string(rows.column(c).type)]
+    return gaps(rows, {v.name: view_columns(v) for v in model.views}, text)
 
 
 def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,6 +218,7 @@ def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str
         "metric": outcome["metric"],
         "leaderboard": outcome["leaderboard"],
         "metrics": {k: v for k, v in metrics.items() if np.isfinite(v)},
+        "newest": from_micros(int(train.at.max())).isoformat(),
     }
 
 
@@ -318,18 +331,41 @@ def _constant(model: Model, train: Frame, test: Frame) -> np.ndarray:
     return np.full(test.rows, float(train.y.mean()))
 
 
-def _final_fit(request: Request, tools: Tools, made: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
-    """The same recipe on all rows, holdout included: what is registered and served."""
-    model = request.model
-    frame = frame_of(model, training_rows(tools.blobs, made["digest"]))
-    if isinstance(model.train, AutoML):
-        package = tools.searcher.run_plan(frame, searched["plan"]).package
+def _final_fit(
+    request: Request,
+    tools: Tools,
+    made: Mapping[str, Any],
+    searched: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The same recipe on all rows, holdout included, if the gate let it pass; else what the gate saw."""
+    model, whole = request.model, bool(verdict["verdict"]["passed"])
+    rows = training_rows(tools.blobs, made["digest"])
+    frame = frame_of(model, rows)
+    newest = made["newest"] if whole else searched["newest"]
+    if whole:
+        address = tools.packages.save(fit(model, frame, searched["plan"], tools.searcher.run_plan))
     else:
-        package = convert(own_model(model.train, frame), frame)
+        address, frame = searched["package"], judged_part(model, frame, rows, newest)
     blocks = weeks(frame.at)
     references = [reference(n, frame.table.column(n), blocks).as_dict() for n in frame.features]
     content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
-    return {"package": tools.packages.save(package), "reference": tools.blobs.put(io.BytesIO(content))[0]}
+    return {"package": address, "reference": tools.blobs.put(io.BytesIO(content))[0], "newest": newest, "whole": whole}
+
+
+def fit(model: Model, frame: Frame, plan: Mapping[str, Any], run_plan: Callable[..., Searched]) -> Package:
+    """The model of a plan, or of the user's own code, on these rows."""
+    if isinstance(model.train, AutoML):
+        return run_plan(frame, plan).package
+    return convert(own_model(model.train, frame), frame)
+
+
+def judged_part(model: Model, frame: Frame, rows: pa.Table, newest: str) -> Frame:
+    """The rows that the model before the gate was trained on: all but the holdout, the newest of them at `newest`."""
+    if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
+        return frame.take(split(model, frame, rows)[0])
+    order = np.argsort(frame.at, kind="stable")
+    return frame.take(order[frame.at[order] <= micros(datetime.fromisoformat(newest))])
 
 
 def weeks(at: NDArray[np.int64]) -> list[Positions]:
@@ -365,7 +401,9 @@ def _register(
         "training_digest": made["digest"],
         "training_rows": made["rows"],
         "label_rows": made["snapshots"].get(model.label.table, 0),
-        "trained_until": made["newest"],
+        "trained_until": fitted["newest"],
+        "holdout_included": fitted["whole"],
+        "gaps": made["gaps"],
         "trained_at": tools.clock.now().isoformat(),
         "reference": fitted["reference"],
         "challenger_package": searched["package"],

@@ -12,14 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.metrics import METRICS, evaluate, paired_gain, row_losses
+from hanok.compute.metrics import METRICS, blocked_gain, evaluate, row_losses
 from hanok.core.declare import Rollout
-from hanok.core.durations import duration
+from hanok.core.durations import duration, shortest
 from hanok.core.errors import DeclarationError
 from hanok.core.serving import Arm
 
 _RULE = re.compile(r"\s*(\w+)\s*([<>])\s*(champion|[0-9.]+\s*(?:ms|s)?)\s*")
 ROWS_MIN = 100
+CONFIDENCE = 0.95
+DOUBT = 0.8  # behind with this confidence, a challenger is not alone yet: its last stage goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ def stages(rollout: Rollout) -> tuple[Stage, ...]:
     found = [Stage(0, rollout.shadow)] if rollout.shadow else []
     found += [Stage(share, rollout.hold) for share in rollout.canary if share < 100]
     return (*found, Stage(100, rollout.bake)) if rollout.bake else tuple(found)
+
+
+def block(rollout: Rollout) -> timedelta:
+    """The length of time whose rows are taken to err together: that of a stage, a day at most."""
+    return min(rollout.hold, timedelta(days=1))
 
 
 def arms(champion: int, challenger: int, stage: Stage) -> tuple[Arm, ...]:
@@ -89,16 +96,24 @@ class Evidence:
 
 
 def guard(
-    rules_: Sequence[Rule], task: str, outcomes: pa.Table, predictions: pa.Table, champion: int, challenger: int
+    rules_: Sequence[Rule],
+    task: str,
+    outcomes: pa.Table,
+    predictions: pa.Table,
+    champion: int,
+    challenger: int,
+    *,
+    block: timedelta = timedelta(days=1),
+    confidence: float = CONFIDENCE,
 ) -> Evidence | None:
     """The first rule that the challenger breaks, on rows that both versions scored.
 
-    Against the champion the rule asks for a paired 95 % bootstrap interval wholly on the wrong side, so that chance
-    does not stop a rollout and looking every day does not make it likely.
+    Against the champion the paired loss has to be higher with the given confidence. That counts blocks of time, not
+    rows, and needs three of them: rows of one bad day err together, and one bad day condemns no model.
     """
     for rule in rules_:
         if rule.metric in METRICS[task] and rule.bound is None:
-            found = _paired(rule, task, outcomes, champion, challenger)
+            found = _paired(rule, task, outcomes, champion, challenger, block, confidence)
         elif rule.metric in ("error_rate", "p99"):
             found = _service(rule, predictions, challenger)
         else:
@@ -108,7 +123,9 @@ def guard(
     return None
 
 
-def _paired(rule: Rule, task: str, outcomes: pa.Table, champion: int, challenger: int) -> Evidence | None:
+def _paired(
+    rule: Rule, task: str, outcomes: pa.Table, champion: int, challenger: int, block: timedelta, confidence: float
+) -> Evidence | None:
     if not outcomes.num_rows:
         return None
     first, second = (_by_row(outcomes, version) for version in (champion, challenger))
@@ -117,15 +134,17 @@ def _paired(rule: Rule, task: str, outcomes: pa.Table, champion: int, challenger
         return None
     a, b = (outcomes.take(pa.array([side[row] for row in shared])) for side in (first, second))
     y = a.column("label").to_numpy()
-    losses = [row_losses(task, rule.metric, y, _scores(task, side)) for side in (a, b)]
-    gain = paired_gain(*losses, confidence=0.95, seed=len(shared))
+    theirs, mine = (row_losses(task, rule.metric, y, _scores(task, side)) for side in (a, b))
+    blocks = a.column("at").cast(pa.int64()).to_numpy() // (block // timedelta(microseconds=1))
+    gain = blocked_gain(theirs, mine, blocks, confidence=confidence)
     if gain.high >= 0:
         return None
     return Evidence(
         rule.text,
         f"per-row loss of version {challenger} is higher than that of version {champion} by {-gain.mean:.4f} "
-        f"(95% interval {-gain.high:.4f} to {-gain.low:.4f}) on {gain.rows} rows that both scored",
-        {"rows": gain.rows, "gain": gain.mean, "low": gain.low, "high": gain.high},
+        f"(at least {-gain.high:.4f} with {confidence:.0%} confidence) on {gain.rows} rows of {gain.blocks} "
+        f"{'days' if block == timedelta(days=1) else f'blocks of {shortest(block)}'} that both scored",
+        {"rows": gain.rows, "blocks": gain.blocks, "gain": gain.mean, "low": gain.low, "high": gain.high},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from hanok.core.clock import Clock
@@ -362,14 +363,17 @@ class Training:
             return None
         planned = rollout.stages(model.rollout)
         now, began = self._clock.now(), datetime.fromisoformat(state["began"])
-        evidence = rollout.guard(
+        guard = partial(
+            rollout.guard,
             rollout.rules(model.rollout.rollback_if, model.task),
             model.task,
             self._performance.outcomes(model.name, start=began, known_by=now),
             predictions(model.name, began),
             state["champion"],
             state["challenger"],
+            block=rollout.block(model.rollout),
         )
+        evidence = guard()
         if evidence is not None:
             proof = self.rollback(
                 model.name, to=state["champion"], actor="hanok", reason=f"{evidence.rule}: {evidence.reason}"
@@ -379,6 +383,8 @@ class Training:
         if now - datetime.fromisoformat(state["since"]) < planned[stage].hold:
             return None
         if stage + 1 == len(planned):
+            if guard(confidence=rollout.DOUBT) is not None:
+                return None
             self._make_primary(model.name, state["challenger"], "hanok", f"rollout complete: {state['reason']}")
             return {"model": model.name, "did": "promote", "at": now.isoformat(), "version": state["challenger"]}
         following = planned[stage + 1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hanok.compute.metrics import HIGHER_IS_BETTER
 from hanok.core.errors import HanokError, Invalid
 from hanok.core.registry import ModelVersion
 from hanok.core.serving import Arm
@@ -15,6 +16,7 @@ from hanok.ui.views.common import AlertLine, Ask, Days, alert_line, performance_
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
+from hanok.engine.hindsight import newest
 
 VERSIONS_SHOWN, HISTORY_SHOWN, DAYS = 25, 20, 120
 
@@ -97,6 +99,27 @@ class VersionFacts:
     code: str
     metrics: Mapping[str, float]
     importance: tuple[tuple[str, float], ...]
+    gaps: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month of answers, and what a version that was replaced would have made of it."""
+
+    month: str
+    rows: int
+    answered: Mapping[str, float]
+    version: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LookBack:
+    """`gain`: by how much less loss (or more of a metric that is better when higher) was answered than kept."""
+
+    version: int
+    metric: str
+    months: tuple[Month, ...]
+    gains: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +170,7 @@ class DriftRow:
     alarm: bool
     integrity: bool
     suspicious: bool
+    harmless: bool
     history: tuple[float | None, ...]
 
 
@@ -170,6 +194,7 @@ class ModelPage:
     chosen: VersionFacts | None
     performance: Days | None
     drift: Drift | None
+    look_back: LookBack | None
     deployments: tuple[DeploymentLine, ...]
     aliases: tuple[AliasMove, ...]
     proofs: tuple[Proof, ...]
@@ -228,6 +253,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         _facts(app, chosen, arms) if chosen else None,
         _performance(app, name, live) if live else None,
         _drift(app, name),
+        _look_back(app, name, live),
         tuple(
             DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]
         ),
@@ -308,6 +334,7 @@ def _facts(app: App, version: ModelVersion, arms: tuple[Arm, ...]) -> VersionFac
         facts.get("code", ""),
         facts.get("metrics", {}),
         tuple(sorted(((str(k), float(v)) for k, v in importance.items()), key=lambda kv: -kv[1])[:30]),
+        tuple(facts.get("gaps", ())),
     )
 
 
@@ -341,11 +368,23 @@ def _drift(app: App, name: str) -> Drift | None:
             f["alarm"],
             f["integrity"],
             f["suspicious"],
+            f.get("harmless", False),
             tuple(day.get(f["feature"]) for day in by_day),
         )
         for f in last["features"]
     )
     return Drift(last["day"], last["rows"], last["node"], rows)
+
+
+def _look_back(app: App, name: str, live: ModelVersion | None) -> LookBack | None:
+    found = newest(app, name)
+    metric = live.facts.get("metric", "") if live else ""
+    if found is None or not metric:
+        return None
+    months = tuple(Month(m["month"], m["rows"], m["answered"], m["version"]) for m in found["months"])
+    sign = 1 if HIGHER_IS_BETTER.get(metric) else -1
+    gains = tuple(sign * (m.answered.get(metric, 0.0) - m.version.get(metric, 0.0)) for m in months)
+    return LookBack(found["version"], metric, months, gains)
 
 
 def _proofs(app: App, name: str) -> tuple[Proof, ...]:

@@ -1,0 +1,76 @@
+"""`hanok hindsight`: what a version would have answered, had it never been replaced, month by month beside what was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.metrics import evaluate
+from hanok.core.errors import NotFound
+from hanok.core.tables import SEQUENCE
+from hanok.engine.app import App
+from hanok.parts.serving.log import FEATURE, TABLE
+
+KIND = "hindsight"
+
+
+def hindsight(app: App, name: str, version: int = 1) -> dict[str, Any]:
+    """Score `version` on every labelled answer with the features it was logged with, and compare by month.
+
+    Returns `months`: month, rows, `answered` (metrics of what was answered) and `version` (of the version asked for).
+    Raises NotFound when nothing has been answered and labelled.
+    """
+    model = app.training.model(name)
+    loaded = app.packages.load(app.training.version(name, version).package)
+    app.serving.compact(everything=True)
+    rows = _labelled_answers(app, name)
+    if not rows.num_rows:
+        raise NotFound(f"{name} has no labelled answers yet, so there is nothing to look back on")
+    theirs = loaded.score({c.name: rows.column(FEATURE + c.name) for c in loaded.signature.inputs})
+    ours = np.array(rows.column("scores").to_pylist(), float) if theirs.ndim == 2 else rows.column("score").to_numpy()
+    truth, months = rows.column("label").to_numpy(), pc.strftime(rows.column("at"), "%Y-%m").to_numpy()
+    found: list[Mapping[str, Any]] = []
+    for month in np.unique(months):
+        mask = months == month
+        found.append(
+            {
+                "month": str(month),
+                "rows": int(mask.sum()),
+                "answered": _rounded(evaluate(model.task, truth[mask], ours[mask])),
+                "version": _rounded(evaluate(model.task, truth[mask], theirs[mask])),
+            }
+        )
+    body = {"model": name, "version": version, "months": found}
+    now = app.clock.now()
+    app.metadata.write(lambda r: r.records.put(KIND, name, "newest", body, now))
+    return body
+
+
+def _labelled_answers(app: App, name: str) -> pa.Table:
+    """What was answered and is labelled: label, score, scores, at and the features as they were logged."""
+    outcomes = app.monitoring.outcomes(name)
+    if not outcomes.num_rows:
+        return pa.table({})
+    known = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow")).select(["prediction_id", "label"])
+    scan = app.tables.scan(TABLE + name)
+    features = ", ".join(f"p.{quoted(n)}" for n in scan.schema.names if n.startswith(FEATURE))
+    with connect({"log": scan, "known": known}) as duck:
+        return arrow(
+            duck,
+            f"SELECT p.{quoted('at')}, p.score, p.scores, k.label, {features} FROM log p "
+            f"JOIN known k ON p.prediction_id = k.prediction_id ORDER BY p.{SEQUENCE}",
+        )
+
+
+def newest(app: App, name: str) -> Mapping[str, Any] | None:
+    """The last look back, if there was one."""
+    return app.metadata.read(lambda r: r.records.get(KIND, name, "newest"))
+
+
+def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {k: round(float(v), 4) for k, v in metrics.items() if np.isfinite(v)}
