@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hanok.compute.frames import PREDICT_AT, Frame
+from hanok.compute.leaks import Leak, alone
 from hanok.compute.statistics import column_type
 from hanok.compute.text import is_free_text
 from hanok.core.errors import AlreadyExists, BadData, NotTrainable
 
 CLASSES_MAX = 20
 ROWS_MIN = 30
+LOOKED_AT = 500
+MOSTLY = 0.9
+IDENTIFIER = re.compile(r"(^|[_ ])(id|key|uuid|guid)$|^(id|key)([_ ]|$)")
+DATES = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d")
 
 EMPTY = '''"""A Hanok project. Declare sources, feature views and models here, then: hanok apply"""
 
@@ -75,30 +82,84 @@ def guess(rows: pa.Table, target: str) -> Guess:
     times = [f.name for f in rows.schema if column_type(f.type) == "TIMESTAMP"]
     reasons["event time"] = f"{times[0]} is a time" if times else "no column is a time: the time of arrival is used"
     used = {target, key, *times}
-    features = tuple(n for n in rows.column_names if n not in used and _usable(rows.column(n)))
+    features: tuple[str, ...] = ()
+    for name in (n for n in rows.column_names if n not in used):
+        remark, usable = _looked_at(name, rows.column(name))
+        features += (name,) if usable else ()
+        if remark:
+            reasons[name if usable else f"left out {name}"] = remark
+    for leak in _leaks(rows, features, target, task):
+        features = tuple(n for n in features if n != leak.column)
+        reasons[f"left out {leak.column}"] = leak.message
     if not features:
         raise NotTrainable("no column is left to predict from: all are constant, identifiers or times")
     return Guess(task, target, key, times[0] if times else "", features, reasons)
+
+
+def _leaks(rows: pa.Table, features: tuple[str, ...], target: str, task: str) -> list[Leak]:
+    if not features:
+        return []
+    chosen = rows.select([*features, target]).append_column(PREDICT_AT, pa.array([0] * rows.num_rows, pa.int64()))
+    return alone(Frame.of(chosen, features, task, target))
 
 
 def _key(rows: pa.Table, target: str) -> str:
     for name in rows.column_names:
         column = rows.column(name)
         if name != target and column_type(column.type) in ("STRING", "INT") and not column.null_count:
-            looks = column_type(column.type) == "STRING" or re.search(
-                r"(^|_)(id|key|no|number)$|^(id|key)", name.lower()
-            )
+            looks = column_type(column.type) == "STRING" or IDENTIFIER.search(name.lower())
             if looks and pc.count_distinct(column).as_py() == rows.num_rows:
                 return name
     return ""
 
 
-def _usable(column: pa.ChunkedArray) -> bool:
+def _looked_at(name: str, column: pa.ChunkedArray) -> tuple[str, bool]:
+    """What is to be said of a column, and whether it can be a feature."""
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2:
+        return "it holds one value only" if distinct else "it is empty", False
+    if IDENTIFIER.search(name.lower()) and distinct > max(20, 0.2 * len(column)) and not _is_float(column):
+        return f"it looks like an identifier ({distinct} values in {len(column)} rows)", False
+    if column_type(column.type) != "STRING":
+        return "", True
+    texts = column.drop_null().slice(0, LOOKED_AT).to_pylist()
+    if _share(texts, is_date) > MOSTLY:
+        return f"it is a date written as text, like {texts[0]!r}: write it as 2024-01-31 to use it as a time", False
+    if is_free_text(column):
+        return "it is free text: the model sees how often each frequent word occurs", True
+    if distinct > max(100, 0.5 * len(column)):
+        return f"nearly every row has a value of its own ({distinct} in {len(column)} rows)", False
+    if (numbers := _share(texts, _is_number)) > MOSTLY / 2:
+        odd = next((t for t in texts if not _is_number(t)), "")
+        return f"{numbers:.0%} of it are numbers and the rest is text, like {odd!r}: it is taken as categories", True
+    return "", True
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a date in one of the usual spellings."""
+    for spelling in DATES:
+        try:
+            datetime.strptime(text.strip(), spelling)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
         return False
-    identifier = column_type(column.type) == "STRING" and distinct > max(100, 0.5 * len(column))
-    return not identifier or is_free_text(column)
+    return True
+
+
+def _is_float(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(column.type)
+
+
+def _share(texts: list[str], holds: Callable[[str], bool]) -> float:
+    return sum(map(holds, texts)) / max(1, len(texts))
 
 
 def split_tables(rows: pa.Table, found: Guess, now: Any) -> tuple[pa.Table, pa.Table]:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from hanok.compute.frames import Frame
-from hanok.compute.metrics import HIGHER_IS_BETTER, chosen_metric, evaluate
+from hanok.compute.metrics import HIGHER_IS_BETTER, chosen_metric, evaluate, row_losses
 from hanok.compute.runtimes import Package
 from hanok.core.clock import wall_seconds
 from hanok.core.declare import AutoML
@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The outcome: the servable winner, the leaderboard (best first) and the plan that made it."""
+    """The outcome: the servable winner, the leaderboard (winner first, then by metric), the plan that made it."""
 
     package: Package
     leaderboard: tuple[Candidate, ...]
@@ -101,6 +101,7 @@ class _Runner:
         self.frame, self.fit, self.valid, self.metric, self.seed = frame, fit, valid, metric, seed
         self.done: list[Candidate] = []
         self.specs: list[Mapping[str, Any]] = []
+        self.losses: list[np.ndarray] = []
 
     def run(self, spec: Mapping[str, Any]) -> Candidate:
         started = wall_seconds()
@@ -117,7 +118,19 @@ class _Runner:
         candidate = Candidate(name, spec, metrics[self.metric], metrics, wall_seconds() - started, rounds)
         self.done.append(candidate)
         self.specs.append(spec)
+        self.losses.append(row_losses(self.frame.task, self.metric, self.valid.y, score))
         return candidate
+
+    def _cheapest_of_the_best(self, best: int) -> int:
+        """The smallest of the candidates whose loss is within one standard error of the best one's, row by row (the
+        one-standard-error rule of Breiman et al. 1984, section 3.4.3): it trains and answers faster, and no worse."""
+
+        def within(place: int) -> bool:
+            worse = self.losses[place] - self.losses[best]
+            return bool(worse.mean() <= worse.std() / np.sqrt(len(worse)))
+
+        eligible = [i for i in range(len(self.done)) if np.isfinite(self.done[i].value) and within(i)]
+        return min(eligible, key=lambda i: (_size(self.specs[i], self.done[i].rounds), i))
 
     def finish(self) -> Search:
         sign = -1.0 if HIGHER_IS_BETTER.get(self.metric) else 1.0
@@ -125,7 +138,7 @@ class _Runner:
         order = np.argsort(key, kind="stable")
         if not np.isfinite(key[order[0]]):
             raise NotTrainable(f"no candidate reached a finite {self.metric}; is the label constant in the last rows?")
-        chosen = int(order[0])
+        chosen = self._cheapest_of_the_best(int(order[0]))
         grown = self.frame.rows / max(1, self.fit.rows)
         rounds = max(1, round(self.done[chosen].rounds * min(1.25, grown**0.5))) if self.done[chosen].rounds else 0
         plan = {
@@ -136,7 +149,13 @@ class _Runner:
             "metric": self.metric,
         }
         package = _fit(self.frame, self.specs[chosen], self.seed, rounds=rounds)
-        return Search(package, tuple(self.done[i] for i in order), plan, self.metric)
+        first = [chosen, *(int(i) for i in order if i != chosen)]
+        return Search(package, tuple(self.done[i] for i in first), plan, self.metric)
+
+
+def _size(spec: Mapping[str, Any], rounds: int) -> int:
+    """What a candidate costs to train and to answer: its leaves."""
+    return rounds * int(spec["parameters"]["num_leaves"]) if spec["kind"] == "boosting" else 1
 
 
 def _fit(frame: Frame, spec: Mapping[str, Any], seed: int, *, rounds: int) -> Package:

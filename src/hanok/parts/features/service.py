@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import PREDICT_AT
+from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, Model, as_dict, digest
 from hanok.core.errors import DeclarationError, FeatureViewNotFound, NotFound, NotTrainable
@@ -36,6 +37,7 @@ class TrainingSet:
     end: datetime
     as_of: datetime
     snapshots: Mapping[str, int]
+    leaks: tuple[Leak, ...] = ()
 
 
 class Features:
@@ -87,7 +89,7 @@ class Features:
     def spine_rows(
         self, model: Model, *, start: datetime | None = None, end: datetime | None = None, upto: int | None = None
     ) -> pa.Table:
-        """Spine rows to be predicted in [start, end): keys, `_at`, spine features, keys of the views."""
+        """Spine rows to be predicted in [start, end): keys, `_at`, when they arrived, spine features, keys of views."""
         scan = self._scan(model.spine.table, upto)
         keys = self.spine_keys(model)
         wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys)))
@@ -98,7 +100,7 @@ class Features:
         with connect({"spine": scan}) as duck:
             return arrow(
                 duck,
-                f"SELECT {names}, {at} AS {PREDICT_AT} FROM spine WHERE {' AND '.join(bounds)} "
+                f"SELECT {names}, {at} AS {PREDICT_AT}, {ARRIVED} FROM spine WHERE {' AND '.join(bounds)} "
                 f"ORDER BY {PREDICT_AT}, {SEQUENCE}",
             )
 
@@ -137,7 +139,9 @@ class Features:
                 f"({', '.join(self.spine_keys(model))}) have equal values"
             )
         rows = self.historical(model, spine, upto).append_column(LABEL, labels)
-        return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto)
+        instants = (spine.column(n).cast(pa.int64()).to_numpy() for n in (PREDICT_AT, ARRIVED))
+        late = known_late(model.spine.table, *instants) if model.spine_columns else []
+        return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto, tuple(late))
 
     def labels(
         self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None

@@ -35,7 +35,7 @@ SIGNIFICANCE = 0.01
 EFFECT = 0.1
 HARM = 0.02
 COSTS_MIN = 0.005  # drift that adds less than this share to the loss is harmless
-TRIAL_ROWS_MIN = 500
+TRIAL_ROWS_MIN, TRIAL_ROWS_MAX = 500, 2_500
 WINDOWS, OF = 2, 3
 INTEGRITY = (
     "FEATURE_TYPE_NOT_PRESENT",
@@ -429,6 +429,8 @@ class _Trial:
         if mine.num_rows < TRIAL_ROWS_MIN:
             return None
         truth = self._outcomes.column("label").take(places.drop_null()).to_numpy()
+        step = -(-mine.num_rows // TRIAL_ROWS_MAX)
+        mine, truth = mine.take(pa.array(np.arange(0, mine.num_rows, step))), truth[::step]
         return {n: mine.column("f__" + n) for n in inputs}, truth
 
     @cached_property

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hanok.compute.coverage import Gap, gaps
 from hanok.compute.drift import reference
 from hanok.compute.frames import Frame, time_split
+from hanok.compute.leaks import alone
 from hanok.compute.metrics import chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.convert import convert
@@ -165,6 +166,7 @@ def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
         "end": made.end.isoformat(),
         "start": made.start and made.start.isoformat(),
         "as_of": made.as_of.isoformat(),
+        "leaks": [leak.as_dict() for leak in (*made.leaks, *alone(frame))],
         "gaps": [gap.as_dict() for gap in _gaps(request.model, made.rows)],
     }
 
@@ -294,6 +296,9 @@ def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Map
     verdict = gate.judge(
         model.gate, model.task, metric, test.y, challenger, champion, held_out, against=against
     ).as_dict()
+    for leak in made["leaks"]:
+        verdict["why"] += f"; {leak['message']}"
+        verdict["passed"] = verdict["passed"] and not leak["certain"]
     node_id = new_id(tools.clock.now())
     now = tools.clock.now()
     node = Node(
@@ -404,6 +409,7 @@ def _register(
         "trained_until": fitted["newest"],
         "holdout_included": fitted["whole"],
         "gaps": made["gaps"],
+        "leaks": made["leaks"],
         "trained_at": tools.clock.now().isoformat(),
         "reference": fitted["reference"],
         "challenger_package": searched["package"],
