@@ -50,6 +50,12 @@ class BadData(Invalid):
     code = "bad_data"
 
 
+class Unreadable(Invalid):
+    """A schema, a suite of checks or statistics have an error; the message names the line and column."""
+
+    code = "unreadable"
+
+
 class SchemaMismatch(BadData):
     """A batch lacks a column, or has it in another type."""
 
