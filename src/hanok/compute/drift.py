@@ -7,7 +7,6 @@ binning; significance is a two-sample chi-square test; an effect counts above th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hanok.compute.two_sample import chi_square, js_distance_base2
+
 BINS = 20
 MASS = 1.5 / BINS
 SMOOTHING = 0.5
-PRECISION, TINY = 1e-14, 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,69 +151,13 @@ def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
         ref.column,
         psi,
         float(floor),
-        _js_distance(a / n, b / m),
-        _chi_square_p(a, b),
+        js_distance_base2(a, b),
+        chi_square(a, b).p_value,
         int(m),
         float(counts[-1] / m),
         float(ref.counts[-1] / n),
         ref.usual_psi,
     )
-
-
-def _js_distance(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = np.where(p > 0, p * np.log2(p / middle), 0.0).sum()
-        right = np.where(q > 0, q * np.log2(q / middle), 0.0).sum()
-    return float(max(0.0, (left + right) / 2) ** 0.5)
-
-
-def _chi_square_p(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Homogeneity of two samples over bins; 1.0 when there is but one bin."""
-    if len(a) < 2:
-        return 1.0
-    n, m = a.sum(), b.sum()
-    statistic = (((m / n) ** 0.5 * a - (n / m) ** 0.5 * b) ** 2 / (a + b)).sum()
-    return chi_square_tail(float(statistic), len(a) - 1)
-
-
-def chi_square_tail(statistic: float, freedom: int) -> float:
-    """P(chi-square with `freedom` degrees > statistic) = Q(freedom / 2, statistic / 2), the regularised upper
-    incomplete gamma function: its series below a + 1, Lentz's continued fraction above (DLMF 8.7.1, 8.9.2)."""
-    a, x = freedom / 2, statistic / 2
-    if x <= 0:
-        return 1.0
-    scale = math.exp(a * math.log(x) - x - math.lgamma(a))
-    if x < a + 1:
-        term = total = 1 / a
-        k = a
-        while term > total * PRECISION:
-            k += 1
-            term *= x / k
-            total += term
-        return max(0.0, 1 - scale * total)
-    b = x + 1 - a
-    c, d = 1 / TINY, 1 / b
-    h = d
-    for i in range(1, 10_000):
-        step = -i * (i - a)
-        b += 2
-        d = 1 / (step * d + b or TINY)
-        c = b + step / c or TINY
-        h *= d * c
-        if abs(d * c - 1) < PRECISION:
-            break
-    return min(1.0, scale * h)
-
-
-def adjusted(p_values: list[float]) -> list[float]:
-    """Benjamini-Hochberg adjusted p-values (1995), in the order given."""
-    n = len(p_values)
-    order = np.argsort(p_values)[::-1]
-    scaled = np.array(p_values)[order] * n / np.arange(n, 0, -1)
-    result = np.empty(n)
-    result[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
-    return [float(x) for x in result]
 
 
 def _is_text(kind: pa.DataType) -> bool:
