@@ -56,6 +56,12 @@ class Unreadable(Invalid):
     code = "unreadable"
 
 
+class MetricFailed(Invalid):
+    """A metric of a check has no value: no such column, another type, no rows, or wrong SQL."""
+
+    code = "metric_failed"
+
+
 class SchemaMismatch(BadData):
     """A batch lacks a column, or has it in another type."""
 

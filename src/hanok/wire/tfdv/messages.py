@@ -85,7 +85,7 @@ class Message:
 
     __slots__ = ("_set", "kind", "unknown")
 
-    def __init__(self, kind: str, **values: Any) -> None:
+    def __init__(self, kind: str, /, **values: Any) -> None:
         self.kind = kind_named(kind)
         self._set: dict[str, Any] = {}
         self.unknown = b""
@@ -128,7 +128,7 @@ class Message:
             self.set(name, Message(self.kind.fields[name].type))
         return self._set[name]
 
-    def add(self, name: str, **values: Any) -> Message:
+    def add(self, name: str, /, **values: Any) -> Message:
         """Append a message to a repeated field."""
         made = Message(self.kind.fields[name].type, **values)
         self._set.setdefault(name, []).append(made)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hanok.core.errors import Unreadable
 from hanok.wire.tfdv import Message, from_bytes, from_text, to_bytes, to_text
 from hanok.wire.tfdv.messages import RANGES, enum_named, is_message, kind_named, single
+from hanok.wire.tfdv.yaml import from_yaml, to_yaml
 
 LEVELS = 3
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -56,6 +57,7 @@ MANY = settings(max_examples=300, deadline=None, suppress_health_check=list(Heal
 def test_nothing_is_lost_between_text_bytes_and_back(message):
     assert from_text(message.kind.name, to_text(message)) == message
     assert from_bytes(message.kind.name, to_bytes(message)) == message
+    assert from_yaml(message.kind.name, to_yaml(message)) == message
 
 
 @MANY
@@ -107,6 +109,23 @@ def test_an_error_in_a_schema_names_its_place(text, place):
         text = "feature { struct_domain { " * 200
     with pytest.raises(Unreadable, match=place):
         from_text("Schema", text, name="schema.pbtxt")
+
+
+def test_an_error_in_a_schema_as_yaml_names_its_line():
+    lines = [
+        "feature:",
+        "- name: a",
+        "  type: INT",
+        "  presence: {min_count: 1}",
+        "- name: b",
+        "  type: INT",
+        "  typo: 1",
+    ]
+    with pytest.raises(Unreadable, match="line 7: Feature has no field 'typo'"):
+        from_yaml("Schema", "\n".join(lines))
+    for text, place in (("feature: 3", "line 1"), ("feature:\n- type: INTEGER", "line 2"), ("a: {", "line 1")):
+        with pytest.raises(Unreadable, match=place):
+            from_yaml("Schema", text)
 
 
 def test_bytes_that_are_cut_off_or_something_else_are_refused():
