@@ -10,6 +10,7 @@ from hanok.core.version import VERSION as __version__
 if TYPE_CHECKING:
     from hanok.compute.frames import Frame
     from hanok.compute.runtimes import Package
+    from hanok.core.checks import Check
     from hanok.core.clock import ReplayClock, SystemClock
     from hanok.core.declare import (
         Aggregate,
@@ -40,6 +41,7 @@ _DECLARE = "hanok.core.declare"
 _WHERE = {
     "Aggregate": (_DECLARE, "Aggregate"),
     "AutoML": (_DECLARE, "AutoML"),
+    "Check": ("hanok.core.checks", "Check"),
     "Feed": ("hanok.engine.replay", "Feed"),
     "FeatureView": (_DECLARE, "FeatureView"),
     "Frame": ("hanok.compute.frames", "Frame"),

@@ -20,6 +20,7 @@ COMMANDS = {
     "rollback": ("models", "Go back to the version that served before."),
     "hindsight": ("models", "What a version would have answered had it never been replaced."),
     "label": ("label", "Tell what really happened."),
+    "check": ("validate", "Hold a file to checks and a schema; exit status for CI."),
     "run": ("run", "Runs: list, show, compare."),
     "model": ("model", "Models: list, show, compare."),
     "feature": ("feature", "Feature views: list, show, materialize."),

@@ -7,7 +7,6 @@ binning; significance is a two-sample chi-square test; an effect counts above th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,17 +16,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hanok.compute.tails import chi_square_tail
+from hanok.compute.two_sample import chi_square, js_distance_base2
+
 BINS = 20
 MASS = 1.5 / BINS
 SMOOTHING = 0.5
-PRECISION, TINY = 1e-14, 1e-300
+EXPECTED_MIN = 5.0
+BLOCKS_MIN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The distribution of one column in the reference. Numeric: `points` have bins of their own, `edges` cut the
     rest. Text: `points` are the values. `counts` are per bin; the order is points, intervals or other, null.
-    `usual_psi` is how far the farthest block of the reference (a week of it) lies from the whole."""
+    `usual_psi` is how far the farthest block of the reference (a week of it) lies from the whole; `inflation` and
+    `inflation_variance` are the mean and variance over blocks of PSI over its noise floor: 1 where rows are independent,
+    more where rows of a block resemble each other."""
 
     column: str
     numeric: bool
@@ -35,6 +40,8 @@ class Reference:
     edges: tuple[float, ...]
     counts: tuple[int, ...]
     usual_psi: float = 0.0
+    inflation: float = 0.0
+    inflation_variance: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,7 +49,8 @@ class Reference:
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
         points, edges, counts = (tuple(body[name]) for name in ("points", "edges", "counts"))
-        return cls(body["column"], body["numeric"], points, edges, counts, body.get("usual_psi", 0.0))
+        rest = (body.get(name, 0.0) for name in ("usual_psi", "inflation", "inflation_variance"))
+        return cls(body["column"], body["numeric"], points, edges, counts, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,16 @@ def reference(name: str, column: pa.ChunkedArray, blocks: Sequence[NDArray[np.in
     has drifted only when it lies farther from the whole than any block did.
     """
     whole = _binned(name, column)
-    usual = [compare(whole, bin_counts(whole, column.take(pa.array(block)))).psi for block in blocks]
-    return replace(whole, usual_psi=float(max(usual, default=0.0)))
+    found = [compare(whole, bin_counts(whole, column.take(pa.array(block)))) for block in blocks]
+    ratios = np.array([d.psi / d.psi_noise_floor for d in found if d.psi_noise_floor > 0])
+    if len(ratios) < BLOCKS_MIN:
+        return replace(whole, usual_psi=float(max((d.psi for d in found), default=0.0)))
+    return replace(
+        whole,
+        usual_psi=float(max(d.psi for d in found)),
+        inflation=float(ratios.mean()),
+        inflation_variance=float(ratios.var(ddof=1)),
+    )
 
 
 def _binned(name: str, column: pa.ChunkedArray) -> Reference:
@@ -137,13 +153,21 @@ def sampled(ref: Reference, rows: int, seed: int) -> pa.Array:
 
 def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
     """PSI (natural log, half a count added to each bin), Jensen-Shannon distance (base 2, no smoothing) and the
-    two-sample chi-square test of `counts` against the reference. Bins empty on both sides do not count."""
+    two-sample chi-square test of `counts` against the reference.
+
+    Bins empty on both sides do not count; those in which fewer than 5 rows of the window are expected are pooled, so
+    that the test holds for small windows (Cochran 1954). Where blocks of the reference differ more than independent rows
+    would, the p-value is also that of a scaled chi-square with their mean and variance (Rao and Scott 1981).
+    """
     a, b = np.array(ref.counts, float), counts.astype(float)
-    used = (a + b) > 0
-    a, b = a[used], b[used]
     n, m = a.sum(), b.sum()
     if not n or not m:
         return Drift(ref.column, 0.0, 0.0, 0.0, 1.0, int(m), 0.0, 0.0)
+    rare = a * m < EXPECTED_MIN * n
+    if rare.any():
+        a, b = (np.append(x[~rare], x[rare].sum()) for x in (a, b))
+    used = (a + b) > 0
+    a, b = a[used], b[used]
     p, q = (a + SMOOTHING) / (n + SMOOTHING * len(a)), (b + SMOOTHING) / (m + SMOOTHING * len(b))
     psi = float(((q - p) * np.log(q / p)).sum())
     floor = (len(a) - 1) * (1 / n + 1 / m)
@@ -151,8 +175,8 @@ def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
         ref.column,
         psi,
         float(floor),
-        _js_distance(a / n, b / m),
-        _chi_square_p(a, b),
+        js_distance_base2(a, b),
+        max(chi_square(a, b).p_value, _p_among_blocks(ref, psi, float(floor))),
         int(m),
         float(counts[-1] / m),
         float(ref.counts[-1] / n),
@@ -160,60 +184,12 @@ def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
     )
 
 
-def _js_distance(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = np.where(p > 0, p * np.log2(p / middle), 0.0).sum()
-        right = np.where(q > 0, q * np.log2(q / middle), 0.0).sum()
-    return float(max(0.0, (left + right) / 2) ** 0.5)
-
-
-def _chi_square_p(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Homogeneity of two samples over bins; 1.0 when there is but one bin."""
-    if len(a) < 2:
-        return 1.0
-    n, m = a.sum(), b.sum()
-    statistic = (((m / n) ** 0.5 * a - (n / m) ** 0.5 * b) ** 2 / (a + b)).sum()
-    return chi_square_tail(float(statistic), len(a) - 1)
-
-
-def chi_square_tail(statistic: float, freedom: int) -> float:
-    """P(chi-square with `freedom` degrees > statistic) = Q(freedom / 2, statistic / 2), the regularised upper
-    incomplete gamma function: its series below a + 1, Lentz's continued fraction above (DLMF 8.7.1, 8.9.2)."""
-    a, x = freedom / 2, statistic / 2
-    if x <= 0:
-        return 1.0
-    scale = math.exp(a * math.log(x) - x - math.lgamma(a))
-    if x < a + 1:
-        term = total = 1 / a
-        k = a
-        while term > total * PRECISION:
-            k += 1
-            term *= x / k
-            total += term
-        return max(0.0, 1 - scale * total)
-    b = x + 1 - a
-    c, d = 1 / TINY, 1 / b
-    h = d
-    for i in range(1, 10_000):
-        step = -i * (i - a)
-        b += 2
-        d = 1 / (step * d + b or TINY)
-        c = b + step / c or TINY
-        h *= d * c
-        if abs(d * c - 1) < PRECISION:
-            break
-    return min(1.0, scale * h)
-
-
-def adjusted(p_values: list[float]) -> list[float]:
-    """Benjamini-Hochberg adjusted p-values (1995), in the order given."""
-    n = len(p_values)
-    order = np.argsort(p_values)[::-1]
-    scaled = np.array(p_values)[order] * n / np.arange(n, 0, -1)
-    result = np.empty(n)
-    result[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
-    return [float(x) for x in result]
+def _p_among_blocks(ref: Reference, psi: float, floor: float) -> float:
+    """How often a block of the reference is this far from it: 0 where nothing is known of blocks."""
+    if ref.inflation <= 0 or ref.inflation_variance <= 0 or floor <= 0:
+        return 0.0
+    freedom = max(1.0, 2 * ref.inflation**2 / ref.inflation_variance)
+    return chi_square_tail(freedom * psi / (floor * ref.inflation), freedom)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,24 @@ def connect(relations: Mapping[str, Relation] | None = None) -> duckdb.DuckDBPyC
     for name, relation in (relations or {}).items():
         add(connection, name, relation)
     return connection
+
+
+@contextmanager
+def closed(relations: Mapping[str, Relation]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own for SQL that a user wrote: it reads the given relations and no other file or host."""
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        files = [f for r in relations.values() if isinstance(r, Scan) for f in r.files]
+        if files:
+            connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")
+        connection.execute("SET enable_external_access = false")
+        for name, relation in relations.items():
+            add(connection, name, relation)
+        connection.execute("SET lock_configuration = true")
+        yield connection
+    finally:
+        connection.close()
 
 
 @cache

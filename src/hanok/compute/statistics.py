@@ -1,14 +1,15 @@
-"""Statistics of all columns of a table in one scan."""
+"""Statistics of all columns of a table in one pass: any relation to batches, batches to states, states to summaries."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from hanok.compute.duck import Relation, connect, quoted
-from hanok.core.tables import BOOKKEEPING
+from hanok.compute.duck import Relation, connect
+from hanok.compute.states import BATCH_ROWS, NUMERIC, ColumnState, TableState, profile
+from hanok.compute.states import column_type as kind_of
+from hanok.core.tables import BOOKKEEPING, Scan
 from hanok.core.validation import ColumnStatistics
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -16,67 +17,56 @@ TOP = 20
 
 
 def column_type(kind: pa.DataType) -> str:
-    """INT, FLOAT, BOOL, TIMESTAMP or STRING."""
-    if pa.types.is_boolean(kind):
-        return "BOOL"
-    if pa.types.is_integer(kind):
-        return "INT"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "FLOAT"
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "TIMESTAMP"
-    return "STRING"
+    """INT, FLOAT, BOOL, TIMESTAMP or STRING; a column of nulls alone counts as STRING."""
+    found = kind_of(kind)
+    return "STRING" if found == "NULL" else found
+
+
+def batches(relation: Relation) -> Iterator[pa.RecordBatch]:
+    """The rows of a snapshot, an Arrow table, a reader, or anything that speaks Arrow's stream protocol (Polars,
+    pandas 3, DuckDB), a batch at a time."""
+    if isinstance(relation, Scan):
+        with connect({"relation": relation}) as duck:
+            yield from duck.sql("SELECT * FROM relation").to_arrow_reader(BATCH_ROWS)
+    elif isinstance(relation, pa.Table):
+        yield from relation.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    elif isinstance(relation, pa.RecordBatchReader):
+        yield from relation
+    else:
+        yield from pa.RecordBatchReader.from_stream(relation)
+
+
+def measure(relation: Relation) -> TableState:
+    """The mergeable state of a whole relation; its columns are there even when it has no rows."""
+    empty = relation.schema.empty_table() if isinstance(relation, Scan | pa.Table) else None
+    state = profile(batches(relation))
+    return TableState.of(empty) if empty is not None and not state.columns else state
 
 
 def statistics(relation: Relation) -> tuple[ColumnStatistics, ...]:
-    """One DuckDB aggregate over the relation; sample standard deviation, quantiles by t-digest."""
-    schema = relation.schema
-    fields = [(f.name, column_type(f.type)) for f in schema if f.name not in BOOKKEEPING]
-    if not fields:
-        return ()
-    parts = ["count(*)"]
-    for name, kind in fields:
-        parts += _aggregates(quoted(name), kind)
-    with connect({"relation": relation}) as duck:
-        row = duck.execute(f"SELECT {', '.join(parts)} FROM relation").fetchone()
-    assert row is not None
-    values = list(row)
-    rows = values.pop(0)
-    return tuple(_read(name, kind, rows, values) for name, kind in fields)
+    """A summary of each column, in the order of the relation."""
+    return tuple(summary(c) for name, c in measure(relation).columns.items() if name not in BOOKKEEPING)
 
 
-def _aggregates(column: str, kind: str) -> list[str]:
-    parts = [f"count({column})", f"approx_count_distinct({column})"]
-    if kind in ("INT", "FLOAT", "BOOL"):
-        x = f"{column}::DOUBLE"
-        finite = f"FILTER (WHERE isfinite({x}))"
-        parts += [
-            f"min({x}) {finite}",
-            f"max({x}) {finite}",
-            f"avg({x}) {finite}",
-            f"stddev_samp({x}) {finite}",
-            f"count(*) FILTER (WHERE {x} = 0)",
-            f"count(*) FILTER (WHERE {column} IS NOT NULL AND NOT isfinite({x}))",
-            f"approx_quantile({x}, {list(QUANTILES)}) {finite}",
-        ]
-    if kind in ("STRING", "BOOL"):
-        parts.append(f"approx_top_k({column}::VARCHAR, {TOP})")
-    return parts
+def summary(state: ColumnState) -> ColumnStatistics:
+    """What pages and histories show of a column: sample standard deviation, quantiles within 1.3 % of their rank."""
+    numeric = state.type in NUMERIC and state.finite > 0 and state.type != "TIMESTAMP"
+    return ColumnStatistics(
+        state.name,
+        "STRING" if state.type == "NULL" else state.type,
+        state.rows,
+        state.nulls,
+        state.distinct_count,
+        minimum=float(state.minimum) if numeric else None,
+        maximum=float(state.maximum) if numeric else None,
+        mean=state.moments.mean if numeric else None,
+        std=state.moments.std if numeric else None,
+        zeros=state.zeros,
+        non_finite=state.nan + state.positive_infinities + state.negative_infinities,
+        quantiles=tuple(float(q) for q in state.quantiles.quantiles(QUANTILES)) if numeric else (),
+        top=tuple((_word(state, v), n) for v, n in state.frequent.top(TOP)) if state.type in ("STRING", "BOOL") else (),
+    )
 
 
-def _read(name: str, kind: str, rows: int, values: list[Any]) -> ColumnStatistics:
-    present, distinct = values.pop(0), values.pop(0)
-    numeric: dict[str, Any] = {}
-    if kind in ("INT", "FLOAT", "BOOL"):
-        low, high, mean, std, zeros, strange, quantiles = (values.pop(0) for _ in range(7))
-        numeric = {
-            "minimum": low,
-            "maximum": high,
-            "mean": mean,
-            "std": std if std is None or math.isfinite(std) else None,
-            "zeros": zeros,
-            "non_finite": strange,
-            "quantiles": tuple(quantiles or ()),
-        }
-    top = tuple((str(v), 0) for v in (values.pop(0) or ())) if kind in ("STRING", "BOOL") else ()
-    return ColumnStatistics(name, kind, rows, rows - present, min(distinct, present), top=top, **numeric)
+def _word(state: ColumnState, value: object) -> str:
+    return ("true" if value else "false") if state.type == "BOOL" else str(value)

@@ -50,6 +50,18 @@ class BadData(Invalid):
     code = "bad_data"
 
 
+class Unreadable(Invalid):
+    """A schema, a suite of checks or statistics have an error; the message names the line and column."""
+
+    code = "unreadable"
+
+
+class MetricFailed(Invalid):
+    """A metric of a check has no value: no such column, another type, no rows, or wrong SQL."""
+
+    code = "metric_failed"
+
+
 class SchemaMismatch(BadData):
     """A batch lacks a column, or has it in another type."""
 

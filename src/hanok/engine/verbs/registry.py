@@ -57,5 +57,5 @@ def call(app: Any, name: str, actor: str, arguments: Mapping[str, Any]) -> Any:
 
 def load_all() -> None:
     """Import every module that defines verbs."""
-    for room in ("data", "models", "reading", "upkeep", "why"):
+    for room in ("data", "models", "reading", "upkeep", "validation", "why"):
         import_module(f"hanok.engine.verbs.{room}")

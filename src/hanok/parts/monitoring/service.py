@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.compute.coverage import unseen
-from hanok.compute.drift import Drift, Reference, adjusted, bin_counts, compare, sampled
+from hanok.compute.drift import Drift, Reference, bin_counts, compare, sampled
 from hanok.compute.duck import arrow, connect, literal, quoted
 from hanok.compute.frames import labels as encoded_labels
 from hanok.compute.metrics import DEFAULT_METRIC, evaluate, row_losses
+from hanok.compute.two_sample import benjamini_hochberg
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
@@ -285,7 +286,7 @@ class Monitoring:
         whole: bool,
         trial: _Trial,
     ) -> list[dict[str, Any]]:
-        p_values = adjusted([d.p_value for d in found])
+        p_values = benjamini_hochberg([d.p_value for d in found])
         earlier = {b["_key"]: b for b in self._metadata.read(lambda r: r.records.list("drift", model, limit=OF + 2))}
         before = [b for key, b in sorted(earlier.items()) if key < f"{start:%Y-%m-%d}"][-(OF - 1) :]
         suspects = [{f["feature"] for f in b["features"] if f["suspicious"]} for b in before]

@@ -1,0 +1,1 @@
+"""Validation and drift, measured: false alarms and power, embeddings, estimated performance, speed."""

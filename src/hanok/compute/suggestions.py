@@ -1,0 +1,239 @@
+"""Constraints suggested from data, each tried on rows it was not learned from.
+
+The rules are Deequ's thirteen. Bounds have room: a suggestion that says `==` what was seen fails on the next batch, so
+numbers get an interval that a sample of the same size stays in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from hanok.compute.analyzers import evaluate
+from hanok.compute.states import ColumnState, TableState
+from hanok.core.checks import Constraint, constraint, metric
+from hanok.core.errors import Invalid, MetricFailed
+
+DEFAULT = (
+    "CompleteIfComplete",
+    "RetainCompleteness",
+    "RetainType",
+    "CategoricalRange",
+    "FractionalCategoricalRange",
+    "NonNegativeNumbers",
+)
+STRING = ("HasMinLength", "HasMaxLength")
+NUMERICAL = ("HasMin", "HasMax", "HasMean", "HasStandardDeviation")
+COMMON = ("UniqueIfApproximatelyUnique",)
+RULES = (*DEFAULT, *STRING, *NUMERICAL, *COMMON)
+Z95 = 1.959963984540054
+DEVIATIONS = 5.0
+CATEGORIES_MAX = 120
+HELD_OUT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """`seen` is what the data showed, `held` whether the constraint is true of the rows kept apart (None: too few)."""
+
+    rule: str
+    column: str
+    constraint: Constraint
+    reason: str
+    seen: float | None = None
+    held: bool | None = None
+
+
+def wilson_lower(share: float, n: int) -> float:
+    """The lower end of Wilson's 95 % interval (1927) of a share, cut to two decimals."""
+    z2 = Z95 * Z95
+    centre = share + z2 / (2 * n)
+    spread = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return math.floor((centre - spread) / (1 + z2 / n) * 100) / 100
+
+
+def suggest(rows: pa.Table, rules: Sequence[str] = RULES, *, held_out: int = HELD_OUT) -> list[Suggestion]:
+    """Learn from four fifths of the rows (every `held_out`-th is kept apart) and keep what is true of the rest.
+
+    With fewer than 100 rows nothing is kept apart, and `held` is None.
+    """
+    if unknown := [r for r in rules if r not in RULES]:
+        raise Invalid(f"there is no rule {unknown[0]!r}; there are {', '.join(RULES)}")
+    apart = np.arange(rows.num_rows) % held_out == held_out - 1
+    tried = bool(apart.any()) and rows.num_rows >= 100
+    learned = rows.filter(pa.array(~apart)) if tried else rows
+    state = TableState.of(learned)
+    made = [s for name in state.columns for s in _of_column(state.columns[name], learned, rules)]
+    if not tried:
+        return made
+    kept = rows.filter(pa.array(apart))
+    values = evaluate(kept, [s.constraint.metric for s in made])
+    outcome = []
+    for s in made:
+        value = values[s.constraint.metric]
+        held = not isinstance(value, MetricFailed) and s.constraint.holds(value)
+        if held:
+            outcome.append(Suggestion(s.rule, s.column, s.constraint, s.reason, s.seen, held))
+    return outcome
+
+
+def _of_column(state: ColumnState, rows: pa.Table, rules: Sequence[str]) -> list[Suggestion]:
+    builders = {
+        "CompleteIfComplete": _complete,
+        "RetainCompleteness": _completeness,
+        "RetainType": _type,
+        "CategoricalRange": _categories,
+        "FractionalCategoricalRange": _most_categories,
+        "NonNegativeNumbers": _non_negative,
+        "HasMinLength": _shortest,
+        "HasMaxLength": _longest,
+        "HasMin": _low,
+        "HasMax": _high,
+        "HasMean": _mean,
+        "HasStandardDeviation": _deviation,
+        "UniqueIfApproximatelyUnique": _unique,
+    }
+    if not state.rows:
+        return []
+    found = (builders[rule](rule, state, rows) for rule in rules)
+    return [s for s in found if s is not None]
+
+
+def _complete(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.nulls:
+        return None
+    return Suggestion(rule, c.name, constraint("isComplete", c.name), "it was never null", 1.0)
+
+
+def _completeness(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    share = c.present / c.rows
+    if not 0.2 < share < 1:
+        return None
+    bound = wilson_lower(share, c.rows)
+    made = constraint("hasCompleteness", c.name, f">= {bound}")
+    return Suggestion(rule, c.name, made, f"{share:.1%} of {c.rows} rows had a value", share)
+
+
+def _type(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.type != "STRING" or not c.present:
+        return None
+    found = evaluate(rows, [m := metric("DataType", c.name)])[m]
+    total = sum(found.values()) - found["Unknown"]
+    for kind in ("Integral", "Fractional", "Boolean"):
+        share = found[kind] + (found["Integral"] if kind == "Fractional" else 0)
+        if total and share == total:
+            made = constraint("hasDataType", c.name, kind if kind != "Fractional" else "Numeric", "== 1")
+            return Suggestion(rule, c.name, made, f"every text reads as {kind.lower()}", 1.0)
+    return None
+
+
+def _categorical(c: ColumnState) -> bool:
+    """Few values of which at most a tenth were seen but once."""
+    if c.type != "STRING" or not c.frequent.exact or not 0 < len(c.frequent.counts) <= CATEGORIES_MAX:
+        return False
+    return int((c.frequent.counts == 1).sum()) <= 0.1 * len(c.frequent.counts)
+
+
+def _categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if not _categorical(c):
+        return None
+    values = [v for v, _ in c.frequent.top(CATEGORIES_MAX)]
+    made = constraint("isContainedIn", c.name, tuple(sorted(values)))
+    return Suggestion(rule, c.name, made, f"{len(values)} values came again and again", 1.0)
+
+
+def _most_categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.type != "STRING" or not c.frequent.exact or _categorical(c) or not len(c.frequent.counts):
+        return None
+    if int((c.frequent.counts == 1).sum()) > 0.4 * len(c.frequent.counts):
+        return None
+    chosen, covered = [], 0
+    for value, count in c.frequent.top(len(c.frequent.counts)):
+        chosen.append(value)
+        covered += count
+        if covered >= 0.9 * c.present:
+            break
+    share = (covered + c.nulls) / c.rows
+    made = constraint("isContainedIn", c.name, tuple(sorted(chosen)), f">= {wilson_lower(share, c.rows)}")
+    return Suggestion(rule, c.name, made, f"{len(chosen)} values cover {share:.1%} of the rows", share)
+
+
+def _non_negative(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.type not in ("INT", "FLOAT") or not c.finite or c.minimum < 0:
+        return None
+    return Suggestion(rule, c.name, constraint("isNonNegative", c.name), "it was never negative", float(c.minimum))
+
+
+def _shortest(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.shortest is None:
+        return None
+    low = max(0, math.floor(c.shortest - _length_slack(c)))
+    return Suggestion(rule, c.name, constraint("hasMinLength", c.name, f">= {low}"), "texts were longer", c.shortest)
+
+
+def _longest(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.longest is None:
+        return None
+    high = math.ceil(c.longest + _length_slack(c))
+    return Suggestion(rule, c.name, constraint("hasMaxLength", c.name, f"<= {high}"), "texts were shorter", c.longest)
+
+
+def _length_slack(c: ColumnState) -> float:
+    return c.lengths.std or 0.0
+
+
+def _width(c: ColumnState) -> float:
+    return float(c.maximum - c.minimum) or abs(float(c.maximum)) or 1.0
+
+
+def _low(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    """Half the width of what was seen is left below it."""
+    if c.type not in ("INT", "FLOAT") or not c.finite:
+        return None
+    bound = float(c.minimum) - 0.5 * _width(c)
+    made = constraint("hasMin", c.name, f">= {bound:.6g}")
+    return Suggestion(rule, c.name, made, "values were larger", float(c.minimum))
+
+
+def _high(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    if c.type not in ("INT", "FLOAT") or not c.finite:
+        return None
+    bound = float(c.maximum) + 0.5 * _width(c)
+    made = constraint("hasMax", c.name, f"<= {bound:.6g}")
+    return Suggestion(rule, c.name, made, "values were smaller", float(c.maximum))
+
+
+def _mean(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    """The mean may differ by five standard errors of two samples of this size."""
+    if c.type not in ("INT", "FLOAT") or not c.finite:
+        return None
+    mean = c.moments.mean
+    slack = DEVIATIONS * (c.moments.std or 0.0) * math.sqrt(2 / c.finite) or 1e-9 * max(1.0, abs(mean))
+    made = constraint("hasMean", c.name, f"between {mean - slack:.6g} and {mean + slack:.6g}")
+    return Suggestion(rule, c.name, made, "five standard errors about the mean", mean)
+
+
+def _deviation(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    """The standard deviation may differ by five of its standard errors, which follow from the kurtosis."""
+    if c.type not in ("INT", "FLOAT") or c.finite < 2:
+        return None
+    std = math.sqrt(c.moments.variance or 0.0)
+    kurtosis = max(0.0, (c.moments.kurtosis or 0.0) + 2)
+    slack = DEVIATIONS * std * math.sqrt(kurtosis / (4 * c.finite) * 2) or 1e-9
+    made = constraint("hasStandardDeviation", c.name, f"between {max(0.0, std - slack):.6g} and {std + slack:.6g}")
+    return Suggestion(rule, c.name, made, "five standard errors about the deviation", std)
+
+
+def _unique(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+    """What the sketch takes for unique is counted exactly before it is suggested."""
+    if not c.present or abs(1 - c.distinct_count / c.present) > 0.08:
+        return None
+    m = metric("Uniqueness", c.name)
+    value = evaluate(rows, [m])[m]
+    if isinstance(value, MetricFailed) or value < 1:
+        return None
+    return Suggestion(rule, c.name, constraint("isUnique", c.name), "no value came twice", 1.0)

@@ -1,0 +1,125 @@
+"""Checking a file: checks, a schema, and what comes of both. No home is needed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hanok.compute.statistics import measure
+from hanok.compute.suggestions import suggest
+from hanok.core.checks import Check
+from hanok.core.errors import Invalid
+from hanok.engine.files import read_file
+from hanok.parts.validation.schemas import validate
+from hanok.parts.validation.schemas.infer import infer
+from hanok.parts.validation.schemas.statistics import statistics_of
+from hanok.parts.validation.suites import broken_rows, run
+from hanok.wire.dqdl import parse_rules
+from hanok.wire.suites import parse_checks, write_checks
+from hanok.wire.tfdv import Message, from_text, to_text
+from hanok.wire.tfdv.yaml import from_yaml, to_yaml
+
+
+def read_checks(path: Path) -> list[Check]:
+    """DQDL when the name ends in .dqdl, else YAML. Raises Unreadable."""
+    text = _text(path)
+    return [parse_rules(text, name=path.name)] if path.suffix == ".dqdl" else parse_checks(text, name=path.name)
+
+
+def read_schema(path: Path) -> Message:
+    """Protobuf text when the name ends in .pbtxt or .textproto, else YAML. Raises Unreadable."""
+    text = _text(path)
+    if path.suffix in (".pbtxt", ".textproto"):
+        return from_text("Schema", text, name=path.name)
+    return from_yaml("Schema", text, name=path.name)
+
+
+def write_schema(path: Path, schema: Message) -> None:
+    path.write_text(to_text(schema) if path.suffix in (".pbtxt", ".textproto") else to_yaml(schema))
+
+
+def suggested(path: Path) -> str:
+    """Checks that the file suggests, as YAML; each held on rows kept apart."""
+    found = suggest(read_file(path))
+    return write_checks([Check(path.stem, "error", tuple(s.constraint for s in found))])
+
+
+def inferred(path: Path) -> str:
+    """A schema that fits the file, as YAML."""
+    return to_yaml(infer(statistics_of(measure(read_file(path)))))
+
+
+def check_file(
+    path: Path,
+    *,
+    suite: Path | None = None,
+    schema: Path | None = None,
+    environment: str = "",
+    references: Sequence[str] = (),
+    accept: bool = False,
+    bad_rows: Path | None = None,
+) -> dict[str, Any]:
+    """`status` is Success, Warning or Error. With `accept` the schema file takes the proposed changes, which `changes`
+    shows as a diff either way."""
+    rows = read_file(path)
+    others = dict(_reference(r) for r in references)
+    outcomes: list[dict[str, Any]] = []
+    anomalies: list[dict[str, Any]] = []
+    changes: list[str] = []
+    status = "Success"
+    checks = read_checks(suite) if suite is not None else []
+    if checks:
+        result = run(rows, checks, references=others)
+        status, outcomes = result.status, result.as_dict()["outcomes"]
+    if schema is not None:
+        declared = read_schema(schema)
+        report = validate(statistics_of(measure(rows)), declared, environment=environment or None)
+        anomalies = report.as_dict()["reasons"]
+        if report.data_missing:
+            anomalies = [
+                {"path": "", "type": "NO_EXAMPLES", "message": "the data has no rows", "observed": "0", "bound": "> 0"}
+            ]
+        if anomalies:
+            status = "Error"
+            changes = _diff(declared, report.proposed)
+            if accept:
+                write_schema(schema, report.proposed)
+                changes.append(f"{schema} now says so")
+    if bad_rows is not None:
+        from pyarrow import parquet as pq
+
+        pq.write_table(broken_rows(rows, checks), bad_rows)
+    return {
+        "status": status,
+        "rows": rows.num_rows,
+        "checked": len(outcomes) + (schema is not None),
+        "failed": sum(o["status"] != "Success" for o in outcomes) + bool(anomalies),
+        "outcomes": outcomes,
+        "anomalies": anomalies,
+        "changes": changes,
+    }
+
+
+def _diff(before: Message, after: Message) -> list[str]:
+    lines = difflib.unified_diff(
+        to_yaml(before).splitlines(), to_yaml(after).splitlines(), "schema", "proposed", lineterm="", n=2
+    )
+    return list(lines)
+
+
+def _reference(text: str) -> tuple[str, Any]:
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise Invalid(f"a reference is NAME=FILE, got {text!r}")
+    return name, read_file(Path(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Invalid(f"there is no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path} is not UTF-8 at byte {error.start}") from None

@@ -1,0 +1,66 @@
+"""What a check found, and the feature as it would have to be for the data to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from hanok.wire.tfdv import Message
+
+INACTIVE = ("PLANNED", "ALPHA", "DEPRECATED", "DEBUG_ONLY", "DISABLED")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One anomaly by TFDV's name: what was observed against which bound."""
+
+    type: str
+    message: str
+    observed: str = ""
+    bound: str = ""
+
+
+@dataclass(slots=True)
+class Finding:
+    """All reasons about one feature. `feature` is a copy of its schema, changed so that the data would fit: the
+    proposal that a person accepts or not. Checks run in order and each sees the changes of those before it."""
+
+    feature: Message
+    reasons: list[Reason] = field(default_factory=list)
+
+    def add(self, type_: str, message: str, observed: Any = "", bound: Any = "") -> None:
+        self.reasons.append(Reason(type_, message, shown(observed), shown(bound)))
+
+    def deprecate(self) -> None:
+        self.feature.set("lifecycle_stage", "DEPRECATED")
+
+
+def inactive(feature: Message) -> bool:
+    """Whether the schema says that a feature is not (or not yet, or no longer) to be checked."""
+    kind = feature.kind.name
+    return (kind != "WeightedFeature" and feature["deprecated"]) or feature["lifecycle_stage"] in INACTIVE
+
+
+def in_environment(schema: Message, feature: Message, environment: str | None) -> bool:
+    """Named environments win over the schema's default ones; without an environment every feature belongs."""
+    if not environment or environment in feature["in_environment"]:
+        return True
+    if environment in feature["not_in_environment"]:
+        return False
+    return environment in schema["default_environment"]
+
+
+def required(schema: Message, feature: Message, environment: str | None) -> bool:
+    presence = feature["presence"]
+    expected = presence["min_count"] > 0 or presence["min_fraction"] > 0
+    return not inactive(feature) and expected and in_environment(schema, feature, environment)
+
+
+def exact(number: float) -> Fraction:
+    """A decimal as it was written: 0.9 is nine tenths, so that 10 % outside a bound of 0.9 is not over it."""
+    return Fraction(repr(float(number)))
+
+
+def shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,177 @@
+"""Running checks: all metrics in one statement, then the rows that break them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from hanok.compute.analyzers import Session, opened
+from hanok.compute.duck import Relation, quoted
+from hanok.core.checks import Assertion, Check, Combined, Constraint, Metric, Rule
+from hanok.core.errors import MetricFailed
+
+SUCCESS, FAILURE, ERROR = "Success", "Failure", "Error"
+ROWS_SHOWN = 5
+POSITION = "_row"
+SHARES = ("Completeness", "Compliance", "PatternMatch", "Uniqueness")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One rule: `status` Success, Failure, or Error when its metric could not be computed. `rows` are the first rows
+    that break it, `broken` how many do (None where a rule is not about single rows)."""
+
+    check: str
+    level: str
+    rule: str
+    status: str
+    value: Any = None
+    message: str = ""
+    broken: int | None = None
+    rows: tuple[Mapping[str, Any], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """`status`: Success, Warning or Error, the worst of the failed checks' levels."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def status(self) -> str:
+        failed = {o.level for o in self.outcomes if o.status != SUCCESS}
+        return "Error" if "error" in failed else "Warning" if failed else SUCCESS
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "outcomes": [asdict(o) for o in self.outcomes]}
+
+
+def run(
+    relation: Relation,
+    checks: Sequence[Check],
+    *,
+    references: Mapping[str, Relation] | None = None,
+    rows: int = ROWS_SHOWN,
+) -> SuiteResult:
+    """Evaluate all checks: one scan for the metrics, and one more for failing rules that are about single rows."""
+    with opened(relation, references) as session:
+        values = session.evaluate([m for check in checks for rule in check.rules for m in _metrics(rule)])
+        judged = [_judge(check, rule, values) for check in checks for rule in check.rules]
+        failing = [
+            (i, condition)
+            for i, rule in enumerate(r for check in checks for r in check.rules)
+            if judged[i].status == FAILURE and (condition := row_condition(rule)) is not None
+        ]
+        shown = _rows_that_break(session, failing, rows) if rows and failing else {}
+    outcomes = []
+    for i, outcome in enumerate(judged):
+        broken, examples = shown.get(i, (None, ()))
+        body = {n: getattr(outcome, n) for n in ("check", "level", "rule", "status", "value", "message")}
+        outcomes.append(Outcome(**body, broken=broken, rows=examples))
+    return SuiteResult(tuple(outcomes))
+
+
+def broken_rows(relation: Relation, checks: Sequence[Check]) -> pa.Table:
+    """Every row that breaks some rule, with `_row` (its position) and `_broken` (the rules, as texts): what goes to
+    quarantine. Rules that are not about single rows break none."""
+    rules = [(r.text, c) for check in checks for r in check.rules if (c := row_condition(r)) is not None]
+    if not rules:
+        return relation.schema.empty_table()
+    with opened(relation) as session:
+        numbered = f"(SELECT *, row_number() OVER () - 1 AS {POSITION} FROM data)"
+        names = ", ".join(
+            f"CASE WHEN NOT coalesce(({c}), FALSE) THEN '{t.replace(chr(39), chr(39) * 2)}' END" for t, c in rules
+        )
+        reasons = f"list_filter([{names}], lambda x: x IS NOT NULL)"
+        return session.duck.sql(
+            f"SELECT * FROM (SELECT *, {reasons} AS _broken FROM {numbered}) WHERE len(_broken) > 0 ORDER BY {POSITION}"
+        ).to_arrow_table()
+
+
+def row_condition(rule: Rule) -> str | None:
+    """The SQL condition that a good row meets, or None for a rule about the whole data."""
+    if isinstance(rule, Combined):
+        parts = [row_condition(r) for r in rule.rules]
+        if any(p is None for p in parts):
+            return None
+        return f" {rule.op.upper()} ".join(f"({p})" for p in parts)
+    m = rule.metric
+    wants_most = isinstance(rule.must, Assertion) and rule.must.op in ("==", ">=", ">") and not rule.must.not_
+    if m.name in SHARES and not wants_most:
+        return None
+    column = quoted(m.columns[0]) if m.columns else ""
+    match m.name:
+        case "Completeness":
+            condition = f"{column} IS NOT NULL"
+        case "Compliance":
+            condition = m.option("predicate")
+        case "PatternMatch":
+            condition = f"regexp_matches({column}, '{m.option('pattern').replace(chr(39), chr(39) * 2)}')"
+        case "Minimum" | "Maximum" if isinstance(rule.must, Assertion) and rule.must.op in (">", ">=", "<", "<="):
+            condition = f"{column} IS NULL OR {rule.must.sql(column)}"
+        case "MinLength" | "MaxLength" if isinstance(rule.must, Assertion) and rule.must.op in (">", ">=", "<", "<="):
+            condition = f"{column} IS NULL OR {rule.must.sql(f'length({column})')}"
+        case "Uniqueness":
+            listed = ", ".join(quoted(c) for c in m.columns)
+            condition = f"count(*) OVER (PARTITION BY {listed}) = 1"
+        case _:
+            return None
+    return f"NOT coalesce(({m.where}), FALSE) OR coalesce(({condition}), FALSE)" if m.where else condition
+
+
+def _metrics(rule: Rule) -> list[Metric]:
+    return [m for r in rule.rules for m in _metrics(r)] if isinstance(rule, Combined) else [rule.metric]
+
+
+def _judge(check: Check, rule: Rule, values: Mapping[Metric, Any]) -> Outcome:
+    status, value, message = _status(rule, values)
+    return Outcome(check.name, check.level, rule.text, status, value, message)
+
+
+def _status(rule: Rule, values: Mapping[Metric, Any]) -> tuple[str, Any, str]:
+    if isinstance(rule, Combined):
+        parts = [_status(r, values) for r in rule.rules]
+        good = [p[0] == SUCCESS for p in parts]
+        held = all(good) if rule.op == "and" else any(good)
+        return (SUCCESS if held else FAILURE), [p[1] for p in parts], "; ".join(p[2] for p in parts if p[2])
+    value = values[rule.metric]
+    if isinstance(value, MetricFailed):
+        return ERROR, None, value.message
+    judged = _comparable(rule, value)
+    if rule.holds(judged):
+        return SUCCESS, value, ""
+    shown = f"{judged:.6g}" if isinstance(judged, int | float) else str(judged)[:80]
+    return FAILURE, value, f"{rule.metric.name} is {shown}, must be {_must(rule)}"
+
+
+def _must(rule: Constraint) -> str:
+    return rule.must.text if isinstance(rule.must, Assertion) else "as asserted"
+
+
+def _comparable(rule: Constraint, value: Any) -> Any:
+    """A number for an assertion in text: of a histogram its number of bins. A function gets the whole value."""
+    if callable(rule.must) or not isinstance(value, dict):
+        return value
+    if rule.metric.name == "Histogram":
+        return len(value)
+    return len(value["counts"]) if "counts" in value else len(value)
+
+
+def _rows_that_break(
+    session: Session, failing: Sequence[tuple[int, str]], limit: int
+) -> dict[int, tuple[int, tuple[Mapping[str, Any], ...]]]:
+    """For each failing rule how many rows break it, and the first of them: one statement for all rules."""
+    flags = ", ".join(f"NOT coalesce(({condition}), FALSE) AS b{i}" for i, condition in failing)
+    inner = f"SELECT *, row_number() OVER () - 1 AS {POSITION} FROM data"
+    columns = f"SELECT *, {flags} FROM ({inner})"
+    fields = ", ".join(f"{quoted(n)} := {quoted(n)}" for n in (POSITION, *session.schema.names))
+    row = f"struct_pack({fields})"
+    wanted = ", ".join(
+        f"count(*) FILTER (WHERE b{i}), arg_min({row}, {POSITION}, {limit}) FILTER (WHERE b{i})" for i, _ in failing
+    )
+    found = session.duck.execute(f"SELECT {wanted} FROM ({columns})").fetchone()
+    assert found is not None
+    return {i: (int(found[2 * k]), tuple(found[2 * k + 1] or ())) for k, (i, _) in enumerate(failing)}

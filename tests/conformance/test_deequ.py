@@ -1,0 +1,97 @@
+"""Deequ's analyzers, checks, history strategies and suggestions (HANOK_DEEQU_CASES)."""
+
+import json
+import re
+
+import pyarrow as pa
+import pytest
+
+from hanok.compute.analyzers import evaluate
+from hanok.compute.history import strategy
+from hanok.compute.suggestions import suggest, wilson_lower
+from hanok.core.checks import METHODS, PATTERNS, Check, constraint, metric
+from hanok.parts.validation.suites import run
+from tests.conformance.material import path_of
+
+PATH = path_of("HANOK_DEEQU_CASES", "deequ_cases.json")
+FILE = json.loads(PATH.read_text()) if PATH else {"cases": [], "rows": []}
+if PATH is None:
+    print("SKIPPED LOUDLY: deequ_cases.json is missing; set HANOK_DEEQU_CASES to a file of this form")  # noqa: T201
+ROWS = pa.Table.from_pylist(FILE["rows"])
+
+
+def having(part):
+    return [pytest.param(c, id=c["id"]) for c in FILE["cases"] if part in c]
+
+
+@pytest.mark.parametrize("case", having("analyzer"))
+def test_analyzers_give_deequs_values(case):
+    arguments = dict(case["args"])
+    rows = pa.Table.from_pylist(arguments.pop("data")) if "data" in arguments else ROWS
+    references = {}
+    if "other" in arguments:
+        references = {"other": pa.Table.from_pylist(arguments.pop("other"))}
+        arguments["reference"] = "other"
+    tolerance = arguments.pop("tolerance_rank", None)
+    columns = arguments.pop("columns", None) or [
+        arguments.pop(k) for k in ("column", "first", "second") if k in arguments
+    ]
+    wanted = metric(case["analyzer"], *columns, where=arguments.pop("where", ""), **arguments)
+    value = evaluate(rows, [wanted], references)[wanted]
+    expect = case["expect"]
+    if isinstance(expect, dict) and tolerance is not None:
+        ranked = sorted(v for v in rows.column(columns[0]).to_pylist() if v is not None)
+        for share, around in expect.items():
+            assert value[share] in ranked
+            place, aim = ranked.index(value[share]), ranked.index(around)
+            assert min(abs(i - aim) for i in range(place, place + ranked.count(value[share]))) <= tolerance
+    elif isinstance(expect, dict):
+        assert {k: value[k] for k in expect} == {k: pytest.approx(v) for k, v in expect.items()}
+        if "n" in expect and "counts" in value:
+            assert sum(value["counts"]) == expect["n"]
+    else:
+        assert value == pytest.approx(expect, abs=1e-9)
+
+
+def rule_of(method, text):
+    """The constraint that a case writes in short, like `x == 0` or `g in p,q,r (nulls pass)`."""
+    text = re.sub(r"\(.*?\)", "", text).strip()
+    if method == "hasSize" or METHODS[method].parameters[0] == "assertion":
+        return constraint(method, text)
+    column, _, rest = text.partition(" ")
+    rest = rest.strip()
+    if method == "isContainedIn":
+        return constraint(method, column, tuple(v.strip() for v in rest.removeprefix("in ").split(",")))
+    if method == "hasPattern":
+        name, _, must = rest.partition(" ")
+        pattern = {"email": PATTERNS["containsEmail"], "url": PATTERNS["containsURL"]}.get(name.lower(), name)
+        return constraint(method, column, pattern, must.strip() or "== 1")
+    if METHODS[method].parameters[0] == "columns":
+        return constraint(method, tuple(column.split(",")), *([rest] if rest else []))
+    return constraint(method, column, *([rest] if rest else []))
+
+
+@pytest.mark.parametrize("case", having("check"))
+def test_checks_succeed_and_fail_as_deequs_do(case):
+    result = run(ROWS, [Check("case").add(rule_of(case["check"], case["args"]))])
+    assert result.outcomes[0].status == case["expect"], result.outcomes[0].message
+
+
+@pytest.mark.parametrize("case", having("strategy"))
+def test_strategies_find_what_deequs_find(case):
+    found = strategy(case["strategy"], **case["params"]).detect(case["series"], *case["interval"])
+    assert found == case["expect"]
+
+
+@pytest.mark.parametrize("case", having("suggest"))
+def test_suggestions(case):
+    if "completeness" in case:
+        assert wilson_lower(case["completeness"], case["rows"]) == case["expect"]
+        return
+    found = [s for s in suggest(ROWS, [case["suggest"]]) if s.column == case["column"]]
+    assert len(found) == 1
+    if isinstance(case["expect"], str):
+        assert found[0].constraint.method == case["expect"]
+    else:
+        assert found[0].seen == pytest.approx(case["expect"])
+        assert found[0].constraint.must.op != "=="
