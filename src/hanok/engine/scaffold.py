@@ -107,7 +107,8 @@ def _key(rows: pa.Table, target: str) -> str:
     for name in rows.column_names:
         column = rows.column(name)
         if name != target and column_type(column.type) in ("STRING", "INT") and not column.null_count:
-            looks = column_type(column.type) == "STRING" or IDENTIFIER.search(name.lower())
+            text = column_type(column.type) == "STRING"
+            looks = (text and not is_free_text(column)) or IDENTIFIER.search(name.lower())
             if looks and pc.count_distinct(column).as_py() == rows.num_rows:
                 return name
     return ""

@@ -1,11 +1,15 @@
 """What a user gets wrong, said plainly, with nothing half done."""
 
+import re
+
+import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 from hanok.core.errors import BadData, ConfigError, DeclarationError, Invalid, NotFound, NotTrainable
 from hanok.engine.config import load_config
+from hanok.engine.files import read_file
 from hanok.engine.project import load_project
 from hanok.engine.scaffold import guess
 
@@ -314,3 +318,62 @@ def test_a_reaction_that_fails_is_set_aside_and_holds_up_nobody(shop):
     assert seen == ["a", "b"]
     aside = shop.metadata.read(lambda r: r.records.list("event-set-aside", "broken"))
     assert sorted(b["subject"] for b in aside) == ["a", "b"]
+
+
+NUMBERS = [f"{i},{i * 7 % 13}" for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("id,x,y\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)) + "1,2,3,4\n", "line 62 .* 4 values"),
+        ("x,x,y\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)), "column 'x' 2 times"),
+        ("x,,y\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)), "column 2 .* has no name"),
+        ("x,z,y\n" + "".join(f"{n},1\n" for n in NUMBERS), "one value only"),
+        ("x,z,y\n1,2,0\n1,3,1\n", "2 rows"),
+        ("x,z,y\n" + "".join(f"{n},word {i}\n" * 5 for i, n in enumerate(NUMBERS * 4)), "text with 240 values"),
+        ("x,z,w\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)), "no column 'y'"),
+        ("c,y\n" + "".join(f"1,{i % 2}\n" for i in range(60)), "no column is left"),
+    ],
+)
+def test_a_file_that_no_model_can_come_from_leaves_nothing_behind(content, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text(content)
+    from hanok.cli import cli
+
+    result = CliRunner().invoke(cli, ["init", "--from", "data.csv", "--target", "y"])
+    assert isinstance(result.exception, BadData | NotTrainable), result.output
+    assert re.search(said, result.exception.message), result.exception.message
+    assert [p.name for p in tmp_path.iterdir()] == ["data.csv"]
+
+
+@pytest.mark.parametrize(
+    ("encoded", "said"), [("caf\xe9".encode("latin-1"), "not UTF-8"), ("\ufeffcaf\xe9".encode("utf-16"), "UTF-16")]
+)
+def test_a_file_in_another_encoding_says_how_to_convert_it(encoded, said, tmp_path):
+    start = encoded if encoded[:1] == b"\xff" else b"x,y\n1," + encoded + b"\n"
+    (tmp_path / "data.csv").write_bytes(start)
+    with pytest.raises(BadData, match=said):
+        read_file(tmp_path / "data.csv")
+
+
+def test_a_guess_leaves_out_what_would_mislead_and_says_why():
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 400)
+    rows = pa.table(
+        {
+            "customer_id": pa.array(np.arange(400) % 150),
+            "when": [f"{i % 28 + 1} Jan 2024" for i in range(400)],
+            "mixed": [str(i) if i % 3 else "unknown" for i in rng.integers(0, 9, 400)],
+            "review": [" ".join(rng.choice(["good", "bad", "film", "plot"], 6)) + f" {i}" for i in range(400)],
+            "copy": y * 2 + 1,
+            "x": rng.normal(size=400),
+            "y": y,
+        }
+    )  # fmt: skip
+    found = guess(rows, "y")
+    assert found.features == ("mixed", "review", "x")
+    assert "identifier" in found.reasons["left out customer_id"]
+    assert "2024-01-31" in found.reasons["left out when"]
+    assert "numbers" in found.reasons["mixed"] and "free text" in found.reasons["review"]
+    assert "by itself" in found.reasons["left out copy"]
