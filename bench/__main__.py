@@ -1,4 +1,7 @@
-"""python -m bench [startup] [tracking] [serving] [loop]; all by default. Prints a table, writes bench/results.json."""
+"""python -m bench [startup] [tracking] [serving] [loop] [diagnosis]; all by default.
+
+Prints a table, writes bench/results.json.
+"""
 
 import json
 import platform
@@ -6,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ("startup", "tracking", "serving", "loop")
+SECTIONS = ("startup", "tracking", "serving", "loop", "diagnosis")
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
     if not as_json:
         outcome = "passed its gate" if verdict["passed"] else "was refused by its gate"
         say(f"version {result['version']} {outcome}: {verdict['why']}")
+        if "not_rolled_out" in result:
+            say(f"it is not rolled out: {result['not_rolled_out']}")
         result = {"model": model, "version": result["version"], "run": result["run_id"], **verdict["challenger"]}
     show(result, as_json)
 

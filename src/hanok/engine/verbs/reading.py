@@ -137,9 +137,12 @@ def compare_models(app: Any, actor: str, *, name: str, versions: Sequence[int]) 
 
 @verb("prediction.show", Access.READ)
 def show_prediction(app: Any, actor: str, *, prediction: str) -> dict[str, Any]:
-    """One prediction: features, version, score, later label."""
+    """One prediction: features, version, score, later label, and the source rows its features came from."""
     found = app.serving.find(prediction)
-    body = asdict(found) | {"at": found.at.isoformat(), "label": None}
+    body = asdict(found) | {"at": found.at.isoformat(), "label": None, "source_rows": []}
+    model = next((m for m in app.training.models() if m.name == found.deployment), None)
+    if model is not None:
+        body["source_rows"] = [asdict(s) for s in app.features.source_rows(model, found.entity, found.at)]
     outcomes = app.monitoring.outcomes(found.deployment, start=found.at)
     if outcomes.num_rows:
         mine = [r for r in outcomes.to_pylist() if r["prediction_id"] == prediction]

@@ -20,6 +20,7 @@ from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_i
 from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
 from hanok.parts.features import online as online_rows
 from hanok.parts.features.assemble import feature_columns
+from hanok.parts.features.provenance import SourceRows, source_rows
 from hanok.stores.ports import Metadata, OnlineValues, Repositories, Tables
 
 KEY_PREFIX = "key__"
@@ -221,7 +222,7 @@ class Features:
                 f"{', '.join(c for c in scan.schema.names if c not in BOOKKEEPING)}"
             )
         at = _predict_at(model)
-        where = " AND ".join(f"CAST({quoted(c)} AS VARCHAR) = ?" for c in match) or "true"
+        where = " AND ".join(_equals(c, scan.schema.field(c).type) for c in match) or "true"
         now = f"TIMESTAMPTZ '{self._clock.now().isoformat()}'"
         with connect({"spine": scan}) as duck:
             rows = arrow(
@@ -234,6 +235,15 @@ class Features:
             wanted = ", ".join(f"{k}={v}" for k, v in match.items())
             raise NotFound(f"table {model.spine.table!r} has no row with {wanted}")
         return rows[0]
+
+    def source_rows(self, model: Model, entity: Mapping[str, Any], at: datetime) -> list[SourceRows]:
+        """The source rows behind the features of the row with these keys, as they were visible at `at`. Empty when the
+        spine does not have the row."""
+        try:
+            row = self.find_spine_row(model, entity) if entity else {}
+        except NotFound:
+            return []
+        return source_rows(model.views, row, at, lambda table, since: self._tables.scan(table, since=since))
 
     def record_training_set(self, model: Model, made: TrainingSet, package: str) -> str:
         """Make the training set a node that its snapshots and views lead to; returns its id. `package` is the digest
@@ -281,6 +291,12 @@ class Features:
                 f"model {model.name!r} reads {missing[0]!r} from table {scan.table!r}, which does not have it; "
                 f"it has {', '.join(c for c in scan.schema.names if c not in BOOKKEEPING)}"
             )
+
+
+def _equals(column: str, kind: pa.DataType) -> str:
+    """A column equal to a text parameter; instants may be written in any of ISO's ways."""
+    to = "TIMESTAMPTZ" if pa.types.is_timestamp(kind) else "VARCHAR"
+    return f"CAST({quoted(column)} AS {to}) = CAST(? AS {to})"
 
 
 def _predict_at(model: Model) -> str:

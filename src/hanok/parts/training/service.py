@@ -143,10 +143,11 @@ class Training:
         def work(steps: Any) -> Mapping[str, Any]:
             result = pipeline.run(steps, request, self._tools)
             if arguments["promote"] and result["verdict"]["passed"]:
-                steps(
-                    "rollout",
-                    lambda: self._begin(model, result["version"], arguments["actor"], result["verdict"]["why"]),
-                )
+                why = result["verdict"]["why"]
+                try:
+                    steps("rollout", lambda: self._begin(model, result["version"], arguments["actor"], why))
+                except Conflict as error:  # registered all the same; another version is being rolled out
+                    return result | {"not_rolled_out": error.message}
             return result
 
         return self._durable.run(workflow, work)

@@ -17,6 +17,7 @@ from hanok.ui.views.traffic import PredictionLine, latest
 if TYPE_CHECKING:
     from hanok.compute.drift import Reference
     from hanok.engine.app import App
+    from hanok.parts.features.provenance import SourceRows
 
 SHOWN = 40
 
@@ -64,6 +65,7 @@ class PredictionPage:
     drift_day: str
     drift_node: str
     alerts: tuple[AlertLine, ...]
+    source_rows: tuple[SourceRows, ...]
 
 
 def predictions(app: App, ask: Ask) -> Predictions:
@@ -109,6 +111,7 @@ def prediction_page(app: App, ask: Ask) -> PredictionPage:
         report["day"] if report else "",
         report["node"] if report else "",
         _alerts(app, found),
+        _source_rows(app, found),
     )
 
 
@@ -137,6 +140,11 @@ def _features(
 def _report(app: App, found: Prediction) -> Mapping[str, Any] | None:
     day = f"{found.at:%Y-%m-%d}"
     return app.metadata.read(lambda r: r.records.get("drift", found.deployment, day))
+
+
+def _source_rows(app: App, found: Prediction) -> tuple[SourceRows, ...]:
+    model = next((m for m in app.training.models() if m.name == found.deployment), None)
+    return tuple(app.features.source_rows(model, found.entity, found.at)) if model else ()
 
 
 def _label(app: App, found: Prediction) -> tuple[Any, datetime | None]:

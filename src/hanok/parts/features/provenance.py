@@ -1,0 +1,71 @@
+"""Which source rows a feature value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from hanok.compute.duck import connect, quoted
+from hanok.core.clock import from_micros
+from hanok.core.declare import FeatureView
+from hanok.core.tables import ARRIVED, SEQUENCE, Scan
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SLACK = timedelta(days=2)  # between an event and its arrival, before the whole table is looked through
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """The rows of `table` behind the values of `view` for one entity: one for a view of latest values, all those in the
+    longest window of an aggregate. `row` is the `_seq` of the newest; None when nothing was visible."""
+
+    view: str
+    table: str
+    keys: Mapping[str, Any]
+    rows: int
+    row: int | None = None
+    event_time: datetime | None = None
+    arrived: datetime | None = None
+
+
+def source_rows(
+    views: Sequence[FeatureView],
+    entity: Mapping[str, Any],
+    at: datetime,
+    scan: Callable[[str, datetime | None], Scan],
+) -> list[SourceRows]:
+    """For each view the source rows visible at `at`. `entity` holds the views' keys; `scan` gives the rows of a table
+    that arrived since an instant."""
+    scans = {}
+    for table in {v.source.table for v in views}:
+        horizons = [v.horizon for v in views if v.source.table == table]
+        longest = None if None in horizons else max(h for h in horizons if h is not None)
+        scans[table] = scan(table, None if longest is None else at - longest - SLACK)
+    with connect(scans) as duck:
+        return [_of_view(view, {k: entity.get(k) for k in view.keys}, at, duck) for view in views]
+
+
+def _of_view(view: FeatureView, keys: Mapping[str, Any], at: datetime, duck: DuckDBPyConnection) -> SourceRows:
+    event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
+    instant = f"TIMESTAMPTZ '{at.isoformat()}'"
+    where = [f"CAST({quoted(k)} AS VARCHAR) = ?" for k in keys]
+    where += [f"{event} <= {instant}", f"{ARRIVED} <= {instant}"]
+    if view.horizon is not None:
+        bound = ">" if view.aggregate else ">="  # a window is open at its start, a ttl is inclusive
+        where.append(f"{event} {bound} TIMESTAMPTZ '{(at - view.horizon).isoformat()}'")
+    found = duck.execute(
+        f"SELECT count(*), arg_max({SEQUENCE}, ({event}, {SEQUENCE})), epoch_us(max({event})), "
+        f"epoch_us(arg_max({ARRIVED}, ({event}, {SEQUENCE}))) FROM {quoted(view.source.table)} "
+        f"WHERE {' AND '.join(where)}",
+        [None if v is None else str(v) for v in keys.values()],
+    ).fetchone()
+    assert found is not None
+    count, row, newest, arrived = found
+    if not count:
+        return SourceRows(view.name, view.source.table, keys, 0)
+    rows = count if view.aggregate else 1
+    return SourceRows(view.name, view.source.table, keys, rows, row, from_micros(newest), from_micros(arrived))
