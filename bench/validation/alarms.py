@@ -1,7 +1,7 @@
 """python -m bench.validation.alarms [rows ...]: false alarms over 1,000 null windows of 50 mixed columns, and power.
 
-Windows follow one another, as days do, so that two of three mean what they say. Autocorrelated columns go on from row to
-row and from window to window; the reference knows blocks of the same length from them.
+Windows follow one another, as days do, so that two of three mean what they say. Autocorrelated columns go on from row
+to row and from window to window; the reference knows blocks of the same length from them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def references(sources, n):
     """Each column's reference over 40 blocks of n rows (at most 400,000 rows)."""
     blocks = max(10, min(BLOCKS, 400_000 // n))
     places = [np.arange(i * n, (i + 1) * n) for i in range(blocks)]
-    return {name: reference(name, pa.chunked_array([pa.array(take(n * blocks))]), places) for name, take in sources.items()}
+    return {
+        name: reference(name, pa.chunked_array([pa.array(take(n * blocks))]), places) for name, take in sources.items()
+    }
 
 
 def false_alarms(n, windows=WINDOWS, seed=1):
@@ -90,7 +92,9 @@ def false_alarms(n, windows=WINDOWS, seed=1):
     refs = references(sources, n)
     before, suspected, alarmed = [], 0, 0
     for _ in range(windows):
-        found = [compare(refs[c], bin_counts(refs[c], pa.chunked_array([pa.array(take(n))]))) for c, take in sources.items()]
+        found = [
+            compare(refs[c], bin_counts(refs[c], pa.chunked_array([pa.array(take(n))]))) for c, take in sources.items()
+        ]
         verdicts = judge(found, before)
         before = [*before, {v.drift.column: v.suspect for v in verdicts}][-2:]
         suspected += any(v.suspect for v in verdicts)
@@ -148,7 +152,14 @@ def measure(sizes=SIZES, windows=WINDOWS):
         rows.append(row("  with a suspect column, before two of three", suspected, f"of {windows}"))
     for n, trials in ((5000, 200), (500, 400)):
         rate, delay = power(n, trials)
-        rows.append(row(f"PSI 0.1 in 1 of 50 columns found in 3 windows, n={n}", 100 * rate, "%", f"mean delay {delay:.2f} windows"))
+        rows.append(
+            row(
+                f"PSI 0.1 in 1 of 50 columns found in 3 windows, n={n}",
+                100 * rate,
+                "%",
+                f"mean delay {delay:.2f} windows",
+            )
+        )
     return rows
 
 

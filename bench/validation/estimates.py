@@ -38,7 +38,10 @@ def classes(weighted, trials=TRIALS, reference_rows=20_000, rows=2_000):
         now = drawn(rng, rows, rng.uniform(-0.6, 0.6), rng.uniform(0.8, 1.2))
         label = (rng.random(rows) < truth(now)).astype(float)
         made = estimate_classes(
-            ClassReference(scores(x), y, x if weighted else None), scores(now), features=now if weighted else None, seed=seed
+            ClassReference(scores(x), y, x if weighted else None),
+            scores(now),
+            features=now if weighted else None,
+            seed=seed,
         )[0]
         realised = auc(label, scores(now))
         inside += cross_check(made, realised).inside
@@ -64,7 +67,9 @@ def measure(trials=TRIALS):
     for weighted in (False, True):
         started = time.process_time()
         share, width, error = classes(weighted, trials)
-        spent = f"half-width {width:.3f}, mean error {error:.4f}, {(time.process_time() - started) / trials:.2f} CPU s each"
+        spent = (
+            f"half-width {width:.3f}, mean error {error:.4f}, {(time.process_time() - started) / trials:.2f} CPU s each"
+        )
         name = "importance-weighted" if weighted else "plain"
         rows.append(row(f"realised AUC in the 95 % interval, {name}", 100 * share, "%", spent))
     rows.append(row("realised MAE in the 95 % interval (direct loss)", 100 * losses(trials), "%"))
