@@ -95,7 +95,7 @@ def test_an_error_in_dqdl_names_its_place(text, place):
 def test_an_error_on_line_7_of_a_yaml_file_is_found_there():
     head = "checks:\n  - name: x\n    level: error\n    rules:\n"
     text = head + "      - isComplete: a\n      - isUnique: b\n      - hasMeen: c\n"
-    c\n" with pytest.raises(Unreadable, match="line 7: there is no check 'hasMeen'"):
+    with pytest.raises(Unreadable, match="line 7: there is no check 'hasMeen'"):
         parse_checks(text)
     with pytest.raises(Unreadable, match="line 3: this is no YAML"):
         parse_checks("checks:\n  - name: x\n  rules: {")
