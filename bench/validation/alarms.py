@@ -1,7 +1,7 @@
 """python -m bench.validation.alarms [rows ...]: false alarms over 1,000 null windows of 50 mixed columns, and power.
 
-Windows follow one another, as days do, so that two of three mean what they say. Autocorrelated columns go on from row to
-row and from window to window; the reference knows blocks of the same length from them.
+Windows follow one another, as days do, so that two of three mean what they say. Autocorrelated columns go on from row
+to row and from window to window; the reference knows blocks of the same length from them.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hanok.core.errors import HanokError
     from hanok.engine.replay import Feed
     from hanok.sdk.client import open
+    from hanok.ui.report import profile
 
 
 _DECLARE = "hanok.core.declare"
@@ -64,6 +65,7 @@ _WHERE = {
     "mean": (_DECLARE, "mean"),
     "min": (_DECLARE, "min_"),
     "open": ("hanok.sdk.client", "open"),
+    "profile": ("hanok.ui.report", "profile"),
     "sum": (_DECLARE, "sum_"),
 }
 

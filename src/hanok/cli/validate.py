@@ -74,3 +74,96 @@ def _print(result: dict[str, Any]) -> None:
     for line in result["changes"]:
         say(line)
     say(f"{result['status']}: {result['rows']} rows, {result['failed']} of {result['checked']} rules not met")
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--target", default="", help="The column to predict: each column is related to it.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the page here (HTML).")
+@common
+def profile(data: Path, target: str, out: Path | None, home: Path | None, as_json: bool) -> None:
+    """Explore DATA (CSV or Parquet): columns, relation to the target, leaks, duplicates, time; and the problem."""
+    from dataclasses import asdict
+
+    from hanok.engine.files import read_file
+    from hanok.ui.report import profile as made
+
+    report = made(read_file(data), target, title=data.name)
+    if out is not None:
+        out.write_text(report.html(), encoding="utf-8")
+    p = report.profile
+    if as_json:
+        body = {n: getattr(p, n) for n in ("rows", "duplicates", "warnings")}
+        body |= {"columns": [asdict(c) for c in p.columns], "times": [asdict(t) for t in p.times]}
+        show(body | {"problem": asdict(p.problem) if p.problem else None}, True)
+        return
+    if p.problem:
+        show({"target": p.problem.target, "task": p.problem.task, "metric": p.problem.metric,
+              "baseline": f"{p.problem.baseline:.4g} ({p.problem.baseline_says})"}, False)  # fmt: skip
+    lines = [
+        {"column": c.name, "type": c.type, "missing": c.missing, "distinct": c.distinct, "from": c.minimum,
+         "median": c.median, "to": c.maximum, "explains": c.relation, "notes": "; ".join(c.notes)}
+        for c in p.columns
+    ]  # fmt: skip
+    show(lines, False)
+    for warning in p.warnings[:20]:
+        say(f"! {warning}")
+    if out is not None:
+        say(f"the page is {out}")
+
+
+@click.command()
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("current", type=click.Path(path_type=Path))
+@click.option("--effect", default=0.05, show_default=True, help="PSI beyond the noise floor that counts as moved.")
+@common
+def drift(reference: Path, current: Path, effect: float, home: Path | None, as_json: bool) -> None:
+    """How far the columns of CURRENT have moved from REFERENCE (CSV or Parquet). Exit status 1 when one has."""
+    from dataclasses import asdict
+
+    from hanok.compute.alarms import Policy, judge
+    from hanok.compute.profiling import compare_tables
+    from hanok.engine.files import read_file
+
+    verdicts = judge(compare_tables(read_file(reference), read_file(current)), policy=Policy(effect=effect))
+    verdicts.sort(key=lambda v: -v.drift.effect)
+    rows = [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts]
+    columns = ("column", "moved", "psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "null_share")
+    show(rows, as_json, columns=columns)
+    if any(v.suspect for v in verdicts):
+        sys.exit(FAILED)
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."
+)
+@click.option("--target", default="", help="The column to predict.")
+@click.option("--reference", type=click.Path(path_type=Path), help="A file to compare the columns with.")
+@click.option("--checks", "suite", type=click.Path(path_type=Path), help="Checks as YAML (.yaml) or DQDL (.dqdl).")
+@click.option("--schema", type=click.Path(path_type=Path), help="A schema: schema.pbtxt, or YAML.")
+@common
+def report(
+    data: Path,
+    out: Path,
+    target: str,
+    reference: Path | None,
+    suite: Path | None,
+    schema: Path | None,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Write profile, checks and drift of DATA as one HTML file that asks nothing of any other host."""
+    from dataclasses import replace
+
+    from hanok.engine import checking
+    from hanok.engine.files import read_file
+    from hanok.ui.report import profile as made
+
+    other = read_file(reference) if reference is not None else None
+    page = made(read_file(data), target, title=data.name, reference=other)
+    checked = checking.check_file(data, suite=suite, schema=schema) if suite or schema else None
+    page = replace(page, checked=checked, reference=reference.name if reference else "")
+    out.write_text(page.html(), encoding="utf-8")
+    show({"written": str(out), "rows": page.profile.rows, "warnings": list(page.profile.warnings)}, as_json)

@@ -34,7 +34,9 @@ class Verdict:
     alarm: bool
 
 
-def judge(found: Sequence[Drift], before: Sequence[Mapping[str, bool]] = (), policy: Policy = Policy()) -> list[Verdict]:
+def judge(
+    found: Sequence[Drift], before: Sequence[Mapping[str, bool]] = (), policy: Policy = Policy()
+) -> list[Verdict]:
     """All columns of a window. `before` says for each earlier window, oldest first, which columns were suspect."""
     earlier = list(before)[-(policy.of - 1) :] if policy.of > 1 else []
     verdicts = []

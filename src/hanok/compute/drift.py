@@ -24,6 +24,7 @@ MASS = 1.5 / BINS
 SMOOTHING = 0.5
 EXPECTED_MIN = 5.0
 BLOCKS_MIN = 8
+POINT_MIN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Reference:
     """The distribution of one column in the reference. Numeric: `points` have bins of their own, `edges` cut the
     rest. Text: `points` are the values. `counts` are per bin; the order is points, intervals or other, null.
     `usual_psi` is how far the farthest block of the reference (a week of it) lies from the whole; `inflation` and
-    `inflation_variance` are the mean and variance over blocks of PSI over its noise floor: 1 where rows are independent,
-    more where rows of a block resemble each other."""
+    `inflation_variance` are the mean and variance over blocks of PSI over its noise floor: 1 where rows are
+    independent, more where rows of a block resemble each other."""
 
     column: str
     numeric: bool
@@ -95,7 +96,10 @@ def reference(name: str, column: pa.ChunkedArray, blocks: Sequence[NDArray[np.in
 def _binned(name: str, column: pa.ChunkedArray) -> Reference:
     if _is_text(column.type):
         counts = pc.value_counts(column.drop_null()).to_pylist()
-        common = sorted(counts, key=lambda c: (-c["counts"], c["values"]))[: 2 * BINS]
+        often = [
+            c for c in counts if c["counts"] >= POINT_MIN or len(counts) <= 2 * BINS
+        ]  # identifiers are all "other"
+        common = sorted(often, key=lambda c: (-c["counts"], c["values"]))[: 2 * BINS]
         blank = Reference(name, False, tuple(c["values"] for c in common), (), ())
         return Reference(name, False, blank.points, (), tuple(int(c) for c in bin_counts(blank, column)))
     values = _numbers(column)
@@ -116,12 +120,17 @@ def _binned(name: str, column: pa.ChunkedArray) -> Reference:
 
 def bin_counts(ref: Reference, column: pa.ChunkedArray) -> NDArray[np.int64]:
     """Rows per bin of `ref`."""
+    bins = len(ref.points) + (len(ref.edges) + 1 if ref.numeric else 1) + 1
+    return np.bincount(placed(ref, column), minlength=bins)
+
+
+def placed(ref: Reference, column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The bin of `ref` that each row falls in."""
     points = len(ref.points)
     if not ref.numeric:
         codes = pc.index_in(column.cast(pa.string()), pa.array(ref.points, pa.string()))
         filled = codes.fill_null(points).to_numpy()
-        filled = np.where(column.is_null().to_numpy(), points + 1, filled)
-        return np.bincount(filled, minlength=points + 2)
+        return np.where(column.is_null().to_numpy(), points + 1, filled)
     values = _numbers(column)
     intervals = len(ref.edges) + 1
     bins = points + np.searchsorted(np.array(ref.edges), values, side="right")
@@ -129,8 +138,7 @@ def bin_counts(ref: Reference, column: pa.ChunkedArray) -> NDArray[np.int64]:
         sorted_points = np.array(ref.points)
         place = np.clip(np.searchsorted(sorted_points, values), 0, points - 1)
         bins = np.where(sorted_points[place] == values, place, bins)
-    bins = np.where(np.isnan(values), points + intervals, bins)
-    return np.bincount(bins, minlength=points + intervals + 1)
+    return np.where(np.isnan(values), points + intervals, bins)
 
 
 def sampled(ref: Reference, rows: int, seed: int) -> pa.Array:
@@ -156,8 +164,8 @@ def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
     two-sample chi-square test of `counts` against the reference.
 
     Bins empty on both sides do not count; those in which fewer than 5 rows of the window are expected are pooled, so
-    that the test holds for small windows (Cochran 1954). Where blocks of the reference differ more than independent rows
-    would, the p-value is also that of a scaled chi-square with their mean and variance (Rao and Scott 1981).
+    that the test holds for small windows (Cochran 1954). Where blocks of the reference differ more than independent
+    rows would, the p-value is also that of a scaled chi-square with their mean and variance (Rao and Scott 1981).
     """
     a, b = np.array(ref.counts, float), counts.astype(float)
     n, m = a.sum(), b.sum()

@@ -1,8 +1,8 @@
 """Performance without labels: confidence-based estimation for classes, direct loss estimation for numbers.
 
-Both learn on a labelled reference and assume that no concept has drifted: where the same inputs now have other labels, an
-estimate is wrong and nothing in the inputs says so. Every estimate carries that assumption and is compared with the truth
-once labels are in (`cross_check`).
+Both learn on a labelled reference and assume that no concept has drifted: where the same inputs now have other labels,
+an estimate is wrong and nothing in the inputs says so. Every estimate carries that assumption and is compared with the
+truth once labels are in (`cross_check`).
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def _log_loss(label: Floats, p: Floats) -> Floats:
 
 
 def importance_weights(reference: Floats, current: Floats, *, limit: float = 20.0) -> Floats:
-    """How much more often each reference row is met now: the odds of a ridge logistic classifier on standardised columns
-    and their squares, cut at `limit` and scaled to mean 1. Both are (rows, columns), NaN means missing."""
+    """How much more often each reference row is met now: the odds of a ridge logistic classifier on standardised
+    columns and their squares, cut at `limit` and scaled to mean 1. Both are (rows, columns), NaN means missing."""
     both = np.vstack([reference, current])
     missing = np.isnan(both)
     centre = np.nanmean(np.where(missing.all(axis=0), 0.0, both), axis=0)
@@ -193,8 +193,8 @@ def estimate_classes(
     """Confidence-based performance estimation: what `metrics` will be on the window's scores.
 
     Labels are drawn from calibrated scores, each time with a calibration of a bootstrap sample of the reference, so the
-    interval holds the chance of labels and the uncertainty of calibration. With `features` on both sides the reference is
-    weighted to look like the window. Metrics: auc, accuracy, log_loss, brier (two classes); accuracy, log_loss, auc
+    interval holds the chance of labels and the uncertainty of calibration. With `features` on both sides the reference
+    is weighted to look like the window. Metrics: auc, accuracy, log_loss, brier (two classes); accuracy, log_loss, auc
     (macro, one against the rest) for more. Raises Invalid for fewer than 50 rows on a side.
     """
     _enough(len(reference.label), len(score))
@@ -226,7 +226,9 @@ def estimate_classes(
 
 def _enough(reference: int, window: int) -> None:
     if min(reference, window) < ROWS_MIN:
-        raise Invalid(f"an estimate needs {ROWS_MIN} rows in the reference and in the window; got {reference} and {window}")
+        raise Invalid(
+            f"an estimate needs {ROWS_MIN} rows in the reference and in the window; got {reference} and {window}"
+        )
 
 
 def _columns(reference: ClassReference) -> list[tuple[Floats, Floats]]:
@@ -242,9 +244,7 @@ def _calibrators(reference: ClassReference, weight: Floats) -> list[Calibration]
 def _refitted(
     fixed: Sequence[Calibration], reference: ClassReference, weight: Floats, rows: NDArray[np.int64]
 ) -> list[Calibration]:
-    return [
-        _fit(c.kind, s[rows], y[rows], weight[rows]) for c, (s, y) in zip(fixed, _columns(reference), strict=True)
-    ]
+    return [_fit(c.kind, s[rows], y[rows], weight[rows]) for c, (s, y) in zip(fixed, _columns(reference), strict=True)]
 
 
 def _probabilities(calibrators: Sequence[Calibration], score: Floats) -> Floats:
@@ -291,7 +291,7 @@ def _areas(score: Floats, labels: Floats) -> Floats:
     positive = labels.sum(axis=0)
     negative = len(score) - positive
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (ranks @ labels - positive * (positive + 1) / 2) / (positive * negative)  # type: ignore[no-any-return]
+        return (ranks @ labels - positive * (positive + 1) / 2) / (positive * negative)
 
 
 def _expected(metric: str, score: Floats, p: Floats) -> float:
@@ -368,9 +368,9 @@ def estimate_loss(
     seed: int = 0,
     refits: int = 20,
 ) -> Estimate:
-    """Direct loss estimation of mae or rmse for a regression model: a model of each row's loss, learned on the reference
-    from features and prediction, is averaged over the window. The interval has the spread of losses about that model and
-    the model's own, from bootstrap refits. Raises Invalid for fewer than 50 rows on a side."""
+    """Direct loss estimation of mae or rmse for a regression model: a model of each row's loss, learned on the
+    reference from features and prediction, is averaged over the window. The interval has the spread of losses about
+    that model and the model's own, from bootstrap refits. Raises Invalid for fewer than 50 rows on a side."""
     _enough(len(label), len(window_prediction))
     if metric not in ("mae", "rmse"):
         raise Invalid(f"there is no estimate of {metric!r}; there are mae and rmse")
@@ -382,7 +382,9 @@ def estimate_loss(
     fold = np.arange(len(loss)) % 2  # losses about the model are measured on rows that it has not seen
     residual = np.empty(len(loss))
     for half in (0, 1):
-        residual[fold == half] = loss[fold == half] - fit_loss(known[fold != half], loss[fold != half])(known[fold == half])
+        residual[fold == half] = loss[fold == half] - fit_loss(known[fold != half], loss[fold != half])(
+            known[fold == half]
+        )
     value = float(fit_loss(known, loss)(unknown).mean())
     spread = fit_loss(known, residual**2)(unknown).mean() / len(unknown)
     again = []
@@ -394,4 +396,3 @@ def estimate_loss(
     if metric == "rmse":
         value, low, high = value**0.5, low**0.5, high**0.5
     return Estimate(metric, value, low, high, len(unknown))
-

@@ -93,7 +93,8 @@ def test_an_error_in_dqdl_names_its_place(text, place):
 
 
 def test_an_error_on_line_7_of_a_yaml_file_is_found_there():
-    text = "checks:\n  - name: x\n    level: error\n    rules:\n      - isComplete: a\n      - isUnique: b\n      - hasMeen: c\n"
+    head = "checks:\n  - name: x\n    level: error\n    rules:\n"
+    text = head + "      - isComplete: a\n      - isUnique: b\n      - hasMeen: c\n"
     with pytest.raises(Unreadable, match="line 7: there is no check 'hasMeen'"):
         parse_checks(text)
     with pytest.raises(Unreadable, match="line 3: this is no YAML"):

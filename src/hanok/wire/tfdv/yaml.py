@@ -22,7 +22,7 @@ def to_yaml(message: Message) -> str:
     """A message as YAML. What has no place in YAML (unknown fields) is kept as `_unknown`, in base 64."""
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
         """Text that holds a line break of any kind is quoted and escaped: plain styles would fold it."""
 
     def text(dumper: Any, value: str) -> Any:

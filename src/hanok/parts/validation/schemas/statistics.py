@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -101,6 +102,6 @@ def _quantiles(c: ColumnState) -> Message:
     made = Message("Histogram", type="QUANTILES", num_nan=c.nan)
     if c.finite:
         edges = [float(c.minimum), *c.quantiles.quantiles([i / BUCKETS for i in range(1, BUCKETS)]), float(c.maximum)]
-        for left, right in zip(edges[:-1], edges[1:], strict=True):
+        for left, right in pairwise(edges):
             made.add("buckets", low_value=float(left), high_value=float(right), sample_count=c.finite / BUCKETS)
     return made

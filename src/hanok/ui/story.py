@@ -1,0 +1,101 @@
+"""Drift of embeddings over time as one page: how far each window is from the reference, and what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from hanok.compute.alarms import Verdict, judge
+from hanok.compute.descriptors import Embed, describe_texts, embed_texts
+from hanok.compute.multivariate import Shift, shift
+from hanok.compute.profiling import compare_tables
+from hanok.compute.two_sample import squared_distances
+from hanok.ui import svg
+from hanok.ui.render import assets, environment
+
+EXHIBITS = 6
+SNIPPET = 280
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A text of the window that lies far from the reference, and the reference text nearest to it."""
+
+    text: str
+    score: float
+    nearest: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window: its shift against the reference, the descriptors that moved, and texts to look at."""
+
+    name: str
+    rows: int
+    shift: Shift
+    moved: Sequence[Verdict]
+    exhibits: Sequence[Exhibit]
+
+
+@dataclass(frozen=True)
+class TextStory:
+    """All windows in order. The first one is a control: a half of the reference against the other half."""
+
+    title: str
+    reference: str
+    reference_rows: int
+    windows: Sequence[Window]
+    note: str = ""
+
+    def html(self) -> str:
+        names = [w.name for w in self.windows]
+        areas = svg.Series("ROC area", tuple(w.shift.auc for w in self.windows))
+        chart = svg.line_chart(names, [areas], title="How well a classifier tells the window from the reference", reference=0.5, reference_name="not at all")  # noqa: E501
+        style = Markup(assets()["hanok.css"].content.decode())
+        return environment().get_template("story.html").render(v=self, style=style, chart=chart)
+
+
+def text_story(
+    title: str,
+    reference: tuple[str, Sequence[str]],
+    windows: Sequence[tuple[str, Sequence[str]]],
+    *,
+    embed: Embed = embed_texts,
+    note: str = "",
+    seed: int = 0,
+) -> TextStory:
+    """Compare each window of texts with the reference, by embeddings from any function and by descriptors.
+
+    `reference` and `windows` are names with their texts; `embed` maps texts to a (rows, width) matrix.
+    """
+    name, texts = reference
+    before = embed(texts)
+    order = np.random.default_rng(seed).permutation(len(texts))
+    half = len(texts) // 2
+    halves = [order[:half], order[half:]]
+    made = [_window(f"{name} (control)", *(([texts[i] for i in h], before[h]) for h in halves), seed=seed)]
+    made += [_window(n, (texts, before), (t, embed(t)), seed=seed) for n, t in windows]
+    return TextStory(title, name, len(texts), made, note)
+
+
+def _window(
+    name: str,
+    reference: tuple[Sequence[str], NDArray[np.float64]],
+    current: tuple[Sequence[str], NDArray[np.float64]],
+    *,
+    seed: int,
+) -> Window:
+    found = shift(reference[1], current[1], seed=seed)
+    moved = judge(compare_tables(describe_texts(reference[0]), describe_texts(current[0])))
+    far = found.rows(EXHIBITS)
+    near = squared_distances(current[1][far], reference[1]).argmin(axis=1)
+    exhibits = [
+        Exhibit(current[0][i][:SNIPPET], float(found.row_scores[i]), reference[0][j][:SNIPPET])
+        for i, j in zip(far, near, strict=True)
+    ]
+    shown = sorted((v for v in moved if v.suspect), key=lambda v: -v.drift.effect)
+    return Window(name, len(current[0]), found, shown, exhibits)
