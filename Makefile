@@ -4,12 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP = $(VENV)/.installed-$(1)
 
-.PHONY: demo year test check conformance bench soak clean
+.PHONY: demo test check conformance bench soak clean
 
 demo: $(call STAMP,demo)
-	$(BIN)/hanok demo --weeks 6 $(ARGS)
-
-year: $(call STAMP,demo)
 	$(BIN)/hanok demo $(ARGS)
 
 test: $(call STAMP,dev)

@@ -1,4 +1,4 @@
-"""A six-week replay that is killed ten times ends with the summary of one that was not."""
+"""A replay that is killed ends with the summary of one that was not; and so does the same one from scratch."""
 
 import json
 import random
@@ -9,30 +9,38 @@ import time
 
 import pytest
 
-KILLS = 10
+
+def _demo(home, weeks):
+    length = ["--weeks", str(weeks)] if weeks else []
+    return [sys.executable, "-m", "hanok", "demo", *length, "--headless", "--json", "--home", str(home)]
 
 
-def _demo(home, *, weeks=6):
-    return [sys.executable, "-m", "hanok", "demo", "--weeks", str(weeks), "--headless", "--json", "--home", str(home)]
+def _whole(home, weeks):
+    return json.loads(subprocess.run(_demo(home, weeks), capture_output=True, text=True, check=True).stdout)
+
+
+def _killed(home, weeks, kills, length):
+    """Let the replay run and kill it, `kills` times, at random moments of its `length` in seconds."""
+    rng = random.Random(20130101)
+    for _ in range(kills):
+        process = subprocess.Popen(_demo(home, weeks), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):  # else it came to its end before it could be killed
+            process.wait(timeout=rng.uniform(0.6, 1.2) * length / (kills + 1))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.soak
-def test_a_replay_killed_ten_times_ends_as_one_that_was_not(tmp_path):
+@pytest.mark.parametrize(("weeks", "kills"), [(6, 10), (None, 3)], ids=["six weeks", "the year"])
+def test_a_killed_replay_ends_as_one_that_was_not(weeks, kills, tmp_path):
     pytest.importorskip("lightgbm")
     started = time.monotonic()
-    whole = subprocess.run(_demo(tmp_path / "whole"), capture_output=True, text=True, check=True)
-    length = time.monotonic() - started
-    rng = random.Random(20130101)
-    moments = []
-    while len(moments) < KILLS:
-        process = subprocess.Popen(_demo(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=rng.uniform(0.06, 0.12) * length)
-            break  # it came to its end
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            moments.append(process.returncode)
-    assert moments == [-signal.SIGKILL] * KILLS, "the replay ended before it could be killed ten times"
-    again = subprocess.run(_demo(tmp_path / "killed"), capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout) == json.loads(whole.stdout)
+    whole = _whole(tmp_path / "whole", weeks)
+    _killed(tmp_path / "killed", weeks, kills, time.monotonic() - started)
+    assert _whole(tmp_path / "killed", weeks) == whole
+
+
+@pytest.mark.soak
+def test_the_year_from_scratch_is_the_same_year(tmp_path):
+    pytest.importorskip("lightgbm")
+    assert _whole(tmp_path / "one", None) == _whole(tmp_path / "two", None)

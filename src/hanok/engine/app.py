@@ -42,7 +42,7 @@ from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.ports import Repositories
 from hanok.stores.sql import SqlMetadata
 
-EARLIER_LABELS = 20_000  # how far back a label is looked for that came before its prediction
+EARLIER_LABELS = 4_000  # how far back a label is looked for that came before its prediction
 
 
 class App:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from hanok.core.errors import HanokError, HomeLocked, Unavailable
+from hanok.sdk.notebook import shown
 
 
 class Remote(HanokError):
@@ -32,18 +33,17 @@ class Client:
         self.app, self.address, self._secret = app, address, secret
 
     def call(self, name: str, /, **arguments: Any) -> Any:
-        """The verb's JSON result. Raises HanokError."""
+        """The verb's JSON result, a table in a notebook. Raises HanokError."""
         if self.app is not None:
             from hanok.engine.verbs import call
 
-            return orjson.loads(
-                orjson.dumps(
-                    call(self.app, name, "local", arguments),
-                    default=str,
-                    option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
-                )
+            content = orjson.dumps(
+                call(self.app, name, "local", arguments),
+                default=str,
+                option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
             )
-        return self._post(f"/api/v1/{name.replace('.', '/')}", arguments)
+            return shown(orjson.loads(content))
+        return shown(self._post(f"/api/v1/{name.replace('.', '/')}", arguments))
 
     def train(self, model: str, **options: Any) -> Mapping[str, Any]:
         return self.call("train", model=model, **options)

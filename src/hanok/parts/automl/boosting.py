@@ -9,7 +9,7 @@ from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 
 MANY_ROWS = 100_000  # below it a second thread costs more than it gives
-ROUNDS_MAX = 400
+ROUNDS_MAX = 200
 PATIENCE = 25
 DEFAULTS: dict[str, Any] = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 40}
 
@@ -63,7 +63,7 @@ def _objective(frame: Frame) -> dict[str, Any]:
 def suggest(trial: Any) -> dict[str, Any]:
     """The tuned space; `trial` is Optuna's."""
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.06, 0.3, log=True),
         "num_leaves": trial.suggest_int("num_leaves", 7, 127, log=True),
         "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 10, 300, log=True),
         "feature_fraction": trial.suggest_float("feature_fraction", 0.5, 1.0),
