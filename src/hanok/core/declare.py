@@ -373,6 +373,11 @@ class Model:
         return tuple(f for f in self.features if isinstance(f, FeatureView))
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that are read for it: spine, labels, and the sources of its views."""
+        return tuple(dict.fromkeys((self.spine.table, self.label.table, *(v.source.table for v in self.views))))
+
+    @property
     def spine_columns(self) -> tuple[str, ...]:
         """The features that are plain columns of the spine."""
         return tuple(f for f in self.features if isinstance(f, str))

@@ -302,8 +302,7 @@ class App:
         """Send an alert to the webhooks of the models it concerns, and keep what came of it."""
         alert, now = event.facts, self.clock.now()
         for model in self.training.models():
-            reads = (model.name, model.spine.table, model.label.table, *(v.source.table for v in model.views))
-            if model.alert is None or alert["subject"] not in reads:
+            if model.alert is None or alert["subject"] not in (model.name, *model.tables):
                 continue
             outcome = send(model.alert.url, alert, allow_private=self.config.webhooks_allow_private)
             body = {"alert": alert["id"], "url": model.alert.url, "outcome": outcome, "event": event.kind}

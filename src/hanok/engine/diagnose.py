@@ -159,11 +159,7 @@ def why_alert(app: App, alert_id: str) -> Diagnosis:
     raised = datetime.fromisoformat(alert["raised"])
     models = [m for m in app.training.models() if m.name == alert["subject"]]
     if not models:
-        models = [
-            m
-            for m in app.training.models()
-            if alert["subject"] in (m.spine.table, m.label.table, *(v.source.table for v in m.views))
-        ]
+        models = [m for m in app.training.models() if alert["subject"] in m.tables]
     if not models:
         raise NotFound(f"alert {alert_id} is about {alert['subject']!r}, which no declared model reads")
     day = (raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 # A page sets --s1 ... in both themes; outside of a page the fallbacks hold.
 TONES = ("var(--s1,#2c6e5d)", "var(--s2,#a5632a)", "var(--s3,#4a6a93)", "var(--s4,#8a4a6b)", "var(--s5,#7a7a45)")
 INK, FAINT, RULE, ALERT = "var(--ink,#26221c)", "var(--muted,#6f675a)", "var(--rule,#ddd3c0)", "var(--bad,#a8321f)"
+DASHED = "dashed"  # the tone of a level to compare with
 WIDTH, HEIGHT = 560, 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 26, 24
 
@@ -80,8 +81,9 @@ def line_chart(
         parts.append(_line(one, labels, x, y, tone))
         names.append((one.name, tone))
     if reference is not None and finite(reference):
-        parts.append(_level(y(reference), reference_name))
-    if len(series) > 1:
+        parts.append(_level(y(reference)))
+        names.append((reference_name, DASHED))
+    if len(names) > 1:
         parts.append(_legend(names))
     return _svg(WIDTH, HEIGHT, title, parts)
 
@@ -282,7 +284,8 @@ def _days(labels: Sequence[str], x: Scale) -> str:
     texts = []
     for i in places:
         side = "start" if i == 0 and len(labels) > 1 else "end" if x(i) > WIDTH - RIGHT - 34 and i else "middle"
-        texts.append(f'<text x="{x(i):.1f}" y="{HEIGHT - 6}" text-anchor="{side}">{escape(labels[i])}</text>')
+        text = labels[i].removeprefix(labels[0][:5]) if i else labels[i]  # the year is said once
+        texts.append(f'<text x="{x(i):.1f}" y="{HEIGHT - 6}" text-anchor="{side}">{escape(text)}</text>')
     return f'<g class="days" style="fill:{FAINT}">{"".join(texts)}</g>'
 
 
@@ -306,12 +309,8 @@ def _line(one: Series, labels: Sequence[str], x: Scale, y: Scale, tone: str) -> 
     )
 
 
-def _level(at: float, name: str) -> str:
-    return (
-        f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" style="stroke:{INK};stroke-dasharray:6 4;opacity:.6"/>'
-        f'<text x="{WIDTH - RIGHT}" y="{at - 4:.1f}" text-anchor="end" '
-        f'style="fill:{FAINT};paint-order:stroke;stroke:var(--sheet,#fff);stroke-width:3;stroke-linejoin:round">{escape(name)}</text>'
-    )
+def _level(at: float) -> str:
+    return f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" style="stroke:{INK};stroke-dasharray:6 4;opacity:.6"/>'
 
 
 def _legend(names: Sequence[tuple[str, str]]) -> str:
@@ -321,11 +320,14 @@ def _legend(names: Sequence[tuple[str, str]]) -> str:
         if at + 24 + len(text) * 7 > WIDTH:
             break
         parts.append(
-            f'<path d="M{at:.0f} 9h12" style="stroke:{tone};stroke-width:3"/>'
-            f'<text x="{at + 17:.0f}" y="13">{escape(text)}</text>'
+            f'<path d="M{at:.0f} 9h12" style="{_stroke(tone)}"/><text x="{at + 17:.0f}" y="13">{escape(text)}</text>'
         )
         at += 34 + len(text) * 7
     return f'<g class="legend">{"".join(parts)}</g>'
+
+
+def _stroke(tone: str) -> str:
+    return f"stroke:{INK};stroke-dasharray:5 2;opacity:.6" if tone == DASHED else f"stroke:{tone};stroke-width:3"
 
 
 def _marker(value: float, x: Scale, height: int) -> str:

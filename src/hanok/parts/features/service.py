@@ -276,8 +276,7 @@ class Features:
         return node_id
 
     def _snapshot(self, model: Model) -> dict[str, int]:
-        tables = dict.fromkeys((model.spine.table, model.label.table, *(v.source.table for v in model.views)))
-        return {t: self._tables.size(t) for t in tables}
+        return {t: self._tables.size(t) for t in model.tables}
 
     def _scan(self, table: str, upto: int | None) -> Scan:
         return self._tables.scan(table, upto=upto)

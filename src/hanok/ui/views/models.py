@@ -263,8 +263,16 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         ),
         _proofs(app, name),
         _back_to(app, name, len(arms) > 1),
-        red_first(alert_line(a) for a in app.alerts.list(name, state="open", limit=500))[:8],
+        _open_alerts(app, name),
     )
+
+
+def _open_alerts(app: App, name: str) -> tuple[AlertLine, ...]:
+    """Of the model, and of the tables that it reads."""
+    declared = next((m for m in app.training.models() if m.name == name), None)
+    subjects = {name, *(declared.tables if declared else ())}
+    found = app.alerts.list(state="open", limit=500)
+    return red_first(alert_line(a) for a in found if a["subject"] in subjects)[:8]
 
 
 def _chosen(ask: Ask, versions: list[ModelVersion]) -> ModelVersion | None:
