@@ -33,7 +33,7 @@ def init(source: Path | None, target: str | None, name: str | None, home: Path |
     found = scaffold.guess(rows, target)
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", source.stem).strip("-").lower() or "data"
     spine, labels = scaffold.split_tables(rows, found, SystemClock().now())
-    written = scaffold.write_project(here, called, found, rows.num_rows, DEFAULT_METRIC[found.task])
+    written = scaffold.write_project(here, called, found, rows, DEFAULT_METRIC[found.task])
     try:
         with open_client(home) as client:
             if client.app is None:

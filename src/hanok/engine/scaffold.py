@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,14 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.compute.frames import PREDICT_AT, Frame
 from hanok.compute.leaks import Leak, alone
-from hanok.compute.statistics import column_type
+from hanok.compute.metrics import evaluate
+from hanok.compute.statistics import column_type, statistics
 from hanok.compute.text import is_free_text
 from hanok.core.errors import AlreadyExists, BadData, NotTrainable
+from hanok.core.validation import ColumnStatistics
 
 CLASSES_MAX = 20
 ROWS_MIN = 30
@@ -174,22 +178,32 @@ def split_tables(rows: pa.Table, found: Guess, now: Any) -> tuple[pa.Table, pa.T
     return spine, labels.filter(pc.is_valid(labels.column(found.target)))
 
 
-def project_text(name: str, found: Guess, rows: int, metric: str) -> str:
-    """A readable project file: what was guessed and why, and the model."""
-    features = "\n".join(f'        "{f}",' for f in found.features)
-    reasons = "\n".join(f"# {what}: {why}" for what, why in found.reasons.items())
-    return f'''"""Predict {found.target} for each row of {name}."""
+def project_text(name: str, found: Guess, rows: pa.Table, metric: str) -> str:
+    """A readable project file: the problem, what was guessed and why, what each column holds, and the model."""
+    about = {s.name: _line(_described(s)) for s in statistics(rows.select([*found.features, found.target]))}
+    quoted = {f: json.dumps(f, ensure_ascii=False) for f in (*found.features, found.target, found.key or "row")}
+    width = max(len(quoted[f]) for f in found.features)
+    features = "\n".join(f"        {quoted[f]},{' ' * (width - len(quoted[f]))}  # {about[f]}" for f in found.features)
+    reasons = "\n".join(f"# {_line(f'{what}: {why}')}" for what, why in found.reasons.items())
+    target = _line(found.target)
+    return f'''"""Predict {target} for each row of {name}.
+
+What is predicted: {target} ({about[found.target]})
+For whom, and what they do with it: (write it here)
+Task and metric: {found.task}, {metric.replace("_", " ")}
+Baseline to beat: {_line(_baseline(found, rows, metric))}
+"""
 
 import hanok as hk
 
-# Guessed from {rows} rows; correct what is wrong, then: hanok apply
+# Guessed from {rows.num_rows} rows; correct what is wrong, then: hanok apply
 {reasons}
 
 model = hk.Model(
     "{name}",
     task="{found.task}",
-    spine=hk.Spine("{name}", predict_at="seen_at", keys="{found.key or "row"}"),
-    label=hk.Label("{name}-labels", column="{found.target}", known_at="known_at"),
+    spine=hk.Spine("{name}", predict_at="seen_at", keys={quoted[found.key or "row"]}),
+    label=hk.Label("{name}-labels", column={quoted[found.target]}, known_at="known_at"),
     features=[
 {features}
     ],
@@ -198,6 +212,36 @@ model = hk.Model(
     gate=hk.Gate(beats="champion"),
 )
 '''
+
+
+def _line(text: str) -> str:
+    """Text from a file as one line of a comment or docstring."""
+    return " ".join(text.split()).replace("\\", "/").replace('"""', "'")
+
+
+def _described(column: ColumnStatistics) -> str:
+    """A column in a few words."""
+    null = f", {column.nulls / max(1, column.rows):.0%} null" if column.nulls else ""
+    if column.minimum is not None and column.maximum is not None and column.mean is not None:
+        return f"{column.minimum:g} to {column.maximum:g}, mean {column.mean:.4g}{null}"
+    most = f", mostly {str(column.top[0][0])[:30]!r}" if column.top and column.distinct < column.rows / 2 else ""
+    return f"{column.distinct:.0f} values{most}{null}"
+
+
+def _baseline(found: Guess, rows: pa.Table, metric: str) -> str:
+    """What always giving the same answer would reach on these rows."""
+    values = rows.column(found.target).drop_null()
+    if found.task == "regression":
+        y = values.cast(pa.float64()).to_numpy()
+        score = np.full(len(y), y.mean())
+        return f"always the mean, {y.mean():.4g}: {metric} {evaluate(found.task, y, score)[metric]:.4g}"
+    codes = values.combine_chunks().dictionary_encode()
+    y = codes.indices.to_numpy().astype(float)
+    shares = np.bincount(y.astype(int)) / len(y)
+    most = codes.dictionary[int(shares.argmax())].as_py()
+    score = np.full(len(y), y.mean()) if found.task == "binary" else np.tile(shares, (len(y), 1))
+    value = evaluate(found.task, y, score)[metric]
+    return f"always the same chances ({most} in {shares.max():.0%} of the rows): {metric} {value:.4g}"
 
 
 def _write(directory: Path, files: Mapping[str, str]) -> list[Path]:
@@ -212,7 +256,7 @@ def _write(directory: Path, files: Mapping[str, str]) -> list[Path]:
     return written
 
 
-def write_project(directory: Path, name: str, found: Guess, rows: int, metric: str) -> list[Path]:
+def write_project(directory: Path, name: str, found: Guess, rows: pa.Table, metric: str) -> list[Path]:
     """The project for a file. Raises AlreadyExists, so that nothing is overwritten."""
     return _write(
         directory,

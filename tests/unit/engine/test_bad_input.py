@@ -11,7 +11,7 @@ from hanok.core.errors import BadData, ConfigError, DeclarationError, Invalid, N
 from hanok.engine.config import load_config
 from hanok.engine.files import read_file
 from hanok.engine.project import load_project
-from hanok.engine.scaffold import guess
+from hanok.engine.scaffold import guess, project_text
 
 
 def orders(**changes):
@@ -377,3 +377,12 @@ def test_a_guess_leaves_out_what_would_mislead_and_says_why():
     assert "2024-01-31" in found.reasons["left out when"]
     assert "numbers" in found.reasons["mixed"] and "free text" in found.reasons["review"]
     assert "by itself" in found.reasons["left out copy"]
+
+
+def test_names_with_quotes_and_newlines_make_a_project_that_can_be_read(tmp_path):
+    name, target = 'the "x"\nof it \\', 'y """ is'
+    rows = pa.table({name: np.arange(60.0), "plain": ['a"""', "b\n"] * 30, target: ["yes", 'no"""'] * 30})
+    found = guess(rows, target)
+    (tmp_path / "project.py").write_text(project_text("odd", found, rows, "log_loss"))
+    (model,) = load_project(tmp_path / "project.py").models
+    assert set(model.spine_columns) <= {name, "plain"} and model.label.column == target
