@@ -54,7 +54,13 @@ class TextStory:
     def html(self) -> str:
         names = [w.name for w in self.windows]
         areas = svg.Series("ROC area", tuple(w.shift.auc for w in self.windows))
-        chart = svg.line_chart(names, [areas], title="How well a classifier tells the window from the reference", reference=0.5, reference_name="not at all")  # noqa: E501
+        chart = svg.line_chart(
+            names,
+            [areas],
+            title="How well a classifier tells the window from the reference",
+            reference=0.5,
+            reference_name="not at all",
+        )
         style = Markup(assets()["hanok.css"].content.decode())
         return environment().get_template("story.html").render(v=self, style=style, chart=chart)
 
