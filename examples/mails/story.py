@@ -61,7 +61,8 @@ def main(archive, page):
     Path(page).write_text(story.html(), encoding="utf-8")
     for window in story.windows:
         moved = ", ".join(v.drift.column for v in window.moved[:4])
-        print(f"{window.name:<20} {window.rows:>5} mails  AUC {window.shift.auc:.3f}  p {window.shift.p_value:.3f}  {moved}")
+        found = f"AUC {window.shift.auc:.3f}  p {window.shift.p_value:.3f}"
+        print(f"{window.name:<20} {window.rows:>5} mails  {found}  {moved}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from hanok.compute.duck import Relation, closed, quoted
+from hanok.compute.duck import Relation, closed, numbered, quoted
 from hanok.compute.sketches import Kll
 from hanok.compute.states import NUMERIC, column_type
 from hanok.core.checks import Metric
@@ -26,6 +26,7 @@ from hanok.core.errors import HanokError, MetricFailed
 HISTOGRAM_MAX = 1000
 BUCKETS = 100
 PEEK_ROWS = 4096
+NUMBERED, POSITION = "data__numbered", "_row"  # the rows with their position, for lists of rows
 TYPES = {
     "Fractional": r"^[-+]? ?(?:\d+\.\d*|\.\d+)$",
     "Integral": r"^[-+]? ?\d+$",
@@ -81,6 +82,7 @@ def evaluate(
 def opened(relation: Relation, references: Mapping[str, Relation] | None = None) -> Iterator[Session]:
     """A session that can compute metrics and list rows. SQL in it reads `data` and the references, nothing else."""
     with closed({"data": relation, **(references or {})}) as duck:
+        duck.execute(f"CREATE TEMP VIEW {NUMBERED} AS {numbered(relation)}")
         yield Session(duck, relation)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import zlib
@@ -31,7 +32,12 @@ FUNCTION_WORDS = {
     "nl": "de het een van en in is dat op te zijn met voor niet aan er om ook als bij maar",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in FUNCTION_WORDS.items()}
-_SCRIPTS = (("ko", "\uac00", "\ud7a3"), ("ja", "\u3040", "\u30ff"), ("zh", "\u4e00", "\u9fff"), ("ru", "\u0400", "\u04ff"))
+_SCRIPTS = (
+    ("ko", "\uac00", "\ud7a3"),
+    ("ja", "\u3040", "\u30ff"),
+    ("zh", "\u4e00", "\u9fff"),
+    ("ru", "\u0400", "\u04ff"),
+)
 LANGUAGE_SHARE = 0.12
 
 
@@ -78,13 +84,13 @@ def language_of(text: str, words: Sequence[str] | None = None) -> str | None:
 
 
 def embed_texts(texts: Sequence[str], *, width: int = WIDTH) -> Floats:
-    """Texts as (rows, width) without any model: words and word pairs are hashed to signed places, counts damped by their
-    logarithm, rows of unit length (Weinberger et al. 2009). It sees words, not meaning: where meaning matters give
-    `shift` the embeddings of a sentence model instead."""
+    """Texts as (rows, width) without any model: words and word pairs are hashed to signed places, counts damped by
+    their logarithm, rows of unit length (Weinberger et al. 2009). It sees words, not meaning: where meaning matters
+    give `shift` the embeddings of a sentence model instead."""
     made = np.zeros((len(texts), width))
     for i, text in enumerate(texts):
         words = [w.lower() for w in WORD.findall(text)]
-        for token in (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))):
+        for token in (*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))):
             code = zlib.crc32(token.encode())
             made[i, (code >> 1) % width] += 1.0 if code & 1 else -1.0
     made = np.sign(made) * np.log1p(np.abs(made))

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from hanok.core.errors import BadData
 from hanok.core.tables import SEQUENCE, Scan
 
-Relation = Any  # a Scan or a pyarrow Table; pyarrow is untyped
+Relation = Any  # a Scan, ParquetFiles, or a pyarrow Table; pyarrow is untyped
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFiles:
+    """Files of one schema that are scanned where they lie, never read whole."""
+
+    files: tuple[str, ...]
+    schema: Any
+
+    @classmethod
+    def of(cls, *paths: str | Path) -> ParquetFiles:
+        """Raises BadData when the first is no Parquet file."""
+        from pyarrow import parquet as pq
+
+        try:
+            schema = pq.read_schema(paths[0])
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BadData(f"{paths[0]} cannot be read: {str(error).splitlines()[0]}") from None
+        return cls(tuple(str(p) for p in paths), schema)
 
 
 def connect(relations: Mapping[str, Relation] | None = None) -> duckdb.DuckDBPyConnection:
@@ -27,13 +49,23 @@ def connect(relations: Mapping[str, Relation] | None = None) -> duckdb.DuckDBPyC
     return connection
 
 
+def numbered(relation: Relation) -> str:
+    """A SELECT of the view `data` with each row's position as `_row`. One Parquet file knows its positions itself, so a
+    filter reads only what it needs."""
+    if isinstance(relation, ParquetFiles) and len(relation.files) == 1:
+        file = literal(relation.files[0])
+        source = f"read_parquet({file}, file_row_number = true)"
+        return f"SELECT * EXCLUDE file_row_number, file_row_number AS _row FROM {source}"
+    return "SELECT *, row_number() OVER () - 1 AS _row FROM data"
+
+
 @contextmanager
 def closed(relations: Mapping[str, Relation]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database of its own for SQL that a user wrote: it reads the given relations and no other file or host."""
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        files = [f for r in relations.values() if isinstance(r, Scan) for f in r.files]
+        files = [f for r in relations.values() if isinstance(r, Scan | ParquetFiles) for f in r.files]
         if files:
             connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")
         connection.execute("SET enable_external_access = false")
@@ -60,6 +92,10 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) -> None:
     """Make `relation` a view called `name`."""
+    if isinstance(relation, ParquetFiles):
+        files = ", ".join(literal(path) for path in relation.files)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM read_parquet([{files}])")
+        return
     if not isinstance(relation, Scan):
         connection.register(name, relation)
         return

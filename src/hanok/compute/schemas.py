@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +73,38 @@ def widened(schema: TableSchema, accepted: pa.Table) -> TableSchema:
         else:
             columns.append(column)
     return replace(schema, columns=tuple(columns), rows_seen=schema.rows_seen + accepted.num_rows)
+
+
+def allowing(schema: TableSchema, rows: pa.Table, columns: Sequence[str]) -> TableSchema:
+    """The schema after a person said that the values which `rows` have in these columns are right."""
+    changed = []
+    for column in schema.columns:
+        if column.name in columns:
+            values = [v for v in rows.column(column.name).to_pylist() if v is not None]
+            if column.domain is not None:
+                column = replace(column, domain=tuple(sorted({*column.domain, *map(str, values)})))
+            numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+            if numbers and column.minimum is not None:
+                column = replace(column, minimum=min(column.minimum, *numbers))
+            if numbers and column.maximum is not None:
+                column = replace(column, maximum=max(column.maximum, *numbers))
+        changed.append(column)
+    return replace(schema, columns=tuple(changed))
+
+
+def typed_rows(rows: Sequence[Mapping[str, Any]], schema: TableSchema) -> pa.Table:
+    """Rows as they were written down (times as text) in the types of the schema; what cannot be is left as text, for
+    the check to find."""
+    columns = {}
+    for name in dict.fromkeys(n for row in rows for n in row):
+        values = [row.get(name) for row in rows]
+        column = schema.column(name)
+        try:
+            made = pa.array(values)
+            columns[name] = made.cast(_ARROW[column.type]) if column is not None else made
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            columns[name] = pa.array([None if v is None else str(v) for v in values])
+    return pa.table(columns)
 
 
 @dataclass(frozen=True, slots=True)

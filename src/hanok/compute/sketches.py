@@ -266,8 +266,21 @@ class Frequent:
         kept, dropped = order[:KEPT_VALUES], order[KEPT_VALUES]
         return Frequent(self.values.take(pa.array(kept)), self.counts[kept], self.missed + int(self.counts[dropped]))
 
+    def repeated(self) -> Frequent:
+        """Without values seen but once, where most are: such a column has no frequent values to keep apart."""
+        if len(self.counts) <= KEPT_VALUES:
+            return self
+        again = self.counts > 1
+        repeated = np.count_nonzero(again)
+        if repeated > 0.5 * len(again):
+            return self
+        if not repeated:
+            return Frequent(missed=self.missed + 1)
+        return Frequent(self.values.filter(pa.array(again)), self.counts[again], self.missed + 1)
+
     @staticmethod
     def merged(sketches: Sequence[Frequent]) -> Frequent:
+        sketches = [s.repeated() for s in sketches] if len(sketches) > 1 else sketches
         full = [s for s in sketches if len(s.counts)]
         missed = sum(s.missed for s in sketches)
         if not full:

@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,6 +26,10 @@ from hanok.core.tables import BOOKKEEPING
 Floats = NDArray[np.float64]
 BATCH_ROWS = 1 << 17
 VERSION = 1
+SUMMED = (
+    "rows", "nulls", "values", "nan", "positive_infinities", "negative_infinities", "zeros", "negatives", "total",
+    "invalid_utf8",
+)  # fmt: skip
 NUMERIC = ("INT", "FLOAT", "BOOL", "TIMESTAMP")
 
 
@@ -208,9 +213,8 @@ class ColumnState:
                 "not merge; bring the parts to one type first"
             )
         made = ColumnState(states[0].name, typed[0].type if typed else states[0].type)
-        for name in ("rows", "nulls", "values", "nan", "positive_infinities", "negative_infinities", "zeros",
-                     "negatives", "total", "invalid_utf8"):  # fmt: skip
-            setattr(made, name, sum(getattr(s, name) for s in states))
+        for name in SUMMED:
+            setattr(made, name, sum(map(attrgetter(name), states)))
         for name, choose in (("minimum", min), ("maximum", max), ("shortest", min), ("longest", max)):
             known = [x for s in states if (x := getattr(s, name)) is not None]
             setattr(made, name, choose(known) if known else None)
@@ -377,9 +381,10 @@ def _packed(c: ColumnState) -> dict[str, Any]:
             body[name] = {"int": str(body[name])}
     body["kll"] = [c.quantiles.n, [(x.dtype.str, x.tobytes()) for x in c.quantiles.levels]]
     body["hll"] = c.distinct.registers.tobytes()
-    values = c.frequent.values
+    frequent = c.frequent.repeated()
+    values = frequent.values
     kind = "f" if pa.types.is_floating(values.type) else "i" if pa.types.is_integer(values.type) else "s"
-    body["frequent"] = [kind, values.to_pylist(), c.frequent.counts.tolist(), c.frequent.missed]
+    body["frequent"] = [kind, values.to_pylist(), frequent.counts.tolist(), frequent.missed]
     return body
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from hanok.compute.duck import Relation, connect
+from hanok.compute.duck import ParquetFiles, Relation, connect
 from hanok.compute.states import BATCH_ROWS, NUMERIC, ColumnState, TableState, profile
 from hanok.compute.states import column_type as kind_of
 from hanok.core.tables import BOOKKEEPING, Scan
@@ -14,6 +14,7 @@ from hanok.core.validation import ColumnStatistics
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 20
+READ_BYTES = 1 << 20  # a column is read in pieces, so memory does not grow with a row group
 
 
 def column_type(kind: pa.DataType) -> str:
@@ -28,6 +29,11 @@ def batches(relation: Relation) -> Iterator[pa.RecordBatch]:
     if isinstance(relation, Scan):
         with connect({"relation": relation}) as duck:
             yield from duck.sql("SELECT * FROM relation").to_arrow_reader(BATCH_ROWS)
+    elif isinstance(relation, ParquetFiles):
+        from pyarrow import parquet as pq
+
+        for path in relation.files:
+            yield from pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES).iter_batches(BATCH_ROWS)
     elif isinstance(relation, pa.Table):
         yield from relation.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
     elif isinstance(relation, pa.RecordBatchReader):
@@ -38,7 +44,7 @@ def batches(relation: Relation) -> Iterator[pa.RecordBatch]:
 
 def measure(relation: Relation) -> TableState:
     """The mergeable state of a whole relation; its columns are there even when it has no rows."""
-    empty = relation.schema.empty_table() if isinstance(relation, Scan | pa.Table) else None
+    empty = relation.schema.empty_table() if isinstance(relation, Scan | ParquetFiles | pa.Table) else None
     state = profile(batches(relation))
     return TableState.of(empty) if empty is not None and not state.columns else state
 

@@ -78,7 +78,7 @@ class App:
         metadata, clock = self.metadata, self.clock
         self.tracking = Tracking(metadata, self.blobs, clock)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
-        self.validation = Validation(metadata=metadata, tables=self.tables, clock=clock)
+        self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)
         self.packages = Packages(self.blobs)
         self.log = PredictionLog(self.home.log, self.tables, started=SystemClock().now())
         self.serving = Serving(metadata=metadata, packages=self.packages, log=self.log, clock=clock)

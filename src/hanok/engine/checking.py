@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hanok.compute.analyzers import evaluate
+from hanok.compute.duck import ParquetFiles, Relation
 from hanok.compute.statistics import measure
 from hanok.compute.suggestions import suggest
-from hanok.core.checks import Check
+from hanok.core.checks import Check, metric
 from hanok.core.errors import Invalid
 from hanok.engine.files import read_file
 from hanok.parts.validation.schemas import validate
@@ -36,6 +38,13 @@ def read_schema(path: Path) -> Message:
     return from_yaml("Schema", text, name=path.name)
 
 
+def relation_of(path: Path) -> Relation:
+    """A Parquet file is scanned where it lies; anything else is read."""
+    if path.suffix.lower() in (".parquet", ".pq") and path.exists():
+        return ParquetFiles.of(path)
+    return read_file(path)
+
+
 def write_schema(path: Path, schema: Message) -> None:
     path.write_text(to_text(schema) if path.suffix in (".pbtxt", ".textproto") else to_yaml(schema))
 
@@ -48,7 +57,7 @@ def suggested(path: Path) -> str:
 
 def inferred(path: Path) -> str:
     """A schema that fits the file, as YAML."""
-    return to_yaml(infer(statistics_of(measure(read_file(path)))))
+    return to_yaml(infer(statistics_of(measure(relation_of(path)))))
 
 
 def check_file(
@@ -63,19 +72,21 @@ def check_file(
 ) -> dict[str, Any]:
     """`status` is Success, Warning or Error. With `accept` the schema file takes the proposed changes, which `changes`
     shows as a diff either way."""
-    rows = read_file(path)
+    rows = relation_of(path)
     others = dict(_reference(r) for r in references)
     outcomes: list[dict[str, Any]] = []
     anomalies: list[dict[str, Any]] = []
     changes: list[str] = []
     status = "Success"
     checks = read_checks(suite) if suite is not None else []
+    state = measure(rows) if schema is not None else None
+    count = state.rows if state is not None else row_count(rows)
     if checks:
         result = run(rows, checks, references=others)
         status, outcomes = result.status, result.as_dict()["outcomes"]
-    if schema is not None:
+    if schema is not None and state is not None:
         declared = read_schema(schema)
-        report = validate(statistics_of(measure(rows)), declared, environment=environment or None)
+        report = validate(statistics_of(state), declared, environment=environment or None)
         anomalies = report.as_dict()["reasons"]
         if report.data_missing:
             anomalies = [
@@ -93,13 +104,18 @@ def check_file(
         pq.write_table(broken_rows(rows, checks), bad_rows)
     return {
         "status": status,
-        "rows": rows.num_rows,
+        "rows": count,
         "checked": len(outcomes) + (schema is not None),
         "failed": sum(o["status"] != "Success" for o in outcomes) + bool(anomalies),
         "outcomes": outcomes,
         "anomalies": anomalies,
         "changes": changes,
     }
+
+
+def row_count(rows: Relation) -> int:
+    m = metric("Size")
+    return int(evaluate(rows, [m])[m])
 
 
 def _diff(before: Message, after: Message) -> list[str]:

@@ -60,7 +60,7 @@ class TextStory:
             title="How well a classifier tells the window from the reference",
             reference=0.5,
             reference_name="not at all",
-        )  # noqa: E501
+        )
         style = Markup(assets()["hanok.css"].content.decode())
         return environment().get_template("story.html").render(v=self, style=style, chart=chart)
 

@@ -111,6 +111,38 @@ def sparkline(values: Sequence[float | None], *, title: str, width: int = 132, h
     )
 
 
+def ribbon(columns: Sequence[Sequence[float] | None], *, title: str, width: int = 220, height: int = 54) -> Svg:
+    """A distribution over time: for each column five values (5 %, 25 %, 50 %, 75 %, 95 %), or None for a gap."""
+    known = [v for c in columns if c for v in c if finite(v)]
+    if not known:
+        return _svg(width, height, title, [], small=True)
+    x = Scale(0, max(1, len(columns) - 1), 4, width - 4)
+    y = Scale(min(known), max(known), height - 5, 5)
+    parts = []
+    for run in _runs(columns):
+        for low, high, opacity in ((0, 4, 0.16), (1, 3, 0.3)):
+            up = "L".join(f"{x(i):.1f} {y(c[high]):.1f}" for i, c in run)
+            back = "L".join(f"{x(i):.1f} {y(c[low]):.1f}" for i, c in reversed(run))
+            parts.append(f'<path d="M{up}L{back}Z" style="fill:{TONES[0]};opacity:{opacity}"/>')
+        middle = "L".join(f"{x(i):.1f} {y(c[2]):.1f}" for i, c in run)
+        parts.append(f'<path d="M{middle}" style="fill:none;stroke:{TONES[0]};stroke-width:1.6"/>')
+        if len(run) == 1:
+            at, alone = run[0]
+            parts.append(f'<circle cx="{x(at):.1f}" cy="{y(alone[2]):.1f}" r="2.2" style="fill:{TONES[0]}"/>')
+    return _svg(width, height, title, parts, small=True)
+
+
+def _runs(columns: Sequence[Sequence[float] | None]) -> list[list[tuple[int, Sequence[float]]]]:
+    """Neighbouring columns that are there, with their places."""
+    runs: list[list[tuple[int, Sequence[float]]]] = [[]]
+    for i, column in enumerate(columns):
+        if column and all(finite(v) for v in column):
+            runs[-1].append((i, column))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
 def bar(share: float, *, title: str, width: int = 120, tone: int = 0) -> Svg:
     """One horizontal bar of `share` in [0, 1] of the width: for use in a table's cell."""
     length = 0.0 if not finite(share) else min(1.0, max(0.0, share)) * width

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.engine.verbs.registry import verb
 from hanok.parts.validation.schemas import validate
+from hanok.parts.validation.schemas.statistics import statistics_of
 from hanok.wire.tfdv import Message, from_text, to_text
 
 
@@ -50,3 +52,34 @@ def _message(argument: str, kind: str, text: Any) -> Message:
     if not isinstance(text, str):
         raise Invalid(f"{argument} is the protobuf text of a {kind}, got {type(text).__name__}")
     return from_text(kind, text, name=argument)
+
+
+@verb("quarantine.list", Access.READ)
+def list_quarantine(app: Any, actor: str, *, table: str, limit: int = 100) -> list[dict[str, Any]]:
+    """Rows set aside, the newest first: id, batch, reason, the row, and the batch in which it was replayed."""
+    return list(app.validation.quarantined(table, limit=int(limit)))
+
+
+@verb("quarantine.replay", Access.EDIT)
+def replay_quarantine(
+    app: Any,
+    actor: str,
+    *,
+    table: str,
+    ids: Sequence[int],
+    changes: Mapping[str, Any] | None = None,
+    allow: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Try rows set aside again, mended by `changes`; with `allow` the schema takes the values of these columns."""
+    result = app.validation.replay(table, [int(i) for i in ids], changes=changes, allow=tuple(allow), actor=actor)
+    app.bus.drain()
+    body = result.as_dict()
+    del body["statistics"]
+    return dict(body)
+
+
+@verb("table.statistics", Access.READ)
+def table_statistics(app: Any, actor: str, *, name: str, batch: str = "") -> dict[str, Any]:
+    """The merged statistics of a table's batches (or of one) as TFDV's protobuf text."""
+    state = app.validation.state(name, batch=batch or None)
+    return {"name": name, "rows": state.rows, "statistics": to_text(statistics_of(state))}

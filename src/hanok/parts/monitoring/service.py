@@ -229,7 +229,9 @@ class Monitoring:
         window = " AND ".join(_between("at", end - DRIFT_WINDOW, end))
         with connect({"log": self._tables.scan(name, since=end - DRIFT_WINDOW)}) as duck:
             rows = arrow(
-                duck, f"SELECT {columns}, {quoted('at')}, prediction_id FROM log WHERE {window} AND arm <> 'shadow'"
+                duck,
+                f"SELECT {columns}, {quoted('at')}, prediction_id FROM log WHERE {window} AND arm <> 'shadow' "
+                f"ORDER BY {SEQUENCE}",
             )
         newest = rows.filter(pc.greater_equal(rows.column("at"), pa.scalar(start, rows.schema.field("at").type)))
         if not newest.num_rows:

@@ -11,15 +11,16 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from hanok.compute.schemas import Checked, check_batch, infer_schema, normalised, widened
-from hanok.compute.statistics import statistics
+from hanok.compute.schemas import Checked, allowing, check_batch, infer_schema, normalised, typed_rows, widened
+from hanok.compute.states import TableState
+from hanok.compute.statistics import measure, statistics, summary
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
-from hanok.core.tables import ARRIVED, BOOKKEEPING, Appended
+from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Appended
 from hanok.core.validation import CheckResult, TableSchema
-from hanok.stores.ports import Metadata, Repositories, Tables
+from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
 QUARANTINE = "quarantine--"
@@ -28,8 +29,8 @@ QUARANTINE = "quarantine--"
 class Validation:
     """Batches are held to the schema that the first rows of their table taught."""
 
-    def __init__(self, *, metadata: Metadata, tables: Tables, clock: Clock) -> None:
-        self._metadata, self._tables, self._clock = metadata, tables, clock
+    def __init__(self, *, metadata: Metadata, tables: Tables, blobs: Blobs, clock: Clock) -> None:
+        self._metadata, self._tables, self._blobs, self._clock = metadata, tables, blobs, clock
 
     def ingest(
         self,
@@ -57,7 +58,8 @@ class Validation:
         now = self._clock.now()
         rows = rows.append_column(ARRIVED, _arrivals(rows, arrived, now))
         schema = self.schema(table)
-        measured = statistics(rows.drop_columns([ARRIVED]))
+        state = measure(rows.drop_columns([ARRIVED]))
+        measured = tuple(summary(c) for c in state.columns.values())
         if schema is None:
             _require(table, rows, [*keys, event_time])
             schema = infer_schema(table, measured, rows, event_time=event_time, keys=keys)
@@ -76,7 +78,7 @@ class Validation:
         result = CheckResult(
             table, key, rows.num_rows, good.num_rows, int(checked.bad.sum()), checked.anomalies, measured
         )
-        self._record(result, widened(schema, good), appended, now, actor)
+        self._record(result, widened(schema, good), appended, now, actor, state)
         return result
 
     def schema(self, table: str) -> TableSchema | None:
@@ -93,13 +95,77 @@ class Validation:
         return [_result(b) for b in self._metadata.read(lambda r: r.records.list("check", table, limit=limit))]
 
     def quarantined(self, table: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Rows set aside: `batch`, `reason` and the row as it came."""
+        """Rows set aside, the newest first: `id`, `batch`, `reason`, the row as it came, and `replayed`: the batch in
+        which it was tried again (empty while it waits)."""
         if not self._tables.size(QUARANTINE + table):
             return []
         from hanok.compute.duck import read
 
         rows = read(self._tables.scan(QUARANTINE + table)).to_pylist()[-limit:]
-        return [{"batch": r["batch"], "reason": r["reason"], "row": orjson.loads(r["row"])} for r in reversed(rows)]
+        again = self._metadata.read(lambda r: {b["_key"]: b["batch"] for b in r.records.list("replayed", table)})
+        return [
+            {
+                "id": r[SEQUENCE],
+                "batch": r["batch"],
+                "reason": r["reason"],
+                "row": orjson.loads(r["row"]),
+                "replayed": again.get(str(r[SEQUENCE]), ""),
+            }
+            for r in reversed(rows)
+        ]
+
+    def replay(
+        self,
+        table: str,
+        ids: Sequence[int],
+        *,
+        changes: Mapping[str, Any] | None = None,
+        allow: Sequence[str] = (),
+        actor: str = "local",
+    ) -> CheckResult:
+        """Try rows of the quarantine again as a batch of their own, mended by `changes` (column to value).
+
+        With `allow` the schema is widened first: the named columns may take the values that these rows have. Rows that
+        are still bad are set aside again with their reason; a row is replayed once. They count as known from now on.
+        Raises Invalid for rows that are not there, were replayed before, or columns that the table does not have.
+        """
+        waiting = {r["id"]: r for r in self.quarantined(table, limit=1 << 30)}
+        if missing := [i for i in ids if i not in waiting]:
+            raise Invalid(f"the quarantine of {table!r} has no row {missing[0]}; see: hanok quarantine list {table}")
+        if done := [i for i in ids if waiting[i]["replayed"]]:
+            raise Invalid(f"row {done[0]} was replayed in the batch {waiting[done[0]]['replayed']!r} already")
+        schema = self.schema(table)
+        if not ids or schema is None:
+            raise Invalid("name the rows to replay by their ids")
+        if unknown := [c for c in (*(changes or {}), *allow) if schema.column(c) is None]:
+            raise Invalid(f"{table!r} has no column {unknown[0]!r}; it has {', '.join(c.name for c in schema.columns)}")
+        rows = typed_rows([waiting[i]["row"] | dict(changes or {}) for i in ids], schema)
+        now = self._clock.now()
+        if allow:
+            wider = allowing(schema, rows, allow)
+            self._metadata.write(lambda r: r.records.put("schema", table, "current", wider.as_dict(), now))
+        batch = f"replay {' '.join(map(str, sorted(ids)))}"[:120]
+        result = self.ingest(table, rows, key=batch, actor=actor)
+
+        def note(repositories: Repositories) -> None:
+            for i in ids:
+                body = {"batch": batch, "changes": {k: str(v) for k, v in (changes or {}).items()}, "actor": actor}
+                repositories.records.put("replayed", table, str(i), body, now)
+
+        self._metadata.write(note)
+        return result
+
+    def state(self, table: str, *, batch: str | None = None) -> TableState:
+        """The merged statistics of all batches of a table, or of one: read from what was kept, not from the rows."""
+        kept = self._metadata.read(lambda r: r.records.list("state", table, limit=1 << 20))
+        chosen = [b for b in kept if batch is None or b["_key"] == batch]
+        if not chosen:
+            raise Invalid(f"there are no statistics of {table!r}" + (f" and batch {batch!r}" if batch else ""))
+        states = []
+        for body in reversed(chosen):
+            with self._blobs.open(body["digest"]) as file:
+                states.append(TableState.from_bytes(file.read()))
+        return TableState.merged(states)
 
     def _set_aside(self, table: str, key: str, rows: pa.Table, checked: Checked) -> None:
         hit = np.flatnonzero(checked.bad)
@@ -118,7 +184,10 @@ class Validation:
         )
         self._tables.append(QUARANTINE + table, kept, key=key)
 
-    def _record(self, result: CheckResult, schema: TableSchema, appended: Appended, now: datetime, actor: str) -> None:
+    def _record(
+        self, result: CheckResult, schema: TableSchema, appended: Appended, now: datetime, actor: str, state: TableState
+    ) -> None:
+        digest, size = self._blobs.put(iter([state.to_bytes()]))
         node_id = new_id(now)
         facts = {
             "table": result.table,
@@ -144,6 +213,7 @@ class Validation:
             repositories.lineage.add([node, snapshot], [Edge(node_id, EdgeKind.WROTE, snapshot.id)])
             repositories.records.put("schema", result.table, "current", schema.as_dict(), now)
             repositories.records.put("check", result.table, result.batch, body, now)
+            repositories.records.put("state", result.table, result.batch, {"digest": digest, "size": size}, now)
             repositories.outbox.append(
                 Event(
                     "batch_ingested",

@@ -8,14 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from hanok.compute.analyzers import Session, opened
+from hanok.compute.analyzers import NUMBERED, POSITION, Session, opened
 from hanok.compute.duck import Relation, quoted
 from hanok.core.checks import Assertion, Check, Combined, Constraint, Metric, Rule
 from hanok.core.errors import MetricFailed
 
 SUCCESS, FAILURE, ERROR = "Success", "Failure", "Error"
 ROWS_SHOWN = 5
-POSITION = "_row"
 SHARES = ("Completeness", "Compliance", "PatternMatch", "Uniqueness")
 
 
@@ -81,13 +80,12 @@ def broken_rows(relation: Relation, checks: Sequence[Check]) -> pa.Table:
     if not rules:
         return relation.schema.empty_table()
     with opened(relation) as session:
-        numbered = f"(SELECT *, row_number() OVER () - 1 AS {POSITION} FROM data)"
         names = ", ".join(
             f"CASE WHEN NOT coalesce(({c}), FALSE) THEN '{t.replace(chr(39), chr(39) * 2)}' END" for t, c in rules
         )
         reasons = f"list_filter([{names}], lambda x: x IS NOT NULL)"
         return session.duck.sql(
-            f"SELECT * FROM (SELECT *, {reasons} AS _broken FROM {numbered}) WHERE len(_broken) > 0 ORDER BY {POSITION}"
+            f"SELECT * FROM (SELECT *, {reasons} AS _broken FROM {NUMBERED}) WHERE len(_broken) > 0 ORDER BY {POSITION}"
         ).to_arrow_table()
 
 
@@ -163,15 +161,26 @@ def _comparable(rule: Constraint, value: Any) -> Any:
 def _rows_that_break(
     session: Session, failing: Sequence[tuple[int, str]], limit: int
 ) -> dict[int, tuple[int, tuple[Mapping[str, Any], ...]]]:
-    """For each failing rule how many rows break it, and the first of them: one statement for all rules."""
-    flags = ", ".join(f"NOT coalesce(({condition}), FALSE) AS b{i}" for i, condition in failing)
-    inner = f"SELECT *, row_number() OVER () - 1 AS {POSITION} FROM data"
-    columns = f"SELECT *, {flags} FROM ({inner})"
-    fields = ", ".join(f"{quoted(n)} := {quoted(n)}" for n in (POSITION, *session.schema.names))
-    row = f"struct_pack({fields})"
-    wanted = ", ".join(
-        f"count(*) FILTER (WHERE b{i}), arg_min({row}, {POSITION}, {limit}) FILTER (WHERE b{i})" for i, _ in failing
-    )
-    found = session.duck.execute(f"SELECT {wanted} FROM ({columns})").fetchone()
-    assert found is not None
-    return {i: (int(found[2 * k]), tuple(found[2 * k + 1] or ())) for k, (i, _) in enumerate(failing)}
+    """For each failing rule how many rows break it, and the first of them. Counting and finding positions read the
+    columns of the rules alone; whole rows are fetched for the positions shown."""
+    duck = session.duck
+    columns = ", ".join(f"NOT coalesce(({condition}), FALSE) AS b{i}" for i, condition in failing)
+    counts = ", ".join(f"count(*) FILTER (WHERE b{i})" for i, _ in failing)
+    counted = duck.execute(f"SELECT {counts} FROM (SELECT {columns} FROM data)").fetchone()
+    assert counted is not None
+    places = {
+        i: [
+            int(p)
+            for (p,) in duck.execute(
+                f"SELECT {POSITION} FROM (SELECT {POSITION}, NOT coalesce(({condition}), FALSE) AS b FROM {NUMBERED}) "
+                f"WHERE b ORDER BY {POSITION} LIMIT {int(limit)}"
+            ).fetchall()
+        ]
+        for i, condition in failing
+    }
+    wanted = sorted({p for found in places.values() for p in found})
+    if not wanted:
+        return {}
+    query = f"SELECT * FROM {NUMBERED} WHERE {POSITION} IN ({', '.join(map(str, wanted))})"
+    rows = {r[POSITION]: r for r in duck.sql(query).to_arrow_table().to_pylist()}
+    return {i: (int(n), tuple(rows[p] for p in places[i])) for (i, _), n in zip(failing, counted, strict=True)}

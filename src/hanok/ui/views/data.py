@@ -51,14 +51,18 @@ class Check:
 class Column:
     schema: ColumnSchema
     nulls: tuple[float | None, ...]
-    means: tuple[float | None, ...]
+    spread: tuple[tuple[float, ...] | None, ...]
+    distinct: tuple[float | None, ...]
+    found: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
+    id: int
     batch: str
     reason: str
     row: Mapping[str, Any]
+    replayed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def table_page(app: App, ask: Ask) -> TablePage:
         schema.keys if schema else (),
         tuple(_column(c, checks) for c in schema.columns) if schema else (),
         tuple(_check(c) for c in checks),
-        tuple(SetAside(q["batch"], q["reason"], q["row"]) for q in app.validation.quarantined(name, limit=SET_ASIDE)),
+        tuple(SetAside(**q) for q in app.validation.quarantined(name, limit=SET_ASIDE)),
         tuple(v.name for v in app.features.views() if v.source.table == name),
     )
 
@@ -117,11 +121,15 @@ def _check(body: Mapping[str, Any]) -> Check:
 
 
 def _column(column: ColumnSchema, checks: list[Mapping[str, Any]]) -> Column:
-    """The column with its share of nulls and its mean over the last batches, oldest first."""
+    """The column over the last batches, oldest first: nulls, the middle of its distribution, distinct values, and how
+    often something was found."""
     nulls: list[float | None] = []
-    means: list[float | None] = []
+    spread: list[tuple[float, ...] | None] = []
+    distinct: list[float | None] = []
     for check in reversed(checks):
         found = next((s for s in check["statistics"] if s["name"] == column.name), None)
         nulls.append(found["nulls"] / found["rows"] if found and found["rows"] else None)
-        means.append(found["mean"] if found else None)
-    return Column(column, tuple(nulls), tuple(means))
+        spread.append(tuple(found["quantiles"][1:6]) if found and len(found["quantiles"]) >= 7 else None)
+        distinct.append(float(found["distinct"]) if found else None)
+    anomalies = sum(a["column"] == column.name for check in checks for a in check["anomalies"])
+    return Column(column, tuple(nulls), tuple(spread), tuple(distinct), anomalies)
