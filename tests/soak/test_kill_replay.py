@@ -30,17 +30,29 @@ def _killed(home, weeks, kills, length):
         assert process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize(("weeks", "kills"), [(6, 10), (None, 3)], ids=["six weeks", "the year"])
-def test_a_killed_replay_ends_as_one_that_was_not(weeks, kills, tmp_path):
+@pytest.fixture(scope="module")
+def year(tmp_path_factory):
+    """The summary of a whole year, and the seconds it took."""
     pytest.importorskip("lightgbm")
     started = time.monotonic()
-    whole = _whole(tmp_path / "whole", weeks)
-    _killed(tmp_path / "killed", weeks, kills, time.monotonic() - started)
-    assert _whole(tmp_path / "killed", weeks) == whole
+    return _whole(tmp_path_factory.mktemp("year") / "home", None), time.monotonic() - started
 
 
 @pytest.mark.soak
-def test_the_year_from_scratch_is_the_same_year(tmp_path):
+def test_six_weeks_killed_ten_times_end_as_those_that_were_not(tmp_path):
     pytest.importorskip("lightgbm")
-    assert _whole(tmp_path / "one", None) == _whole(tmp_path / "two", None)
+    started = time.monotonic()
+    whole = _whole(tmp_path / "whole", 6)
+    _killed(tmp_path / "killed", 6, 10, time.monotonic() - started)
+    assert _whole(tmp_path / "killed", 6) == whole
+
+
+@pytest.mark.soak
+def test_a_year_killed_three_times_ends_as_one_that_was_not(year, tmp_path):
+    _killed(tmp_path / "killed", None, 3, year[1])
+    assert _whole(tmp_path / "killed", None) == year[0]
+
+
+@pytest.mark.soak
+def test_the_year_from_scratch_is_the_same_year(year, tmp_path):
+    assert _whole(tmp_path / "again", None) == year[0]

@@ -88,6 +88,12 @@ class RunNotFound(NotFound):
     code = "run_not_found"
 
 
+class TagNotFound(NotFound):
+    """The field `key` names the tag."""
+
+    code = "tag_not_found"
+
+
 class LoggedModelNotFound(NotFound):
     code = "logged_model_not_found"
 
@@ -146,6 +152,12 @@ class HomeLocked(Conflict):
 
 class PortInUse(Conflict):
     code, exit_code = "port_in_use", 3
+
+
+class InvalidPath(Invalid):
+    """A path of an artifact that could lead out of its folder."""
+
+    code = "invalid_path"
 
 
 class RunDeleted(Invalid):

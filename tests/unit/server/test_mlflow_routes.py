@@ -1,32 +1,8 @@
 """The MLflow surface as raw HTTP: bodies, statuses, error texts."""
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Route as StarletteRoute
-from starlette.testclient import TestClient
-
-from hanok.core.clock import SystemClock
-from hanok.parts.tracking import Tracking
-from hanok.server.mlflow import routes
-from hanok.stores.blobs.local import LocalBlobs
-from hanok.stores.sql import SqlMetadata
 
 API = "/api/2.0/mlflow"
-
-
-@pytest.fixture
-def client(tmp_path):
-    metadata = SqlMetadata("sqlite://")
-    tracking = Tracking(metadata, LocalBlobs(tmp_path / "blobs"), SystemClock())
-    app = Starlette(routes=[StarletteRoute(r.path, r.handler, methods=[r.method]) for r in routes(tracking)])
-    with TestClient(app) as made:
-        yield made
-    metadata.close()
-
-
-@pytest.fixture
-def run(client):
-    return client.post(f"{API}/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
 
 
 @pytest.mark.parametrize(

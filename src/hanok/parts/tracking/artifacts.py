@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from hanok.core.clock import Clock
-from hanok.core.errors import ArtifactNotFound, Invalid, Unavailable
+from hanok.core.errors import ArtifactNotFound, Invalid, InvalidPath, Unavailable
 from hanok.core.tracking import Artifact, artifact_path
 from hanok.stores.ports import Blobs, Metadata
 
@@ -85,5 +85,5 @@ def checked_path(path: str) -> str:
     )
     drive = len(parts[0]) == 2 and parts[0][1] == ":"
     if bad or drive or len(path) > PATH_MAX:
-        raise Invalid(f"Invalid path: {path[:200]!r} must be relative, without empty parts, '.', '..' or '\\'")
+        raise InvalidPath(f"{path[:200]!r} must be relative, without empty parts, '.', '..' or '\\'")
     return path

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from hanok.core.clock import Clock
-from hanok.core.errors import Invalid, ParamChanged, RunNotFound
+from hanok.core.errors import Invalid, ParamChanged, TagNotFound
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.tracking import (
@@ -154,12 +154,16 @@ class RunVerbs:
         timestamp_ms = int(self._clock.now().timestamp() * 1000)
         self.log(run_id, metrics=[Metric(key, value, timestamp_ms, step) for key, value in values.items()])
 
+    def datasets(self, experiment_ids: Sequence[str], *, limit: int) -> list[tuple[str, str, str, str]]:
+        """Experiment, name, digest and context of the datasets that runs of these experiments read."""
+        return self._metadata.read(lambda r: r.run_links.datasets_of(experiment_ids, limit=limit))
+
     def delete_tag(self, run_id: str, key: str) -> None:
-        """Raises RunNotFound when the run or its tag is not there."""
+        """Raises RunNotFound, RunDeleted, TagNotFound."""
 
         def work(r: Repositories) -> None:
             if not r.runs.delete_tag(run_id, key):
-                raise RunNotFound(f"run {run_id} has no tag {key[:80]!r}")
+                raise TagNotFound(f"run {run_id} has no tag {key[:80]!r}", key=key)
 
         self._metadata.write(work)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanok.parts.tracking import Tracking
-from hanok.server.mlflow import artifacts, experiments, logged_models, registry, runs, server_info
+from hanok.server.mlflow import artifacts, charts, experiments, logged_models, registry, runs, server_info
 from hanok.server.mlflow.endpoint import PREFIXES, route
 from hanok.server.routes import Route
 
@@ -12,6 +12,12 @@ __all__ = ["routes"]
 
 def routes(tracking: Tracking) -> list[Route]:
     """Every route of the protocol, in the order to try them: the last ones answer what is left out."""
-    endpoints = [*experiments.ENDPOINTS, *runs.ENDPOINTS, *logged_models.ENDPOINTS, *registry.ENDPOINTS]
+    endpoints = [
+        *experiments.ENDPOINTS,
+        *runs.ENDPOINTS,
+        *charts.ENDPOINTS,
+        *logged_models.ENDPOINTS,
+        *registry.ENDPOINTS,
+    ]
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
     return [*calls, *artifacts.routes(tracking), *server_info.routes()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
@@ -14,12 +15,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from hanok.core.access import Access
+from hanok.core.errors import Invalid
 from hanok.core.tracking import Artifact
 from hanok.parts.tracking import Tracking
-from hanok.parts.tracking.artifacts import in_tree
+from hanok.parts.tracking.artifacts import checked_path, in_tree
 from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
 from hanok.server.routes import Handler, Route, in_thread
 from hanok.wire.mlflow import entities
+from hanok.wire.mlflow.bulk import check_upload
 from hanok.wire.mlflow.decode import missing_value
 from hanok.wire.mlflow.errors import NotOffered
 
@@ -43,6 +46,10 @@ def routes(tracking: Tracking) -> list[Route]:
             Route("POST", f"{prefix}/mpu/{{step}}/{{path:path}}", answering(_one_put), Access.EDIT),
             Route("GET", f"{prefix}/presigned/{{path:path}}", answering(_one_put), Access.READ),
         ]
+    found += [
+        Route("POST", f"{prefix}/upload-artifact", answering(_upload_to_run(tracking)), Access.EDIT, BODY_MAX_BYTES)
+        for prefix in PREFIXES
+    ]
     of_run = answering(_of_run(tracking))
     of_model = answering(_of_logged_model(tracking))
     of_version = answering(_of_version(tracking))
@@ -59,6 +66,26 @@ def _upload(tracking: Tracking) -> Handler:
     async def handle(request: Request) -> Response:
         pieces = _from_socket(request.stream(), asyncio.get_running_loop())
         await in_thread(tracking.artifacts.put, request.path_params["path"], pieces)
+        return Response(b"{}", media_type=JSON)
+
+    return handle
+
+
+def _upload_to_run(tracking: Tracking) -> Handler:
+    """A file for a run, by the path inside its artifacts, as the UI sends it."""
+
+    def tree(run_id: str) -> str:
+        return in_tree(tracking.runs.get(run_id).artifact_uri)
+
+    async def handle(request: Request) -> Response:
+        run_id, path = (request.query_params.get(name, "") for name in ("run_uuid", "path"))
+        check_upload(run_id, path)
+        target = checked_path(path)
+        pieces = _from_socket(request.stream(), asyncio.get_running_loop())
+        first = await in_thread(next, pieces, b"")
+        if not first:
+            raise Invalid("Request must specify data.")
+        await in_thread(tracking.artifacts.put, f"{await in_thread(tree, run_id)}/{target}", chain([first], pieces))
         return Response(b"{}", media_type=JSON)
 
     return handle
@@ -142,7 +169,7 @@ def _asked_path(request: Request) -> str:
     path = request.query_params.get("path")
     if not path:
         raise missing_value("path")
-    return path
+    return checked_path(path)
 
 
 def _content(tracking: Tracking, path: str) -> Response:

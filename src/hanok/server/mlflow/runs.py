@@ -1,4 +1,4 @@
-"""runs/*, metrics/* and artifacts/list"""
+"""runs/*, metrics/get-history and artifacts/list"""
 
 from __future__ import annotations
 
@@ -143,17 +143,6 @@ def get_history(call: Call, asked: ask.GetHistory) -> Json:
     return body | {"next_page_token": history_token(points[-1])} if more else body
 
 
-def get_history_bulk(call: Call, asked: ask.GetHistoryBulk) -> Json:
-    if not asked.run_id:
-        raise missing_value("run_id")
-    found = [
-        entities.metric(point) | {"run_id": run}
-        for run in asked.run_id[:100]
-        for point in call.tracking.runs.history(run, asked.metric_key, limit=asked.max_results)
-    ]
-    return {"metrics": found[: asked.max_results]}
-
-
 def list_artifacts(call: Call, asked: ask.ListArtifacts) -> Json:
     run = call.tracking.runs.get(_run(asked))
     found = call.tracking.artifacts.children_under(run.artifact_uri, asked.path)
@@ -202,6 +191,5 @@ ENDPOINTS = (
     edit("/runs/delete-tag", ask.DeleteTag, delete_tag),
     read("/runs/search", ask.SearchRuns, search, "POST"),
     read("/metrics/get-history", ask.GetHistory, get_history),
-    read("/metrics/get-history-bulk", ask.GetHistoryBulk, get_history_bulk),
     read("/artifacts/list", ask.ListArtifacts, list_artifacts),
 )

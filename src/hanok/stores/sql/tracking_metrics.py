@@ -46,7 +46,7 @@ def run_key(connection: Connection, run_id: str) -> int:
     """The integer key of a run. Raises RunNotFound."""
     key = connection.execute(text("SELECT key FROM run WHERE id = :id"), {"id": run_id}).scalar()
     if key is None:
-        raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list")
+        raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list", run=run_id)
     return int(key)
 
 
@@ -54,9 +54,9 @@ def active_run_key(connection: Connection, run_id: str) -> int:
     """The integer key of a run that may be written to. Raises RunNotFound, RunDeleted."""
     row = connection.execute(text("SELECT key, lifecycle FROM run WHERE id = :id"), {"id": run_id}).first()
     if row is None:
-        raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list")
+        raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list", run=run_id)
     if row[1] != ACTIVE:
-        raise RunDeleted(f"run {run_id} is deleted and takes nothing more; restore it to its 'active' state first")
+        raise RunDeleted(f"run {run_id} is deleted and takes nothing more; restore it first", run=run_id)
     return int(row[0])
 
 

@@ -57,7 +57,7 @@ class SqlRuns:
     def get(self, run_id: str) -> Run:
         rows = self._c.execute(text(f"SELECT {_COLUMNS} FROM run WHERE id = :id"), {"id": run_id}).all()
         if not rows:
-            raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list")
+            raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list", run=run_id)
         return self._filled(rows)[0]
 
     def search(self, query: RunQuery) -> list[Run]:
@@ -175,6 +175,15 @@ class SqlRunLinks:
                     "tags": document(used.tags),
                 },
             )
+
+    def datasets_of(self, experiment_ids: Sequence[str], *, limit: int) -> list[tuple[str, str, str, str]]:
+        query = text(
+            "SELECT DISTINCT r.experiment, d.name, d.digest, i.context FROM run r "
+            "JOIN run_dataset i ON i.run = r.key JOIN dataset d ON d.id = i.dataset "
+            "WHERE r.experiment IN :ids AND r.lifecycle = 'active' ORDER BY 1, 2, 3, 4 LIMIT :limit"
+        ).bindparams(bindparam("ids", expanding=True))
+        found = self._c.execute(query, {"ids": [int(i) for i in experiment_ids if i.isdecimal()], "limit": limit})
+        return [(str(row[0]), row[1], row[2], row[3]) for row in found]
 
     def add_models_read(self, run_id: str, model_ids: Sequence[str]) -> None:
         self._add_models(run_id, READ, [ModelOutput(model_id) for model_id in model_ids])

@@ -10,9 +10,13 @@ from hanok.core.errors import (
     Forbidden,
     HanokError,
     Invalid,
+    InvalidPath,
     MissingExtra,
     NotFound,
+    RunDeleted,
+    RunNotFound,
     StorageFull,
+    TagNotFound,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -53,5 +57,18 @@ def error_body(error: HanokError) -> tuple[int, bytes]:
     """HTTP status and JSON body."""
     for kind, code, status in _CODES:
         if isinstance(error, kind):
-            return status, orjson.dumps({"error_code": code, "message": error.message})
+            return status, orjson.dumps({"error_code": code, "message": _words(error)})
     return error.status, orjson.dumps({"error_code": "INTERNAL_ERROR", "message": error.message})
+
+
+def _words(error: HanokError) -> str:
+    """The text that clients look for, where the protocol has one of its own."""
+    if isinstance(error, InvalidPath):
+        return "Invalid path"
+    if isinstance(error, TagNotFound):
+        return f"No tag with name: {error.fields.get('key', '')}"
+    if isinstance(error, RunNotFound) and "run" in error.fields:
+        return f"Run with id={error.fields['run']} not found"
+    if isinstance(error, RunDeleted) and "run" in error.fields:
+        return f"The run {error.fields['run']} must be in the 'active' state. Current state is deleted."
+    return error.message

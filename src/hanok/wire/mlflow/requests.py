@@ -186,12 +186,6 @@ class GetHistory(RunId, frozen=True, kw_only=True):
     max_results: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
-class GetHistoryBulk(Request, frozen=True, kw_only=True):
-    metric_key: Required
-    run_id: tuple[str, ...] = ()
-    max_results: Annotated[int, msgspec.Meta(ge=1, le=25_000)] = 25_000
-
-
 class ListArtifacts(RunId, frozen=True, kw_only=True):
     path: str = ""
     page_token: str = ""
