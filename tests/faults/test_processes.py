@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from hanok.server.run import bind, required_secret
 from hanok.stores.delta import DeltaTables
 from hanok.stores.frames import FrameFile, read_frames
 from hanok.stores.testing import values
+from tests.faults.writers import killed_round
 
 WRITER = """
 import sys
@@ -266,3 +268,9 @@ def test_for_a_team_no_verb_takes_a_path_of_the_server(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_eight_clients_logged_survives_kill_9_and_nothing_is_there_twice(tmp_path):
+    rng = random.Random(8)
+    logged = [killed_round(tmp_path, seconds=rng.uniform(0.2, 0.6), seed=i) for i in range(10)]
+    assert sum(logged) > 1000

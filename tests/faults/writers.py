@@ -1,0 +1,86 @@
+"""Eight clients that log to a server until it is killed, and what must be true afterwards."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from urllib.parse import urlsplit
+
+API = "/api/2.0/mlflow"
+CLIENTS = 8
+BATCH = 5
+
+
+def up(home):
+    """A server on a port of its own, and its address."""
+    command = [sys.executable, "-m", "hanok", "up", "--home", str(home), "--port", "0", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ)
+    return process, json.loads(process.stdout.readline())["address"]
+
+
+class Client:
+    """One connection; raises OSError or HTTPException when the server is gone."""
+
+    def __init__(self, address):
+        place = urlsplit(address)
+        self.connection = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+
+    def call(self, path, **body):
+        content, kind = json.dumps(body), {"Content-Type": "application/json"}
+        self.connection.request("POST", API + path, content, kind)
+        reply = self.connection.getresponse()
+        answer = json.loads(reply.read())
+        assert reply.status == 200, answer
+        return answer
+
+    def history(self, run):
+        self.connection.request("GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m")
+        return json.loads(self.connection.getresponse().read())["metrics"]
+
+
+def killed_round(home, *, seconds, seed):
+    """Let eight clients write, kill the server, start it again: every acknowledged point is there once, and of what
+    was not acknowledged at most the batch under way, whole or not at all. Returns the acknowledged points."""
+    process, address = up(home)
+    first = Client(address)
+    runs = [first.call("/runs/create", experiment_id="0")["run"]["info"]["run_id"] for _ in range(CLIENTS)]
+    acknowledged = [0] * CLIENTS
+
+    def write(number):
+        client = Client(address)
+        try:
+            for batch in range(100_000):
+                points = [
+                    {"key": "m", "value": float(batch * BATCH + i), "timestamp": seed, "step": batch * BATCH + i}
+                    for i in range(BATCH)
+                ]
+                client.call("/runs/log-batch", run_id=runs[number], metrics=points)
+                acknowledged[number] = batch + 1
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            return
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for thread in threads:
+        thread.join()
+    process, address = up(home)
+    try:
+        reader = Client(address)
+        for number, run in enumerate(runs):
+            steps = [point["step"] for point in reader.history(run)]
+            assert sorted(steps) == list(range(len(steps))), f"a point is missing or twice in {run}"
+            batches, rest = divmod(len(steps), BATCH)
+            assert rest == 0, "half a batch was kept"
+            assert acknowledged[number] <= batches <= acknowledged[number] + 1
+    finally:
+        process.kill()
+        process.wait()
+    return sum(acknowledged) * BATCH
