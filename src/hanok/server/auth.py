@@ -51,6 +51,8 @@ class Gatekeeper:
         origin = headers.get("origin", "")
         if origin and origin.partition("://")[2].lower() != headers.get("host", "").lower():
             raise Forbidden(f"a page of {origin[:80]!r} sent this request; it is refused")
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            raise Forbidden("a page of another site sent this request; it is refused")
 
 
 def authorise(actor: Actor, needed: Access) -> None:

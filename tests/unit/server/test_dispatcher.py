@@ -112,6 +112,8 @@ def test_a_foreign_host_or_origin_is_refused(client):
     assert client.get("/metrics", headers={"host": "evil.example"}).status_code == 403
     assert client.post("/api/v1/doctor", headers={"origin": "http://evil.example"}).status_code == 403
     assert client.post("/api/v1/doctor", headers={"origin": "http://127.0.0.1"}).status_code == 200
+    simple = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "content-type": "text/plain"}
+    assert client.post("/api/v1/doctor", headers=simple).status_code == 403
 
 
 def test_every_route_but_the_public_ones_asks_for_the_secret(shop):

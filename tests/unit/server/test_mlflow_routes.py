@@ -120,3 +120,17 @@ def test_prompts_are_kept_out_of_model_searches_that_do_not_ask_for_them(client)
     assert named("") == ["model"]
     assert named("tags.`mlflow.prompt.is_prompt` = 'true'") == ["prompt"]
     assert named("name LIKE '%' AND tags.`mlflow.prompt.is_prompt` != 'true'") == ["model"]
+
+
+def test_a_nul_is_refused_and_the_text_of_its_escape_is_not(client):
+    refused = client.post(f"{API}/experiments/create", content=b'{"name": "a\\u0000b"}')
+    assert refused.status_code == 400 and "NUL" in refused.json()["message"]
+    assert client.post(f"{API}/experiments/create", content=b'{"name": "a\\\\u0000b"}').status_code == 200
+
+
+def test_artifacts_that_lie_elsewhere_are_never_read(client):
+    body = {"name": "elsewhere", "artifact_location": "file:///etc"}
+    experiment = client.post(f"{API}/experiments/create", json=body).json()["experiment_id"]
+    run = client.post(f"{API}/runs/create", json={"experiment_id": experiment}).json()["run"]["info"]["run_id"]
+    refused = client.get("/get-artifact", params={"run_uuid": run, "path": "hostname"})
+    assert refused.status_code == 400 and "not kept by this server" in refused.json()["message"]

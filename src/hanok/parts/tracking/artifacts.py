@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from hanok.core.clock import Clock
-from hanok.core.errors import ArtifactNotFound, Invalid, InvalidPath, Unavailable
+from hanok.core.errors import ArtifactNotFound, Invalid, InvalidPath
 from hanok.core.tracking import Artifact, artifact_path
 from hanok.stores.ports import Blobs, Metadata
 
@@ -67,10 +67,10 @@ class ArtifactVerbs:
 
 
 def in_tree(uri: str) -> str:
-    """The path of an artifact URI that this server keeps. Raises Unavailable for one that it does not."""
+    """The path of an artifact URI that this server keeps. Raises Invalid for one that it does not."""
     path = artifact_path(uri)
     if path is None:
-        raise Unavailable(f"artifacts at {uri[:120]!r} are not kept by this server; read them from there")
+        raise Invalid(f"artifacts at {uri[:120]!r} are not kept by this server; read them from there")
     return checked_path(path)
 
 

@@ -21,9 +21,12 @@ _AT = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
+NUL = rb"\u0000"  # as JSON writes it
+
+
 def decode_body(kind: type[R], body: bytes, path: Mapping[str, str] | None = None) -> R:
     """Raises Invalid. `path` holds the fields that stand in the URL."""
-    if body and not path:
+    if body and not path and NUL not in body:
         try:
             return msgspec.json.decode(body, type=kind, strict=False)
         except msgspec.MsgspecError:
@@ -69,7 +72,17 @@ def _lenient(body: bytes) -> dict[str, Any]:
         orjson.dumps(fields)
     except TypeError:
         raise Invalid("the request body holds text or numbers that have no UTF-8 or 64-bit form") from None
+    if NUL in body and _has_nul(fields):
+        raise Invalid("the request body holds a NUL character, which no name or value may have")
     return {key: _without_nulls(value) for key, value in fields.items() if value is not None}
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _without_nulls(value: Any) -> Any:
