@@ -1,7 +1,7 @@
-"""python -m bench.validation.flights HOME: performance estimated before labels, week by week, on a replayed flights year.
+"""python -m bench.validation.flights HOME: performance estimated before labels, by week, on a replayed flights year.
 
-Each week's reference is what was labelled by then: the answers of the four weeks before, of all versions that served. The
-interval also holds how far the estimates of earlier weeks were from their truth, once that was known. A week's
+Each week's reference is what was labelled by then: the answers of the four weeks before, of all versions that served.
+The interval also holds how far the estimates of earlier weeks were from their truth, once that was known. A week's
 calibration held when, once labels were in, the late share was within 3 points of the mean calibrated score.
 """
 
