@@ -156,7 +156,8 @@ def _unseen(app: App, name: str) -> dict[str, dict[str, int]]:
 def _causes(app: App) -> list[dict[str, Any]]:
     """What `why` names as the cause of each critical alert."""
     causes: list[dict[str, Any]] = []
-    for alert in app.alerts.list(limit=100_000):
+    alerts = sorted(app.alerts.list(limit=100_000), key=lambda a: (a["raised"], a["subject"], a["fingerprint"]))
+    for alert in alerts:
         if alert["severity"] == "critical" and len(causes) < CAUSES_MAX:
             try:
                 found = why_alert(app, alert["id"])
