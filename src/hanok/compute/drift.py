@@ -81,7 +81,8 @@ def reference(name: str, column: pa.ChunkedArray, blocks: Sequence[NDArray[np.in
     has drifted only when it lies farther from the whole than any block did.
     """
     whole = _binned(name, column)
-    found = [compare(whole, bin_counts(whole, column.take(pa.array(block)))) for block in blocks]
+    bins, size = placed(whole, column) if blocks else np.empty(0, np.int64), len(whole.counts)
+    found = [compare(whole, np.bincount(bins[block], minlength=size)) for block in blocks]
     ratios = np.array([d.psi / d.psi_noise_floor for d in found if d.psi_noise_floor > 0])
     if len(ratios) < BLOCKS_MIN:
         return replace(whole, usual_psi=float(max((d.psi for d in found), default=0.0)))

@@ -12,7 +12,7 @@ from hanok.compute.frames import Frame
 from hanok.compute.metrics import auc
 
 ALONE_MIN = 0.995
-SAMPLE = 20_000
+SAMPLE = 5_000
 ROWS_MIN = 100
 BINS = 64
 LATE_SHARE = 0.01
