@@ -1,10 +1,13 @@
 """Shared homes: the shop, replayed once for all tests that only read it."""
 
 import shutil
+from contextlib import ExitStack
 
 import pytest
 
 from tests.loop.run import open_shop, replay
+from tests.postgres import NoPostgres
+from tests.postgres import postgres as postgres_server
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,14 @@ def empty_shop(tmp_path):
     app = open_shop(tmp_path / "home")
     yield app
     app.close()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL that gives out fresh databases. Skips, and says why, where there is none."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres_server())
+        except NoPostgres as error:
+            pytest.skip(f"SKIPPED LOUDLY: no PostgreSQL for tests: {error}")
+        yield server

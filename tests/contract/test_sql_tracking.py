@@ -1,4 +1,4 @@
-"""What the tracking repositories promise, on SQLite in memory and on disk."""
+"""What the tracking repositories promise, on every engine of conftest.py."""
 
 import math
 import sqlite3
@@ -24,13 +24,6 @@ from hanok.core.tracking import (
 from hanok.stores.sql import SqlMetadata
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "disk"])
-def metadata(request, tmp_path):
-    made = SqlMetadata("sqlite://") if request.param == "memory" else SqlMetadata.at(tmp_path / "hanok.db")
-    yield made
-    made.close()
 
 
 def a_run(run_id, *, experiment="0", minutes=0, **more):

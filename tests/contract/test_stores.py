@@ -123,3 +123,11 @@ class TestSqliteInMemory(testing.MetadataContract):
         metadata = SqlMetadata("sqlite://")
         yield metadata
         metadata.close()
+
+
+class TestPostgres(testing.MetadataContract):
+    @pytest.fixture
+    def store(self, postgres):
+        metadata = SqlMetadata(postgres.database())
+        yield metadata
+        metadata.close()
