@@ -12,8 +12,6 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.routing import Match
-from starlette.routing import Route as StarletteRoute
 
 from hanok.core.access import Access
 from hanok.core.errors import HanokError, TooLarge
@@ -21,6 +19,7 @@ from hanok.server.auth import Gatekeeper, authorise
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Route
+from hanok.server.table import RouteTable
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger("hanok.server")
@@ -41,7 +40,7 @@ class Server:
     ) -> None:
         self.routes = [*routes, Route("GET", "/metrics", self._metrics_page, Access.READ)]
         self._inference, self._gatekeeper, self._metrics = inference, gatekeeper, metrics
-        self._table = [(StarletteRoute(r.path, r.handler, methods=[r.method]), r) for r in self.routes]
+        self._table = RouteTable(self.routes)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -81,28 +80,28 @@ class Server:
         await status.answer(*reply)
 
     async def _route(self, scope: Scope, headers: Headers, receive: Any, status: Status) -> str:
-        partial = False
-        for starlette_route, route in self._table:
-            match, child = starlette_route.matches(scope)
-            if match is Match.FULL:
-                if route.access is not Access.PUBLIC:
-                    actor = self._gatekeeper.actor(headers)
-                    authorise(actor, route.access)
-                    scope.setdefault("state", {})["actor"] = actor
-                scope.update(child)
-                bounded = Body(receive, route.body_max_bytes, headers)
-                response = await route.handler(Request(scope, bounded.receive))
-                await response(scope, bounded.receive, status)
-                return "mlflow" if "mlflow" in route.path else "api" if route.path.startswith("/api") else "page"
-            partial = partial or match is Match.PARTIAL
-        message = (
-            f"{scope['method']} does not fit {scope['path'][:200]}" if partial else f"there is no {scope['path'][:200]}"
-        )
-        body = {"error": {"code": "method" if partial else "not_found", "message": message}}
-        if "/mlflow" in scope["path"]:
-            body = {"error_code": "ENDPOINT_NOT_FOUND", "message": message}  # type: ignore[dict-item]
-        await status.answer(405 if partial else 404, orjson.dumps(body))
-        return "other"
+        found = self._table.find(scope["method"], scope["path"])
+        if found is None:
+            await self._no_route(scope, status)
+            return "other"
+        route, scope["path_params"] = found
+        if route.access is not Access.PUBLIC:
+            actor = self._gatekeeper.actor(headers)
+            authorise(actor, route.access)
+            scope.setdefault("state", {})["actor"] = actor
+        bounded = Body(receive, route.body_max_bytes, headers)
+        response = await route.handler(Request(scope, bounded.receive))
+        await response(scope, bounded.receive, status)
+        return "mlflow" if "mlflow" in route.path else "api" if route.path.startswith("/api") else "page"
+
+    async def _no_route(self, scope: Scope, status: Status) -> None:
+        method, path = scope["method"], scope["path"]
+        known = self._table.knows(path)
+        message = f"{method} does not fit {path[:200]}" if known else f"there is no {path[:200]}"
+        body: dict[str, Any] = {"error": {"code": "method" if known else "not_found", "message": message}}
+        if "/mlflow" in path:
+            body = {"error_code": "ENDPOINT_NOT_FOUND", "message": message}
+        await status.answer(405 if known else 404, orjson.dumps(body))
 
     async def _metrics_page(self, _: Request) -> Any:
         from starlette.responses import Response
