@@ -118,6 +118,18 @@ class ArtifactNotFound(NotFound):
     code = "artifact_not_found"
 
 
+class UploadNotFound(NotFound):
+    """No upload in parts is open under this id: it was aborted, or it expired."""
+
+    code = "upload_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """The field `webhook` holds the id."""
+
+    code = "webhook_not_found"
+
+
 class NodeNotFound(NotFound):
     code = "node_not_found"
 

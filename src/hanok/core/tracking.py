@@ -145,6 +145,27 @@ class Artifact:
         return self.digest == ""
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that comes in parts. Who knows its `id` may send them. `digest` is "" until it is complete."""
+
+    id: str
+    path: str
+    parts: int
+    begun: datetime
+    digest: str = ""
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that has arrived; `etag` is the SHA-256 of its bytes."""
+
+    number: int
+    etag: str
+    size_bytes: int
+
+
 Subject = Literal["metric", "param", "tag", "attribute", "dataset"]
 Operator = Literal["=", "!=", ">", ">=", "<", "<=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"]
 

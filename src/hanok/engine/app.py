@@ -36,7 +36,7 @@ from hanok.parts.training import pipeline
 from hanok.parts.training.durable import Durable
 from hanok.parts.training.service import Training
 from hanok.parts.validation.service import Validation
-from hanok.stores.blobs import LocalBlobs
+from hanok.stores.blobs import LocalBlobs, LocalUploads
 from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.ports import Repositories
@@ -76,7 +76,8 @@ class App:
 
     def _build_parts(self) -> None:
         metadata, clock = self.metadata, self.clock
-        self.tracking = Tracking(metadata, self.blobs, clock)
+        uploads = LocalUploads(self.home.uploads, self.blobs)
+        self.tracking = Tracking(metadata, self.blobs, clock, uploads=uploads)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)
         self.packages = Packages(self.blobs)

@@ -34,6 +34,11 @@ class Home:
         return self.root / "artifacts"
 
     @property
+    def uploads(self) -> Path:
+        """Files that arrive in parts, until they are complete."""
+        return self.root / "uploads"
+
+    @property
     def online(self) -> Path:
         return self.root / "online"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from hanok.core.registry import ModelVersion
 from hanok.core.tracking import (
@@ -15,8 +15,10 @@ from hanok.core.tracking import (
     Metric,
     ModelMetric,
     ModelOutput,
+    Part,
     Run,
     RunQuery,
+    Upload,
 )
 
 
@@ -159,4 +161,34 @@ class RegistryUpkeep(Protocol):
 
     def all_versions(self) -> list[ModelVersion]:
         """Of all models, the last changed first."""
+        ...
+
+
+class Uploads(Protocol):
+    """Files that come in parts, beside the blobs. Ids are secrets: the store keeps only their hash."""
+
+    def put(self, upload: Upload) -> None:
+        """Begin an upload, or note that it is complete (it has a digest), which forgets its parts."""
+        ...
+
+    def get(self, upload_id: str) -> Upload:
+        """Raises UploadNotFound."""
+        ...
+
+    def put_part(self, upload_id: str, number: int, stream: BinaryIO | Iterator[bytes]) -> Part:
+        """Keep a part; it takes the place of an earlier one of this number. Raises UploadNotFound."""
+        ...
+
+    def parts(self, upload_id: str) -> list[Part]:
+        """The parts that have arrived, by number. Raises UploadNotFound."""
+        ...
+
+    def assemble(self, upload_id: str, parts: Sequence[Part]) -> tuple[str, int]:
+        """Make one blob of the parts in this order; gives digest and size. Raises Corrupt when a part is damaged."""
+        ...
+
+    def remove(self, upload_id: str) -> None: ...
+
+    def expire(self, before: datetime) -> int:
+        """Forget the uploads that were begun earlier; returns how many are left."""
         ...

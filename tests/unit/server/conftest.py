@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from hanok.core.clock import SystemClock
 from hanok.parts.tracking import Tracking
 from hanok.server.mlflow import routes
-from hanok.stores.blobs.local import LocalBlobs
+from hanok.stores.blobs import LocalBlobs, LocalUploads
 from hanok.stores.sql import SqlMetadata
 
 API = "/api/2.0/mlflow"
@@ -17,7 +17,8 @@ API = "/api/2.0/mlflow"
 @pytest.fixture
 def client(tmp_path):
     metadata = SqlMetadata("sqlite://")
-    tracking = Tracking(metadata, LocalBlobs(tmp_path / "blobs"), SystemClock())
+    blobs = LocalBlobs(tmp_path / "blobs")
+    tracking = Tracking(metadata, blobs, SystemClock(), uploads=LocalUploads(tmp_path / "uploads", blobs))
     app = Starlette(routes=[StarletteRoute(r.path, r.handler, methods=[r.method]) for r in routes(tracking)])
     with TestClient(app) as made:
         yield made

@@ -138,8 +138,14 @@ def test_every_route_but_the_public_ones_asks_for_the_secret(shop):
     assert outside.get("/metrics", headers={"authorization": f"Basic {basic}"}).status_code == 200
 
 
-def test_only_health_and_versions_are_public(shop):
+def test_only_health_versions_and_what_checks_a_permission_of_its_own_are_public(shop):
     public = {r.path for r in build(shop).routes if r.access is Access.PUBLIC}
+    links = {p for p in public if "/mlflow-artifacts/mpu/parts" in p or "/mlflow-artifacts/linked/" in p}
+    outside = httpx.Client(transport=_Sync(build(shop, SECRET)), base_url="http://team.example")
+    for path in links:
+        method = "PUT" if "number" in path else "GET"
+        assert outside.request(method, path.replace("{number:int}", "1").replace("{path:path}", "x")).status_code == 403
+    public -= links
     assert all(p.endswith(("/health", "/version", "/server-info")) or p.startswith("/static") for p in public), public
 
 

@@ -23,7 +23,6 @@ API = "/api/2.0/mlflow"
         ("POST", "/runs/search", {"max_results": 50001}, 400, "INVALID_PARAMETER_VALUE", "max_results"),
         ("GET", "/registered-models/get?name=x", None, 404, "RESOURCE_DOES_NOT_EXIST", "x"),
         ("POST", "/gateway/endpoints", {}, 404, "ENDPOINT_NOT_FOUND", "gateway"),
-        ("POST", "-artifacts/mpu/create/1/x", {}, 501, "NOT_IMPLEMENTED", "Multipart upload is not supported"),
     ],
 )
 def test_an_error_has_its_code_status_and_reason(client, method, path, body, status, code, text):

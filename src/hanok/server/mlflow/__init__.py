@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hanok.parts.tracking import Tracking
-from hanok.server.mlflow import artifacts, charts, experiments, logged_models, registry, runs, server_info
+from hanok.server.mlflow import artifacts, charts, experiments, logged_models, registry, runs, server_info, uploads
 from hanok.server.mlflow.endpoint import PREFIXES, route
 from hanok.server.routes import Route
 
@@ -20,4 +20,4 @@ def routes(tracking: Tracking) -> list[Route]:
         *registry.ENDPOINTS,
     ]
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
-    return [*calls, *artifacts.routes(tracking), *server_info.routes()]
+    return [*calls, *artifacts.routes(tracking), *uploads.routes(tracking), *server_info.routes(tracking)]

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import BinaryIO
 from urllib.parse import quote
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response
 
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.tracking import Artifact
 from hanok.parts.tracking import Tracking
 from hanok.parts.tracking.artifacts import checked_path, in_tree
+from hanok.server.files import FileResponse, pieces_of
 from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
 from hanok.server.routes import Handler, Route, in_thread
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow.bulk import check_upload
 from hanok.wire.mlflow.decode import missing_value
-from hanok.wire.mlflow.errors import NotOffered
 
 BODY_MAX_BYTES = 64 << 30
-CHUNK_BYTES = 1 << 20
-ONE_PUT_PLEASE = "Multipart upload is not supported for the current artifact repository"
-"""The beginning that MLflow's client looks for before it falls back to one PUT."""
-_PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
+PREFIXES_OF_ARTIFACTS = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 
 
 def routes(tracking: Tracking) -> list[Route]:
     download, upload = answering(_download(tracking)), answering(_upload(tracking))
     listed, delete = answering(_list(tracking)), answering(_delete(tracking))
     found: list[Route] = []
-    for prefix in _PREFIXES:
+    for prefix in PREFIXES_OF_ARTIFACTS:
         found += [
             Route("GET", f"{prefix}/artifacts", listed, Access.READ),
             Route("GET", f"{prefix}/artifacts/{{path:path}}", download, Access.READ),
             Route("PUT", f"{prefix}/artifacts/{{path:path}}", upload, Access.EDIT, BODY_MAX_BYTES),
             Route("DELETE", f"{prefix}/artifacts/{{path:path}}", delete, Access.EDIT),
-            Route("POST", f"{prefix}/mpu/{{step}}/{{path:path}}", answering(_one_put), Access.EDIT),
-            Route("GET", f"{prefix}/presigned/{{path:path}}", answering(_one_put), Access.READ),
         ]
     found += [
         Route("POST", f"{prefix}/upload-artifact", answering(_upload_to_run(tracking)), Access.EDIT, BODY_MAX_BYTES)
@@ -64,7 +57,7 @@ def routes(tracking: Tracking) -> list[Route]:
 
 def _upload(tracking: Tracking) -> Handler:
     async def handle(request: Request) -> Response:
-        pieces = _from_socket(request.stream(), asyncio.get_running_loop())
+        pieces = pieces_of(request)
         await in_thread(tracking.artifacts.put, request.path_params["path"], pieces)
         return Response(b"{}", media_type=JSON)
 
@@ -81,7 +74,7 @@ def _upload_to_run(tracking: Tracking) -> Handler:
         run_id, path = (request.query_params.get(name, "") for name in ("run_uuid", "path"))
         check_upload(run_id, path)
         target = checked_path(path)
-        pieces = _from_socket(request.stream(), asyncio.get_running_loop())
+        pieces = pieces_of(request)
         first = await in_thread(next, pieces, b"")
         if not first:
             raise Invalid("Request must specify data.")
@@ -93,7 +86,7 @@ def _upload_to_run(tracking: Tracking) -> Handler:
 
 def _download(tracking: Tracking) -> Handler:
     async def handle(request: Request) -> Response:
-        return await in_thread(_content, tracking, request.path_params["path"])
+        return await in_thread(content, tracking, request.path_params["path"], request.headers)
 
     return handle
 
@@ -119,14 +112,14 @@ def _delete(tracking: Tracking) -> Handler:
 def _of_run(tracking: Tracking) -> Handler:
     """A file of a run, by the path inside its artifacts."""
 
-    def content(run_id: str, path: str) -> Response:
-        return _content(tracking, f"{in_tree(tracking.runs.get(run_id).artifact_uri)}/{path}")
+    def of_run(run_id: str, path: str, asked: Mapping[str, str]) -> Response:
+        return content(tracking, f"{in_tree(tracking.runs.get(run_id).artifact_uri)}/{path}", asked)
 
     async def handle(request: Request) -> Response:
         run_id = request.query_params.get("run_id") or request.query_params.get("run_uuid")
         if not run_id:
             raise missing_value("run_id")
-        return await in_thread(content, run_id, _asked_path(request))
+        return await in_thread(of_run, run_id, _asked_path(request), request.headers)
 
     return handle
 
@@ -134,14 +127,14 @@ def _of_run(tracking: Tracking) -> Handler:
 def _of_logged_model(tracking: Tracking) -> Handler:
     """A file of a logged model, by the path inside its artifacts."""
 
-    def content(model_id: str, path: str) -> Response:
-        return _content(tracking, f"{in_tree(tracking.logged_models.get(model_id).artifact_uri)}/{path}")
+    def of_model(model_id: str, path: str, asked: Mapping[str, str]) -> Response:
+        return content(tracking, f"{in_tree(tracking.logged_models.get(model_id).artifact_uri)}/{path}", asked)
 
     async def handle(request: Request) -> Response:
         path = request.query_params.get("artifact_file_path")
         if not path:
             raise missing_value("artifact_file_path")
-        return await in_thread(content, request.path_params["model_id"], path)
+        return await in_thread(of_model, request.path_params["model_id"], path, request.headers)
 
     return handle
 
@@ -149,20 +142,16 @@ def _of_logged_model(tracking: Tracking) -> Handler:
 def _of_version(tracking: Tracking) -> Handler:
     """A file of a model version, by the path inside its source."""
 
-    def content(name: str, version: int, path: str) -> Response:
-        return _content(tracking, f"{in_tree(tracking.registry.download_uri(name, version))}/{path}")
+    def of_version(name: str, version: int, path: str, asked: Mapping[str, str]) -> Response:
+        return content(tracking, f"{in_tree(tracking.registry.download_uri(name, version))}/{path}", asked)
 
     async def handle(request: Request) -> Response:
         name, version = request.query_params.get("name"), request.query_params.get("version", "")
         if not name or not version.isdecimal():
             raise missing_value("version" if name else "name")
-        return await in_thread(content, name, int(version), _asked_path(request))
+        return await in_thread(of_version, name, int(version), _asked_path(request), request.headers)
 
     return handle
-
-
-async def _one_put(request: Request) -> Response:
-    raise NotOffered(f"{ONE_PUT_PLEASE}: send the file in one PUT, it is streamed")
 
 
 def _asked_path(request: Request) -> str:
@@ -172,34 +161,14 @@ def _asked_path(request: Request) -> str:
     return checked_path(path)
 
 
-def _content(tracking: Tracking, path: str) -> Response:
-    """The file as a download: no browser ever renders what somebody uploaded."""
+def content(tracking: Tracking, path: str, asked: Mapping[str, str]) -> Response:
+    """The file as a download: no browser ever renders what somebody uploaded. `asked` holds the request's headers."""
     artifact = tracking.artifacts.get(path)
     name = PurePosixPath(artifact.path).name
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
+        "Content-Type": mimetypes.guess_type(name)[0] or "application/octet-stream",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
         "X-Content-Type-Options": "nosniff",
-        "ETag": f'"{artifact.digest}"',
     }
-    local = tracking.artifacts.local_file(artifact)
-    if local is not None:
-        return FileResponse(local, headers=headers, media_type=kind)
-    headers["Content-Length"] = str(artifact.size_bytes)
-    return StreamingResponse(_pieces(tracking.artifacts.stream(artifact)), headers=headers, media_type=kind)
-
-
-def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    with stream:
-        while piece := stream.read(CHUNK_BYTES):
-            yield piece
-
-
-def _from_socket(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-    """The request body for a thread: each piece is asked for when the one before is written."""
-
-    async def following() -> bytes:
-        return await anext(stream, b"")
-
-    while piece := asyncio.run_coroutine_threadsafe(following(), loop).result():
-        yield piece
+    file = tracking.artifacts.stream(artifact)
+    return FileResponse(file, artifact.size_bytes, etag=artifact.digest, headers=headers, asked=asked)

@@ -7,30 +7,20 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from hanok.core.access import Access
+from hanok.parts.tracking import Tracking
 from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
-from hanok.server.routes import Route
+from hanok.server.routes import Handler, Route
 from hanok.wire.mlflow.errors import NoSuchEndpoint
 
 SPOKEN_VERSION = "3.17.2"
 """The newest MLflow whose client was tested; clients choose features by it."""
 
-_INFO = orjson.dumps(
-    {
-        "store_type": "SqlStore",
-        "workspaces_enabled": False,
-        "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
-        "features_enabled": {"gateway": False},
-    }
-)
 
-
-def routes() -> list[Route]:
-    left_out = answering(_left_out)
+def routes(tracking: Tracking) -> list[Route]:
+    left_out, info = answering(_left_out), _info(tracking)
     return [
-        Route("GET", "/api/3.0/mlflow/server-info", _info, Access.PUBLIC),
-        Route("GET", "/ajax-api/3.0/mlflow/server-info", _info, Access.PUBLIC),
+        Route("GET", "/api/3.0/mlflow/server-info", info, Access.PUBLIC),
+        Route("GET", "/ajax-api/3.0/mlflow/server-info", info, Access.PUBLIC),
         Route("GET", "/version", _version, Access.PUBLIC),
         *(
             Route(method, prefix + "/{left_out:path}", left_out, Access.READ)
@@ -40,8 +30,23 @@ def routes() -> list[Route]:
     ]
 
 
-async def _info(request: Request) -> Response:
-    return Response(_INFO, media_type=JSON)
+def _info(tracking: Tracking) -> Handler:
+    """Clients choose what to use by these."""
+    body = orjson.dumps(
+        {
+            "store_type": "SqlStore",
+            "workspaces_enabled": False,
+            "trace_archival_enabled": False,
+            "multipart_uploads_enabled": tracking.uploads is not None,
+            "multipart_downloads_enabled": True,
+            "features_enabled": {"gateway": False},
+        }
+    )
+
+    async def handle(request: Request) -> Response:
+        return Response(body, media_type=JSON)
+
+    return handle
 
 
 async def _version(request: Request) -> Response:

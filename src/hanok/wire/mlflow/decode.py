@@ -109,6 +109,8 @@ def _said(text: str, fields: Mapping[str, Any]) -> Invalid:
     if missing:
         return missing_value(f"{path}.{missing[1]}" if path else missing[1])
     value = _value_at(fields, path)
+    if path == "version" and isinstance(value, str) and not value.isdecimal():
+        return Invalid(f"Parameter 'version' must be an integer, got {value[:200]!r}.")
     if value == "" and "length >= 1" in finding:
         return missing_value(path)
     return invalid_value(path, value, f"{finding} (the value is of type '{type(value).__name__}')")
