@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -51,6 +52,19 @@ class RunVerbs:
         read: Sequence[str] = (),
     ) -> Run:
         """Start a run. `read` are lineage nodes that it reads. Raises ExperimentNotFound, Invalid."""
+        return self.create_soon(experiment_id, name=name, user=user, started=started, tags=tags, read=read).result()
+
+    def create_soon(
+        self,
+        experiment_id: str,
+        *,
+        name: str = "",
+        user: str = "",
+        started: datetime | None = None,
+        tags: Mapping[str, str] | None = None,
+        read: Sequence[str] = (),
+    ) -> Future[Run]:
+        """`create` without waiting for the commit."""
         checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
         now = self._clock.now()
         run_id = new_id(now)
@@ -75,7 +89,7 @@ class RunVerbs:
             r.outbox.append(Event("run_created", run_id, now, {"experiment": experiment.id}))
             return run
 
-        return self._metadata.write(work)
+        return self._metadata.submit(work)
 
     def get(self, run_id: str) -> Run:
         """Raises RunNotFound."""
@@ -85,6 +99,12 @@ class RunVerbs:
         self, run_id: str, *, status: str | None = None, ended: datetime | None = None, name: str | None = None
     ) -> Run:
         """Change what is given. A run that ends tells the outbox so. Raises RunNotFound, Invalid."""
+        return self.update_soon(run_id, status=status, ended=ended, name=name).result()
+
+    def update_soon(
+        self, run_id: str, *, status: str | None = None, ended: datetime | None = None, name: str | None = None
+    ) -> Future[Run]:
+        """`update` without waiting for the commit."""
         if status is not None and status not in RUN_STATUSES:
             raise Invalid(f"run status {status[:40]!r} is not one of {', '.join(RUN_STATUSES)}")
 
@@ -104,7 +124,7 @@ class RunVerbs:
                 r.outbox.append(Event("run_ended", run_id, self._clock.now(), facts))
             return changed
 
-        return self._metadata.write(work)
+        return self._metadata.submit(work)
 
     def finish(self, run_id: str, status: str = "FINISHED") -> Run:
         """End a run now."""
@@ -130,6 +150,18 @@ class RunVerbs:
 
         Raises RunNotFound, RunDeleted, Invalid for a bad key or length, ParamChanged for another value of a param.
         """
+        self.log_soon(run_id, metrics=metrics, params=params, tags=tags, of_models=of_models).result()
+
+    def log_soon(
+        self,
+        run_id: str,
+        *,
+        metrics: Sequence[Metric] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        of_models: Sequence[ModelMetric] = (),
+    ) -> Future[None]:
+        """`log` without waiting for the commit."""
         checks.check_keys("metric", {m.key for m in metrics})
         checks.check_values("param", params or {}, checks.PARAM_VALUE_MAX)
         checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
@@ -147,7 +179,7 @@ class RunVerbs:
                     r.logged_models.get(model_id)
                 r.logged_models.add_metrics(of_models)
 
-        self._metadata.write(work)
+        return self._metadata.submit(work)
 
     def log_now(self, run_id: str, values: Mapping[str, float], *, step: int = 0) -> None:
         """Log metrics at this instant."""

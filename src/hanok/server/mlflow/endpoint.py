@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,15 +34,28 @@ class Call:
     actor: Actor
 
 
+def nothing(_: object) -> Json:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A verb under way: the event loop waits for `done` without a thread, and encodes what comes."""
+
+    done: Future[Any]
+    encode: Callable[[Any], Json] = nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`answer` runs in a thread and gives the JSON body."""
+    """`answer` gives the JSON body from a thread, or, where it only hands work to the store's writer, a Started."""
 
     method: str
     path: str
     asks: type[msgspec.Struct]
-    answer: Callable[[Call, Any], Json]
+    answer: Callable[[Call, Any], Json] | Callable[[Call, Any], Started]
     access: Access
+    in_thread: bool = True
 
 
 def read(path: str, asks: type[R], answer: Callable[[Call, R], Json], method: str = "GET") -> Endpoint:
@@ -51,6 +66,10 @@ def edit(path: str, asks: type[R], answer: Callable[[Call, R], Json], method: st
     return Endpoint(method, path, asks, answer, Access.EDIT)
 
 
+def start(path: str, asks: type[R], answer: Callable[[Call, R], Started], method: str = "POST") -> Endpoint:
+    return Endpoint(method, path, asks, answer, Access.EDIT, in_thread=False)
+
+
 def route(tracking: Tracking, endpoint: Endpoint, prefix: str) -> Route:
     async def handle(request: Request) -> Response:
         body = await request.body()
@@ -59,7 +78,10 @@ def route(tracking: Tracking, endpoint: Endpoint, prefix: str) -> Route:
             asked = decode_query(endpoint.asks, request.query_params.multi_items(), path)
         else:
             asked = decode_body(endpoint.asks, body, path)
-        answered = await in_thread(endpoint.answer, Call(tracking, actor_of(request)), asked)
+        call = Call(tracking, actor_of(request))
+        answered = await in_thread(endpoint.answer, call, asked) if endpoint.in_thread else endpoint.answer(call, asked)
+        if isinstance(answered, Started):
+            answered = answered.encode(await asyncio.wrap_future(answered.done))
         return Response(orjson.dumps(answered), media_type=JSON)
 
     return Route(endpoint.method, prefix + endpoint.path, answering(handle), endpoint.access)

@@ -18,7 +18,7 @@ from hanok.core.tracking import (
     RunQuery,
 )
 from hanok.parts.tracking.runs import dataset_id
-from hanok.server.mlflow.endpoint import Call, Json, edit, read
+from hanok.server.mlflow.endpoint import Call, Json, Started, edit, read, start
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow import requests as ask
 from hanok.wire.mlflow.decode import invalid_value, missing_value
@@ -26,25 +26,25 @@ from hanok.wire.mlflow.search import parse_filter, parse_order
 from hanok.wire.mlflow.tokens import after_of, history_token, offset_of, offset_token
 
 
-def create(call: Call, asked: ask.CreateRun) -> Json:
-    made = call.tracking.runs.create(
+def create(call: Call, asked: ask.CreateRun) -> Started:
+    made = call.tracking.runs.create_soon(
         asked.experiment_id or DEFAULT_EXPERIMENT,
         name=asked.run_name,
         user=asked.user_id,
         started=_instant("start_time", asked.start_time) if asked.start_time else None,
         tags=ask.pairs(asked.tags),
     )
-    return {"run": entities.run(made)}
+    return Started(made, lambda run: {"run": entities.run(run)})
 
 
 def get(call: Call, asked: ask.RunId) -> Json:
     return {"run": entities.run(call.tracking.runs.get(_run(asked)))}
 
 
-def update(call: Call, asked: ask.UpdateRun) -> Json:
+def update(call: Call, asked: ask.UpdateRun) -> Started:
     ended = None if asked.end_time is None else _instant("end_time", asked.end_time)
-    changed = call.tracking.runs.update(_run(asked), status=asked.status, ended=ended, name=asked.run_name)
-    return {"run_info": entities.run_info(changed)}
+    changed = call.tracking.runs.update_soon(_run(asked), status=asked.status, ended=ended, name=asked.run_name)
+    return Started(changed, lambda run: {"run_info": entities.run_info(run)})
 
 
 def delete(call: Call, asked: ask.RunId) -> Json:
@@ -57,32 +57,30 @@ def restore(call: Call, asked: ask.RunId) -> Json:
     return {}
 
 
-def log_metric(call: Call, asked: ask.LogMetric) -> Json:
+def log_metric(call: Call, asked: ask.LogMetric) -> Started:
     run = _run(asked)
-    call.tracking.runs.log(run, metrics=[_point(asked)], of_models=_of_models(run, (asked,)))
-    return {}
+    return Started(call.tracking.runs.log_soon(run, metrics=[_point(asked)], of_models=_of_models(run, (asked,))))
 
 
-def log_param(call: Call, asked: ask.LogParam) -> Json:
-    call.tracking.runs.log(_run(asked), params={asked.key: asked.value})
-    return {}
+def log_param(call: Call, asked: ask.LogParam) -> Started:
+    return Started(call.tracking.runs.log_soon(_run(asked), params={asked.key: asked.value}))
 
 
-def log_batch(call: Call, asked: ask.LogBatch) -> Json:
+def log_batch(call: Call, asked: ask.LogBatch) -> Started:
     run = _run(asked)
     if len(asked.metrics) + len(asked.params) + len(asked.tags) > 1000:
         raise Invalid("a batch holds at most 1000 metrics, params and tags together; send it in parts")
     params = ask.pairs(asked.params)
     if len(params) != len(asked.params):
         raise Invalid("a param stands more than once in the batch; each key takes one value")
-    call.tracking.runs.log(
+    logged = call.tracking.runs.log_soon(
         run,
         metrics=[_point(m) for m in asked.metrics],
         params=params,
         tags=ask.pairs(asked.tags),
         of_models=_of_models(run, asked.metrics),
     )
-    return {}
+    return Started(logged)
 
 
 def log_model(call: Call, asked: ask.LogModel) -> Json:
@@ -107,9 +105,8 @@ def log_outputs(call: Call, asked: ask.LogOutputs) -> Json:
     return {}
 
 
-def set_tag(call: Call, asked: ask.SetTag) -> Json:
-    call.tracking.runs.log(_run(asked), tags={asked.key: asked.value})
-    return {}
+def set_tag(call: Call, asked: ask.SetTag) -> Started:
+    return Started(call.tracking.runs.log_soon(_run(asked), tags={asked.key: asked.value}))
 
 
 def delete_tag(call: Call, asked: ask.DeleteTag) -> Json:
@@ -176,18 +173,18 @@ def _instant(name: str, millis: int) -> datetime:
 
 
 ENDPOINTS = (
-    edit("/runs/create", ask.CreateRun, create),
+    start("/runs/create", ask.CreateRun, create),
     read("/runs/get", ask.RunId, get),
-    edit("/runs/update", ask.UpdateRun, update),
+    start("/runs/update", ask.UpdateRun, update),
     edit("/runs/delete", ask.RunId, delete),
     edit("/runs/restore", ask.RunId, restore),
-    edit("/runs/log-metric", ask.LogMetric, log_metric),
-    edit("/runs/log-parameter", ask.LogParam, log_param),
-    edit("/runs/log-batch", ask.LogBatch, log_batch),
+    start("/runs/log-metric", ask.LogMetric, log_metric),
+    start("/runs/log-parameter", ask.LogParam, log_param),
+    start("/runs/log-batch", ask.LogBatch, log_batch),
     edit("/runs/log-model", ask.LogModel, log_model),
     edit("/runs/log-inputs", ask.LogInputs, log_inputs),
     edit("/runs/outputs", ask.LogOutputs, log_outputs),
-    edit("/runs/set-tag", ask.SetTag, set_tag),
+    start("/runs/set-tag", ask.SetTag, set_tag),
     edit("/runs/delete-tag", ask.DeleteTag, delete_tag),
     read("/runs/search", ask.SearchRuns, search, "POST"),
     read("/metrics/get-history", ask.GetHistory, get_history),

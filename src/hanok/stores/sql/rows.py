@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
 from hanok.core.clock import from_micros, micros
 
@@ -33,3 +34,13 @@ def at(value: int) -> datetime:
 
 def document(value: Mapping[str, Any]) -> str:
     return to_json(dict(value))
+
+
+def driver(connection: Connection) -> Any:
+    """The driver's own connection, for the statements where SQLAlchemy's text would cost more than their work."""
+    return connection.connection.dbapi_connection
+
+
+def marker(connection: Connection) -> str:
+    """How a value is marked in driver SQL."""
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"

@@ -10,18 +10,25 @@ from sqlalchemy import Connection, bindparam, text
 
 from hanok.core.errors import RunDeleted, RunNotFound
 from hanok.core.tracking import ACTIVE, Metric
+from hanok.stores.sql.rows import driver, marker
 
 CHUNK = 500
-# One row shape for both tables. Positional driver SQL: named parameters cost more than the insert itself.
-_ROW = "(run, key, step, timestamp_ms, value, nan) VALUES ({0}, {0}, {0}, {0}, {0}, {0})"
-_POINT = f"INSERT INTO metric_point {_ROW} ON CONFLICT DO NOTHING"
+KNOWN_MAX = 100_000
+# Hot: driver SQL without SQLAlchemy, which costs more than the statements themselves. One row shape for both tables.
+Row = tuple[int, int, int, int, float, int]
+_COLUMNS = "(run, key, step, timestamp_ms, value, nan)"
+_SIX = {
+    "sqlite": "VALUES (?, ?, ?, ?, ?, ?)",
+    "postgresql": "SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], "
+    "%s::int[])",
+}
+_POINT = f"INSERT INTO metric_point {_COLUMNS} {{six}} ON CONFLICT DO NOTHING"
 _LATEST = (
-    f"INSERT INTO metric_latest {_ROW} ON CONFLICT (run, key) DO UPDATE SET "
+    f"INSERT INTO metric_latest {_COLUMNS} {{six}} ON CONFLICT (run, key) DO UPDATE SET "
     "step = excluded.step, timestamp_ms = excluded.timestamp_ms, value = excluded.value, nan = excluded.nan "
     "WHERE (excluded.step, excluded.timestamp_ms, excluded.value) > "
     "(metric_latest.step, metric_latest.timestamp_ms, metric_latest.value)"
 )
-Row = tuple[int, int, int, int, float, int]
 _KEYS = text("SELECT name, key FROM metric_key WHERE name IN :names").bindparams(bindparam("names", expanding=True))
 _ADD_KEY = text("INSERT INTO metric_key (name) VALUES (:name) ON CONFLICT (name) DO NOTHING")
 _LATEST_OF = text(
@@ -52,7 +59,8 @@ def run_key(connection: Connection, run_id: str) -> int:
 
 def active_run_key(connection: Connection, run_id: str) -> int:
     """The integer key of a run that may be written to. Raises RunNotFound, RunDeleted."""
-    row = connection.execute(text("SELECT key, lifecycle FROM run WHERE id = :id"), {"id": run_id}).first()
+    query = f"SELECT key, lifecycle FROM run WHERE id = {marker(connection)}"
+    row = driver(connection).execute(query, (run_id,)).fetchone()
     if row is None:
         raise RunNotFound(f"there is no run with id {run_id[:80]!r}; list them: hanok run list", run=run_id)
     if row[1] != ACTIVE:
@@ -63,6 +71,7 @@ def active_run_key(connection: Connection, run_id: str) -> int:
 class SqlMetrics:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
+        self._known_keys: dict[str, int] = {}  # keys never change; whoever undoes work throws this object away
 
     def append(self, run_id: str, points: Sequence[Metric]) -> None:
         run = active_run_key(self._c, run_id)
@@ -80,9 +89,8 @@ class SqlMetrics:
             known = newest.get(row[1])
             if known is None or row[2:5] > known[2:5]:
                 newest[row[1]] = row
-        mark = "?" if self._c.dialect.paramstyle == "qmark" else "%s"
-        self._c.exec_driver_sql(_POINT.format(mark), rows)
-        self._c.exec_driver_sql(_LATEST.format(mark), list(newest.values()))
+        self._insert(_POINT, rows)
+        self._insert(_LATEST, list(newest.values()))
 
     def history(self, run_id: str, key: str, *, after: Metric | None = None, limit: int | None = None) -> list[Metric]:
         run = run_key(self._c, run_id)
@@ -110,8 +118,21 @@ class SqlMetrics:
                 {"run": run, "name": key},
             )
 
+    def _insert(self, statement: str, rows: Sequence[Row]) -> None:
+        dialect = self._c.dialect.name
+        statement = statement.format(six=_SIX[dialect])
+        if dialect == "sqlite":
+            driver(self._c).executemany(statement, rows)
+        else:  # one statement with six arrays: a statement for each row would be a message for each row
+            driver(self._c).execute(statement, [list(column) for column in zip(*rows, strict=True)])
+
     def _keys(self, names: set[str]) -> dict[str, int]:
-        known = self._known(names)
+        known = self._known_keys
+        if names <= known.keys():
+            return known
+        if len(known) > KNOWN_MAX:
+            known.clear()
+        known |= self._known(names)
         missing = sorted(names - known.keys())
         if missing:
             self._c.execute(_ADD_KEY, [{"name": name} for name in missing])
