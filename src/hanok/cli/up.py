@@ -12,8 +12,15 @@ from hanok.cli.output import say
 @click.option("--home", type=click.Path(path_type=Path), help="The home (default: hanok.toml, HANOK_HOME, ./.hanok).")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Any host but loopback needs HANOK_ADMIN_SECRET.")
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--mlflow-ui",
+    is_flag=False,
+    flag_value="installed",
+    metavar="[DIR]",
+    help="Serve MLflow's own web UI at /mlflow/, from the mlflow package beside Hanok or in DIR.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON when ready.")
-def up(home: Path | None, host: str, port: int, as_json: bool) -> None:
+def up(home: Path | None, host: str, port: int, mlflow_ui: str | None, as_json: bool) -> None:
     """Serve everything from one process, in the foreground, until interrupted."""
     from hanok.engine.app import App
     from hanok.engine.config import load_config
@@ -22,6 +29,8 @@ def up(home: Path | None, host: str, port: int, as_json: bool) -> None:
     config = load_config(Path.cwd())
     if home is not None:
         config = replace(config, home=home)
+    if mlflow_ui is not None:
+        config = replace(config, mlflow_ui=mlflow_ui)
     secret = required_secret(host)
     listener = bind(host, port)
     app = App(config)
@@ -30,6 +39,8 @@ def up(home: Path | None, host: str, port: int, as_json: bool) -> None:
         if as_json:
             click.echo(f'{{"address": "{address}"}}')
         say(f"hanok is up at {address}  (home {app.home.root}; Ctrl-C stops it)")
+        if config.mlflow_ui:
+            say(f"MLflow's web UI is at {address}/mlflow/")
 
     try:
         serve(app, listener, secret=secret, ready=ready)

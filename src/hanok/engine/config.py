@@ -16,12 +16,14 @@ FILE = "hanok.toml"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`project` is the file with the declarations. `metadata_url` "" means SQLite inside the home."""
+    """`project` is the file with the declarations. `metadata_url` "" means SQLite inside the home. `mlflow_ui` names
+    where MLflow's own web UI is installed; "" means that it is not served."""
 
     home: Path = Path(".hanok")
     project: Path | None = None
     metadata_url: str = ""
     webhooks_allow_private: bool = False
+    mlflow_ui: str = ""
 
 
 def load_config(directory: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -43,6 +45,7 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         ("home", str),
         ("project", str),
         ("metadata_url", str),
+        ("mlflow_ui", str),
     ):
         if name in values and not isinstance(values[name], kind):
             raise ConfigError(f"{path}: {name} is {values[name]!r}, it must be of type {kind.__name__}")
@@ -55,4 +58,5 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         directory / project if project else default if default.exists() else None,
         env.get("HANOK_METADATA_URL") or values.get("metadata_url", ""),
         values.get("webhooks_allow_private", False),
+        values.get("mlflow_ui", ""),
     )

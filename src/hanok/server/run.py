@@ -57,6 +57,10 @@ def build(app: App, secret: str = "") -> Server:
 
     metrics = ServerMetrics()
     routes = [*api.routes(app, team=bool(secret)), *mlflow.routes(app.tracking), *pages.routes(app, metrics)]
+    if app.config.mlflow_ui:
+        from hanok.server.mlflow import ui
+
+        routes += ui.routes(ui.build_folder(app.config.mlflow_ui), routes)
     if os.environ.get("HANOK_TEST") == "1" and not secret:
         from hanok.server import testing
 
