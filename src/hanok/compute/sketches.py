@@ -6,6 +6,7 @@ give the same sketch.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ HLL_BITS = 12
 EXACT_VALUES = 1000
 KEPT_VALUES = 256
 CANDIDATE_SEEN = 8
+SCATTERED = 1 << 14  # fewer hashes than this go to their registers one by one
 
 
 def mixed(z: Hashes) -> Hashes:
@@ -87,10 +89,10 @@ class Kll:
             blocks = n // size
             if blocks:
                 head = values[: blocks * size]
-                picked = (
-                    head if level == 0 else head.reshape(blocks, size)[np.arange(blocks), self._picks(blocks, size)]
-                )
-                self._put(level, np.sort(picked))
+                picked = head if level else head.copy()
+                if level:
+                    picked = head.reshape(blocks, size)[np.arange(blocks), self._picks(blocks, size)]
+                self._put(level, picked)
                 values = values[blocks * size :]
                 n = len(values)
             level -= 1
@@ -104,19 +106,24 @@ class Kll:
         while len(self.levels) <= level:
             self.levels.append(np.empty(0, items.dtype))
         have = self.levels[level]
-        self.levels[level] = np.sort(np.concatenate([have, items])) if len(have) else items
+        self.levels[level] = np.concatenate([have, items]) if len(have) else items
 
     def _compress(self) -> None:
+        """Halve what is over its capacity. Levels are sorted only here, and where they are read."""
         level = 0
+        ordered = -1  # the level, if any, that holds nothing but what came in order from the one below
         while level < len(self.levels):
             items = self.levels[level]
             height = len(self.levels)
-            capacity = max(8, math.ceil(KLL_SIZE * (2 / 3) ** (height - 1 - level)))
+            capacity = _capacity(height - 1 - level)
             if len(items) > capacity:
+                if level != ordered:
+                    items = np.sort(items)
                 odd = len(items) & 1
                 left, pairs = items[:odd], items[odd:]
                 coin = int(mixed(np.array([self.n + level * 7919 + len(items)], np.uint64))[0] & np.uint64(1))
                 self.levels[level] = left
+                ordered = level + 1 if height == level + 1 or not len(self.levels[level + 1]) else -1
                 self._put(level + 1, pairs[coin::2])
                 if len(self.levels) > height:  # every capacity below has shrunk
                     level = 0
@@ -126,10 +133,10 @@ class Kll:
     @staticmethod
     def merged(sketches: Sequence[Kll]) -> Kll:
         made = Kll(sum(s.n for s in sketches))
-        height = max((len(s.levels) for s in sketches), default=0)
-        for level in range(height):
-            parts = [s.levels[level] for s in sketches if len(s.levels) > level and len(s.levels[level])]
-            made.levels.append(np.sort(np.concatenate(parts)) if parts else np.empty(0))
+        levels = [s.levels for s in sketches]
+        for level in range(max(map(len, levels), default=0)):
+            parts = [have[level] for have in levels if len(have) > level and len(have[level])]
+            made.levels.append(np.concatenate(parts) if parts else np.empty(0))
         made._compress()
         return made
 
@@ -171,6 +178,9 @@ class Hll:
         rest = hashes & np.uint64((1 << (64 - HLL_BITS)) - 1)
         _, exponent = np.frexp(rest.astype(np.float64))
         rank = (64 - HLL_BITS) - exponent + 1
+        if len(hashes) < SCATTERED:
+            np.maximum.at(self.registers, place, rank.astype(np.uint8))
+            return
         seen = np.zeros(((1 << HLL_BITS), 64), bool)
         seen.reshape(-1)[place * 64 + rank] = True
         highest = np.where(seen.any(axis=1), 63 - np.argmax(seen[:, ::-1], axis=1), 0).astype(np.uint8)
@@ -188,6 +198,12 @@ class Hll:
             z = 0.5 * (z + counts[k])
         z += m * _sigma(counts[0] / m)
         return 0.5 / math.log(2) * m * m / z if math.isfinite(z) else 0.0
+
+
+@functools.cache
+def _capacity(depth: int) -> int:
+    """How many items a level keeps that lies `depth` levels below the highest."""
+    return max(8, math.ceil(KLL_SIZE * (2 / 3) ** depth))
 
 
 def _sigma(x: float) -> float:
@@ -248,16 +264,16 @@ class Frequent:
         hit = np.flatnonzero(seen >= CANDIDATE_SEEN)
         missed = math.ceil(3 * CANDIDATE_SEEN * n / len(sample))
         if not len(hit):
-            return Frequent(column.slice(0, 0), np.empty(0, np.int64), missed)
+            return Frequent(missed=missed)
         candidates = pc.struct_field(counted, 0).take(pa.array(hit))
         places = pc.index_in(column, candidates).drop_null().to_numpy()
-        return Frequent(candidates, np.bincount(places, minlength=len(candidates)), missed)._trimmed()
+        return Frequent(_wide(candidates), np.bincount(places, minlength=len(candidates)), missed)._trimmed()
 
     @staticmethod
     def _counted(column: pa.Array) -> Frequent:
-        counted = pc.value_counts(column)
-        counts = pc.struct_field(counted, 1).to_numpy(zero_copy_only=False)
-        return Frequent(pc.struct_field(counted, 0), counts)._trimmed()
+        counted = column.value_counts()
+        values, counts = counted.flatten()
+        return Frequent(_wide(values), counts.to_numpy(zero_copy_only=False))._trimmed()
 
     def _trimmed(self) -> Frequent:
         if len(self.counts) <= EXACT_VALUES:
@@ -268,27 +284,36 @@ class Frequent:
 
     def repeated(self) -> Frequent:
         """Without values seen but once, where most are: such a column has no frequent values to keep apart."""
-        if len(self.counts) <= KEPT_VALUES:
-            return self
-        again = self.counts > 1
-        repeated = np.count_nonzero(again)
-        if repeated > 0.5 * len(again):
-            return self
-        if not repeated:
-            return Frequent(missed=self.missed + 1)
-        return Frequent(self.values.filter(pa.array(again)), self.counts[again], self.missed + 1)
+        return Frequent.merged([self, Frequent()]) if len(self.counts) > KEPT_VALUES else self
 
     @staticmethod
     def merged(sketches: Sequence[Frequent]) -> Frequent:
-        sketches = [s.repeated() for s in sketches] if len(sketches) > 1 else sketches
+        """Counts of equal values are added; of more than one sketch, those are left out that `repeated` leaves out."""
         full = [s for s in sketches if len(s.counts)]
         missed = sum(s.missed for s in sketches)
         if not full:
             return Frequent(missed=missed)
-        if len(full) == 1:
+        if len(sketches) == 1:
             return Frequent(full[0].values, full[0].counts, missed)
-        values = pa.concat_arrays([s.values for s in full])
+        sizes = np.array([len(s.counts) for s in full])
         counts = np.concatenate([s.counts for s in full])
+        thin = np.zeros(len(full), bool)
+        if sizes.max() > KEPT_VALUES:
+            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            again = np.add.reduceat((counts > 1).astype(np.int64), starts)
+            thin = (sizes > KEPT_VALUES) & (again <= 0.5 * sizes)
+            missed += int(thin.sum())
+            kept = ~np.repeat(thin, sizes) | (counts > 1)
+            part = [s for s, few, n in zip(full, thin, again, strict=True) if n or not few]
+            if not part:
+                return Frequent(missed=missed)
+            of_parts = np.repeat(~thin | (again > 0), sizes)
+            values = _joined([s.values for s in part]).filter(pa.array(kept[of_parts]))
+            counts = counts[kept]
+        else:
+            values = _joined([s.values for s in full])
+        if len(full) == 1:
+            return Frequent(values, counts, missed)
         encoded = values.dictionary_encode()
         summed = np.bincount(encoded.indices.to_numpy(zero_copy_only=False), counts).astype(np.int64)
         return Frequent(encoded.dictionary, summed, missed)._trimmed()
@@ -297,3 +322,14 @@ class Frequent:
         """The most frequent values first; equal counts in the order of the values' text."""
         pairs = zip(self.values.to_pylist(), self.counts.tolist(), strict=True)
         return sorted(pairs, key=lambda p: (-p[1], str(p[0])))[:limit]
+
+
+def _wide(values: pa.Array) -> pa.Array:
+    """Text in one type, whatever the batch came in, so that sketches join."""
+    return values.cast(pa.large_string()) if pa.types.is_string(values.type) else values
+
+
+def _joined(parts: Sequence[pa.Array]) -> pa.Array:
+    if len({p.type for p in parts}) > 1:  # integers, of which some went beyond int64
+        parts = [p.cast(pa.float64(), safe=False) for p in parts]
+    return pa.concat_arrays(parts)

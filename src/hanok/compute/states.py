@@ -7,30 +7,31 @@ servers. Only what a sketch holds (quantiles, distinct, frequent values) is appr
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hanok.compute.sketches import Frequent, Hll, Kll, number_hashes, text_hashes
-from hanok.core.errors import BadData, Corrupt
+from hanok.core.errors import BadData
 from hanok.core.tables import BOOKKEEPING
 
 Floats = NDArray[np.float64]
 BATCH_ROWS = 1 << 17
-VERSION = 1
 SUMMED = (
     "rows", "nulls", "values", "nan", "positive_infinities", "negative_infinities", "zeros", "negatives", "total",
     "invalid_utf8",
 )  # fmt: skip
 NUMERIC = ("INT", "FLOAT", "BOOL", "TIMESTAMP")
+
+
+_summed = attrgetter(*SUMMED)
+_five = attrgetter("n", "mean", "m2", "m3", "m4")
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Moments:
 
     @staticmethod
     def merged(parts: Sequence[Moments]) -> Moments:
-        table = np.array([(p.n, p.mean, p.m2, p.m3, p.m4) for p in parts if p.n])
+        table = np.array([_five(p) for p in parts if p.n])
         if not len(table):
             return Moments()
         n, mean, m2, m3, m4 = table.T
@@ -213,10 +214,10 @@ class ColumnState:
                 "not merge; bring the parts to one type first"
             )
         made = ColumnState(states[0].name, typed[0].type if typed else states[0].type)
-        for name in SUMMED:
-            setattr(made, name, sum(map(attrgetter(name), states)))
+        for name, counts in zip(SUMMED, zip(*map(_summed, states), strict=True), strict=True):
+            setattr(made, name, sum(counts))
         for name, choose in (("minimum", min), ("maximum", max), ("shortest", min), ("longest", max)):
-            known = [x for s in states if (x := getattr(s, name)) is not None]
+            known = [x for x in map(attrgetter(name), states) if x is not None]
             setattr(made, name, choose(known) if known else None)
         ranges = [s.per_row for s in states if s.per_row]
         made.per_row = (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
@@ -253,23 +254,18 @@ class TableState:
             made.columns[name] = ColumnState.merged(parts)
         return made
 
-    # -- bytes -----------------------------------------------------------------------------------------------
-
     def to_bytes(self) -> bytes:
-        body = [VERSION, self.rows, [_packed(c) for c in self.columns.values()]]
-        return zlib.compress(msgspec.msgpack.encode(body), 1)
+        """For `hanok.compute.encoding.read`."""
+        from hanok.compute.encoding import written
+
+        return written(self)
 
     @staticmethod
     def from_bytes(raw: bytes) -> TableState:
         """Raises Corrupt."""
-        try:
-            version, rows, columns = msgspec.msgpack.decode(zlib.decompress(raw))
-            if version != VERSION:
-                raise Corrupt(f"statistics of version {version}; this Hanok reads version {VERSION}")
-            states = [_unpacked(c) for c in columns]
-        except (zlib.error, msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
-            raise Corrupt(f"stored statistics cannot be read: {error}") from None
-        return TableState(rows, {c.name: c for c in states})
+        from hanok.compute.encoding import read
+
+        return read(raw)
 
 
 def profile(batches: Iterable[pa.RecordBatch]) -> TableState:
@@ -369,40 +365,3 @@ def _flat(batch: pa.RecordBatch | pa.Table, prefix: str = "") -> Iterator[tuple[
             yield from _flat(inner, f"{prefix}{field_.name}.")
         else:
             yield prefix + field_.name, column
-
-
-def _packed(c: ColumnState) -> dict[str, Any]:
-    body = {name: getattr(c, name) for name in PLAIN}
-    for name in ("moments", "lengths"):
-        m: Moments = getattr(c, name)
-        body[name] = [m.n, m.mean, m.m2, m.m3, m.m4]
-    for name in ("minimum", "maximum", "total"):
-        if isinstance(body[name], int) and not -(1 << 63) <= body[name] < 1 << 63:
-            body[name] = {"int": str(body[name])}
-    body["kll"] = [c.quantiles.n, [(x.dtype.str, x.tobytes()) for x in c.quantiles.levels]]
-    body["hll"] = c.distinct.registers.tobytes()
-    frequent = c.frequent.repeated()
-    values = frequent.values
-    kind = "f" if pa.types.is_floating(values.type) else "i" if pa.types.is_integer(values.type) else "s"
-    body["frequent"] = [kind, values.to_pylist(), frequent.counts.tolist(), frequent.missed]
-    return body
-
-
-PLAIN = (
-    "name", "type", "rows", "nulls", "values", "nan", "positive_infinities", "negative_infinities", "zeros",
-    "negatives", "minimum", "maximum", "total", "shortest", "longest", "invalid_utf8", "per_row",
-)  # fmt: skip
-_KINDS = {"f": pa.float64(), "i": pa.int64(), "s": pa.large_string()}
-
-
-def _unpacked(body: dict[str, Any]) -> ColumnState:
-    plain: dict[str, Any] = {n: int(v["int"]) if isinstance(v := body[n], dict) else v for n in PLAIN}
-    state = ColumnState(**plain)
-    state.per_row = None if plain["per_row"] is None else tuple(plain["per_row"])
-    state.moments, state.lengths = Moments(*body["moments"]), Moments(*body["lengths"])
-    n, levels = body["kll"]
-    state.quantiles = Kll(n, [np.frombuffer(raw, kind) for kind, raw in levels])
-    state.distinct = Hll(np.frombuffer(body["hll"], np.uint8).copy())
-    kind, values, counts, missed = body["frequent"]
-    state.frequent = Frequent(pa.array(values, _KINDS[kind]), np.array(counts, np.int64), missed)
-    return state
