@@ -76,13 +76,30 @@ def apply(dry_run: bool, home: Path | None, as_json: bool) -> None:
 @click.option("--keys", default="", help="Columns that identify a row, with commas between (first batch of a table).")
 @click.option("--event-time", default="", help="The column that says when a row's facts hold (first batch of a table).")
 @click.option("--arrived", default="", help="The column that says when each row became known (default: now).")
+@click.option(
+    "--slice",
+    "slices",
+    multiple=True,
+    help="Keep statistics of each value of this column apart, from now on. Repeatable.",
+)
 @common
 def ingest(
-    table: str, file: Path, key: str, keys: str, event_time: str, arrived: str, home: Path | None, as_json: bool
+    table: str,
+    file: Path,
+    key: str,
+    keys: str,
+    event_time: str,
+    arrived: str,
+    slices: tuple[str, ...],
+    home: Path | None,
+    as_json: bool,
 ) -> None:
     """Check FILE (CSV or Parquet) and append it to TABLE; bad rows go to quarantine with their reasons."""
     names = [k.strip() for k in keys.split(",") if k.strip()]
     from hanok.sdk.client import open as open_client
 
     with open_client(home) as client:
-        show(client.ingest(table, file, key=key, keys=names, event_time=event_time, arrived=arrived), as_json)
+        result = client.ingest(
+            table, file, key=key, keys=names, event_time=event_time, arrived=arrived, slices=list(slices)
+        )
+    show(result, as_json)

@@ -9,7 +9,7 @@ from hanok.cli.output import ask, common, show
 
 @click.group()
 def table() -> None:
-    """Tables: list, show, statistics."""
+    """Tables: list, show, statistics, history, slice."""
 
 
 @table.command("list")
@@ -33,11 +33,47 @@ def show_(name: str, home: Path | None, as_json: bool) -> None:
 @table.command()
 @click.argument("name")
 @click.option("--batch", default="", help="Of one batch alone.")
+@click.option("--since", default="", help="From this day, month or year on.")
+@click.option("--until", default="", help="Up to this day, month or year (included).")
+@click.option("--slice", "slice_", default="", help="COLUMN=VALUE.")
 @common
-def statistics(name: str, batch: str, home: Path | None, as_json: bool) -> None:
+def statistics(name: str, batch: str, since: str, until: str, slice_: str, home: Path | None, as_json: bool) -> None:
     """The merged statistics of a table as TFDV's protobuf text."""
-    result = ask(home, "table.statistics", name=name, batch=batch)
+    result = ask(home, "table.statistics", name=name, batch=batch, since=since, until=until, slice=slice_)
     if as_json:
         show(result, True)
     else:
         click.echo(result["statistics"], nl=False)
+
+
+@table.command("slice")
+@click.argument("name")
+@click.argument("columns", nargs=-1)
+@common
+def slice_by(name: str, columns: tuple[str, ...], home: Path | None, as_json: bool) -> None:
+    """Keep statistics of each value of COLUMNS apart, from the next batch on; none ends it."""
+    show(ask(home, "table.slice", name=name, columns=list(columns)), as_json)
+
+
+@table.command()
+@click.argument("name")
+@click.option("--column", "columns", multiple=True, help="Only this column. Repeatable.")
+@click.option("--since", default="", help="From this day, month or year on.")
+@click.option("--until", default="", help="Up to this day, month or year (included).")
+@click.option("--slice", "slice_", default="", help="COLUMN=VALUE.")
+@common
+def history(
+    name: str, columns: tuple[str, ...], since: str, until: str, slice_: str, home: Path | None, as_json: bool
+) -> None:
+    """Statistics of each day of a table, from what was kept at ingestion."""
+    found = ask(home, "table.history", name=name, columns=list(columns), since=since, until=until, slice=slice_)
+    if as_json:
+        show(found, True)
+        return
+    rows = [
+        {"day": part["partition"] or "-", "rows": part["rows"], "column": column, "nulls": c["nulls"],
+         "distinct": c["distinct"], "minimum": c["minimum"], "mean": c["mean"], "maximum": c["maximum"]}
+        for part in found
+        for column, c in part["columns"].items()
+    ]  # fmt: skip
+    show(rows, False)

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from hanok.cli.output import common, say, show
+from hanok.cli.output import ask, common, say, show
 
 FAILED = 1
+DRIFT_COLUMNS = ("column", "moved", "psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "null_share")
 
 
 @click.command()
@@ -80,10 +81,31 @@ def _print(result: dict[str, Any]) -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--target", default="", help="The column to predict: each column is related to it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the page here (HTML).")
+@click.option("--since", default="", help="Of a table: from this day, month or year on.")
+@click.option("--until", default="", help="Of a table: up to this day, month or year (included).")
+@click.option("--slice", "slice_", default="", help="Of a table: COLUMN=VALUE.")
 @common
-def profile(data: Path, target: str, out: Path | None, home: Path | None, as_json: bool) -> None:
-    """Explore DATA (CSV or Parquet): columns, relation to the target, leaks, duplicates, time; and the problem."""
+def profile(
+    data: Path,
+    target: str,
+    out: Path | None,
+    since: str,
+    until: str,
+    slice_: str,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Explore DATA (CSV or Parquet): columns, relation to the target, leaks, duplicates, time; and the problem.
+
+    DATA may also be a table of the home: its profile comes from the statistics kept at ingestion, and reads no row.
+    """
     from dataclasses import asdict
+
+    if _is_table(data) or since or until or slice_:
+        if target or out:
+            raise click.UsageError("--target and --out need the rows: export the table to a file first")
+        _profile_table(str(data), since, until, slice_, home, as_json)
+        return
 
     from hanok.engine.files import read_file
     from hanok.ui.report import profile as made
@@ -112,14 +134,65 @@ def profile(data: Path, target: str, out: Path | None, home: Path | None, as_jso
         say(f"the page is {out}")
 
 
+def _is_table(data: Path) -> bool:
+    return not data.suffix and not data.exists() and data.name == str(data)
+
+
+def _profile_table(name: str, since: str, until: str, slice_: str, home: Path | None, as_json: bool) -> None:
+    found = ask(home, "table.profile", name=name, since=since, until=until, slice=slice_)
+    if as_json:
+        show(found, True)
+        return
+    show({n: found[n] for n in ("name", "slice", "from", "to", "batches", "rows")}, False)
+    lines = [
+        {"column": c["name"], "type": c["type"], "missing": c["missing"], "distinct": c["distinct"],
+         "from": c["minimum"], "median": c["median"], "mean": c["mean"], "to": c["maximum"],
+         "notes": "; ".join(c["notes"])}
+        for c in found["columns"]
+    ]  # fmt: skip
+    show(lines, False)
+    for warning in found["warnings"][:20]:
+        say(f"! {warning}")
+
+
+def _drift_in_table(
+    name: str, between: tuple[str, str], slice_: str, effect: float, home: Path | None, as_json: bool
+) -> None:
+    found = ask(home, "table.drift", name=name, between=list(between), slice=slice_, effect=effect)
+    show(found if as_json else found["columns"], as_json, columns=DRIFT_COLUMNS)
+    for warning in found["warnings"] if not as_json else ():
+        say(f"! {warning}")
+    if any(c["moved"] for c in found["columns"]):
+        sys.exit(FAILED)
+
+
 @click.command()
 @click.argument("reference", type=click.Path(path_type=Path))
-@click.argument("current", type=click.Path(path_type=Path))
+@click.argument("current", type=click.Path(path_type=Path), required=False)
+@click.option("--between", nargs=2, metavar="PERIOD PERIOD", help="Of a table: like 2013-02 2013-03-01..2013-03-14.")
+@click.option("--slice", "slice_", default="", help="Of a table: COLUMN=VALUE.")
 @click.option("--effect", default=0.05, show_default=True, help="PSI beyond the noise floor that counts as moved.")
 @common
-def drift(reference: Path, current: Path, effect: float, home: Path | None, as_json: bool) -> None:
-    """How far the columns of CURRENT have moved from REFERENCE (CSV or Parquet). Exit status 1 when one has."""
+def drift(
+    reference: Path,
+    current: Path | None,
+    between: tuple[str, str] | None,
+    slice_: str,
+    effect: float,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """How far the columns of CURRENT have moved from REFERENCE (CSV or Parquet). Exit status 1 when one has.
+
+    With --between REFERENCE is a table of the home: its statistics of two periods are compared, and no row is read.
+    """
     from dataclasses import asdict
+
+    if between is not None:
+        _drift_in_table(str(reference), between, slice_, effect, home, as_json)
+        return
+    if current is None:
+        raise click.UsageError("give two files, or a table and --between PERIOD PERIOD")
 
     from hanok.compute.alarms import Policy, judge
     from hanok.compute.profiling import compare_tables
@@ -128,8 +201,7 @@ def drift(reference: Path, current: Path, effect: float, home: Path | None, as_j
     verdicts = judge(compare_tables(read_file(reference), read_file(current)), policy=Policy(effect=effect))
     verdicts.sort(key=lambda v: -v.drift.effect)
     rows = [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts]
-    columns = ("column", "moved", "psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "null_share")
-    show(rows, as_json, columns=columns)
+    show(rows, as_json, columns=DRIFT_COLUMNS)
     if any(v.suspect for v in verdicts):
         sys.exit(FAILED)
 

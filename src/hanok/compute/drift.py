@@ -39,7 +39,7 @@ class Reference:
     numeric: bool
     points: tuple[Any, ...]
     edges: tuple[float, ...]
-    counts: tuple[int, ...]
+    counts: tuple[float, ...]
     usual_psi: float = 0.0
     inflation: float = 0.0
     inflation_variance: float = 0.0
@@ -160,7 +160,7 @@ def sampled(ref: Reference, rows: int, seed: int) -> pa.Array:
     return pa.array(np.where(bins < points, known[np.minimum(bins, len(known) - 1)], within), mask=null)
 
 
-def compare(ref: Reference, counts: NDArray[np.int64]) -> Drift:
+def compare(ref: Reference, counts: NDArray[Any]) -> Drift:
     """PSI (natural log, half a count added to each bin), Jensen-Shannon distance (base 2, no smoothing) and the
     two-sample chi-square test of `counts` against the reference.
 

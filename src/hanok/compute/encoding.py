@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -37,7 +38,7 @@ def read(raw: bytes) -> TableState:
     try:
         if raw[4:8] == b"\x28\xb5\x2f\xfd":  # zstd's magic number
             body = pa.decompress(raw[4:], int.from_bytes(raw[:4], "little"), codec="zstd", asbytes=True)
-            unpacked = _unpacked
+            unpacked: Callable[[Any], ColumnState] = _unpacked
         else:
             body, unpacked = zlib.decompress(raw), _unpacked_1
         version, rows, columns = msgspec.msgpack.decode(body)
@@ -91,7 +92,8 @@ def _unpacked(body: list[Any]) -> ColumnState:
         found = pa.array(values, _KINDS["s"]) if values else _NO_TEXT
     else:
         found = pa.Array.from_buffers(_KINDS[of], len(tallies), [None, pa.py_buffer(values)])
-    return ColumnState(
+    make: Any = ColumnState
+    made: ColumnState = make(
         *plain[:13],
         Moments(*m[:5]),
         Kll(n, levels),
@@ -100,6 +102,7 @@ def _unpacked(body: list[Any]) -> ColumnState:
         Moments(*m[5:]),
         *plain[13:],
     )
+    return made
 
 
 def _unpacked_1(body: dict[str, Any]) -> ColumnState:

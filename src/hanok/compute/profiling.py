@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hanok.compute.drift import Reference, bin_counts, placed, reference
 from hanok.compute.metrics import DEFAULT_METRIC
+from hanok.compute.state_drift import reference_of
 from hanok.compute.states import NUMERIC, ColumnState, TableState, column_type
 from hanok.core.errors import BadData
 
@@ -101,8 +102,29 @@ def explore(rows: pa.Table, target: str = "") -> Profile:
     times = tuple(c for n in flat if (c := _coverage(n, rows.column(n), state.columns[n])) is not None)
     made = tuple(columns)
     return Profile(
-        rows.num_rows, made, duplicates, times, problem, _warnings(rows, made, duplicates, times, problem), state
+        rows.num_rows,
+        made,
+        duplicates,
+        times,
+        problem,
+        _warnings(rows.num_rows, made, duplicates, times, problem),
+        state,
     )
+
+
+def of_state(state: TableState, *, days: Sequence[str] = ()) -> Profile:
+    """The profile that statistics alone can give: no duplicates, no relation to a target. `days` are the partitions
+    that hold rows, for the gaps between them."""
+    columns = tuple(_column(c, reference_of(c), None) for c in state.columns.values())
+    times = tuple(
+        TimeCoverage(c.name, _instant(c.minimum), _instant(c.maximum), 0.0, 0.0, "")
+        for c in state.columns.values()
+        if c.type == "TIMESTAMP" and c.finite
+    )
+    whole = sorted(np.datetime64(d, "D") for d in days if len(d) == len("2013-02-08"))
+    gaps = [f"no rows from {a + 1} to {b - 1}" for a, b in pairwise(whole) if b - a > np.timedelta64(1, "D")]
+    warnings = (*_warnings(state.rows, columns, None, times, None), *gaps)
+    return Profile(state.rows, columns, None, times, None, warnings, state)
 
 
 def problem_of(rows: pa.Table, target: ColumnState) -> Problem | None:
@@ -226,17 +248,18 @@ def _coverage(name: str, column: pa.ChunkedArray, c: ColumnState) -> TimeCoverag
     gaps = np.diff(stamps)
     worst = int(np.argmax(gaps)) if len(gaps) else 0
 
-    def text(us: Any) -> str:
-        return str(np.datetime64(int(us), "us").astype("datetime64[s]"))
-
     return TimeCoverage(
         name,
-        text(stamps[0]),
-        text(stamps[-1]),
+        _instant(stamps[0]),
+        _instant(stamps[-1]),
         float(gaps[worst]) / 1e6 if len(gaps) else 0.0,
         float(np.median(gaps)) / 1e6 if len(gaps) else 0.0,
-        text(stamps[worst]),
+        _instant(stamps[worst]),
     )
+
+
+def _instant(us: Any) -> str:
+    return str(np.datetime64(int(us), "us").astype("datetime64[s]"))
 
 
 def _duplicates(rows: pa.Table) -> int | None:
@@ -248,16 +271,16 @@ def _duplicates(rows: pa.Table) -> int | None:
 
 
 def _warnings(
-    rows: pa.Table,
+    rows: int,
     columns: Sequence[ColumnProfile],
     duplicates: int | None,
     times: Sequence[TimeCoverage],
     problem: Problem | None,
 ) -> tuple[str, ...]:
-    found = [] if rows.num_rows else ["the table has no rows"]
+    found = [] if rows else ["the table has no rows"]
     found += [f"{c.name}: {note}" for c in columns for note in c.notes if note.startswith("suspected leak")]
     if duplicates:
-        found.append(f"{duplicates} rows ({duplicates / rows.num_rows:.1%}) repeat an earlier one")
+        found.append(f"{duplicates} rows ({duplicates / rows:.1%}) repeat an earlier one")
     if problem and problem.classes and (rarest := problem.classes[-1])[1] < 0.05:
         found.append(f"class {rarest[0]!r} of {problem.target} is rare: {rarest[1]:.1%} of the rows")
     for t in times:

@@ -40,13 +40,15 @@ class ColumnSchema:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """`keys` and the event time must be there in every row; rows of equal keys and event time are duplicates."""
+    """`keys` and the event time must be there in every row; rows of equal keys and event time are duplicates. Of each
+    value of the columns in `slices` statistics are kept apart."""
 
     table: str
     columns: tuple[ColumnSchema, ...]
     event_time: str = ""
     keys: tuple[str, ...] = ()
     rows_seen: int = 0
+    slices: tuple[str, ...] = ()
 
     def column(self, name: str) -> ColumnSchema | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -60,7 +62,14 @@ class TableSchema:
             ColumnSchema(**{**c, "domain": None if c["domain"] is None else tuple(c["domain"])})
             for c in body["columns"]
         )
-        return cls(body["table"], columns, body["event_time"], tuple(body["keys"]), body["rows_seen"])
+        return cls(
+            body["table"],
+            columns,
+            body["event_time"],
+            tuple(body["keys"]),
+            body["rows_seen"],
+            tuple(body.get("slices", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)

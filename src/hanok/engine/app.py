@@ -157,13 +157,14 @@ class App:
         arrived: Any = None,
         keys: Sequence[str] = (),
         event_time: str = "",
+        slices: Sequence[str] = (),
         actor: str = "local",
     ) -> CheckResult:
         """Check and append a batch, with keys and event time from the declarations where they are not given."""
         event_time = event_time or self._event_time(table)
         keys = keys or self._keys(table)
         return self.validation.ingest(
-            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, actor=actor
+            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
         )
 
     def predict_entity(self, name: str, match: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,13 +58,13 @@ def _upload(app: Any) -> Handler:
         table = checked_name("table", request.path_params["table"])
         name = checked_name("file", request.path_params["file"])
         arguments = {k: v for k, v in request.query_params.items() if k in ("key", "event_time", "arrived")}
-        keys = [k for k in request.query_params.get("keys", "").split(",") if k]
+        keys, slices = ([k for k in request.query_params.get(name, "").split(",") if k] for name in ("keys", "slices"))
         with tempfile.TemporaryDirectory(prefix="hanok-upload-", dir=app.home.root) as folder:
             path = Path(folder) / name
             with path.open("wb") as file:
                 async for piece in request.stream():
                     file.write(piece)
-            body = {"table": table, "path": str(path), "keys": keys, **arguments}
+            body = {"table": table, "path": str(path), "keys": keys, "slices": slices, **arguments}
             return Json(await in_thread(call, app, "ingest", request.state.actor.name, body))
 
     return handle

@@ -75,13 +75,13 @@ def test_what_cannot_be_replayed_is_refused(app):
 
 def test_statistics_of_all_batches_are_merged_from_what_was_kept(app):
     state = app.validation.state("weather")
-    assert state.rows == 1503 and state.columns["wind"].maximum == 9999.0
-    assert app.validation.state("weather", batch="second").rows == 3
+    assert state.rows == 1501 and state.columns["wind"].maximum < 9999.0  # two were set aside
+    assert app.validation.state("weather", batch="second").rows == 1
     from hanok.engine.verbs import call
 
     text = call(app, "table.statistics", "test", {"name": "weather"})["statistics"]
     stats = from_text("DatasetFeatureStatisticsList", text)
-    assert stats["datasets"][0]["num_examples"] == 1503
+    assert stats["datasets"][0]["num_examples"] == 1501
 
 
 def test_the_page_shows_distributions_and_what_waits(app):

@@ -45,18 +45,29 @@ def ingest(
     keys: Sequence[str] = (),
     event_time: str = "",
     arrived: str = "",
+    slices: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Check a CSV or Parquet file and append it to a table; bad rows go to quarantine.
 
     `arrived` names the column that says when each row became known, for history that is brought in afterwards; without
-    it the rows are known from now on, and no earlier prediction or training row sees them.
+    it the rows are known from now on, and no earlier prediction or training row sees them. Of each value of the columns
+    in `slices` statistics are kept apart, from this batch on.
     """
     file = Path(path)
     rows = read_file(file)
     name = key or f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
     before = app.validation.result(table, name)
     known = _arrivals(rows, arrived) if arrived else None
-    result = app.ingest(table, rows, key=name, keys=tuple(keys), event_time=event_time, arrived=known, actor=actor)
+    result = app.ingest(
+        table,
+        rows,
+        key=name,
+        keys=tuple(keys),
+        event_time=event_time,
+        slices=tuple(slices),
+        arrived=known,
+        actor=actor,
+    )
     app.bus.drain()
     body = result.as_dict()
     del body["statistics"]

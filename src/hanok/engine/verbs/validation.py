@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from hanok.compute.alarms import EFFECT, Policy, judge
+from hanok.compute.profiling import of_state
+from hanok.compute.state_drift import compare_states
+from hanok.compute.states import TableState
+from hanok.compute.statistics import summary
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.engine.verbs.registry import verb
+from hanok.parts.validation.kept import Selected, period
 from hanok.parts.validation.schemas import validate
 from hanok.parts.validation.schemas.statistics import statistics_of
 from hanok.wire.tfdv import Message, from_text, to_text
@@ -79,7 +86,105 @@ def replay_quarantine(
 
 
 @verb("table.statistics", Access.READ)
-def table_statistics(app: Any, actor: str, *, name: str, batch: str = "") -> dict[str, Any]:
-    """The merged statistics of a table's batches (or of one) as TFDV's protobuf text."""
-    state = app.validation.state(name, batch=batch or None)
+def table_statistics(
+    app: Any, actor: str, *, name: str, batch: str = "", since: str = "", until: str = "", slice: str = ""
+) -> dict[str, Any]:
+    """The merged statistics of a table, of one batch, span or slice of it, as TFDV's protobuf text."""
+    found = app.validation.kept.select(name, batch=batch, since=since, until=until, slice_=slice)
+    state = found.merged
     return {"name": name, "rows": state.rows, "statistics": to_text(statistics_of(state))}
+
+
+@verb("table.slice", Access.EDIT)
+def slice_table(app: Any, actor: str, *, name: str, columns: Sequence[str]) -> dict[str, Any]:
+    """From the next batch on keep statistics of each value of these columns apart; none ends it."""
+    return {"name": name, "slices": list(app.validation.slice_by(name, tuple(columns)))}
+
+
+@verb("table.history", Access.READ)
+def table_history(
+    app: Any,
+    actor: str,
+    *,
+    name: str,
+    since: str = "",
+    until: str = "",
+    slice: str = "",
+    columns: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Statistics of each partition (a day, mostly), the oldest first: its rows, and what is known of each column.
+
+    Nothing but what was kept at ingestion is read. `columns` names those wanted; all without it.
+    """
+    found = app.validation.kept.select(name, since=since, until=until, slice_=slice)
+    return [
+        {
+            "partition": partition,
+            "rows": state.rows,
+            "columns": {n: asdict(summary(c)) for n, c in state.columns.items() if not columns or n in columns},
+        }
+        for partition, state in found.by_partition.items()
+    ]
+
+
+@verb("table.profile", Access.READ)
+def table_profile(
+    app: Any, actor: str, *, name: str, since: str = "", until: str = "", slice: str = ""
+) -> dict[str, Any]:
+    """The profile of a table, a span of time or a slice of it, from the statistics kept at ingestion."""
+    found = app.validation.kept.select(name, since=since, until=until, slice_=slice)
+    profile = of_state(found.merged, days=list(found.by_partition))
+    return _about(name, found, slice) | {
+        "rows": profile.rows,
+        "columns": [asdict(c) for c in profile.columns],
+        "times": [asdict(t) for t in profile.times],
+        "warnings": [*_unsliced(found, slice), *profile.warnings],
+        "slices": app.validation.kept.slices(name),
+    }
+
+
+@verb("table.drift", Access.READ)
+def table_drift(
+    app: Any, actor: str, *, name: str, between: Sequence[str], slice: str = "", effect: float = EFFECT
+) -> dict[str, Any]:
+    """How far a table's columns moved between two periods ('2013-02', '2013-03-01..2013-03-14'), from kept states."""
+    if isinstance(between, str) or len(between) != 2:
+        raise Invalid("between names two periods, like 2013-02 and 2013-03-01..2013-03-14")
+    sides = [
+        app.validation.kept.select(name, since=since, until=until, slice_=slice)
+        for since, until in map(period, between)
+    ]
+    before, after = (s.merged for s in sides)
+    verdicts = judge(compare_states(before, after), policy=Policy(effect=float(effect)))
+    verdicts.sort(key=lambda v: -v.drift.effect)
+    return {
+        "name": name,
+        "slice": slice,
+        "before": _about(name, sides[0], slice) | {"rows": before.rows},
+        "after": _about(name, sides[1], slice) | {"rows": after.rows},
+        "columns": [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts],
+        "warnings": [w for s in sides for w in _unsliced(s, slice)] + _unlike(before, after),
+    }
+
+
+def _about(name: str, found: Selected, slice_: str) -> dict[str, Any]:
+    first, last = found.covers
+    return {"name": name, "slice": slice_, "from": first, "to": last, "batches": found.batches}
+
+
+def _unsliced(found: Selected, slice_: str) -> list[str]:
+    n = len(found.without_slice)
+    few = ", ".join(map(repr, found.without_slice[:3]))
+    return [f"{n} batches keep no statistics of {slice_.partition('=')[0]} and are left out: {few}"] if n else []
+
+
+def _unlike(before: TableState, after: TableState) -> list[str]:
+    """Columns that cannot be compared, and why."""
+    found = []
+    for column in dict.fromkeys((*before.columns, *after.columns)):
+        a, b = before.columns.get(column), after.columns.get(column)
+        if a is None or b is None:
+            found.append(f"{column} is there only {'after' if a is None else 'before'}")
+        elif a.type != b.type and a.values and b.values:
+            found.append(f"{column} was {a.type} and is {b.type}")
+    return found

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from hanok.compute.partitions import parts, sliced
 from hanok.compute.schemas import Checked, allowing, check_batch, infer_schema, normalised, typed_rows, widened
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
@@ -20,6 +21,7 @@ from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Appended
 from hanok.core.validation import CheckResult, TableSchema
+from hanok.parts.validation.kept import KIND, KeptStates
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
@@ -30,7 +32,8 @@ class Validation:
     """Batches are held to the schema that the first rows of their table taught."""
 
     def __init__(self, *, metadata: Metadata, tables: Tables, blobs: Blobs, clock: Clock) -> None:
-        self._metadata, self._tables, self._blobs, self._clock = metadata, tables, blobs, clock
+        self._metadata, self._tables, self._clock = metadata, tables, clock
+        self.kept = KeptStates(metadata=metadata, blobs=blobs)
 
     def ingest(
         self,
@@ -40,10 +43,13 @@ class Validation:
         key: str,
         event_time: str = "",
         keys: Sequence[str] = (),
+        slices: Sequence[str] = (),
         arrived: pa.ChunkedArray | pa.Array | None = None,
         actor: str = "local",
     ) -> CheckResult:
         """Check a batch and append what is good; the rest goes to quarantine with its reasons.
+
+        Statistics of what was appended are kept by day and, for the columns in `slices`, by their values.
 
         `key` names the batch: the same key again has no effect. `arrived` gives each row's instant of arrival and is
         for feeds that know it (a replay, a backfill with its own log); it is the present otherwise. Raises BadData
@@ -63,8 +69,10 @@ class Validation:
         if schema is None:
             _require(table, rows, [*keys, event_time])
             schema = infer_schema(table, measured, rows, event_time=event_time, keys=keys)
+            _sliceable(schema, slices)
             checked = check_batch(rows, schema)
         else:
+            _sliceable(schema, slices)
             checked = check_batch(rows, _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema)
             _acceptable(table, checked)
         good = checked.rows.filter(pa.array(~checked.bad))
@@ -78,12 +86,31 @@ class Validation:
         result = CheckResult(
             table, key, rows.num_rows, good.num_rows, int(checked.bad.sum()), checked.anomalies, measured
         )
-        self._record(result, widened(schema, good), appended, now, actor, state)
+        kept = self._kept(schema, good, slices or schema.slices, state if good.num_rows == rows.num_rows else None)
+        schema = replace(schema, slices=tuple(slices) or schema.slices)
+        self._record(result, widened(schema, good), appended, now, actor, kept)
         return result
+
+    def _kept(
+        self, schema: TableSchema, good: pa.Table, slices: Sequence[str], measured: TableState | None
+    ) -> dict[str, Any]:
+        """Statistics by partition and slice; `measured` are those of the batch as it came, where every row stayed."""
+        found = parts(good, time=schema.event_time, slices=slices, whole=measured)
+        return self.kept.write(found, sliced=sliced(good, slices))
 
     def schema(self, table: str) -> TableSchema | None:
         body = self._metadata.read(lambda r: r.records.get("schema", table, "current"))
         return None if body is None else TableSchema.from_dict(body)
+
+    def slice_by(self, table: str, columns: Sequence[str]) -> tuple[str, ...]:
+        """Keep statistics of each value of these columns apart, from the next batch on. Raises Invalid."""
+        schema = self.schema(table)
+        if schema is None:
+            raise Invalid(f"there is no table {table!r} yet: ingest its first batch, then name its slices")
+        _sliceable(schema, columns)
+        made, now = replace(schema, slices=tuple(columns)), self._clock.now()
+        self._metadata.write(lambda r: r.records.put("schema", table, "current", made.as_dict(), now))
+        return made.slices
 
     def result(self, table: str, key: str) -> CheckResult | None:
         """The outcome of a batch that was ingested before."""
@@ -156,16 +183,8 @@ class Validation:
         return result
 
     def state(self, table: str, *, batch: str | None = None) -> TableState:
-        """The merged statistics of all batches of a table, or of one: read from what was kept, not from the rows."""
-        kept = self._metadata.read(lambda r: r.records.list("state", table, limit=1 << 20))
-        chosen = [b for b in kept if batch is None or b["_key"] == batch]
-        if not chosen:
-            raise Invalid(f"there are no statistics of {table!r}" + (f" and batch {batch!r}" if batch else ""))
-        states = []
-        for body in reversed(chosen):
-            with self._blobs.open(body["digest"]) as file:
-                states.append(TableState.from_bytes(file.read()))
-        return TableState.merged(states)
+        """The merged statistics of the rows of a table, or of one batch: read from what was kept, not from the rows."""
+        return self.kept.select(table, batch=batch or "").merged
 
     def _set_aside(self, table: str, key: str, rows: pa.Table, checked: Checked) -> None:
         hit = np.flatnonzero(checked.bad)
@@ -185,9 +204,14 @@ class Validation:
         self._tables.append(QUARANTINE + table, kept, key=key)
 
     def _record(
-        self, result: CheckResult, schema: TableSchema, appended: Appended, now: datetime, actor: str, state: TableState
+        self,
+        result: CheckResult,
+        schema: TableSchema,
+        appended: Appended,
+        now: datetime,
+        actor: str,
+        kept: Mapping[str, Any],
     ) -> None:
-        digest, size = self._blobs.put(iter([state.to_bytes()]))
         node_id = new_id(now)
         facts = {
             "table": result.table,
@@ -213,7 +237,7 @@ class Validation:
             repositories.lineage.add([node, snapshot], [Edge(node_id, EdgeKind.WROTE, snapshot.id)])
             repositories.records.put("schema", result.table, "current", schema.as_dict(), now)
             repositories.records.put("check", result.table, result.batch, body, now)
-            repositories.records.put("state", result.table, result.batch, {"digest": digest, "size": size}, now)
+            repositories.records.put(KIND, result.table, result.batch, kept, now)
             repositories.outbox.append(
                 Event(
                     "batch_ingested",
@@ -255,6 +279,17 @@ def _require(table: str, rows: pa.Table, columns: Sequence[str]) -> None:
         raise BadData(
             f"the batch for {table!r} lacks the column {missing[0]!r}; it has {', '.join(rows.column_names[:12])}"
         )
+
+
+def _sliceable(schema: TableSchema, columns: Sequence[str]) -> None:
+    for name in columns:
+        column = schema.column(name)
+        if column is None:
+            raise Invalid(
+                f"{schema.table!r} has no column {name!r}; it has {', '.join(c.name for c in schema.columns)}"
+            )
+        if column.type in ("FLOAT", "TIMESTAMP"):
+            raise Invalid(f"{name} is {column.type}: slices are the values of a text, INT or BOOL column")
 
 
 def _acceptable(table: str, checked: Checked) -> None:

@@ -1,0 +1,133 @@
+"""States kept by (table, batch, partition, slice): what profiles, drift and histories read in place of the rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hanok.compute.partitions import Part
+from hanok.compute.states import TableState
+from hanok.core.errors import Invalid
+from hanok.stores.ports import Blobs, Metadata
+
+_DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+KIND = "state"
+EVERYTHING = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a question reads: states by partition, and the batches in that span that know nothing of the slice."""
+
+    by_partition: Mapping[str, TableState]
+    batches: int
+    without_slice: tuple[str, ...] = ()
+
+    @property
+    def merged(self) -> TableState:
+        return TableState.merged(list(self.by_partition.values()))
+
+    @property
+    def covers(self) -> tuple[str, str]:
+        """The first and the last partition; empty for rows whose time nobody knows."""
+        return min(self.by_partition), max(self.by_partition)
+
+
+class KeptStates:
+    """One blob a batch, with its parts one after the other; the record of the batch says where each begins."""
+
+    def __init__(self, *, metadata: Metadata, blobs: Blobs) -> None:
+        self._metadata, self._blobs = metadata, blobs
+
+    def write(self, parts: Sequence[Part], *, sliced: Sequence[str] = ()) -> dict[str, Any]:
+        """Keep the states; returns the body of the record (kind `state`, by table and batch) that makes them count."""
+        index, pieces, at = [], [], 0
+        for part in parts:
+            raw = part.state.to_bytes()
+            index.append([part.partition, part.slice, part.state.rows, at, len(raw)])
+            pieces.append(raw)
+            at += len(raw)
+        digest, size = self._blobs.put(iter(pieces))
+        return {"digest": digest, "size": size, "parts": index, "sliced": list(sliced)}
+
+    def select(self, table: str, *, since: str = "", until: str = "", slice_: str = "", batch: str = "") -> Selected:
+        """States of the partitions from `since` to `until` (both included; days, months or years), merged by partition.
+
+        Raises Invalid where nothing is kept.
+        """
+        for bound in (since, until):
+            if bound:
+                period(bound)
+        slice_ = slice_.strip()
+        column, equals, _ = slice_.partition("=")
+        if slice_ and (not equals or not column):
+            raise Invalid(f"a slice is COLUMN=VALUE, like carrier=UA; got {slice_!r}")
+        kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))
+        chosen = [b for b in reversed(kept) if not batch or b["_key"] == batch]
+        if not chosen:
+            raise Invalid(f"there are no statistics of {table!r}" + (f" and batch {batch!r}" if batch else ""))
+        found: dict[str, list[TableState]] = {}
+        without, batches = [], 0
+        for body in chosen:
+            places = [p for p in _index(body) if _within(p[0], since, until)]
+            if slice_ and places and column not in body.get("sliced", ()):
+                without.append(body["_key"])
+            mine = [p for p in places if p[1] == slice_]
+            batches += bool(mine)
+            for partition, state in self._read(body["digest"], mine):
+                found.setdefault(partition, []).append(state)
+        if not found:
+            raise Invalid(_nothing(table, since, until, slice_, chosen))
+        merged = {p: TableState.merged(found[p]) for p in sorted(found)}
+        return Selected(merged, batches, tuple(without))
+
+    def slices(self, table: str) -> list[str]:
+        """All slices of which something is kept."""
+        kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))
+        return sorted({p[1] for body in kept for p in _index(body)} - {""})
+
+    def _read(self, digest: str, places: Sequence[Sequence[Any]]) -> Iterable[tuple[str, TableState]]:
+        if not places:
+            return
+        with self._blobs.open(digest) as file:
+            for partition, _, _, at, size in places:
+                file.seek(at)
+                yield partition, TableState.from_bytes(file.read(size))
+
+
+def period(text: str) -> tuple[str, str]:
+    """'2013-02', '2013-02-08' or '2013-02-01..2013-02-14' as (since, until). Raises Invalid."""
+    since, dots, until = text.strip().partition("..")
+    ends = (since, until if dots else since)
+    if not since or any(e and _DAY.fullmatch(e) is None for e in ends):
+        raise Invalid(f"a period is a day, month or year, or two of them like 2013-02-01..2013-02-14; got {text!r}")
+    return ends
+
+
+def _index(body: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    """Earlier releases kept one state a batch, with neither partition nor slice."""
+    return body.get("parts") or [["", "", 0, 0, body["size"]]]
+
+
+def _within(partition: str, since: str, until: str) -> bool:
+    """Whether a partition touches the span; '2013-02' names all its days. A part without time is in every span that
+    has no bounds."""
+    if not since and not until:
+        return True
+    if not partition:
+        return False
+    low, high = min(len(partition), len(since)), min(len(partition), len(until))
+    return (not since or partition[:low] >= since[:low]) and (not until or partition[:high] <= until[:high])
+
+
+def _nothing(table: str, since: str, until: str, slice_: str, chosen: Sequence[Mapping[str, Any]]) -> str:
+    known = [p for body in chosen for p in _index(body)]
+    days = sorted({p[0] for p in known if p[0]})
+    span = f"; its statistics run from {days[0]} to {days[-1]}" if days else ""
+    if slice_:
+        slices = sorted({p[1] for p in known if p[1]})
+        have = f"; its slices are {', '.join(slices[:12])}" if slices else "; it was ingested without slices"
+        return f"there are no statistics of {table!r} where {slice_}{have}{span}"
+    return f"there are no statistics of {table!r} between {since or 'its start'} and {until or 'its end'}{span}"
