@@ -13,6 +13,7 @@ from hanok.core.tracking import (
     AnyOf,
     Artifact,
     Comparison,
+    CurveBin,
     Dataset,
     DatasetInput,
     Experiment,
@@ -230,3 +231,37 @@ def test_deleting_a_folder_takes_what_is_below_and_nothing_beside(metadata):
 
     assert metadata.write(work) == 2
     assert metadata.read(lambda r: r.artifacts.get("1/ab")) is not None
+
+
+def test_runs_are_counted_without_their_page(metadata):
+    metadata.write(lambda r: [r.runs.add(a_run(f"{i:032x}")) for i in range(5)])
+    query = RunQuery(["0"], filter=Comparison("attribute", "run_id", "!=", f"{0:032x}"), limit=2, offset=1)
+    assert metadata.read(lambda r: r.run_overview.count(query)) == 4
+
+
+def test_a_curve_is_thinned_to_its_smallest_largest_and_mean_values(metadata, run):
+    points = [Metric("loss", float(i % 10), i, step=i) for i in range(1000)]
+    metadata.write(
+        lambda r: r.metrics.append(run, [*points, Metric("loss", math.nan, 0, 5), Metric("loss", math.inf, 0, 6)])
+    )
+    assert metadata.read(lambda r: r.run_overview.extent([run], "loss", "step")) == (0, 999)
+    curves = metadata.read(lambda r: r.run_overview.curves([run, "f" * 32], "loss", "step", low=0, high=999, bins=100))
+    assert list(curves) == [run] and len(curves[run].bins) == 100
+    assert curves[run].bins[0] == CurveBin(4.5, 0.0, 9.0, 4.5)
+    part = metadata.read(lambda r: r.run_overview.curves([run], "loss", "step", low=20, high=22, bins=100))
+    assert [b.x for b in part[run].bins] == [20, 21, 22]
+
+
+def test_a_curve_over_time_begins_where_its_run_began(metadata, run):
+    began = int(NOW.timestamp() * 1000)
+    points = [Metric("loss", 1.0, began + 1000 * i, step=-i) for i in range(3)]
+    metadata.write(lambda r: r.metrics.append(run, points))
+    assert metadata.read(lambda r: r.run_overview.extent([run], "loss", "time")) == (0, 2000)
+    assert metadata.read(lambda r: r.run_overview.extent([run], "nothing", "time")) is None
+
+
+def test_steps_may_be_as_far_apart_as_integers_go(metadata, run):
+    metadata.write(lambda r: r.metrics.append(run, [Metric("m", 1.0, 0, s) for s in (-(2**62), 0, 2**62)]))
+    low, high = metadata.read(lambda r: r.run_overview.extent([run], "m", "step"))
+    found = metadata.read(lambda r: r.run_overview.curves([run], "m", "step", low=low, high=high, bins=50))
+    assert len(found[run].bins) == 3

@@ -48,6 +48,31 @@ class Metric(NamedTuple):
     step: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CurveBin:
+    """Neighbouring points of a curve: their mean place, smallest, largest and mean value."""
+
+    x: float
+    low: float
+    high: float
+    mean: float
+
+
+Axis = Literal["step", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A metric of a run, thinned to what can be drawn. `x` is the step, or milliseconds since the run started.
+
+    NaN and infinities are left out.
+    """
+
+    run_id: str
+    key: str
+    bins: tuple[CurveBin, ...]
+
+
 class ModelMetric(NamedTuple):
     """A metric point that a run measured of a logged model, possibly on a named dataset."""
 

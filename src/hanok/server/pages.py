@@ -24,7 +24,8 @@ from hanok.ui.views.data import data, table_page
 from hanok.ui.views.lineage import graph_page, index
 from hanok.ui.views.models import model_page, models
 from hanok.ui.views.predictions import prediction_page, predictions
-from hanok.ui.views.runs import run_page, runs
+from hanok.ui.views.run import run_page
+from hanok.ui.views.runs import bests, runs, runs_page
 from hanok.ui.views.today import today
 from hanok.ui.views.why import why
 
@@ -37,8 +38,8 @@ Build = Callable[[Any, Ask], Any]
 def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
     """All pages, the static files, and the form that rolls a model back."""
     pages: list[tuple[str, str, Build]] = [
+        ("/runs/rows", "runs_rows.html", runs),
         ("/", "today.html", lambda app, ask: today(app, metrics.load())),
-        ("/runs", "runs.html", runs),
         ("/runs/{run}", "run.html", run_page),
         ("/compare", "compare.html", compare),
         ("/models", "models.html", models),
@@ -53,7 +54,11 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
         ("/data", "data.html", data),
         ("/data/{table}", "table.html", table_page),
     ]
-    made = []
+    made = [
+        Route("GET", "/runs.json", _json(app, runs), Access.READ),
+        Route("GET", "/runs", _html(app, "runs.html", runs_page), Access.READ),
+        Route("GET", "/runs/best.json", _json(app, bests), Access.READ),
+    ]
     for path, template, build in pages:
         made.append(Route("GET", f"{path}.json", _json(app, build), Access.READ))
         made.append(Route("GET", path, _html(app, template, build), Access.READ))
@@ -75,7 +80,7 @@ def _html(app: Any, template: str, build: Build) -> Handler:
         def work() -> tuple[int, str]:
             try:
                 view = build(app, ask)
-                return 200, render(template, view, now=view.now, path=path)
+                return getattr(view, "http_status", 200), render(template, view, now=view.now, path=path)
             except HanokError as error:
                 return error.status, render("error.html", error, now=app.clock.now(), path=path)
 

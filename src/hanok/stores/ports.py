@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Metrics,
         RegistryUpkeep,
         RunLinks,
+        RunOverview,
         Runs,
     )
 
@@ -201,6 +202,8 @@ class Repositories(Protocol):
     def metrics(self) -> Metrics: ...
     @property
     def run_links(self) -> RunLinks: ...
+    @property
+    def run_overview(self) -> RunOverview: ...
     @property
     def logged_models(self) -> LoggedModels: ...
     @property

@@ -9,6 +9,8 @@ from typing import BinaryIO, Protocol
 from hanok.core.registry import ModelVersion
 from hanok.core.tracking import (
     Artifact,
+    Axis,
+    Curve,
     DatasetInput,
     Experiment,
     LoggedModel,
@@ -101,6 +103,24 @@ class Metrics(Protocol):
 
     def delete(self, run_id: str, key: str) -> None:
         """Forget all points of a key."""
+        ...
+
+
+class RunOverview(Protocol):
+    """What a page asks of many runs at once, answered without reading them whole."""
+
+    def count(self, query: RunQuery) -> int:
+        """How many runs match, whatever its limit and offset."""
+        ...
+
+    def extent(self, run_ids: Sequence[str], key: str, axis: Axis) -> tuple[int, int] | None:
+        """The first and the last place of a metric over these runs; None when it has no finite point."""
+        ...
+
+    def curves(
+        self, run_ids: Sequence[str], key: str, axis: Axis, *, low: int, high: int, bins: int
+    ) -> dict[str, Curve]:
+        """The metric between two places, by run, in at most about `bins` bins each. Runs without a point are absent."""
         ...
 
 

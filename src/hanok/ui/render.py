@@ -13,9 +13,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from hanok.ui import svg, text
+from hanok.ui import plots, svg, text
 from hanok.ui.graph import draw
 from hanok.ui.views.common import href
+from hanok.ui.views.direction import higher_is_better
 
 TYPES = {"css": "text/css; charset=utf-8", "svg": "image/svg+xml", "js": "text/javascript; charset=utf-8"}
 
@@ -57,13 +58,15 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"svg": svg, "static_url": static_url, "href": href, "draw": draw, "dash": text.NONE}
+    made.globals |= {"svg": svg, "plots": plots, "static_url": static_url, "href": href, "draw": draw}
+    made.globals |= {"dash": text.NONE, "better": higher_is_better}
     made.filters |= {
         "number": text.number,
         "plain": text.plain,
         "param": text.param,
         "percent": text.percent,
         "signed": text.signed,
+        "span": text.span,
         "short": text.short,
         "seg": text.segment,
         "cut": text.cut,
@@ -73,5 +76,5 @@ def environment() -> Environment:
 
 def render(template: str, view: Any, *, now: datetime, path: str) -> str:
     """The page as HTML. `now` is the instant that distances in time are given to; `path` is the page's own URL."""
-    when = partial(text.when, now=now)
-    return environment().get_template(template).render(v=view, when=when, path=path)
+    when, since = partial(text.when, now=now), partial(text.since, now=now)
+    return environment().get_template(template).render(v=view, when=when, since=since, path=path)

@@ -101,6 +101,18 @@ def when(value: datetime | str | None, now: datetime) -> Markup:
     )
 
 
+def since(value: datetime, now: datetime) -> Markup:
+    """The distance to now, with exact UTC as title: for columns of many rows."""
+    return Markup('<time title="{} UTC">{}</time>').format(f"{value:%Y-%m-%d %H:%M:%S}", ago(value, now))
+
+
+def span(seconds: float | None) -> str:
+    """A duration in one unit."""
+    if seconds is None:
+        return NONE
+    return f"{seconds:.1f} s" if seconds < 10 else _distance(seconds)
+
+
 def short(value: str) -> Markup:
     """An id by its ends; the whole of it as the title."""
     if len(value) <= 16:

@@ -7,6 +7,7 @@ from hanok.parts.tracking.artifacts import ArtifactVerbs
 from hanok.parts.tracking.experiments import ExperimentVerbs
 from hanok.parts.tracking.links import LinkVerbs
 from hanok.parts.tracking.logged_models import LoggedModelVerbs
+from hanok.parts.tracking.overview import OverviewVerbs
 from hanok.parts.tracking.registry import RegistryVerbs
 from hanok.parts.tracking.runs import RunVerbs
 from hanok.parts.tracking.uploads import UploadVerbs
@@ -23,6 +24,7 @@ class Tracking:
     def __init__(self, metadata: Metadata, blobs: Blobs, clock: Clock, *, uploads: Uploads | None = None) -> None:
         self.experiments = ExperimentVerbs(metadata, clock)
         self.runs = RunVerbs(metadata, clock)
+        self.overview = OverviewVerbs(metadata)
         self.logged_models = LoggedModelVerbs(metadata, clock)
         self.registry = RegistryVerbs(metadata, clock)
         self.artifacts = ArtifactVerbs(metadata, blobs, clock)

@@ -27,6 +27,7 @@ from hanok.stores.sql.tracking import (
     SqlMetrics,
     SqlRegistryUpkeep,
     SqlRunLinks,
+    SqlRunOverview,
     SqlRuns,
 )
 from hanok.stores.sql.workflows import SqlWorkflows
@@ -87,6 +88,10 @@ class SqlRepositories:
     @cached_property
     def run_links(self) -> SqlRunLinks:
         return SqlRunLinks(self._connection)
+
+    @cached_property
+    def run_overview(self) -> SqlRunOverview:
+        return SqlRunOverview(self._connection)
 
     @cached_property
     def logged_models(self) -> SqlLoggedModels:

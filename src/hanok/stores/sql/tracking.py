@@ -4,6 +4,7 @@ from hanok.stores.sql.tracking_artifacts import SqlArtifacts
 from hanok.stores.sql.tracking_experiments import SqlExperiments
 from hanok.stores.sql.tracking_metrics import SqlMetrics
 from hanok.stores.sql.tracking_models import SqlLoggedModels, SqlRegistryUpkeep
+from hanok.stores.sql.tracking_overview import SqlRunOverview
 from hanok.stores.sql.tracking_runs import SqlRunLinks, SqlRuns
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "SqlMetrics",
     "SqlRegistryUpkeep",
     "SqlRunLinks",
+    "SqlRunOverview",
     "SqlRuns",
 ]

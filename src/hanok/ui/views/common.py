@@ -14,9 +14,6 @@ from hanok.ui.text import instant
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
-HIGHER = ("auc", "accuracy", "r2", "f1", "precision", "recall", "score", "gain")
-LOWER = ("loss", "log_loss", "error", "rmse", "mae", "mse", "brier", "seconds")
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -38,7 +35,7 @@ class Ask:
         text = self.text(name)
         if not text:
             return default
-        if not text.lstrip("-").isdecimal() or len(text) > 12:
+        if not text.lstrip("-").isdecimal() or len(text) > 18:
             raise Invalid(f"{name}={text[:40]!r} is not a whole number")
         return min(high, max(low, int(text)))
 
@@ -86,14 +83,6 @@ def red_first(alerts: Iterable[AlertLine]) -> tuple[AlertLine, ...]:
     """Critical before warning, then the newest."""
     newest = sorted(alerts, key=lambda a: (a.raised.timestamp() if a.raised else 0.0, a.id), reverse=True)
     return tuple(sorted(newest, key=lambda a: a.severity != "critical"))
-
-
-def higher_is_better(metric: str) -> bool | None:
-    """By the end of the metric's name; None where the name does not tell."""
-    tail = metric.lower().replace("-", "_").split("_")
-    if tail[-1] in HIGHER:
-        return True
-    return False if tail[-1] in LOWER else None
 
 
 def all_days(first: str, last: str) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
-from hanok.ui.views.common import Ask, higher_is_better
+from hanok.ui.views.common import Ask
+from hanok.ui.views.direction import higher_is_better
 
 if TYPE_CHECKING:
     from hanok.engine.app import App

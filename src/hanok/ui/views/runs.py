@@ -1,28 +1,40 @@
-"""Runs: which is best, and why; one run; runs side by side."""
+"""Runs: which is best, and which setting made it so. Thousands of them: the database counts and sorts."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hanok.core.errors import HanokError, Invalid
-from hanok.core.tracking import Artifact, Order, Run, RunQuery
-from hanok.ui.views.common import Ask, higher_is_better
-from hanok.ui.views.neighbours import Neighbour, neighbours
+from hanok.core.errors import Invalid
+from hanok.core.tracking import All, Comparison, Filter, Order, Run, RunQuery
+from hanok.ui.views.common import Ask
+from hanok.ui.views.curves import Curves, curves_of
+from hanok.ui.views.direction import higher_is_better
+from hanok.ui.views.run import CANDIDATE
+from hanok.ui.views.runs_state import RunsState, state_of
+from hanok.ui.views.settings import Group, Setting, groups_of, settings_of
+from hanok.wire.mlflow.search import parse_filter
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
 PAGE = 50
-COLUMNS_MAX = 24
-CANDIDATE = "candidate_"
+COLUMNS_SHOWN, COLUMNS_MAX, CHOICES_MAX = 14, 60, 160
+EXACT_BEST_MAX = 2000  # beyond it the best ones are asked for by themselves, after the page is there
+BEST_METRICS = 4
+STUDIED_MAX = 1000
+CURVES_MAX = 20
+SYSTEM = "system/"
+HIDDEN_TAGS = ("mlflow.", "hanok.")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`kind` is metric or param. `best` is the value to mark, None where the name does not tell which is better."""
+    """`kind` is metric, param or tag. `best` is the value to mark, None where the name does not tell which is better
+    or where it was not asked for."""
 
     kind: str
     key: str
@@ -32,6 +44,10 @@ class Column:
     def sort(self) -> str:
         return f"{self.kind}.{self.key}"
 
+    @property
+    def higher(self) -> bool | None:
+        return higher_is_better(self.key) if self.kind == "metric" else None
+
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
@@ -39,200 +55,263 @@ class RunLine:
     name: str
     experiment: str
     status: str
+    user: str
     started: datetime
     seconds: float | None
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
-    now: datetime
-    experiment: str
-    experiments: tuple[str, ...]
-    columns: tuple[Column, ...]
-    hidden: int
-    everything: bool
-    sort: str
-    descending: bool
-    rows: tuple[RunLine, ...]
-    offset: int
-    next_offset: int | None
+class Best:
+    """The best value of a metric over the whole selection, and whose it is."""
 
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One line of the leaderboard of an AutoML search. `rank` counts from 1."""
-
-    rank: int
+    column: str
+    key: str
+    value: float
+    run: str
     name: str
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float | None]
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunPage:
-    now: datetime
-    id: str
-    name: str
-    experiment: str
-    status: str
-    started: datetime
-    ended: datetime | None
     user: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    histories: Mapping[str, tuple[float, ...]]
-    tags: Mapping[str, str]
-    candidates: tuple[Candidate, ...]
-    neighbours: tuple[Neighbour, ...]
-    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """`best` is None when it is asked for by itself. `problem` says why the filter cannot be read."""
+
+    now: datetime
+    state: RunsState
+    experiments: tuple[str, ...]
+    total: int
+    columns: tuple[Column, ...]
+    choices: tuple[Column, ...]
+    hidden: int
+    several_users: bool
+    rows: tuple[RunLine, ...]
+    best: tuple[Best, ...] | None
+    next_offset: int | None
+    problem: str = ""
+    hint: str = ""
+    curves: Curves | None = None
+    settings: tuple[Setting, ...] = ()
+    groups: tuple[Group, ...] = ()
+    studied: int = 0
+
+    @property
+    def http_status(self) -> int:
+        return 400 if self.problem else 200
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(c.key for c in self.choices if c.kind == "metric")
+
+    @property
+    def pinned(self) -> str:
+        """The URL that names the columns of now, so that further rows come with the same ones."""
+        columns = tuple(c.sort for c in self.columns) or ("none",)
+        return f"{self.state.query(columns=columns)}&users={int(self.several_users)}"
 
 
 def runs(app: App, ask: Ask) -> Runs:
-    """A page of runs, the newest first unless the URL sorts. Raises Invalid for a sort that is not understood."""
-    experiments = {e.id: e.name for e in app.tracking.experiments.search().items}
-    wanted = ask.text("experiment")
-    chosen = tuple(i for i, name in experiments.items() if not wanted or name == wanted)
-    sort, descending = ask.text("sort", "started"), ask.text("order", "desc") != "asc"
-    offset = ask.number("offset", 0, low=0, high=10_000_000)
-    everything = ask.text("columns") == "all"
-    query = RunQuery(chosen, order=(_order(sort, not descending),), limit=PAGE, offset=offset)
-    page = app.tracking.runs.search(query) if chosen else None
-    found = page.items if page else ()
-    columns, hidden = _columns(found, everything)
+    """A page of runs, the newest first unless the URL sorts. Raises Invalid for a sort or filter not understood."""
+    state = state_of(ask)
+    experiments, query = _query(app, state)
+    if not query.experiment_ids:
+        return Runs(app.clock.now(), state, tuple(sorted(experiments.values())), 0, (), (), 0, False, (), (), None)
+    if state.view != "table":
+        return _study(app, state, experiments, query)
+    page = app.tracking.runs.search(replace(query, limit=PAGE, offset=state.offset, order=(state.order,)))
+    found = page.items
+    only = page.next_offset is None and not state.offset
+    total = len(found) if only else app.tracking.overview.count(query)
+    columns, hidden = _columns(found, state.columns)
+    best = _best_of_rows(found, columns) if only else None
+    if best is None and total <= EXACT_BEST_MAX:
+        best = _best_of_all(app, query, columns)
+    values = {b.column: b.value for b in best or ()}
+    columns = tuple(replace(c, best=values.get(c.sort)) for c in columns)
     return Runs(
         app.clock.now(),
-        wanted,
+        state,
         tuple(sorted(experiments.values())),
+        total,
         columns,
+        _all_columns(found)[:CHOICES_MAX],
         hidden,
-        everything,
-        sort,
-        descending,
+        ask.text("users") == "1" if ask.text("users") else len({r.user for r in found}) > 1,
         tuple(_line(r, experiments, columns) for r in found),
-        offset,
-        page.next_offset if page else None,
+        best,
+        page.next_offset,
+        hint="" if found else _hint(app, query),
     )
 
 
-def run_page(app: App, ask: Ask) -> RunPage:
-    """Raises RunNotFound."""
-    run = app.tracking.runs.get(_whole_id(ask.path["run"]))
-    experiment = app.tracking.experiments.get(run.experiment_id).name
-    metrics = {k: v for k, v in sorted(run.latest.items()) if not k.startswith(CANDIDATE)}
-    histories = {k: tuple(m.value for m in app.tracking.runs.history(run.id, k, limit=400)) for k in list(metrics)[:24]}
-    return RunPage(
+def runs_page(app: App, ask: Ask) -> Runs:
+    """As `runs`; a filter that cannot be read is explained beside its box."""
+    try:
+        return runs(app, ask)
+    except Invalid as error:
+        state = state_of(ask)
+        names = tuple(sorted(e.name for e in app.tracking.experiments.search().items))
+        return Runs(app.clock.now(), state, names, 0, (), (), 0, False, (), (), None, problem=error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Bests:
+    now: datetime
+    best: tuple[Best, ...]
+
+
+def bests(app: App, ask: Ask) -> Bests:
+    """The best run of the whole selection for each metric that the URL names as a column."""
+    state = state_of(ask)
+    _, query = _query(app, state)
+    columns = tuple(c for c in map(_column, state.columns) if c is not None)
+    return Bests(app.clock.now(), _best_of_all(app, query, columns))
+
+
+def _query(app: App, state: RunsState) -> tuple[dict[str, str], RunQuery]:
+    experiments = {e.id: e.name for e in app.tracking.experiments.search().items}
+    wanted = state.experiments
+    chosen = tuple(i for i, name in experiments.items() if not wanted or name in wanted)
+    return experiments, RunQuery(chosen, filter=parse_filter(state.filter))
+
+
+def _study(app: App, state: RunsState, experiments: Mapping[str, str], query: RunQuery) -> Runs:
+    """The views that look at many runs together: curves, settings, groups."""
+    found = app.tracking.runs.search(replace(query, limit=STUDIED_MAX)).items
+    total = len(found) if len(found) < STUDIED_MAX else app.tracking.overview.count(query)
+    choices = _all_columns(found)
+    metrics = [c.key for c in choices if c.kind == "metric"]
+    metric = state.metric if state.metric in metrics else _main_metric(found, metrics)
+    state = replace(state, metric=metric)
+    ranked = _ranked(found, metric)
+    picked = [r for r in found if r.id in state.picked] or ranked[:CURVES_MAX]
+    view: dict[str, Any] = {}
+    if state.view == "curves" and metric:
+        view["curves"] = _curves(app, picked, state)
+    elif state.view == "settings" and metric:
+        view["settings"] = settings_of(found, metric)
+    elif state.view == "groups":
+        by = state.by or next((c.sort for c in choices if c.kind == "param"), "user")
+        state = replace(state, by=by)
+        view["groups"] = groups_of(found, by, metric)
+    return Runs(
         app.clock.now(),
-        run.id,
-        run.name,
-        experiment,
-        run.status,
-        run.started,
-        run.ended,
-        run.user,
-        dict(sorted(run.params.items())),
-        metrics,
-        {k: v for k, v in histories.items() if len(v) > 1},
-        dict(sorted((k, v) for k, v in run.tags.items() if k != "mlflow.runName")),
-        leaderboard(app, run),
-        neighbours(app, run.id),
-        _artifacts(app, run),
+        state,
+        tuple(sorted(experiments.values())),
+        total,
+        (),
+        choices[:CHOICES_MAX],
+        0,
+        len({r.user for r in found}) > 1,
+        tuple(_line(r, experiments, (Column("metric", metric),)) for r in picked) if state.view == "curves" else (),
+        (),
+        None,
+        hint="" if found else _hint(app, query),
+        studied=len(found),
+        **view,
     )
 
 
-def leaderboard(app: App, run: Run) -> tuple[Candidate, ...]:
-    """The candidates of the search that this run recorded, best first: from the training's durable step, or from the
-    points of the metrics `candidate_*`, whose step is the rank."""
-    lines: Sequence[Mapping[str, Any]] = _from_workflow(app, run)
-    if not lines:
-        keys = [k for k in run.latest if k.startswith(CANDIDATE)]
-        by_rank: dict[int, dict[str, float | None]] = {}
-        for key in keys:
-            for point in app.tracking.runs.history(run.id, key, limit=400):
-                by_rank.setdefault(point.step, {})[key.removeprefix(CANDIDATE)] = point.value
-        lines = [{"name": "", "parameters": {}, "metrics": by_rank[s], "seconds": None} for s in sorted(by_rank)]
-    return tuple(
-        Candidate(i + 1, str(c.get("name", "")), _flat(c.get("parameters", {})), c.get("metrics", {}), c.get("seconds"))
-        for i, c in enumerate(lines[:60])
+def _curves(app: App, picked: Sequence[Run], state: RunsState) -> Curves:
+    keys = (state.metric,)
+    return curves_of(app, picked, keys, state.axis, log=state.log, smooth=state.smooth, low=state.low, high=state.high)
+
+
+def _main_metric(found: Sequence[Run], metrics: Sequence[str]) -> str:
+    """The metric that most runs have, of those whose name tells a direction where there are any."""
+    telling = [m for m in metrics if higher_is_better(m) is not None] or list(metrics)
+    counts = {m: sum(m in r.latest for r in found[:100]) for m in telling}
+    return max(telling, key=lambda m: (counts[m], "val" in m or "test" in m), default="")
+
+
+def _ranked(found: Sequence[Run], metric: str) -> list[Run]:
+    """The best first; runs without the metric, or with NaN, last."""
+    sign = -1.0 if higher_is_better(metric) else 1.0
+    latest = {r.id: r.latest.get(metric) for r in found}
+    return sorted(found, key=lambda r: (0, sign * v) if (v := latest[r.id]) is not None and v == v else (1, 0.0))
+
+
+def _all_columns(found: Sequence[Run]) -> tuple[Column, ...]:
+    metrics = sorted({m.key for r in found for m in r.metrics if not m.key.startswith(CANDIDATE)})
+    params = sorted({k for r in found for k in r.params})
+    tags = sorted({k for r in found for k in r.tags if not k.startswith(HIDDEN_TAGS)})
+    metrics.sort(key=lambda k: (k.startswith(SYSTEM), higher_is_better(k) is None))
+    return (
+        *(Column("metric", k) for k in metrics),
+        *(Column("param", k) for k in params),
+        *(Column("tag", k) for k in tags),
     )
 
 
-def _from_workflow(app: App, run: Run) -> Sequence[Mapping[str, Any]]:
-    model = run.tags.get("hanok.model", "")
-    try:
-        versions = app.tracking.registry.versions(model) if model else []
-    except HanokError:  # the model was deleted since; its run stays readable
-        return ()
-    workflow = next((v.facts.get("workflow") for v in versions if v.run_id == run.id), None)
-    if not workflow:
-        return ()
-    steps = app.metadata.read(lambda r: r.workflows.steps(workflow))
-    board = next((s.result.get("leaderboard", ()) for s in steps if s.name == "search"), ())
-    return list(board)
+def _columns(found: Sequence[Run], chosen: Sequence[str]) -> tuple[tuple[Column, ...], int]:
+    """The chosen columns, or those in which these runs differ: metrics first, the telling ones before the others."""
+    there = _all_columns(found)
+    if chosen == ("all",):
+        return there[:COLUMNS_MAX], max(0, len(there) - COLUMNS_MAX)
+    if chosen:
+        named = tuple(c for c in map(_column, chosen) if c is not None)[:COLUMNS_MAX]
+        return named, len(set(there) - set(named))
+    differing = tuple(c for c in there if len(found) < 2 or _differs(found, c)) if found else ()
+    metrics = [c for c in differing if c.kind == "metric" and not c.key.startswith(SYSTEM)][: COLUMNS_SHOWN // 2]
+    others = [c for c in differing if c.kind != "metric"]
+    shown = (*metrics, *others)[:COLUMNS_SHOWN]
+    return shown, len(there) - len(shown)
 
 
-def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters without their kind, which the candidate's name says, and without nesting."""
-    flat: dict[str, Any] = {}
-    for key, value in parameters.items():
-        flat |= dict(value) if isinstance(value, Mapping) else {} if key == "kind" else {key: value}
-    return flat
+def _column(text: str) -> Column | None:
+    kind, _, key = text.partition(".")
+    return Column(kind, key) if kind in ("metric", "param", "tag") and key else None
 
 
-def _artifacts(app: App, run: Run) -> tuple[Artifact, ...]:
-    """The top of the run's artifact tree; nothing when it is kept elsewhere."""
-    try:
-        return tuple(app.tracking.artifacts.children_under(run.artifact_uri))
-    except HanokError:
-        return ()
+def _values(run: Run, kind: str) -> Mapping[str, Any]:
+    return run.latest if kind == "metric" else run.params if kind == "param" else run.tags
 
 
-def _order(sort: str, ascending: bool) -> Order:
-    kind, _, key = sort.partition(".")
-    if kind == "metric" and key:
-        return Order("metric", key, ascending)
-    if kind == "param" and key:
-        return Order("param", key, ascending)
-    if sort == "started":
-        return Order("attribute", "start_time", ascending)
-    if sort == "name":
-        return Order("attribute", "run_name", ascending)
-    raise Invalid(f"sort={sort[:60]!r} is not understood: started, name, metric.NAME or param.NAME")
+def _differs(found: Sequence[Run], column: Column) -> bool:
+    return len({repr(_values(r, column.kind).get(column.key)) for r in found}) > 1
 
 
-def _columns(found: Sequence[Run], everything: bool) -> tuple[tuple[Column, ...], int]:
-    """Metrics first, then params; those with one value in all runs are hidden unless everything is asked for."""
-    metrics = _keys([r.latest for r in found], everything, lambda k: everything or not k.startswith(CANDIDATE))
-    params = _keys([r.params for r in found], everything, lambda _: True)
-    columns = [Column("metric", k, _best(k, [r.latest.get(k) for r in found])) for k in metrics]
-    columns += [Column("param", k) for k in params]
-    total = len({k for r in found for k in r.latest}) + len({k for r in found for k in r.params})
-    shown = tuple(columns[:COLUMNS_MAX])
-    return shown, total - len(shown)
+def _best_of_rows(found: Sequence[Run], columns: Sequence[Column]) -> tuple[Best, ...]:
+    bests = []
+    for column in [c for c in columns if c.higher is not None][:BEST_METRICS]:
+        known = [(v, r) for r in found if (v := r.latest.get(column.key)) is not None and v == v]
+        if len(known) > 1:
+            value, run = (max if column.higher else min)(known, key=lambda pair: pair[0])
+            bests.append(Best(column.sort, column.key, value, run.id, run.name, run.user))
+    return tuple(bests)
 
 
-def _keys(rows: Sequence[Mapping[str, Any]], everything: bool, wanted: Any) -> list[str]:
-    names = sorted({k for row in rows for k in row if wanted(k)})
-    if everything or len(rows) < 2:
-        return names
-    return [n for n in names if len({repr(row.get(n)) for row in rows}) > 1]
-
-
-def _best(key: str, values: Sequence[float | None]) -> float | None:
-    better = higher_is_better(key)
-    known = [v for v in values if v is not None and v == v]
-    if better is None or len(known) < 2:
-        return None
-    return max(known) if better else min(known)
+def _best_of_all(app: App, query: RunQuery, columns: Sequence[Column]) -> tuple[Best, ...]:
+    bests = []
+    for column in [c for c in columns if c.higher is not None][:BEST_METRICS]:
+        one = replace(query, limit=1, offset=0, order=(Order("metric", column.key, not column.higher),))
+        for run in app.tracking.runs.search(one).items:
+            if (value := run.latest.get(column.key)) is not None and value == value:
+                bests.append(Best(column.sort, column.key, value, run.id, run.name, run.user))
+    return tuple(bests)
 
 
 def _line(run: Run, experiments: Mapping[str, str], columns: Sequence[Column]) -> RunLine:
-    latest = run.latest
-    values = tuple(latest.get(c.key) if c.kind == "metric" else run.params.get(c.key) for c in columns)
+    by_kind = {kind: _values(run, kind) for kind in {c.kind for c in columns}}
+    values = tuple(by_kind[c.kind].get(c.key) for c in columns)
     seconds = (run.ended - run.started).total_seconds() if run.ended else None
-    return RunLine(run.id, run.name, experiments.get(run.experiment_id, ""), run.status, run.started, seconds, values)
+    experiment = experiments.get(run.experiment_id, "")
+    return RunLine(run.id, run.name, experiment, run.status, run.user, run.started, seconds, values)
 
 
-def _whole_id(text: str) -> str:
-    return text.strip()[:200]
+def _hint(app: App, query: RunQuery) -> str:
+    """Why nothing may have been found: a key of the filter that no recent run has, and one that it may mean."""
+    recent = app.tracking.runs.search(replace(query, filter=All(), limit=100)).items
+    for wanted in _comparisons(query.filter):
+        if wanted.subject not in ("metric", "param", "tag") or not recent:
+            continue
+        keys = {k for r in recent for k in _values(r, wanted.subject)}
+        if wanted.key not in keys:
+            near = difflib.get_close_matches(wanted.key, keys, n=1, cutoff=0.5)
+            meant = f" Do you mean {near[0]}?" if near else ""
+            return f"None of the newest {len(recent)} runs here has a {wanted.subject} {wanted.key[:80]!r}.{meant}"
+    return ""
+
+
+def _comparisons(wanted: Filter) -> list[Comparison]:
+    return [wanted] if isinstance(wanted, Comparison) else [c for part in wanted.parts for c in _comparisons(part)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hanok.core.lineage import NodeKind
 from hanok.parts.training import rollout as stages
 from hanok.ui.text import instant
-from hanok.ui.views.common import AlertLine, Days, alert_line, higher_is_better, performance_days, red_first
+from hanok.ui.views.common import AlertLine, Days, alert_line, performance_days, red_first
+from hanok.ui.views.direction import higher_is_better
 from hanok.ui.views.traffic import Traffic, traffic
 
 if TYPE_CHECKING:
