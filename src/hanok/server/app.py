@@ -90,6 +90,9 @@ class Server:
             authorise(actor, route.access)
             scope.setdefault("state", {})["actor"] = actor
         bounded = Body(receive, route.body_max_bytes, headers)
+        if route.plain is not None:
+            await status.answer(*await route.plain(scope, bounded.whole))
+            return "mlflow"
         response = await route.handler(Request(scope, bounded.receive))
         await response(scope, bounded.receive, status)
         return "mlflow" if "mlflow" in route.path else "api" if route.path.startswith("/api") else "page"
@@ -110,15 +113,16 @@ class Server:
 
 
 class Body:
-    """A request body that may not grow beyond its bound. Raises TooLarge before it is parsed."""
+    """A request body that may not grow beyond its bound. Raises TooLarge before it is read, or while."""
 
     def __init__(self, receive: Any, max_bytes: int, headers: Headers) -> None:
         self._receive, self._max, self._seen = receive, max_bytes, 0
         declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > max_bytes:
-            raise TooLarge(f"the body is {int(declared)} bytes; this route takes {max_bytes} at most")
+        self._declared = int(declared) if declared.isdigit() else 0
 
     async def receive(self) -> Any:
+        if self._declared > self._max:
+            raise TooLarge(f"the body is {self._declared} bytes; this route takes {self._max} at most")
         message = await self._receive()
         if message["type"] == "http.request":
             self._seen += len(message.get("body", b""))

@@ -33,12 +33,17 @@ class ServerMetrics:
         self._machine_memory = Gauge(
             "machine_memory_available_bytes", "Free memory of this machine", registry=self.registry
         )
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}  # a look-up of labels costs as much again
         self._process = psutil.Process()
         psutil.cpu_percent()
 
     def observe(self, route: str, status: int, seconds: float) -> None:
-        self.requests.labels(route, f"{status // 100}xx").inc()
-        self.latency.labels(route).observe(seconds)
+        counted = self._children.get((route, status // 100))
+        if counted is None:
+            counted = self.requests.labels(route, f"{status // 100}xx"), self.latency.labels(route)
+            self._children[route, status // 100] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def render(self) -> bytes:
         times = self._process.cpu_times()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,21 +14,44 @@ from starlette.responses import Response
 from hanok.core.access import Access
 
 Handler = Callable[[Request], Awaitable[Response]]
+ReadBody = Callable[[], Awaitable[bytes]]
+PlainHandler = Callable[[MutableMapping[str, Any], ReadBody], Awaitable[tuple[int, bytes]]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` is a Starlette path ("/runs/{run_id}"). `body_max_bytes` bounds the body before it is parsed."""
+    """`path` is a Starlette path ("/runs/{run_id}"). `body_max_bytes` bounds the body before it is parsed. `plain` is
+    the handler without request and response objects, from scope and body to status and JSON: taken where there is one.
+    """
 
     method: str
     path: str
     handler: Handler
     access: Access
     body_max_bytes: int = 8 << 20
+    plain: PlainHandler | None = None
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a blocking verb beside the event loop."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def done(future: Future[T]) -> T:
+    """The result of work in another thread, awaited without a thread of its own."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[T] = loop.create_future()
+
+    def settle() -> None:
+        if waiter.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(future.result())
+
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(settle))
+    return await waiter

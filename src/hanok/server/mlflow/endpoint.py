@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from hanok.core.access import LOCAL, Access, Actor
 from hanok.core.errors import HanokError
 from hanok.parts.tracking import Tracking
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.server.routes import Handler, ReadBody, Route, done, in_thread
 from hanok.wire.mlflow.decode import decode_body, decode_query
 from hanok.wire.mlflow.errors import error_body
 
@@ -24,6 +24,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 Json = dict[str, Any]
 PREFIXES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow")
 JSON = "application/json"
+BODY_MAX_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Call:
     actor: Actor
 
 
-def nothing(_: object) -> Json:
+def _nothing(_: object) -> Json:
     return {}
 
 
@@ -43,48 +44,65 @@ class Started:
     """A verb under way: the event loop waits for `done` without a thread, and encodes what comes."""
 
     done: Future[Any]
-    encode: Callable[[Any], Json] = nothing
+    encode: Callable[[Any], Json] = _nothing
+
+
+Answer = Json | bytes | Started
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`answer` gives the JSON body from a thread, or, where it only hands work to the store's writer, a Started."""
+    """`answer` gives the JSON body, encoded or not, from a thread; or, where it only hands work to the store's writer,
+    a Started from the event loop."""
 
     method: str
     path: str
     asks: type[msgspec.Struct]
-    answer: Callable[[Call, Any], Json] | Callable[[Call, Any], Started]
+    answer: Callable[[Call, Any], Answer]
     access: Access
     in_thread: bool = True
+    body_max_bytes: int = BODY_MAX_BYTES
 
 
-def read(path: str, asks: type[R], answer: Callable[[Call, R], Json], method: str = "GET") -> Endpoint:
+def read(path: str, asks: type[R], answer: Callable[[Call, R], Json | bytes], method: str = "GET") -> Endpoint:
     return Endpoint(method, path, asks, answer, Access.READ)
 
 
-def edit(path: str, asks: type[R], answer: Callable[[Call, R], Json], method: str = "POST") -> Endpoint:
+def edit(path: str, asks: type[R], answer: Callable[[Call, R], Json | bytes], method: str = "POST") -> Endpoint:
     return Endpoint(method, path, asks, answer, Access.EDIT)
 
 
-def start(path: str, asks: type[R], answer: Callable[[Call, R], Started], method: str = "POST") -> Endpoint:
-    return Endpoint(method, path, asks, answer, Access.EDIT, in_thread=False)
+def start(
+    path: str, asks: type[R], answer: Callable[[Call, R], Started], *, body_max_bytes: int = BODY_MAX_BYTES
+) -> Endpoint:
+    return Endpoint("POST", path, asks, answer, Access.EDIT, False, body_max_bytes)
 
 
 def route(tracking: Tracking, endpoint: Endpoint, prefix: str) -> Route:
-    async def handle(request: Request) -> Response:
-        body = await request.body()
-        path: Mapping[str, str] = request.path_params
-        if request.method == "GET" and request.url.query:
-            asked = decode_query(endpoint.asks, request.query_params.multi_items(), path)
-        else:
-            asked = decode_body(endpoint.asks, body, path)
-        call = Call(tracking, actor_of(request))
-        answered = await in_thread(endpoint.answer, call, asked) if endpoint.in_thread else endpoint.answer(call, asked)
-        if isinstance(answered, Started):
-            answered = answered.encode(await asyncio.wrap_future(answered.done))
-        return Response(orjson.dumps(answered), media_type=JSON)
+    async def plain(scope: MutableMapping[str, Any], read_body: ReadBody) -> tuple[int, bytes]:
+        try:
+            body = await read_body()
+            if scope["query_string"] and scope["method"] == "GET":
+                query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+                asked = decode_query(endpoint.asks, query, scope["path_params"])
+            else:
+                asked = decode_body(endpoint.asks, body, scope["path_params"])
+            call = Call(tracking, _actor(scope))
+            if endpoint.in_thread:
+                answered = await in_thread(endpoint.answer, call, asked)
+            else:
+                answered = endpoint.answer(call, asked)
+            if isinstance(answered, Started):
+                answered = answered.encode(await done(answered.done))
+            return 200, answered if isinstance(answered, bytes) else orjson.dumps(answered)
+        except HanokError as error:
+            return error_body(error)
 
-    return Route(endpoint.method, prefix + endpoint.path, answering(handle), endpoint.access)
+    async def handle(request: Request) -> Response:
+        status, body = await plain(request.scope, request.body)
+        return Response(body, status, media_type=JSON)
+
+    return Route(endpoint.method, prefix + endpoint.path, handle, endpoint.access, endpoint.body_max_bytes, plain)
 
 
 def answering(handler: Handler) -> Handler:
@@ -102,5 +120,9 @@ def answering(handler: Handler) -> Handler:
 
 def actor_of(request: Request) -> Actor:
     """Whom the dispatcher authenticated; the local user where there is no login."""
-    actor = getattr(request.state, "actor", LOCAL)
+    return _actor(request.scope)
+
+
+def _actor(scope: MutableMapping[str, Any]) -> Actor:
+    actor = scope.get("state", {}).get("actor", LOCAL)
     return actor if isinstance(actor, Actor) else LOCAL

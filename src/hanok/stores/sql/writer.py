@@ -126,17 +126,18 @@ class _Session:
     def commit(self, works: Sequence[Work]) -> list[Outcome]:
         """Run all in one transaction. Raises what made the whole fail."""
         with self._turn:
-            if len(works) > 1:
-                self._say(self._begin)
-                try:
-                    outcomes: list[Outcome] = [(work(self._repositories), None) for work in works]
-                except Exception as error:
-                    self._undo()
-                    if connection_lost(driver_error(error)):
-                        raise
-                else:
-                    self._end()
-                    return outcomes
+            self._say(self._begin)
+            try:
+                outcomes: list[Outcome] = [(work(self._repositories), None) for work in works]
+            except Exception as error:
+                self._undo()
+                if worth_repeating(error):
+                    raise
+                if len(works) == 1:
+                    return [(None, translated(error))]
+            else:
+                self._end()
+                return outcomes
             self._say(self._begin)
             outcomes = [self._alone(work) for work in works]
             self._end()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
@@ -28,10 +29,15 @@ def decode_body(kind: type[R], body: bytes, path: Mapping[str, str] | None = Non
     """Raises Invalid. `path` holds the fields that stand in the URL."""
     if body and not path and NUL not in body:
         try:
-            return msgspec.json.decode(body, type=kind, strict=False)
+            return _decoder(kind).decode(body)
         except msgspec.MsgspecError:
             pass  # said again below, in the protocol's words
     return _convert(kind, {**_lenient(body), **(path or {})})
+
+
+@lru_cache
+def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
+    return msgspec.json.Decoder(kind, strict=False)
 
 
 def decode_query(kind: type[R], query: Iterable[tuple[str, str]], path: Mapping[str, str] | None = None) -> R:
