@@ -53,22 +53,63 @@ def test_analyzers_give_deequs_values(case):
         assert value == pytest.approx(expect, abs=1e-9)
 
 
+ASSERTED = re.compile(r"\s*((?:==|!=|>=|<=|>|<)\s*-?[\d.]+(?:e-?\d+)?|(?:not )?between .*)$")
+
+
 def rule_of(method, text):
-    """The constraint that a case writes in short, like `x == 0` or `g in p,q,r (nulls pass)`."""
-    text = re.sub(r"\(.*?\)", "", text).strip()
-    if method == "hasSize" or METHODS[method].parameters[0] == "assertion":
+    """The constraint that a case writes in short, like `x == 0`, `x,y >= 0.9` or `g in p,q,r (nulls pass)`."""
+    text = re.sub(r"\((?:nulls?|null rows)[^)]*\)", "", text).strip()
+    parameters = METHODS[method].parameters
+    if parameters[0] == "assertion":
         return constraint(method, text)
-    column, _, rest = text.partition(" ")
+    if parameters[:2] == ("first", "second") and (m := re.match(r"(\w+)\s*(?:[,<>=]|<=|>=|and)?\s*(\w+)(.*)$", text)):
+        return constraint(method, m[1], m[2], *([m[3].strip()] if m[3].strip() else []))
+    if parameters[0] == "predicate":
+        named = re.match(r"(.*?)\s*(?:,|;|->|=>)\s*((?:==|!=|>=|<=|>|<)\s*[\d.]+)$", text)
+        return constraint(method, *(named.groups() if named else (text,)))
+    must = ASSERTED.search(text)
+    given = [must[1]] if must else []
+    head = text[: must.start()] if must else text
+    column, _, rest = head.strip().partition(" ")
     rest = rest.strip()
     if method == "isContainedIn":
-        return constraint(method, column, tuple(v.strip() for v in rest.removeprefix("in ").split(",")))
+        return constraint(method, column, tuple(v.strip() for v in rest.removeprefix("in ").split(",")), *given)
     if method == "hasPattern":
-        name, _, must = rest.partition(" ")
-        pattern = {"email": PATTERNS["containsEmail"], "url": PATTERNS["containsURL"]}.get(name.lower(), name)
-        return constraint(method, column, pattern, must.strip() or "== 1")
-    if METHODS[method].parameters[0] == "columns":
-        return constraint(method, tuple(column.split(",")), *([rest] if rest else []))
-    return constraint(method, column, *([rest] if rest else []))
+        pattern = {"email": PATTERNS["containsEmail"], "url": PATTERNS["containsURL"]}.get(rest.lower(), rest)
+        return constraint(method, column, pattern, *(given or ["== 1"]))
+    if parameters[0] == "columns":
+        return constraint(method, tuple(head.replace(" ", "").split(",")), *given)
+    if len(parameters) > 2 and parameters[1] == "quantile":
+        return constraint(method, column, float(rest), *given)
+    if len(parameters) > 2 and parameters[1] == "bins":
+        return constraint(method, column, int(rest or 10), *given)
+    return constraint(method, column, *([rest] if rest else []), *given)
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "status"),
+    [
+        ("hasCorrelation", "x,y > 0.9", "Success"),
+        ("isLessThan", "x < y", "Failure"),
+        ("isLessThanOrEqualTo", "x k >= 0.5", "Success"),
+        ("satisfies", "k >= 0", "Success"),
+        ("satisfies", "x >= 1, >= 0.7", "Success"),
+        ("hasUniqueness", "g,x >= 0.6", "Success"),
+        ("hasApproxQuantile", "x 0.5 == 2", "Success"),
+        ("hasDataType", "k Integral", "Success"),
+        ("hasDataType", "t Integral >= 0.9", "Failure"),
+        ("isContainedIn", "g in p,q >= 0.9", "Success"),
+        ("isPrimaryKey", "k", "Success"),
+        ("areComplete", "k,x", "Failure"),
+        ("hasMean", "x between 3 and 4", "Success"),
+        ("hasColumnCount", "== 6", "Success"),
+        ("hasSum", "x == 40", "Success"),
+    ],
+)
+def test_checks_in_short(method, text, status):
+    if not FILE["rows"]:
+        pytest.skip("the file has no rows")
+    assert run(ROWS, [Check("case").add(rule_of(method, text))]).outcomes[0].status == status
 
 
 @pytest.mark.parametrize("case", having("check"))

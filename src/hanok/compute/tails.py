@@ -88,16 +88,16 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 def kolmogorov_tail(d: float, n: int) -> float:
     """P(D_n >= d) of the one-sample Kolmogorov statistic over `n` values.
 
-    The matrix method of Marsaglia, Tsang and Wang (2003) to n = 20,000; beyond it the limiting distribution with
-    Vrbik's correction (2018). Far in the tail their approximation with seven digits.
+    As Simard and L'Ecuyer (2011) divide it: the matrix method of Marsaglia, Tsang and Wang (2003) for small n and near
+    0, the series of Pelz and Good (1976) for n above 140, and in the tail twice the one-sided probability.
     """
     s = d * d * n
     if d >= 1:
         return 0.0
-    if s > 7.24 or (s > 3.76 and n > 99):
-        return min(1.0, 2 * math.exp(-(2.000071 + 0.331 / math.sqrt(n) + 1.409 / n) * s))
-    if n > 20_000:
-        return kolmogorov_limit_tail(math.sqrt(n) * d + 1 / (6 * math.sqrt(n)) + (math.sqrt(n) * d - 1) / (4 * n))
+    if s > (4.0 if n <= 140 else 2.2):
+        return min(1.0, 2 * _one_sided(n, d))
+    if n > 140 and (n > 100_000 or n * d**1.5 > 1.4):
+        return min(1.0, max(0.0, 1 - _pelz_good(n, math.sqrt(n) * d)))
     k = math.floor(n * d) + 1
     size, h = 2 * k - 1, k - n * d
     matrix = np.tri(size, size, 1)
@@ -113,6 +113,33 @@ def kolmogorov_tail(d: float, n: int) -> float:
     value = power[k - 1, k - 1]
     log = math.log(value) + exponent * math.log(10) + math.lgamma(n + 1) - n * math.log(n) if value > 0 else -math.inf
     return min(1.0, max(0.0, -math.expm1(log)))
+
+
+def _one_sided(n: int, d: float) -> float:
+    """P(D+_n >= d), a sum of positive terms (Birnbaum and Tingey 1951)."""
+    j = np.arange(math.floor(n * (1 - d)) + 1, dtype=float)
+    ways = np.concatenate([[0.0], np.cumsum(np.log((n - j[1:] + 1) / j[1:]))])
+    left = 1 - d - j / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.where(left > 0, (n - j) * np.log(left), np.where(n == j, 0.0, -np.inf))
+    return float(d * np.exp(ways + inside + (j - 1) * np.log(d + j / n)).sum())
+
+
+def _pelz_good(n: int, x: float) -> float:
+    """P(sqrt(n) D_n < x) to the order of n^-3/2 (Pelz and Good 1976, as Simard and L'Ecuyer 2011 print it)."""
+    k = np.arange(-30, 31)
+    half, whole = (math.pi * (k + 0.5)) ** 2, (math.pi * k[k != 0]) ** 2
+    e, w = np.exp(-half / (2 * x * x)), np.exp(-whole / (2 * x * x))
+    root = math.sqrt(math.pi / 2)
+    k0 = root / x * float(e.sum())
+    k1 = root / (6 * x**4) * float(((half - x * x) * e).sum())
+    inner = 6 * x**6 + 2 * x**4 + half * (2 * x**4 - 5 * x * x) + half**2 * (1 - 2 * x * x)
+    k2 = root / (72 * x**7) * float((inner * e).sum()) - root / (36 * x**3) * float((whole * w).sum())
+    inner = half**3 * (5 - 30 * x * x) + half**2 * (212 * x**4 - 60 * x * x) + half * (135 * x**4 - 96 * x**6)
+    inner -= 30 * x**6 + 90 * x**8
+    outer = float(((3 * whole * x * x - whole**2) * w).sum()) / 2
+    k3 = root / (6480 * x**10) * float((inner * e).sum()) + root / (108 * x**6) * outer
+    return k0 + k1 / math.sqrt(n) + k2 / n + k3 / n**1.5
 
 
 def _power(matrix: np.ndarray, n: int) -> tuple[np.ndarray, int]:

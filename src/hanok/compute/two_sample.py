@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hanok.compute import tails
 
 Floats = NDArray[np.float64]
+EXACT_RANKS_MAX, EXACT_OTHER_MAX = 8, 1000
 EXACT_CELLS_MAX = 4_000_000
 SHARE_FLOOR = 1e-4
 # Scholz and Stephens (1987), table 2, m = 1: critical values at these levels.
@@ -164,18 +165,35 @@ def anderson_darling(reference: ArrayLike, current: ArrayLike) -> Test:
 
 
 def mann_whitney(reference: ArrayLike, current: ArrayLike) -> Test:
-    """The rank-sum test (1947): U of the reference; normal p-value with tie and continuity corrections."""
+    """The rank-sum test (1947): U of the reference. The p-value is exact where a side has at most 8 values and none is
+    tied, else normal with tie and continuity corrections."""
     a, b = sample(reference), sample(current)
     n, m = len(a), len(b)
     ranks = midranks(np.concatenate([a, b]))
     u = float(ranks[:n].sum()) - n * (n + 1) / 2
     _, ties = np.unique(np.concatenate([a, b]), return_counts=True)
     total = n + m
+    if min(n, m) <= EXACT_RANKS_MAX and max(n, m) <= EXACT_OTHER_MAX and ties.max() == 1:
+        return Test(u, min(1.0, 2 * float(_rank_sums(n, m)[round(max(u, n * m - u)) :].sum())))
     spread = math.sqrt(n * m / 12 * (total + 1 - float((ties.astype(float) ** 3 - ties).sum()) / (total * (total - 1))))
     if not spread:
         return Test(u, 1.0)
     z = (max(u, n * m - u) - n * m / 2 - 0.5) / spread
     return Test(u, min(1.0, 2 * tails.normal_tail(z)))
+
+
+def _rank_sums(n: int, m: int) -> Floats:
+    """The null distribution of U without ties: the largest value is of the first sample, or it is not."""
+    above = np.zeros((m + 1, n * m + 1))
+    above[:, 0] = 1.0
+    for i in range(1, n + 1):
+        here = np.zeros_like(above)
+        here[0, 0] = 1.0
+        for j in range(1, m + 1):
+            here[j] = here[j - 1] * (j / (i + j))
+            here[j, j:] += above[j, : n * m + 1 - j] * (i / (i + j))
+        above = here
+    return np.asarray(above[m])
 
 
 def welch(reference: ArrayLike, current: ArrayLike) -> Test:

@@ -122,3 +122,15 @@ def test_adwin_keeps_mean_and_variance_of_its_window():
         window.update(float(x))
     kept = values[-window.width :]
     assert window.mean == pytest.approx(kept.mean()) and window.variance == pytest.approx(kept.var())
+
+
+def test_p_values_of_kolmogorov_and_of_ranks_equal_scipys_at_every_size():
+    for n in (3, 20, 139, 141, 158, 1000, 30_000, 200_000):
+        for z in np.linspace(0.3, 3.5, 25):
+            d = z / np.sqrt(n)
+            if 1 / (2 * n) <= d <= 1:
+                assert tails.kolmogorov_tail(d, n) == pytest.approx(stats.kstwo.sf(d, n), abs=1e-10)
+    rng = np.random.default_rng(4)
+    for n, m in ((1, 5), (3, 9), (8, 60), (40, 7), (9, 9)):
+        a, b = rng.normal(size=n), rng.normal(0.3, 1, m)
+        assert t.mann_whitney(a, b).p_value == pytest.approx(stats.mannwhitneyu(a, b).pvalue, rel=1e-9)

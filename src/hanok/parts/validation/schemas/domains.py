@@ -76,10 +76,11 @@ def _bool(finding: Finding, view: FeatureView) -> None:
         feature.clear("bool_domain")
         return
     if view.type == "INT":
+        if view.low < 0:
+            finding.add("BOOL_TYPE_SMALL_INT", "it is not 0 or 1", view.low, "0 or 1")
+        if view.high > 1:
+            finding.add("BOOL_TYPE_BIG_INT", "it is not 0 or 1", view.high, "0 or 1")
         if view.low < 0 or view.high > 1:
-            small = view.low < 0
-            worst = view.low if small else view.high
-            finding.add("BOOL_TYPE_SMALL_INT" if small else "BOOL_TYPE_BIG_INT", "it is not 0 or 1", worst, "0 or 1")
             feature.set("int_domain", Message("IntDomain", min=int(view.low), max=int(view.high)))
     elif view.type == "FLOAT":
         if (worst_text := _neither_zero_nor_one(view)) is not None:
