@@ -136,7 +136,7 @@ def test_every_command_and_option_in_the_documentation_exists():
 
 def test_every_command_option_and_default_is_in_the_reference():
     page = (REFERENCE / "cli.md").read_text()
-    lines = {m[1]: line for line in page.splitlines() if (m := re.match(r"\| `hanok ([a-z ]+)` \|", line))}
+    lines = {m[1]: line for line in page.splitlines() if (m := re.match(r"\| `hanok ([a-z -]+)` \|", line))}
     known = commands()
     assert set(lines) == set(known)
     assert {words.split()[0] for words in lines} == set(COMMANDS)

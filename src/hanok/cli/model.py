@@ -9,7 +9,7 @@ from hanok.cli.output import ask, common, show
 
 @click.group()
 def model() -> None:
-    """Models: list, show, compare."""
+    """Models: list, show, compare, history."""
 
 
 @model.command("list")
@@ -38,3 +38,11 @@ def show_(name: str, home: Path | None, as_json: bool) -> None:
 def compare(name: str, versions: tuple[int, ...], home: Path | None, as_json: bool) -> None:
     """What differs between VERSIONS of a model."""
     show(ask(home, "model.compare", name=name, versions=list(versions)), as_json)
+
+
+@model.command()
+@click.argument("name")
+@common
+def history(name: str, home: Path | None, as_json: bool) -> None:
+    """What happened to NAME: registrations, moves of aliases and stages, deployments; who, when and why."""
+    show(ask(home, "model.history", name=name), as_json)

@@ -70,10 +70,12 @@ def promote(model: str, version: int, reason: str, force: bool, home: Path | Non
 @click.argument("model")
 @click.option("--to", default=0, help="A version (default: the one that served before).")
 @click.option("--reason", default="rolled back by hand", show_default=True)
+@click.option("--alias", default="", help="Move this alias back, without a deployment (champion where there is none).")
+@click.option("--stage", default="", help="Put the version that was in this stage before back into it.")
 @common
-def rollback(model: str, to: int, reason: str, home: Path | None, as_json: bool) -> None:
+def rollback(model: str, to: int, reason: str, alias: str, stage: str, home: Path | None, as_json: bool) -> None:
     """Let the version of MODEL that served before answer again, at once, and prove it."""
-    show(ask(home, "rollback", model=model, to=to, reason=reason), as_json)
+    show(ask(home, "rollback", model=model, to=to, reason=reason, alias=alias, stage=stage), as_json)
 
 
 @click.command()

@@ -60,11 +60,17 @@ def numbered(relation: Relation) -> str:
 
 
 @contextmanager
-def closed(relations: Mapping[str, Relation]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database of its own for SQL that a user wrote: it reads the given relations and no other file or host."""
+def closed(
+    relations: Mapping[str, Relation], settings: Mapping[str, str] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own for SQL that a user wrote: it reads the given relations and no other file, host or
+    variable of this process."""
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET python_enable_replacements = false")
+        for name, value in (settings or {}).items():
+            connection.execute(f"SET {name} = {literal(value)}")
         files = [f for r in relations.values() if isinstance(r, Scan | ParquetFiles) for f in r.files]
         if files:
             connection.execute(f"SET allowed_paths = [{', '.join(literal(f) for f in files)}]")

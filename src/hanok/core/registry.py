@@ -52,3 +52,17 @@ class AliasChange:
     at: datetime
     actor: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """Who moved a version between stages, when and why."""
+
+    id: str
+    model: str
+    version: int
+    before: str
+    after: str
+    at: datetime
+    actor: str
+    reason: str

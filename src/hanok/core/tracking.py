@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -219,7 +220,14 @@ class AnyOf:
     parts: tuple[Filter, ...]
 
 
-Filter = Comparison | All | AnyOf
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold: a thing without the value that it compares matches."""
+
+    part: Filter
+
+
+Filter = Comparison | All | AnyOf | Not
 EVERYTHING = All()
 
 
@@ -252,6 +260,11 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_offset: int | None = None
+
+
+def dataset_id(name: str, digest: str, source: str) -> str:
+    """The node id of a dataset: equal name, digest and source are one dataset, whoever read it."""
+    return sha256(f"{name}\0{digest}\0{source}".encode()).hexdigest()[:32]
 
 
 def artifact_path(uri: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,42 @@ class Client:
             size = {"Content-Length": str(path.stat().st_size)}
             return self._send("PUT", f"/api/v1/tables/{quote(table)}/batches/{quote(path.name)}?{query}", file, size)
 
+    def runs(
+        self,
+        *,
+        experiment: str | Sequence[str] = (),
+        filter: str = "",
+        order_by: Sequence[str] = (),
+        limit: int = 0,
+        history: bool = False,
+    ) -> Any:
+        """Runs as an Arrow table (`.to_pandas()` makes a frame of it): a row for each run, or with `history` for each
+        point. `filter` is MLflow's language with OR, NOT and parentheses."""
+        experiments = [experiment] if isinstance(experiment, str) else list(experiment)
+        asked: dict[str, Any] = {"filter": filter, "order_by": list(order_by), "limit": limit}
+        if self.app is not None:
+            from hanok.engine.run_tables import history_table, runs_table
+
+            return (history_table if history else runs_table)(self.app, experiments=experiments, **asked)
+        return self._table("/api/v1/runs", {**asked, "experiment": experiments, "history": "1" if history else "0"})
+
+    def sql(self, query: str) -> Any:
+        """The answer of one SELECT over experiments, runs, params, tags, metrics and history, as an Arrow table."""
+        if self.app is not None:
+            from hanok.engine.run_tables import sql_table
+
+            return sql_table(self.app, query)
+        return self._table("/api/v1/sql", {"query": query})
+
+    def _table(self, path: str, query: Mapping[str, Any]) -> Any:
+        from urllib.parse import urlencode
+
+        import pyarrow as pa
+
+        accept = {"Accept": "application/vnd.apache.arrow.stream"}
+        content = self._bytes("GET", f"{path}?{urlencode(query, doseq=True)}", None, accept)
+        return pa.ipc.open_stream(content).read_all()
+
     def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
         return self.call("rollback", model=model, **options)
 
@@ -93,11 +129,14 @@ class Client:
         return self._send("POST", path, orjson.dumps(body), {"Content-Type": "application/json"})
 
     def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
+        return orjson.loads(self._bytes(method, path, body, headers))
+
+    def _bytes(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> bytes:
         secret = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
         request = urllib.request.Request(self.address + path, body, {**headers, **secret}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=3600) as reply:
-                return orjson.loads(reply.read())
+                return bytes(reply.read())
         except urllib.error.HTTPError as error:
             raise _remote(error) from None
         except OSError as error:

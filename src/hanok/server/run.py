@@ -53,10 +53,16 @@ def required_secret(host: str) -> str:
 
 def build(app: App, secret: str = "") -> Server:
     """The ASGI application over an open home."""
-    from hanok.server import mlflow, pages
+    from hanok.server import mlflow, pages, recording, tables
 
     metrics = ServerMetrics()
-    routes = [*api.routes(app, team=bool(secret)), *mlflow.routes(app.tracking), *pages.routes(app, metrics)]
+    routes = [
+        *api.routes(app, team=bool(secret)),
+        *recording.routes(app),
+        *tables.routes(app),
+        *mlflow.routes(app.tracking),
+        *pages.routes(app, metrics),
+    ]
     if app.config.mlflow_ui:
         from hanok.server.mlflow import ui
 

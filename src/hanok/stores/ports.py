@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         RunOverview,
         Runs,
     )
+    from hanok.stores.ports_upkeep import BlobReferences, Imports, RunTables, StageHistory, TrackingUpkeep
 
 T = TypeVar("T")
 
@@ -58,7 +59,9 @@ class Lineage(Protocol):
         """The node, its edges both ways, and the nodes at their other ends."""
         ...
 
-    def tombstone(self, node_id: str, at: datetime) -> None: ...
+    def tombstone(self, node_id: str, at: datetime | None) -> None:
+        """Mark as deleted; None takes the mark away again."""
+        ...
 
 
 class Outbox(Protocol):
@@ -210,6 +213,16 @@ class Repositories(Protocol):
     def artifacts(self) -> Artifacts: ...
     @property
     def registry_upkeep(self) -> RegistryUpkeep: ...
+    @property
+    def tracking_upkeep(self) -> TrackingUpkeep: ...
+    @property
+    def blob_references(self) -> BlobReferences: ...
+    @property
+    def imports(self) -> Imports: ...
+    @property
+    def stage_history(self) -> StageHistory: ...
+    @property
+    def run_tables(self) -> RunTables: ...
 
 
 class Metadata(Protocol):
@@ -252,6 +265,10 @@ class Blobs(Protocol):
     def digests(self) -> Iterator[str]: ...
 
     def delete(self, digest: str) -> None: ...
+
+    def discard(self, digest: str, before: datetime) -> int | None:
+        """Delete unless `put` has been given this content since `before`; the bytes freed, None when it stays."""
+        ...
 
 
 class Tables(Protocol):

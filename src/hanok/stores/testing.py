@@ -53,6 +53,16 @@ class BlobsContract:
         with pytest.raises(ArtifactNotFound):
             store.open("../../etc/passwd")
 
+    def test_content_that_was_put_again_is_not_discarded(self, store: Any) -> None:
+        digest, size = store.put(io.BytesIO(b"wanted"))
+        before = datetime.now(UTC) - timedelta(minutes=5)
+        store.put(io.BytesIO(b"wanted"))
+        assert store.discard(digest, before) is None
+        assert store.open(digest).read() == b"wanted"
+        assert store.discard(digest, datetime.now(UTC) + timedelta(minutes=5)) == size
+        assert store.discard(digest, datetime.now(UTC) + timedelta(minutes=5)) is None
+        assert list(store.digests()) == []
+
     def test_deleted_content_is_gone_and_deleting_again_is_no_error(self, store: Any) -> None:
         digest, _ = store.put(io.BytesIO(b"x"))
         store.delete(digest)

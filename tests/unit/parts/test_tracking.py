@@ -15,9 +15,8 @@ from hanok.core.errors import (
     RunNotFound,
 )
 from hanok.core.lineage import Edge, EdgeKind, NodeKind
-from hanok.core.tracking import Dataset, DatasetInput, Metric, ModelOutput, RunQuery
+from hanok.core.tracking import Dataset, DatasetInput, Metric, ModelOutput, RunQuery, dataset_id
 from hanok.parts.tracking import Tracking
-from hanok.parts.tracking.runs import dataset_id
 from hanok.stores.memory.blobs import MemoryBlobs
 from hanok.stores.sql import SqlMetadata
 

@@ -120,7 +120,7 @@ def test_a_rollback_needs_the_same_origin_and_something_to_go_back_to(app: App, 
     foreign = client.post("/models/m/rollback", data={"to": "1"}, headers={"origin": "http://evil.example"})
     assert foreign.status_code == 403
     nothing = client.post("/models/m/rollback", data={"to": "1"}, headers={"origin": "http://localhost"})
-    assert nothing.status_code == 404
+    assert nothing.status_code == 409
 
 
 def test_every_view_is_a_frozen_value(app: App) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from hanok.core.access import Access
 from hanok.core.clock import utc
 from hanok.core.errors import Invalid, ModelNotFound
+from hanok.core.registry import CHAMPION
 from hanok.core.serving import Arm
 from hanok.engine.hindsight import hindsight
 from hanok.engine.verbs.registry import verb
@@ -48,9 +49,56 @@ def promote(
 
 
 @verb("rollback", Access.EDIT)
-def rollback(app: Any, actor: str, *, model: str, to: int = 0, reason: str = "rolled back by hand") -> dict[str, Any]:
-    """Let the version that served before (or `to`) answer again, and prove it."""
+def rollback(
+    app: Any,
+    actor: str,
+    *,
+    model: str,
+    to: int = 0,
+    reason: str = "rolled back by hand",
+    alias: str = "",
+    stage: str = "",
+) -> dict[str, Any]:
+    """Let the version that served before (or `to`) answer again, and prove it. For a model that Hanok does not serve,
+    or with `alias` or `stage`: put that alias or stage back to the version where it was before."""
+    if stage:
+        moved = app.tracking.registry_history.roll_back_stage(model, stage, to=to or None, actor=actor, reason=reason)
+        return {
+            "model": model,
+            "node": moved.id,
+            "stage": stage,
+            "version": moved.version,
+            "actor": actor,
+            "reason": reason,
+        }
+    if alias or app.serving.deployment(model) is None:
+        change = app.tracking.registry_history.roll_back(
+            model, alias or CHAMPION, to=to or None, actor=actor, reason=reason
+        )
+        return {
+            "model": model,
+            "node": change.id,
+            "alias": change.alias,
+            "before": change.before,
+            "version": change.after,
+            "actor": actor,
+            "reason": reason,
+        }
     return dict(app.training.rollback(model, to=to or None, actor=actor, reason=reason))
+
+
+@verb("model.history", Access.READ)
+def history(app: Any, actor: str, *, name: str) -> list[dict[str, Any]]:
+    """Everything that happened to a model: registrations, moves of aliases and stages, deployments."""
+    rows = [dict(row) for row in app.tracking.registry_history.of(name)]
+    deployments = app.serving.history(name)
+    for newer, older in zip(deployments, [*deployments[1:], None], strict=True):
+        before = older.primary if older else None
+        after = newer.primary
+        facts = {"before": before, "after": after, "actor": newer.actor, "reason": newer.reason}
+        rows.append({"at": newer.at, "what": f"deployment {newer.generation}", **facts})
+    rows.sort(key=lambda row: row["at"], reverse=True)
+    return [row | {"at": row["at"].isoformat()} for row in rows]
 
 
 @verb("hindsight", Access.EDIT)

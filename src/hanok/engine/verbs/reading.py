@@ -27,14 +27,14 @@ def list_runs(app: Any, actor: str, *, experiment: str = "", limit: int = 100) -
 @verb("run.show", Access.READ)
 def show_run(app: Any, actor: str, *, run: str) -> dict[str, Any]:
     """A run with its params, metrics, tags, and what it read and wrote."""
-    found = app.tracking.runs.get(_run_id(app, run))
+    found = app.tracking.runs.get(run_id_of(app, run))
     return _run(found) | {"lineage": _graph(app.metadata.read(lambda r: r.lineage.neighbours(found.id)))}
 
 
 @verb("run.compare", Access.READ)
 def compare_runs(app: Any, actor: str, *, runs: Sequence[str]) -> dict[str, Any]:
     """What differs between runs: params and metrics with unequal values."""
-    found = [app.tracking.runs.get(_run_id(app, r)) for r in runs]
+    found = [app.tracking.runs.get(run_id_of(app, r)) for r in runs]
     return {
         "runs": [r.id for r in found],
         "params": _differing([dict(r.params) for r in found]),
@@ -188,7 +188,8 @@ def _run(run: Any) -> dict[str, Any]:
     }
 
 
-def _run_id(app: Any, text: str) -> str:
+def run_id_of(app: Any, text: str) -> str:
+    """A run by its id, the beginning of it, or its name. Raises RunNotFound."""
     if len(text) == 32:
         return text
     found = [r["id"] for r in list_runs(app, "", limit=1000) if r["id"].startswith(text) or r["name"] == text]

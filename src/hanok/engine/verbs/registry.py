@@ -27,6 +27,7 @@ class Verb:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
 
+ROOMS = ("cleanup", "data", "models", "reading", "recording", "tables", "upkeep", "validation", "why")
 VERBS: dict[str, Verb] = {}
 
 
@@ -57,5 +58,5 @@ def call(app: Any, name: str, actor: str, arguments: Mapping[str, Any]) -> Any:
 
 def load_all() -> None:
     """Import every module that defines verbs."""
-    for room in ("data", "models", "reading", "upkeep", "validation", "why"):
+    for room in ROOMS:
         import_module(f"hanok.engine.verbs.{room}")

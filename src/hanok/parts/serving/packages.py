@@ -60,12 +60,16 @@ class Packages:
     def save(self, package: Package) -> str:
         """Store a package; its digest is that of the manifest, so equal models have equal digests."""
         files = {name: self._blobs.put(io.BytesIO(content))[0] for name, content in sorted(package.files.items())}
+        return self.seal(package.runtime, package.signature, files, package.notes)
+
+    def seal(self, runtime: str, signature: Signature, files: Mapping[str, str], notes: Mapping[str, Any]) -> str:
+        """Store the manifest of a package whose files are stored already, by name and digest."""
         manifest = {
             "format": 1,
-            "runtime": package.runtime,
-            "signature": package.signature.as_dict(),
-            "files": files,
-            "notes": dict(package.notes),
+            "runtime": runtime,
+            "signature": signature.as_dict(),
+            "files": dict(sorted(files.items())),
+            "notes": dict(notes),
         }
         content = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
         return self._blobs.put(io.BytesIO(content))[0]

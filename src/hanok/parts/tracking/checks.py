@@ -35,6 +35,11 @@ def check_experiment_name(name: str) -> None:
         raise Invalid(f"experiment name has {len(name)} characters; it needs 1 to {EXPERIMENT_NAME_MAX}")
 
 
+def check_logged_model_name(name: str) -> None:
+    if any(character in name for character in "/:.%\"'"):
+        raise Invalid(f"logged model name {name[:80]!r} is not usable: none of / : . % \" '")
+
+
 def check_model_name(name: str) -> None:
     if not name.strip() or "/" in name or ":" in name or not name.isprintable():
         raise Invalid(f"registered model name {name[:80]!r} is not usable: not empty, and without '/' and ':'")

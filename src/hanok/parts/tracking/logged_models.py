@@ -43,8 +43,7 @@ class LoggedModelVerbs:
         """Pending until it is finalized. Raises ExperimentNotFound, Invalid."""
         checks.check_values("param", params or {}, checks.PARAM_VALUE_MAX)
         checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
-        if any(character in name for character in "/:.%\"'"):
-            raise Invalid(f"logged model name {name[:80]!r} is not usable: none of / : . % \" '")
+        checks.check_logged_model_name(name)
         now = self._clock.now()
         model_id = f"m-{new_id(now)}"
 

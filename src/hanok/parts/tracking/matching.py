@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from hanok.core.errors import Invalid
-from hanok.core.tracking import All, AnyOf, Comparison, Filter, Order, Page
+from hanok.core.tracking import All, AnyOf, Comparison, Filter, Not, Order, Page
 
 T = TypeVar("T")
 Value = str | float | None
@@ -32,6 +32,8 @@ def matches(wanted: Filter, item: T, lookup: Lookup[T]) -> bool:
         return all(matches(part, item, lookup) for part in wanted.parts)
     if isinstance(wanted, AnyOf):
         return any(matches(part, item, lookup) for part in wanted.parts)
+    if isinstance(wanted, Not):
+        return not matches(wanted.part, item, lookup)
     return _holds(wanted, lookup(item, wanted))
 
 

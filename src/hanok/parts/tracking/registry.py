@@ -19,6 +19,7 @@ from hanok.parts.tracking.registry_records import (
     model_named,
     origins,
     record_move,
+    record_stage,
     stage_named,
     tell_logged_model,
     touch,
@@ -198,19 +199,28 @@ class RegistryVerbs:
     def delete_version_tag(self, model: str, version: int, key: str) -> ModelVersion:
         return self._change_version(model, version, lambda v: replace(v, tags=without(v.tags, key)))
 
-    def move_to_stage(self, model: str, version: int, stage: str, *, archive_others: bool = False) -> ModelVersion:
-        """Stages are what aliases replaced; kept for clients that still use them."""
+    def move_to_stage(
+        self,
+        model: str,
+        version: int,
+        stage: str,
+        *,
+        archive_others: bool = False,
+        actor: str = "local",
+        reason: str = "",
+    ) -> ModelVersion:
+        """Stages are what aliases replaced; kept, with their history, for clients that still use them."""
         target = stage_named(stage)
         if archive_others and target not in ("Staging", "Production"):
             raise Invalid(f"archiving other versions goes with Staging or Production, not with {target!r}")
 
         def work(r: Repositories) -> ModelVersion:
-            moved = replace(version_numbered(r, model, version), stage=target, updated=self._clock.now())
+            now = self._clock.now()
             for other in r.registry.versions(model) if archive_others else ():
                 if other.stage == target and other.version != version:
-                    r.registry.put_version(replace(other, stage="Archived", updated=moved.updated))
-            r.registry.put_version(moved)
-            touch(r, model, self._clock.now())
+                    record_stage(r, other, "Archived", now, actor, f"version {version} took its stage")
+            moved = record_stage(r, version_numbered(r, model, version), target, now, actor, reason)
+            touch(r, model, now)
             return moved
 
         return self._metadata.write(work)

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from hanok.core.errors import Invalid, LoggedModelNotFound, ModelNotFound
+from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
-from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
+from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel, StageChange
 from hanok.core.tracking import DELETED
 from hanok.parts.tracking.lineage import is_node
 from hanok.stores.ports import Repositories
@@ -44,6 +45,23 @@ def record_move(r: Repositories, change: AliasChange) -> None:
     name = f"{change.model}@{change.alias}"
     r.lineage.add([Node(change.id, NodeKind.ALIAS_CHANGE, name, change.at, facts)], edges)
     r.outbox.append(Event("alias_moved", change.id, change.at, {"model": change.model, **facts}))
+
+
+def record_stage(
+    r: Repositories, version: ModelVersion, stage: str, now: datetime, actor: str, reason: str
+) -> ModelVersion:
+    """The version at its stage; a move is kept with its node, an edge to the version, and the event."""
+    moved = replace(version, stage=stage, updated=now)
+    r.registry.put_version(moved)
+    if version.stage == stage:
+        return moved
+    change = StageChange(new_id(now), version.model, version.version, version.stage, stage, now, actor, reason)
+    r.stage_history.add(change)
+    facts = {"stage": stage, "before": version.stage, "actor": actor, "reason": reason}
+    node = Node(change.id, NodeKind.ALIAS_CHANGE, f"{version.model}/{version.version} {stage}", now, facts)
+    r.lineage.add([node], [Edge(change.id, EdgeKind.READ, version.id)])
+    r.outbox.append(Event("stage_moved", change.id, now, {"model": version.model, "version": version.version, **facts}))
+    return moved
 
 
 def origins(r: Repositories, version: ModelVersion, trained_on: Sequence[str], logged_model_id: str) -> list[Edge]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -11,16 +10,14 @@ from datetime import datetime
 from typing import Any
 
 from hanok.core.clock import Clock
-from hanok.core.errors import Invalid, ParamChanged, TagNotFound
+from hanok.core.errors import Invalid, TagNotFound
 from hanok.core.ids import new_id
-from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.lineage import Edge, EdgeKind
 from hanok.core.tracking import (
     ACTIVE,
     DELETED,
-    ENDED,
     RUN_NAME_TAG,
     RUN_STATUSES,
-    Dataset,
     DatasetInput,
     Lifecycle,
     Metric,
@@ -32,6 +29,7 @@ from hanok.core.tracking import (
 )
 from hanok.parts.tracking import checks
 from hanok.parts.tracking.names import name_of
+from hanok.parts.tracking.run_records import add_run, artifacts_of, tell_end, write_inputs, write_log
 from hanok.stores.ports import Metadata, Repositories
 
 MODEL_HISTORY_TAG = "mlflow.log-model.history"
@@ -72,21 +70,16 @@ class RunVerbs:
 
         def work(r: Repositories) -> Run:
             experiment = r.experiments.get(experiment_id)
-            if experiment.lifecycle != ACTIVE:
-                raise Invalid(f"experiment {experiment_id} is deleted, not in its 'active' state; restore it first")
             run = Run(
                 id=run_id,
                 experiment_id=experiment.id,
                 name=called,
                 started=started or now,
-                artifact_uri=f"{experiment.location}/{run_id}/artifacts",
+                artifact_uri=artifacts_of(experiment, run_id),
                 user=user,
                 tags={**(tags or {}), RUN_NAME_TAG: called},
             )
-            r.runs.add(run)
-            node = Node(run_id, NodeKind.RUN, called, now, {"experiment": experiment.id})
-            r.lineage.add([node], [Edge(run_id, EdgeKind.READ, target) for target in read])
-            r.outbox.append(Event("run_created", run_id, now, {"experiment": experiment.id}))
+            add_run(r, run, experiment, now, read=read)
             return run
 
         return self._metadata.submit(work)
@@ -119,9 +112,7 @@ class RunVerbs:
             if name:
                 r.runs.set_tags(run_id, {RUN_NAME_TAG: name})
                 changed = replace(changed, tags={**changed.tags, RUN_NAME_TAG: name})
-            if changed.status in ENDED and run.status not in ENDED:
-                facts = {"experiment": run.experiment_id, "status": changed.status}
-                r.outbox.append(Event("run_ended", run_id, self._clock.now(), facts))
+            tell_end(r, run, changed, self._clock.now())
             return changed
 
         return self._metadata.submit(work)
@@ -131,7 +122,7 @@ class RunVerbs:
         return self.update(run_id, status=status, ended=self._clock.now())
 
     def delete(self, run_id: str) -> None:
-        """Hide it until it is restored."""
+        """Hide it until it is restored, or removed by `hanok gc`."""
         self._move(run_id, DELETED)
 
     def restore(self, run_id: str) -> None:
@@ -167,13 +158,7 @@ class RunVerbs:
         checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
 
         def work(r: Repositories) -> None:
-            r.metrics.append(run_id, metrics)
-            if params:
-                _check_unchanged(run_id, params, r.runs.add_params(run_id, params))
-            if tags:
-                r.runs.set_tags(run_id, tags)
-                if tags.get(RUN_NAME_TAG):
-                    r.runs.put(replace(r.runs.get(run_id), name=tags[RUN_NAME_TAG]))
+            write_log(r, run_id, metrics, params or {}, tags or {})
             if of_models:
                 for model_id in {m.model_id for m in of_models}:
                     r.logged_models.get(model_id)
@@ -208,13 +193,7 @@ class RunVerbs:
         now = self._clock.now()
 
         def work(r: Repositories) -> None:
-            for model_id in models:
-                r.logged_models.get(model_id)
-            r.run_links.add_datasets(run_id, datasets)
-            r.run_links.add_models_read(run_id, models)
-            nodes = [_dataset_node(used.dataset, now) for used in datasets]
-            targets = [node.id for node in nodes] + list(models)
-            r.lineage.add(nodes, [Edge(run_id, EdgeKind.READ, target) for target in targets])
+            write_inputs(r, run_id, datasets, models, now)
 
         self._metadata.write(work)
 
@@ -248,23 +227,8 @@ class RunVerbs:
         return Page(tuple(found[: query.limit]), query.offset + query.limit if more else None)
 
     def _move(self, run_id: str, after: Lifecycle) -> None:
-        self._metadata.write(lambda r: r.runs.put(replace(r.runs.get(run_id), lifecycle=after)))
+        def work(r: Repositories) -> None:
+            r.runs.put(replace(r.runs.get(run_id), lifecycle=after))
+            r.lineage.tombstone(run_id, self._clock.now() if after == DELETED else None)
 
-
-def dataset_id(name: str, digest: str, source: str) -> str:
-    """The node id of a dataset: equal name, digest and source are one dataset, whoever read it."""
-    return hashlib.sha256(f"{name}\0{digest}\0{source}".encode()).hexdigest()[:32]
-
-
-def _dataset_node(dataset: Dataset, now: datetime) -> Node:
-    facts = {"digest": dataset.digest, "source_type": dataset.source_type, "source": dataset.source[:1000]}
-    return Node(dataset.id, NodeKind.DATASET, dataset.name, now, facts)
-
-
-def _check_unchanged(run_id: str, given: Mapping[str, str], held: Mapping[str, str]) -> None:
-    for key, value in given.items():
-        if held[key] != value:
-            raise ParamChanged(
-                f"param {key!r} of run {run_id} was already logged with value {held[key]!r}; params do not change, "
-                f"so {value[:200]!r} is refused. Start another run, or log it under another key"
-            )
+        self._metadata.write(work)

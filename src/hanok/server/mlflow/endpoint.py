@@ -25,14 +25,16 @@ Json = dict[str, Any]
 PREFIXES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow")
 JSON = "application/json"
 BODY_MAX_BYTES = 8 << 20
+REASON_HEADER, REASON_MAX = b"x-hanok-reason", 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a verb is handed besides the request: the room, and who asks."""
+    """What a verb is handed besides the request: the room, who asks, and why (from the header X-Hanok-Reason)."""
 
     tracking: Tracking
     actor: Actor
+    reason: str = ""
 
 
 def _nothing(_: object) -> Json:
@@ -87,7 +89,7 @@ def route(tracking: Tracking, endpoint: Endpoint, prefix: str) -> Route:
                 asked = decode_query(endpoint.asks, query, scope["path_params"])
             else:
                 asked = decode_body(endpoint.asks, body, scope["path_params"])
-            call = Call(tracking, _actor(scope))
+            call = Call(tracking, _actor(scope), _reason(scope))
             if endpoint.in_thread:
                 answered = await in_thread(endpoint.answer, call, asked)
             else:
@@ -103,6 +105,11 @@ def route(tracking: Tracking, endpoint: Endpoint, prefix: str) -> Route:
         return Response(body, status, media_type=JSON)
 
     return Route(endpoint.method, prefix + endpoint.path, handle, endpoint.access, endpoint.body_max_bytes, plain)
+
+
+def _reason(scope: MutableMapping[str, Any]) -> str:
+    sent: bytes = next((value for name, value in scope["headers"] if name == REASON_HEADER), b"")
+    return sent.decode("utf-8", "replace")[:REASON_MAX]
 
 
 def answering(handler: Handler) -> Handler:

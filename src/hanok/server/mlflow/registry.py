@@ -13,6 +13,8 @@ from hanok.wire.mlflow.search import parse_filter, parse_order
 from hanok.wire.mlflow.sources import check_source_path, is_local_path
 from hanok.wire.mlflow.tokens import offset_of, offset_token
 
+REASON_TAG = "hanok.reason"
+
 
 def create_model(call: Call, asked: ask.CreateRegisteredModel) -> Json:
     tags = pairs(asked.tags)
@@ -68,14 +70,18 @@ def delete_model_tag(call: Call, asked: ask.DeleteModelTag) -> Json:
 
 def set_alias(call: Call, asked: ask.SetAlias) -> Json:
     call.tracking.registry.move_alias(
-        asked.name, asked.alias, asked.version, actor=call.actor.name, reason="set by an MLflow client"
+        asked.name,
+        asked.alias,
+        asked.version,
+        actor=call.actor.name,
+        reason=_reason(call, asked.name, asked.version) or "set by an MLflow client",
     )
     return {}
 
 
 def delete_alias(call: Call, asked: ask.AliasOfModel) -> Json:
     call.tracking.registry.move_alias(
-        asked.name, asked.alias, None, actor=call.actor.name, reason="deleted by an MLflow client"
+        asked.name, asked.alias, None, actor=call.actor.name, reason=call.reason or "deleted by an MLflow client"
     )
     return {}
 
@@ -110,7 +116,12 @@ def update_version(call: Call, asked: ask.UpdateModelVersion) -> Json:
 
 def transition_stage(call: Call, asked: ask.TransitionStage) -> Json:
     moved = call.tracking.registry.move_to_stage(
-        asked.name, asked.version, asked.stage, archive_others=asked.archive_existing_versions
+        asked.name,
+        asked.version,
+        asked.stage,
+        archive_others=asked.archive_existing_versions,
+        actor=call.actor.name,
+        reason=_reason(call, asked.name, asked.version),
     )
     return {"model_version": entities.model_version(moved)}
 
@@ -145,6 +156,11 @@ def set_version_tag(call: Call, asked: ask.SetVersionTag) -> Json:
 def delete_version_tag(call: Call, asked: ask.DeleteVersionTag) -> Json:
     call.tracking.registry.delete_version_tag(asked.name, asked.version, asked.key)
     return {}
+
+
+def _reason(call: Call, model: str, version: int) -> str:
+    """Why it moves: from the request's header, else from a tag that the version was given before."""
+    return call.reason or call.tracking.registry.version(model, version).tags.get(REASON_TAG, "")
 
 
 def _check_source(call: Call, asked: ask.CreateModelVersion) -> None:

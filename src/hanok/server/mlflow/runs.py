@@ -16,8 +16,8 @@ from hanok.core.tracking import (
     ModelMetric,
     ModelOutput,
     RunQuery,
+    dataset_id,
 )
-from hanok.parts.tracking.runs import dataset_id
 from hanok.server.mlflow.endpoint import Call, Json, Started, edit, read, start
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow import requests as ask

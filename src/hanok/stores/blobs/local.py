@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,12 @@ class LocalBlobs:
         self._root = root
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self._leaving = root / "leaving"
+        self._leaving.mkdir(exist_ok=True)
+        for left in self._leaving.iterdir():  # a process died while it looked at this file's age
+            target = self._path(left.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            left.rename(target)
 
     def put(self, stream: BinaryIO | Iterator[bytes]) -> tuple[str, int]:
         hashed, size = hashlib.sha256(), 0
@@ -48,7 +55,9 @@ class LocalBlobs:
                 os.fsync(file.fileno())
             digest = hashed.hexdigest()
             target = self._path(digest)
-            if not target.exists():
+            try:
+                os.utime(target)  # it is wanted again: `discard` leaves it
+            except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 incoming.rename(target)
                 sync_directory(target.parent)
@@ -79,6 +88,22 @@ class LocalBlobs:
 
     def delete(self, digest: str) -> None:
         self._path(digest).unlink(missing_ok=True)
+
+    def discard(self, digest: str, before: datetime) -> int | None:
+        """The file steps aside before its age is looked at, so a `put` in between finds it gone and writes anew."""
+        aside, target = self._leaving / digest, self._path(digest)
+        try:
+            if target.stat().st_mtime >= before.timestamp():
+                return None
+            target.rename(aside)
+        except FileNotFoundError:
+            return None
+        found = aside.stat()
+        if found.st_mtime >= before.timestamp():
+            aside.rename(target)
+            return None
+        aside.unlink()
+        return found.st_size
 
     def _path(self, digest: str) -> Path:
         if _DIGEST.fullmatch(digest) is None:

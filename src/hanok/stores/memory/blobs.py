@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from hanok.core.errors import ArtifactNotFound
@@ -14,11 +15,13 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
+        self._put: dict[str, datetime] = {}
 
     def put(self, stream: BinaryIO | Iterator[bytes]) -> tuple[str, int]:
         content = b"".join(chunks(stream))
         digest = hashlib.sha256(content).hexdigest()
         self._content[digest] = content
+        self._put[digest] = datetime.now(UTC)
         return digest, len(content)
 
     def open(self, digest: str) -> BinaryIO:
@@ -37,3 +40,8 @@ class MemoryBlobs:
 
     def delete(self, digest: str) -> None:
         self._content.pop(digest, None)
+
+    def discard(self, digest: str, before: datetime) -> int | None:
+        if digest not in self._content or self._put[digest] >= before:
+            return None
+        return len(self._content.pop(digest))

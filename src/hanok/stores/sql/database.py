@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from hanok.core.errors import Unavailable
+from hanok.stores.sql.blob_references import SqlBlobReferences
 from hanok.stores.sql.declarations import SqlDeclarations
 from hanok.stores.sql.deployments import SqlDeployments
 from hanok.stores.sql.engines import engine_of
 from hanok.stores.sql.errors import translated, worth_repeating
+from hanok.stores.sql.imports import SqlImports
 from hanok.stores.sql.lineage import SqlLineage, SqlOutbox
 from hanok.stores.sql.records import SqlRecords
 from hanok.stores.sql.registry import SqlRegistry
+from hanok.stores.sql.registry_stages import SqlStageHistory
+from hanok.stores.sql.run_tables import SqlRunTables
 from hanok.stores.sql.schema import migrate
 from hanok.stores.sql.tracking import (
     SqlArtifacts,
@@ -30,6 +34,7 @@ from hanok.stores.sql.tracking import (
     SqlRunOverview,
     SqlRuns,
 )
+from hanok.stores.sql.tracking_upkeep import SqlTrackingUpkeep
 from hanok.stores.sql.workflows import SqlWorkflows
 from hanok.stores.sql.writer import GroupWriter
 
@@ -104,6 +109,26 @@ class SqlRepositories:
     @cached_property
     def registry_upkeep(self) -> SqlRegistryUpkeep:
         return SqlRegistryUpkeep(self._connection)
+
+    @cached_property
+    def tracking_upkeep(self) -> SqlTrackingUpkeep:
+        return SqlTrackingUpkeep(self._connection)
+
+    @cached_property
+    def blob_references(self) -> SqlBlobReferences:
+        return SqlBlobReferences(self._connection)
+
+    @cached_property
+    def imports(self) -> SqlImports:
+        return SqlImports(self._connection)
+
+    @cached_property
+    def stage_history(self) -> SqlStageHistory:
+        return SqlStageHistory(self._connection)
+
+    @cached_property
+    def run_tables(self) -> SqlRunTables:
+        return SqlRunTables(self._connection)
 
 
 class SqlMetadata:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, text
 from hanok.core.clock import micros
 from hanok.core.errors import NodeNotFound
 from hanok.core.lineage import Edge, EdgeKind, Event, Graph, Node, NodeKind
-from hanok.stores.sql.rows import at, document, from_json, moment
+from hanok.stores.sql.rows import at, document, from_json, instant, moment
 
 _ADD_NODE = text(
     "INSERT INTO node (id, kind, name, created, facts) VALUES (:id, :kind, :name, :created, :facts) "
@@ -81,8 +81,8 @@ class SqlLineage:
         ids = {node_id} | {e.source for e in edges} | {e.target for e in edges}
         return Graph(tuple(self._load(sorted(ids))), tuple(edges))
 
-    def tombstone(self, node_id: str, at: datetime) -> None:
-        self._c.execute(text("UPDATE node SET deleted = :at WHERE id = :id"), {"at": micros(at), "id": node_id})
+    def tombstone(self, node_id: str, at: datetime | None) -> None:
+        self._c.execute(text("UPDATE node SET deleted = :at WHERE id = :id"), {"at": instant(at), "id": node_id})
 
     def _load(self, ids: list[str]) -> list[Node]:
         found: list[Node] = []

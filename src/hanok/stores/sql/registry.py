@@ -12,7 +12,7 @@ from hanok.core.errors import StaleGeneration
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
 from hanok.stores.sql.rows import at, document, from_json, instant, moment
 
-_VERSION_COLUMNS = (
+VERSION_COLUMNS = (
     "id, model, version, created, run_id, source, package, description, status, stage, updated, tags, facts"
 )
 
@@ -56,10 +56,10 @@ class SqlRegistry:
         stored = replace(version, version=(newest or 0) + 1)
         self._c.execute(
             text(
-                f"INSERT INTO model_version ({_VERSION_COLUMNS}) VALUES (:id, :model, :version, :created, :run_id, "
+                f"INSERT INTO model_version ({VERSION_COLUMNS}) VALUES (:id, :model, :version, :created, :run_id, "
                 ":source, :package, :description, :status, :stage, :updated, :tags, :facts)"
             ),
-            _values(stored),
+            version_values(stored),
         )
         return stored
 
@@ -68,7 +68,7 @@ class SqlRegistry:
         if version is not None:
             where += " AND version = :version"
         rows = self._c.execute(
-            text(f"SELECT {_VERSION_COLUMNS} FROM model_version WHERE {where} ORDER BY version DESC"),
+            text(f"SELECT {VERSION_COLUMNS} FROM model_version WHERE {where} ORDER BY version DESC"),
             {k: v for k, v in values.items() if v is not None},
         ).all()
         aliases = self._aliases([model]).get(model, {})
@@ -78,7 +78,7 @@ class SqlRegistry:
         """Of every model, the last changed first."""
         rows = self._c.execute(
             text(
-                f"SELECT {_VERSION_COLUMNS} FROM model_version WHERE status <> 'DELETED' "
+                f"SELECT {VERSION_COLUMNS} FROM model_version WHERE status <> 'DELETED' "
                 "ORDER BY updated DESC, model, version DESC"
             )
         ).all()
@@ -92,7 +92,7 @@ class SqlRegistry:
                 "updated = :updated, tags = :tags, facts = :facts, package = :package, source = :source "
                 "WHERE model = :model AND version = :version"
             ),
-            _values(version),
+            version_values(version),
         )
 
     def move_alias(self, change: AliasChange) -> None:
@@ -153,7 +153,7 @@ class SqlRegistry:
         return found
 
 
-def _values(version: ModelVersion) -> dict[str, Any]:
+def version_values(version: ModelVersion) -> dict[str, Any]:
     return {
         "id": version.id,
         "model": version.model,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hanok.core.errors import Conflict
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 
 
 def current(engine: sa.Engine) -> str | None:

@@ -89,7 +89,8 @@ class SqlRegistryUpkeep:
             raise AlreadyExists(f"Registered Model (name={new_name}) already exists")
         values = {"name": name, "new": new_name, "at": micros(at)}
         self._c.execute(text("UPDATE registered_model SET name = :new, updated = :at WHERE name = :name"), values)
-        self._c.execute(text("UPDATE alias_change SET model = :new WHERE model = :name"), values)
+        for history in ("alias_change", "stage_change"):
+            self._c.execute(text(f"UPDATE {history} SET model = :new WHERE model = :name"), values)
 
     def remove_model(self, name: str) -> None:
         self._c.execute(text("DELETE FROM registered_model WHERE name = :name"), {"name": name})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanok.core.errors import Invalid
-from hanok.core.tracking import All, AnyOf, Comparison, Filter, Order, RunQuery
+from hanok.core.tracking import All, AnyOf, Comparison, Filter, Not, Order, RunQuery
 from hanok.stores.sql.tracking_experiments import as_key
 
 ATTRIBUTES: Mapping[str, str] = {
@@ -61,6 +61,8 @@ class _Statement:
             return self._comparison(wanted)
         if isinstance(wanted, All):
             return "(" + (" AND ".join(self.condition(part) for part in wanted.parts) or "1 = 1") + ")"
+        if isinstance(wanted, Not):  # IS NOT TRUE: a comparison with NULL does not hold, so its negation does
+            return f"(({self.condition(wanted.part)}) IS NOT TRUE)"
         assert isinstance(wanted, AnyOf)
         return "(" + (" OR ".join(self.condition(part) for part in wanted.parts) or "1 = 0") + ")"
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import Invalid
-from hanok.core.tracking import All, Comparison, Filter, Order, Run, RunQuery
+from hanok.core.tracking import All, Comparison, Filter, Not, Order, Run, RunQuery
 from hanok.ui.views.common import Ask
 from hanok.ui.views.curves import Curves, curves_of
 from hanok.ui.views.direction import higher_is_better
@@ -314,4 +314,7 @@ def _hint(app: App, query: RunQuery) -> str:
 
 
 def _comparisons(wanted: Filter) -> list[Comparison]:
-    return [wanted] if isinstance(wanted, Comparison) else [c for part in wanted.parts for c in _comparisons(part)]
+    if isinstance(wanted, Comparison):
+        return [wanted]
+    parts = (wanted.part,) if isinstance(wanted, Not) else wanted.parts
+    return [c for part in parts for c in _comparisons(part)]

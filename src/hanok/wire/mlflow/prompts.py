@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hanok.core.tracking import All, AnyOf, Comparison, Filter
+from hanok.core.tracking import All, AnyOf, Comparison, Filter, Not
 
 IS_PROMPT = "mlflow.prompt.is_prompt"
 _NOT_A_PROMPT = AnyOf((Comparison("tag", IS_PROMPT, "IS NULL"), Comparison("tag", IS_PROMPT, "!=", "true")))
@@ -21,6 +21,9 @@ def _replaced(wanted: Filter) -> Filter:
             return wanted
         asks_for = (wanted.value == "true") == (wanted.operator == "=")
         return Comparison("tag", IS_PROMPT, "=", "true") if asks_for else AnyOf(_NOT_A_PROMPT.parts)
+    if isinstance(wanted, Not):
+        inner = _replaced(wanted.part)
+        return wanted if inner is wanted.part else Not(inner)
     parts = tuple(_replaced(part) for part in wanted.parts)
     if all(new is old for new, old in zip(parts, wanted.parts, strict=True)):
         return wanted

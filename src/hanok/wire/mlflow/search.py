@@ -3,11 +3,12 @@
     filter     = [ any ]
     any        = all { "OR" all }
     all        = one { "AND" one }
-    one        = "(" any ")" | key comparison
+    one        = "NOT" one | "(" any ")" | key comparison
     key        = [ entity "." ] name            names may stand in `backticks` or "double quotes"
     comparison = ("=" | "!=" | ">" | ">=" | "<" | "<=" | [I]LIKE) value | [NOT] IN "(" value, ... ")" | IS [NOT] NULL
 
-MLflow has no OR and no parentheses; both are an extension.
+MLflow has no OR, no NOT before a comparison and no parentheses: they are an extension, and a plain filter means what
+it does there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
 from hanok.core.errors import Invalid
-from hanok.core.tracking import EVERYTHING, All, AnyOf, Comparison, Filter, Operator, Order, Subject
+from hanok.core.tracking import EVERYTHING, All, AnyOf, Comparison, Filter, Not, Operator, Order, Subject
 
 FILTER_MAX, DEPTH_MAX = 100_000, 50
 
@@ -140,13 +141,14 @@ class _Parser:
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _one(self) -> Filter:
-        if not self._takes("("):
+        negated = self._takes("NOT")
+        if not negated and not self._takes("("):
             return self._comparison()
         self._depth += 1
         if self._depth > DEPTH_MAX:
-            raise Invalid(f"Invalid filter: more than {DEPTH_MAX} parentheses inside each other")
-        found = self._any()
-        if not self._takes(")"):
+            raise Invalid(f"Invalid filter: more than {DEPTH_MAX} parentheses or NOT inside each other")
+        found: Filter = Not(self._one()) if negated else self._any()
+        if not negated and not self._takes(")"):
             raise self._unreadable("')'")
         self._depth -= 1
         return found

@@ -1,0 +1,49 @@
+"""Runs and SQL answers as tables: JSON, CSV, Arrow or Parquet, as the Accept header asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hanok.core.access import Access
+from hanok.core.errors import Invalid
+from hanok.engine.run_tables import history_table, runs_table, sql_table
+from hanok.engine.table_formats import MEDIA_TYPES, accepted, encoded
+from hanok.server.routes import Route, in_thread
+
+
+def routes(app: Any) -> list[Route]:
+    async def runs(request: Request) -> Response:
+        """?experiment=&filter=&order_by=&limit=&history=1; experiment and order_by may stand more than once."""
+        query = request.query_params
+        make = history_table if query.get("history") == "1" else runs_table
+
+        def answer() -> bytes:
+            table = make(
+                app,
+                experiments=query.getlist("experiment"),
+                filter=query.get("filter", ""),
+                order_by=query.getlist("order_by"),
+                limit=_number("limit", query.get("limit", "0")),
+            )
+            return encoded(table, form)
+
+        form = accepted(request.headers.get("accept", ""))
+        return Response(await in_thread(answer), media_type=MEDIA_TYPES[form])
+
+    async def sql(request: Request) -> Response:
+        """?query=SELECT ..."""
+        form = accepted(request.headers.get("accept", ""))
+        text = request.query_params.get("query", "")
+        content = await in_thread(lambda: encoded(sql_table(app, text), form))
+        return Response(content, media_type=MEDIA_TYPES[form])
+
+    return [Route("GET", "/api/v1/runs", runs, Access.READ), Route("GET", "/api/v1/sql", sql, Access.READ)]
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise Invalid(f"{name} is {text[:40]!r}; it must be a number")
+    return int(text)

@@ -1,0 +1,39 @@
+"""Which content is still wanted: everything that looks like a digest in what is not deleted."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import Connection, text
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DOCUMENTS = (
+    "SELECT package FROM model_version WHERE status <> 'DELETED'",
+    "SELECT facts FROM model_version WHERE status <> 'DELETED'",
+    "SELECT v.package FROM model_version v JOIN deployment d ON d.name = v.model",  # what served can serve again
+    "SELECT facts FROM node WHERE deleted IS NULL",
+    "SELECT body FROM record",
+    "SELECT body FROM declaration",
+    "SELECT arms FROM deployment",
+    "SELECT arguments FROM workflow",
+    "SELECT result FROM workflow",
+    "SELECT result FROM step",
+    "SELECT tags FROM logged_model WHERE lifecycle <> 'deleted'",
+)
+
+
+class SqlBlobReferences:
+    def __init__(self, connection: Connection) -> None:
+        self._c = connection
+
+    def direct(self) -> set[str]:
+        # index: artifact_digest
+        return {row[0] for row in self._c.execute(text("SELECT DISTINCT digest FROM artifact"))}
+
+    def documents(self) -> set[str]:
+        found: set[str] = set()
+        for statement in _DOCUMENTS:
+            for (content,) in self._c.execute(text(statement)):
+                if content and len(content) >= 64:
+                    found.update(_DIGEST.findall(content))
+        return found
