@@ -30,6 +30,7 @@ COMMANDS = {
     "model": ("model", "Models: list, show, compare, history."),
     "feature": ("feature", "Feature views: list, show, materialize."),
     "table": ("table", "Tables: list, show, statistics."),
+    "schema": ("schema", "Schemas declared for tables: declare, show, diff, accept."),
     "quarantine": ("quarantine", "Rows set aside: list, mend and replay."),
     "alert": ("alert", "Alerts: list, show."),
     "prediction": ("prediction", "Predictions: show."),

@@ -117,7 +117,7 @@ def _outside(reference: Reference, column: pa.ChunkedArray) -> float:
         return 0.0
     low, high = known.min(), known.max()
     slack = 0.5 * (high - low) or 1.0
-    values = present.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    values = present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return float(((values < low - slack) | (values > high + slack)).mean())
 
 
@@ -151,7 +151,7 @@ def _equal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.bool_]:
         x, y = a.cast(pa.string()), b.cast(pa.string())
         same = pc.equal(x, y).fill_null(False).to_numpy(zero_copy_only=False)
         return same | (x.is_null().to_numpy() & y.is_null().to_numpy())
-    x, y = (c.cast(pa.float64()).to_numpy(zero_copy_only=False) for c in (a, b))
+    x, y = (c.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) for c in (a, b))
     return np.isclose(x, y, rtol=1e-9, atol=1e-12, equal_nan=True)
 
 

@@ -208,4 +208,4 @@ def _is_text(kind: pa.DataType) -> bool:
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

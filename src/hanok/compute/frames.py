@@ -90,11 +90,11 @@ def _encoded(column: Column, values: Any) -> Matrix:
     if column.datatype == "BYTES":
         if isinstance(values, pa.ChunkedArray | pa.Array):
             codes = pc.index_in(values.cast(pa.string()), pa.array(column.categories, pa.string()))
-            return codes.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return codes.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         place = {name: float(i) for i, name in enumerate(column.categories)}
         return np.array([place.get(v, np.nan) if isinstance(v, str) else _not_text(column, v) for v in values])
     if isinstance(values, pa.ChunkedArray | pa.Array):
-        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     try:
         return np.array([np.nan if v is None else v for v in values], np.float64)
     except (TypeError, ValueError):
@@ -178,7 +178,7 @@ class Frame:
 def labels(signature: Signature, column: pa.ChunkedArray) -> NDArray[np.float64]:
     """The label as numbers: values for regression, else class numbers; NaN where null or of an unseen class."""
     if signature.task == "regression":
-        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     place = {name: float(i) for i, name in enumerate(signature.classes)}
     return np.array([np.nan if v is None else place.get(_class_name(v), np.nan) for v in column.to_pylist()])
 

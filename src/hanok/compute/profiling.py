@@ -142,7 +142,7 @@ def problem_of(rows: pa.Table, target: ColumnState) -> Problem | None:
         return Problem(
             target.name, task, DEFAULT_METRIC[task], entropy, "the shares of the classes, every time", tuple(shares)
         )
-    numbers = column.cast(pa.float64()).to_numpy()
+    numbers = column.cast(pa.float64(), safe=False).to_numpy()
     return Problem(
         target.name, "regression", DEFAULT_METRIC["regression"], float(np.nanstd(numbers)), "the mean, every time"
     )
@@ -151,7 +151,7 @@ def problem_of(rows: pa.Table, target: ColumnState) -> Problem | None:
 def _answer(column: pa.ChunkedArray, problem: Problem) -> NDArray[np.float64]:
     """The target as class numbers, or as values."""
     if problem.task == "regression":
-        return column.cast(pa.float64()).to_numpy()
+        return column.cast(pa.float64(), safe=False).to_numpy()
     return column.combine_chunks().dictionary_encode().indices.to_numpy().astype(float)
 
 

@@ -227,7 +227,7 @@ def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, mark: object,
             )
         )
     if expected.type in ("INT", "FLOAT"):
-        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
             mark(np.isinf(values), Anomaly(v.NON_FINITE, name, "error", f"{name} is infinite"))
             if expected.maximum is not None and rows:

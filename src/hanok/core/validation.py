@@ -74,7 +74,7 @@ class TableSchema:
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """Where, what, what was seen against which bound, and how many rows."""
+    """Where, what, what was seen against which bound, how many rows, and the first of them."""
 
     type: str
     column: str
@@ -83,6 +83,8 @@ class Anomaly:
     observed: str = ""
     bound: str = ""
     rows: int = 0
+    slice: str = ""
+    examples: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ def _baseline(found: Guess, rows: pa.Table, metric: str) -> str:
     """What always giving the same answer would reach on these rows."""
     values = rows.column(found.target).drop_null()
     if found.task == "regression":
-        y = values.cast(pa.float64()).to_numpy()
+        y = values.cast(pa.float64(), safe=False).to_numpy()
         score = np.full(len(y), y.mean())
         return f"always the mean, {y.mean():.4g}: {metric} {evaluate(found.task, y, score)[metric]:.4g}"
     codes = values.combine_chunks().dictionary_encode()

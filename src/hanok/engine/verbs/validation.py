@@ -14,6 +14,7 @@ from hanok.compute.statistics import summary
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.engine.verbs.registry import verb
+from hanok.parts.validation.declared import Declared
 from hanok.parts.validation.kept import Selected, period
 from hanok.parts.validation.schemas import validate
 from hanok.parts.validation.schemas.statistics import statistics_of
@@ -83,6 +84,64 @@ def replay_quarantine(
     body = result.as_dict()
     del body["statistics"]
     return dict(body)
+
+
+@verb("schema.show", Access.READ)
+def show_schema(app: Any, actor: str, *, table: str) -> dict[str, Any]:
+    """The declared schema of a table as protobuf text, with its version, environment and policy."""
+    declared = app.validation.declared.current(table)
+    if declared is None:
+        raise Invalid(f"no schema is declared for {table!r}; declare one: hanok schema declare {table} schema.pbtxt")
+    return _schema(declared)
+
+
+@verb("schema.declare", Access.EDIT)
+def declare_schema(
+    app: Any,
+    actor: str,
+    *,
+    table: str,
+    schema: str,
+    environment: str | None = None,
+    on_error: str | None = None,
+    serving: str | None = None,
+) -> dict[str, Any]:
+    """Hold every batch of a table to a TFDV schema (protobuf text) from now on.
+
+    `on_error`: rows at fault go to quarantine (`rows`), the whole batch does (`batch`), or it is only said (`report`).
+    `serving` names the model whose served statistics are the other side of skew comparators.
+    """
+    parsed = _message("schema", "Schema", schema)
+    return _schema(
+        app.validation.declared.declare(
+            table, parsed, environment=environment, policy=on_error, serving=serving, actor=actor
+        )
+    )
+
+
+@verb("schema.proposal", Access.READ)
+def schema_proposal(app: Any, actor: str, *, table: str, batch: str = "") -> dict[str, Any]:
+    """The change of the declared schema that a batch (the newest with anomalies, without a name) would need."""
+    found = app.validation.declared.proposal(table, batch)
+    return {"table": table, "batch": found["_key"], "of_version": found["of"], "diff": found["diff"]}
+
+
+@verb("schema.accept", Access.EDIT)
+def accept_schema(app: Any, actor: str, *, table: str, batch: str = "") -> dict[str, Any]:
+    """Make the proposal of a batch the declared schema. Rows set aside before stay there until they are replayed."""
+    return _schema(app.validation.declared.accept(table, batch, actor=actor))
+
+
+def _schema(declared: Declared) -> dict[str, Any]:
+    return {
+        "table": declared.table,
+        "version": declared.version,
+        "environment": declared.environment,
+        "on_error": declared.policy,
+        "serving": declared.serving,
+        "actor": declared.actor,
+        "schema": to_text(declared.schema),
+    }
 
 
 @verb("table.statistics", Access.READ)

@@ -110,4 +110,4 @@ def codes(names: pa.ChunkedArray, entities: pa.Array) -> NDArray[np.int64]:
 
 
 def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

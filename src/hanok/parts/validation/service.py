@@ -21,6 +21,7 @@ from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Appended
 from hanok.core.validation import CheckResult, TableSchema
+from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KIND, KeptStates
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
@@ -34,6 +35,7 @@ class Validation:
     def __init__(self, *, metadata: Metadata, tables: Tables, blobs: Blobs, clock: Clock) -> None:
         self._metadata, self._tables, self._clock = metadata, tables, clock
         self.kept = KeptStates(metadata=metadata, blobs=blobs)
+        self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
 
     def ingest(
         self,
@@ -60,8 +62,10 @@ class Validation:
             raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
         if (done := self.result(table, key)) is not None:
             return done
+        untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]
         rows = _readable(table, rows)
         now = self._clock.now()
+        declared = self.declared.current(table)
         rows = rows.append_column(ARRIVED, _arrivals(rows, arrived, now))
         schema = self.schema(table)
         state = measure(rows.drop_columns([ARRIVED]))
@@ -70,11 +74,14 @@ class Validation:
             _require(table, rows, [*keys, event_time])
             schema = infer_schema(table, measured, rows, event_time=event_time, keys=keys)
             _sliceable(schema, slices)
-            checked = check_batch(rows, schema)
+            checked = check_batch(rows, free(schema, declared) if declared else schema)
         else:
             _sliceable(schema, slices)
-            checked = check_batch(rows, _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema)
+            expected = _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema
+            checked = check_batch(rows, free(expected, declared) if declared else expected)
             _acceptable(table, checked)
+        held = self.declared.hold(declared, rows, state, checked, untyped) if declared else Held(checked)
+        checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
         arrivals = rows.column(ARRIVED)
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
@@ -88,7 +95,7 @@ class Validation:
         )
         kept = self._kept(schema, good, slices or schema.slices, state if good.num_rows == rows.num_rows else None)
         schema = replace(schema, slices=tuple(slices) or schema.slices)
-        self._record(result, widened(schema, good), appended, now, actor, kept)
+        self._record(result, widened(schema, good), appended, now, actor, kept, held)
         return result
 
     def _kept(
@@ -211,6 +218,7 @@ class Validation:
         now: datetime,
         actor: str,
         kept: Mapping[str, Any],
+        held: Held,
     ) -> None:
         node_id = new_id(now)
         facts = {
@@ -238,6 +246,7 @@ class Validation:
             repositories.records.put("schema", result.table, "current", schema.as_dict(), now)
             repositories.records.put("check", result.table, result.batch, body, now)
             repositories.records.put(KIND, result.table, result.batch, kept, now)
+            self.declared.note(repositories, result.table, result.batch, held)
             repositories.outbox.append(
                 Event(
                     "batch_ingested",
