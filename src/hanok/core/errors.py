@@ -98,6 +98,14 @@ class LoggedModelNotFound(NotFound):
     code = "logged_model_not_found"
 
 
+class TraceNotFound(NotFound):
+    code = "trace_not_found"
+
+
+class AssessmentNotFound(NotFound):
+    code = "assessment_not_found"
+
+
 class ModelNotFound(NotFound):
     code = "model_not_found"
 

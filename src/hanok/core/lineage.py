@@ -19,6 +19,7 @@ class NodeKind(StrEnum):
     DATASET = "dataset"
     RUN = "run"
     LOGGED_MODEL = "logged_model"
+    TRACE = "trace"
     MODEL = "model"
     MODEL_VERSION = "model_version"
     CHECK_RESULT = "check_result"

@@ -160,7 +160,8 @@ class LoggedModel:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file in the artifact tree, or a folder of it (`digest` is then "")."""
+    """A file in the artifact tree, or a folder of it (`digest` is then ""). Outside the tree, in a folder that clients
+    write themselves, `digest` is a tag of time and size."""
 
     path: str
     digest: str = ""
@@ -192,7 +193,8 @@ class Part:
     size_bytes: int
 
 
-Subject = Literal["metric", "param", "tag", "attribute", "dataset"]
+SubjectOfTraces = Literal["metadata", "span", "feedback", "expectation", "assessment"]
+Subject = Literal["metric", "param", "tag", "attribute", "dataset"] | SubjectOfTraces
 Operator = Literal["=", "!=", ">", ">=", "<", "<=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"]
 
 

@@ -16,6 +16,7 @@ from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import Frame
 from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import AutoML, FeatureView, Model, Project, as_dict
+from hanok.core.errors import ConfigError
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
 from hanok.core.validation import CheckResult
@@ -31,18 +32,34 @@ from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.serving.log import FEATURE, TABLE, PredictionLog
 from hanok.parts.serving.packages import Packages
 from hanok.parts.serving.service import Serving, key_text
+from hanok.parts.tracking.artifacts import Places
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training import pipeline
 from hanok.parts.training.durable import Durable
 from hanok.parts.training.service import Training
 from hanok.parts.validation.service import Validation
-from hanok.stores.blobs import LocalBlobs, LocalUploads
+from hanok.stores.blobs import LocalBlobs, LocalFolder, LocalUploads, folder_of
 from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.ports import Repositories
 from hanok.stores.sql import SqlMetadata
 
 EARLIER_LABELS = 4_000  # how far back a label is looked for that came before its prediction
+
+
+def artifact_places(root: str, base: Path) -> Places:
+    """Where artifacts of new experiments go: `root` is a URI, or a path on this machine; "" means inside the home.
+
+    Raises ConfigError for a root that is neither.
+    """
+    if not root:
+        return Places(base=base)
+    path = folder_of(root)
+    if path is not None:
+        return Places(f"{Path(path).as_uri()}/", LocalFolder(Path(path)), base)
+    if "://" not in root or root.startswith("file:"):
+        raise ConfigError(f"artifact_root is {root!r}: it must be an absolute path or a URI such as s3://bucket/runs")
+    return Places(f"{root.rstrip('/')}/", None, base)
 
 
 class App:
@@ -77,7 +94,8 @@ class App:
     def _build_parts(self) -> None:
         metadata, clock = self.metadata, self.clock
         uploads = LocalUploads(self.home.uploads, self.blobs)
-        self.tracking = Tracking(metadata, self.blobs, clock, uploads=uploads)
+        places = artifact_places(self.config.artifact_root, Path.cwd())
+        self.tracking = Tracking(metadata, self.blobs, clock, places, uploads=uploads)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)
         self.packages = Packages(self.blobs)

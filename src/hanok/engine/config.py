@@ -16,14 +16,16 @@ FILE = "hanok.toml"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`project` is the file with the declarations. `metadata_url` "" means SQLite inside the home. `mlflow_ui` names
-    where MLflow's own web UI is installed; "" means that it is not served."""
+    """`project` is the file with the declarations. `metadata_url` "" means SQLite inside the home, `artifact_root` ""
+    that artifacts of runs are kept inside it too. `mlflow_ui` names where MLflow's own web UI is installed; "" means
+    that it is not served."""
 
     home: Path = Path(".hanok")
     project: Path | None = None
     metadata_url: str = ""
     webhooks_allow_private: bool = False
     mlflow_ui: str = ""
+    artifact_root: str = ""
 
 
 def load_config(directory: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -46,6 +48,7 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         ("project", str),
         ("metadata_url", str),
         ("mlflow_ui", str),
+        ("artifact_root", str),
     ):
         if name in values and not isinstance(values[name], kind):
             raise ConfigError(f"{path}: {name} is {values[name]!r}, it must be of type {kind.__name__}")
@@ -59,4 +62,5 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         env.get("HANOK_METADATA_URL") or values.get("metadata_url", ""),
         values.get("webhooks_allow_private", False),
         values.get("mlflow_ui", ""),
+        env.get("HANOK_ARTIFACT_ROOT") or values.get("artifact_root", ""),
     )

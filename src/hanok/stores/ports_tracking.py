@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 
 from hanok.core.registry import ModelVersion
 from hanok.core.tracking import (
+    ARTIFACTS,
     Artifact,
     Axis,
     Curve,
@@ -27,8 +28,8 @@ from hanok.core.tracking import (
 class Experiments(Protocol):
     """Experiments; a name is unique among active and deleted ones."""
 
-    def add(self, experiment: Experiment) -> Experiment:
-        """Store under the next number; an empty location becomes one inside the artifact tree. Raises AlreadyExists."""
+    def add(self, experiment: Experiment, *, root: str = ARTIFACTS) -> Experiment:
+        """Store under the next number; an empty location becomes that number below `root`. Raises AlreadyExists."""
         ...
 
     def put(self, experiment: Experiment) -> None:
@@ -161,6 +162,26 @@ class Artifacts(Protocol):
 
     def digests(self) -> set[str]:
         """Every blob that a path refers to."""
+        ...
+
+
+class Folder(Protocol):
+    """Artifacts outside the tree: a folder of this machine that clients write themselves. Nothing leads out of it."""
+
+    def inside(self, uri: str) -> str | None:
+        """The path below the folder that a URI names; None when it names another place."""
+        ...
+
+    def children(self, path: str) -> list[Artifact]:
+        """The files and folders directly inside, by name."""
+        ...
+
+    def open(self, path: str) -> tuple[Artifact, BinaryIO]:
+        """Raises ArtifactNotFound."""
+        ...
+
+    def put(self, path: str, stream: BinaryIO | Iterator[bytes]) -> None:
+        """Raises Conflict when a folder or a file is in the way."""
         ...
 
 

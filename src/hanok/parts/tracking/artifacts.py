@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from hanok.core.clock import Clock
 from hanok.core.errors import ArtifactNotFound, Invalid, InvalidPath
-from hanok.core.tracking import Artifact, artifact_path
+from hanok.core.tracking import ARTIFACTS, Artifact, artifact_path
 from hanok.stores.ports import Blobs, Metadata
+from hanok.stores.ports_tracking import Folder
 
 PATH_MAX = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where artifacts of new experiments go: below `root`, a URI that ends in '/'. `folder` is that place when this
+    machine can read it; a location without a scheme is meant from `base`."""
+
+    root: str = ARTIFACTS
+    folder: Folder | None = None
+    base: Path = Path("/")
+
+    def absolute(self, location: str) -> str:
+        return location if not location or ":" in location else str(self.base / location)
+
+
 class ArtifactVerbs:
-    def __init__(self, metadata: Metadata, blobs: Blobs, clock: Clock) -> None:
-        self._metadata, self._blobs, self._clock = metadata, blobs, clock
+    def __init__(self, metadata: Metadata, blobs: Blobs, clock: Clock, places: Places) -> None:
+        self._metadata, self._blobs, self._clock, self.places = metadata, blobs, clock, places
 
     def put(self, path: str, stream: BinaryIO | Iterator[bytes]) -> Artifact:
         """Store a file under `path`, replacing what is there. Bytes first, then the commit that names them."""
@@ -53,10 +69,40 @@ class ArtifactVerbs:
 
     def children_under(self, root_uri: str, folder: str = "") -> list[Artifact]:
         """As `children`, with paths relative to the artifact URI of a run or a logged model."""
-        root = in_tree(root_uri)
         inside = checked_path(folder)
-        below = self.children(f"{root}/{inside}" if inside else root)
+        outside, root = self._placed(root_uri)
+        path = "/".join(part for part in (root, inside) if part)
+        below = self.children(path) if outside is None else outside.children(path)
         return [Artifact(a.path[len(root) + 1 :], a.digest, a.size_bytes) for a in below]
+
+    def file_under(self, root_uri: str, path: str) -> tuple[Artifact, BinaryIO]:
+        """A file by its path below the artifact URI of a run or a model, opened.
+
+        Raises ArtifactNotFound.
+        """
+        inside = checked_path(path)
+        outside, root = self._placed(root_uri)
+        if outside is None:
+            artifact = self.get(f"{root}/{inside}")
+            return artifact, self.stream(artifact)
+        return outside.open(f"{root}/{inside}" if root else inside)
+
+    def put_under(self, root_uri: str, path: str, stream: BinaryIO | Iterator[bytes]) -> None:
+        """Store a file by its path below the artifact URI of a run or a model, replacing what is there."""
+        inside = checked_path(path)
+        outside, root = self._placed(root_uri)
+        if outside is None:
+            self.put(f"{root}/{inside}", stream)
+        else:
+            outside.put(f"{root}/{inside}" if root else inside, stream)
+
+    def _placed(self, root_uri: str) -> tuple[Folder | None, str]:
+        """The folder outside the tree that holds a URI (None: the tree), and the path inside it. Raises Invalid."""
+        folder = self.places.folder
+        below = None if folder is None else folder.inside(root_uri)
+        if folder is not None and below is not None:
+            return folder, checked_path(below)
+        return None, in_tree(root_uri)
 
     def delete(self, path: str) -> int:
         """Remove a file, or a folder with all below; the bytes go with `hanok gc`. Returns the number of files."""

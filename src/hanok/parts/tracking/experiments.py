@@ -20,23 +20,27 @@ from hanok.core.tracking import (
     Page,
 )
 from hanok.parts.tracking import checks
+from hanok.parts.tracking.artifacts import Places
 from hanok.parts.tracking.matching import Value, select, unknown
 from hanok.stores.ports import Metadata, Repositories
 
 
 class ExperimentVerbs:
-    def __init__(self, metadata: Metadata, clock: Clock) -> None:
-        self._metadata, self._clock = metadata, clock
+    """`places` says where the artifacts of new experiments go."""
+
+    def __init__(self, metadata: Metadata, clock: Clock, places: Places) -> None:
+        self._metadata, self._clock, self.places = metadata, clock, places
 
     def create(self, name: str, *, location: str = "", tags: Mapping[str, str] | None = None) -> Experiment:
         """Raises AlreadyExists, also when a deleted experiment holds the name."""
         checks.check_experiment_name(name)
         checks.check_values("experiment tag", tags or {}, checks.TAG_VALUE_MAX)
         _check_location(location)
-        now = self._clock.now()
+        now, places = self._clock.now(), self.places
+        wanted = Experiment("", name, places.absolute(location), now, now, tags=dict(tags or {}))
 
         def work(r: Repositories) -> Experiment:
-            made = r.experiments.add(Experiment("", name, location, now, now, tags=dict(tags or {})))
+            made = r.experiments.add(wanted, root=places.root)
             r.outbox.append(Event("experiment_created", made.id, now, {"name": name}))
             return made
 

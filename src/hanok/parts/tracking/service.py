@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hanok.core.clock import Clock
-from hanok.parts.tracking.artifacts import ArtifactVerbs
+from hanok.parts.tracking.artifacts import ArtifactVerbs, Places
+from hanok.parts.tracking.assessments import AssessmentVerbs
 from hanok.parts.tracking.experiments import ExperimentVerbs
 from hanok.parts.tracking.links import LinkVerbs
 from hanok.parts.tracking.logged_models import LoggedModelVerbs
@@ -12,6 +13,8 @@ from hanok.parts.tracking.recording import RecordingVerbs
 from hanok.parts.tracking.registry import RegistryVerbs
 from hanok.parts.tracking.registry_history import RegistryHistory
 from hanok.parts.tracking.runs import RunVerbs
+from hanok.parts.tracking.trace_statistics import TraceStatisticVerbs
+from hanok.parts.tracking.traces import TraceVerbs
 from hanok.parts.tracking.upkeep import UpkeepVerbs
 from hanok.parts.tracking.uploads import UploadVerbs
 from hanok.stores.ports import Blobs, Metadata
@@ -24,15 +27,32 @@ class Tracking:
     Without a store for `uploads` a file arrives in one piece.
     """
 
-    def __init__(self, metadata: Metadata, blobs: Blobs, clock: Clock, *, uploads: Uploads | None = None) -> None:
-        self.experiments = ExperimentVerbs(metadata, clock)
+    def __init__(
+        self,
+        metadata: Metadata,
+        blobs: Blobs,
+        clock: Clock,
+        places: Places | None = None,
+        *,
+        uploads: Uploads | None = None,
+    ) -> None:
+        places = places or Places()
+        self.experiments = ExperimentVerbs(metadata, clock, places)
+        self.clock = clock
         self.runs = RunVerbs(metadata, clock)
         self.overview = OverviewVerbs(metadata)
         self.logged_models = LoggedModelVerbs(metadata, clock)
+        self.traces = TraceVerbs(metadata, clock)
+        self.assessments = AssessmentVerbs(metadata, clock)
+        self.trace_statistics = TraceStatisticVerbs(metadata)
         self.registry = RegistryVerbs(metadata, clock)
         self.recording = RecordingVerbs(metadata, clock)
         self.upkeep = UpkeepVerbs(metadata, blobs, clock)
         self.registry_history = RegistryHistory(metadata, clock)
-        self.artifacts = ArtifactVerbs(metadata, blobs, clock)
+        self.artifacts = ArtifactVerbs(metadata, blobs, clock, places)
         self.links = LinkVerbs(metadata, clock)
         self.uploads = UploadVerbs(metadata, uploads, clock) if uploads is not None else None
+
+    def keep_artifacts_at(self, places: Places) -> None:
+        """From now on the artifacts of new experiments go there."""
+        self.experiments.places = self.artifacts.places = places

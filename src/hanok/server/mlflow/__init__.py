@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from hanok.parts.tracking import Tracking
-from hanok.server.mlflow import artifacts, charts, experiments, logged_models, registry, runs, server_info, uploads
+from hanok.server.mlflow import (
+    artifacts,
+    charts,
+    experiments,
+    logged_models,
+    registry,
+    runs,
+    server_info,
+    spans,
+    traces,
+    uploads,
+)
 from hanok.server.mlflow.endpoint import PREFIXES, route
 from hanok.server.routes import Route
 
@@ -18,6 +29,13 @@ def routes(tracking: Tracking) -> list[Route]:
         *charts.ENDPOINTS,
         *logged_models.ENDPOINTS,
         *registry.ENDPOINTS,
+        *traces.ENDPOINTS,
     ]
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
-    return [*calls, *artifacts.routes(tracking), *uploads.routes(tracking), *server_info.routes(tracking)]
+    return [
+        *spans.routes(tracking),
+        *calls,
+        *artifacts.routes(tracking),
+        *uploads.routes(tracking),
+        *server_info.routes(tracking),
+    ]

@@ -6,6 +6,7 @@ import mimetypes
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import PurePosixPath
+from typing import BinaryIO
 from urllib.parse import quote
 
 import orjson
@@ -16,7 +17,7 @@ from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.tracking import Artifact
 from hanok.parts.tracking import Tracking
-from hanok.parts.tracking.artifacts import checked_path, in_tree
+from hanok.parts.tracking.artifacts import checked_path
 from hanok.server.files import FileResponse, pieces_of
 from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
 from hanok.server.routes import Handler, Route, in_thread
@@ -52,6 +53,7 @@ def routes(tracking: Tracking) -> list[Route]:
         *(Route("GET", path, of_model, Access.READ) for path in models),
         Route("GET", "/get-artifact", of_run, Access.READ),
         Route("GET", "/model-versions/get-artifact", of_version, Access.READ),
+        Route("GET", "//model-versions/get-artifact", of_version, Access.READ),  # as clients join address and path
     ]
 
 
@@ -67,18 +69,16 @@ def _upload(tracking: Tracking) -> Handler:
 def _upload_to_run(tracking: Tracking) -> Handler:
     """A file for a run, by the path inside its artifacts, as the UI sends it."""
 
-    def tree(run_id: str) -> str:
-        return in_tree(tracking.runs.get(run_id).artifact_uri)
-
     async def handle(request: Request) -> Response:
         run_id, path = (request.query_params.get(name, "") for name in ("run_uuid", "path"))
         check_upload(run_id, path)
         target = checked_path(path)
+        root = (await in_thread(tracking.runs.get, run_id)).artifact_uri
         pieces = pieces_of(request)
         first = await in_thread(next, pieces, b"")
         if not first:
             raise Invalid("Request must specify data.")
-        await in_thread(tracking.artifacts.put, f"{await in_thread(tree, run_id)}/{target}", chain([first], pieces))
+        await in_thread(tracking.artifacts.put_under, root, target, chain([first], pieces))
         return Response(b"{}", media_type=JSON)
 
     return handle
@@ -113,7 +113,7 @@ def _of_run(tracking: Tracking) -> Handler:
     """A file of a run, by the path inside its artifacts."""
 
     def of_run(run_id: str, path: str, asked: Mapping[str, str]) -> Response:
-        return content(tracking, f"{in_tree(tracking.runs.get(run_id).artifact_uri)}/{path}", asked)
+        return content_under(tracking, tracking.runs.get(run_id).artifact_uri, path, asked)
 
     async def handle(request: Request) -> Response:
         run_id = request.query_params.get("run_id") or request.query_params.get("run_uuid")
@@ -128,7 +128,7 @@ def _of_logged_model(tracking: Tracking) -> Handler:
     """A file of a logged model, by the path inside its artifacts."""
 
     def of_model(model_id: str, path: str, asked: Mapping[str, str]) -> Response:
-        return content(tracking, f"{in_tree(tracking.logged_models.get(model_id).artifact_uri)}/{path}", asked)
+        return content_under(tracking, tracking.logged_models.get(model_id).artifact_uri, path, asked)
 
     async def handle(request: Request) -> Response:
         path = request.query_params.get("artifact_file_path")
@@ -143,7 +143,7 @@ def _of_version(tracking: Tracking) -> Handler:
     """A file of a model version, by the path inside its source."""
 
     def of_version(name: str, version: int, path: str, asked: Mapping[str, str]) -> Response:
-        return content(tracking, f"{in_tree(tracking.registry.download_uri(name, version))}/{path}", asked)
+        return content_under(tracking, tracking.registry.download_uri(name, version), path, asked)
 
     async def handle(request: Request) -> Response:
         name, version = request.query_params.get("name"), request.query_params.get("version", "")
@@ -162,13 +162,22 @@ def _asked_path(request: Request) -> str:
 
 
 def content(tracking: Tracking, path: str, asked: Mapping[str, str]) -> Response:
-    """The file as a download: no browser ever renders what somebody uploaded. `asked` holds the request's headers."""
+    """The file as a download. `asked` holds the request's headers."""
     artifact = tracking.artifacts.get(path)
+    return _download_of(artifact, tracking.artifacts.stream(artifact), asked)
+
+
+def content_under(tracking: Tracking, root_uri: str, path: str, asked: Mapping[str, str]) -> Response:
+    """The same, by its path below the artifact URI of a run or a model."""
+    return _download_of(*tracking.artifacts.file_under(root_uri, path), asked)
+
+
+def _download_of(artifact: Artifact, file: BinaryIO, asked: Mapping[str, str]) -> Response:
+    """No browser ever renders what somebody uploaded."""
     name = PurePosixPath(artifact.path).name
     headers = {
         "Content-Type": mimetypes.guess_type(name)[0] or "application/octet-stream",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
         "X-Content-Type-Options": "nosniff",
     }
-    file = tracking.artifacts.stream(artifact)
     return FileResponse(file, artifact.size_bytes, etag=artifact.digest, headers=headers, asked=asked)

@@ -57,10 +57,8 @@ def search(call: Call, asked: ask.SearchExperiments) -> Json:
         limit=asked.max_results,
         offset=offset_of(asked.page_token),
     )
-    return {
-        "experiments": [entities.experiment(found) for found in page.items],
-        "next_page_token": offset_token(page.next_offset),
-    }
+    body: Json = {"experiments": [entities.experiment(found) for found in page.items]}
+    return body if page.next_offset is None else body | {"next_page_token": offset_token(page.next_offset)}
 
 
 ENDPOINTS = (

@@ -6,11 +6,10 @@ from hanok.core.registry import RegisteredModel
 from hanok.server.mlflow.endpoint import Call, Json, edit, read
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow import requests_models as ask
-from hanok.wire.mlflow.decode import invalid_value
 from hanok.wire.mlflow.prompts import without_prompts
 from hanok.wire.mlflow.requests import pairs
 from hanok.wire.mlflow.search import parse_filter, parse_order
-from hanok.wire.mlflow.sources import check_source_path, is_local_path
+from hanok.wire.mlflow.sources import check_source, local_path
 from hanok.wire.mlflow.tokens import offset_of, offset_token
 
 REASON_TAG = "hanok.reason"
@@ -165,18 +164,11 @@ def _reason(call: Call, model: str, version: int) -> str:
 
 def _check_source(call: Call, asked: ask.CreateModelVersion) -> None:
     """A source must not climb, and a path on some machine's disk must lie inside its run's or model's artifacts."""
-    check_source_path(asked.source)
-    if not is_local_path(asked.source):
-        return
-    roots = [call.tracking.runs.get(asked.run_id).artifact_uri] if asked.run_id else []
-    roots += [call.tracking.logged_models.get(asked.model_id).artifact_uri] if asked.model_id else []
-    inside = asked.source.removeprefix("file://").rstrip("/") + "/"
-    if not any(inside.startswith(root.removeprefix("file://").rstrip("/") + "/") for root in roots):
-        raise invalid_value(
-            "source",
-            asked.source,
-            "To use a local path as a model version source, give the run_id whose artifacts hold it",
-        )
+    roots: list[str] = []
+    if local_path(asked.source) is not None:
+        roots += [call.tracking.runs.get(asked.run_id).artifact_uri] if asked.run_id else []
+        roots += [call.tracking.logged_models.get(asked.model_id).artifact_uri] if asked.model_id else []
+    check_source(asked.source, roots)
 
 
 def _with_latest(call: Call, model: RegisteredModel) -> Json:

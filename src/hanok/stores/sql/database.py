@@ -24,6 +24,10 @@ from hanok.stores.sql.registry import SqlRegistry
 from hanok.stores.sql.registry_stages import SqlStageHistory
 from hanok.stores.sql.run_tables import SqlRunTables
 from hanok.stores.sql.schema import migrate
+from hanok.stores.sql.traces import SqlTraceLinks, SqlTraces
+from hanok.stores.sql.traces_judged import SqlAssessments
+from hanok.stores.sql.traces_spans import SqlSpans
+from hanok.stores.sql.traces_statistics import SqlTraceStatistics
 from hanok.stores.sql.tracking import (
     SqlArtifacts,
     SqlExperiments,
@@ -105,6 +109,26 @@ class SqlRepositories:
     @cached_property
     def artifacts(self) -> SqlArtifacts:
         return SqlArtifacts(self._connection)
+
+    @cached_property
+    def traces(self) -> SqlTraces:
+        return SqlTraces(self._connection)
+
+    @cached_property
+    def spans(self) -> SqlSpans:
+        return SqlSpans(self._connection)
+
+    @cached_property
+    def assessments(self) -> SqlAssessments:
+        return SqlAssessments(self._connection)
+
+    @cached_property
+    def trace_links(self) -> SqlTraceLinks:
+        return SqlTraceLinks(self._connection)
+
+    @cached_property
+    def trace_statistics(self) -> SqlTraceStatistics:
+        return SqlTraceStatistics(self._connection)
 
     @cached_property
     def registry_upkeep(self) -> SqlRegistryUpkeep:

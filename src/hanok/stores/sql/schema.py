@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hanok.core.errors import Conflict
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"
+HEAD = "0004"
 
 
 def current(engine: sa.Engine) -> str | None:

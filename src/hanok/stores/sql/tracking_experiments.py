@@ -19,7 +19,7 @@ class SqlExperiments:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
 
-    def add(self, experiment: Experiment) -> Experiment:
+    def add(self, experiment: Experiment, *, root: str = ARTIFACTS) -> Experiment:
         self._refuse_taken(experiment)
         key = self._c.execute(
             text(
@@ -28,7 +28,7 @@ class SqlExperiments:
             ),
             _values(experiment),
         ).scalar_one()
-        location = experiment.location or f"{ARTIFACTS}{key}"
+        location = experiment.location or f"{root}{key}"
         self._c.execute(
             text("UPDATE experiment SET location = :location WHERE key = :key"), {"location": location, "key": key}
         )

@@ -14,7 +14,7 @@ it does there.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from hanok.core.errors import Invalid
@@ -35,6 +35,30 @@ _NUMERIC = frozenset(
         *("start_time", "end_time", "creation_time", "last_update_time", "timestamp"),
         *("creation_timestamp", "last_updated_timestamp", "version", "version_number"),
     )
+)
+
+
+class Grammar(NamedTuple):
+    """What one kind of thing is searched by: words before the dot, other words for attributes, numeric attributes."""
+
+    entities: Mapping[str, Subject]
+    aliases: Mapping[str, str]
+    numeric: frozenset[str]
+
+
+RUNS = Grammar(_ENTITIES, _ALIASES, _NUMERIC)
+TRACES = Grammar(
+    {
+        **dict.fromkeys(("attribute", "attributes", "attr", "trace"), "attribute"),
+        **dict.fromkeys(("tag", "tags"), "tag"),
+        **dict.fromkeys(("metadata", "request_metadata"), "metadata"),
+        "span": "span",
+        "feedback": "feedback",
+        "expectation": "expectation",
+        "assessment": "assessment",
+    },
+    {},
+    frozenset(("timestamp", "timestamp_ms", "execution_time", "execution_time_ms", "end_time", "end_time_ms")),
 )
 _DATASET_KEYS = ("name", "digest", "context")
 _EQUALITY = ("=", "!=")
@@ -58,21 +82,21 @@ class _Token(NamedTuple):
     text: str
 
 
-def parse_filter(text: str) -> Filter:
+def parse_filter(text: str, grammar: Grammar = RUNS) -> Filter:
     """Raises Invalid, saying which part cannot be read."""
     if not text.strip():
         return EVERYTHING
     if len(text) > FILTER_MAX:
         raise Invalid(f"the filter has {len(text)} characters; at most {FILTER_MAX} are read")
-    return _Parser(text).whole()
+    return _Parser(text, grammar).whole()
 
 
-def parse_order(terms: Sequence[str]) -> list[Order]:
+def parse_order(terms: Sequence[str], grammar: Grammar = RUNS) -> list[Order]:
     """["metrics.loss DESC", "start_time"]. Raises Invalid."""
-    return [_order(term) for term in terms]
+    return [_order(term, grammar) for term in terms]
 
 
-def _order(term: str) -> Order:
+def _order(term: str, grammar: Grammar) -> Order:
     words = term.strip().rsplit(None, 1)
     ascending = True
     if len(words) == 2 and words[1].upper() in ("ASC", "DESC"):
@@ -80,11 +104,11 @@ def _order(term: str) -> Order:
         term = words[0]
     tokens = _tokens(term)
     spaced = " ".join(token.text for token in tokens).lower()
-    if spaced in _ALIASES:
-        return Order("attribute", _ALIASES[spaced], ascending)
+    if spaced in grammar.aliases:
+        return Order("attribute", grammar.aliases[spaced], ascending)
     if len(tokens) != 1 or tokens[0].kind not in ("word", "text"):
         raise Invalid(f"Invalid order_by clause {term[:200]!r}: one key and ASC or DESC, like 'metrics.loss DESC'")
-    subject, key = _key(tokens[0].text)
+    subject, key = _key(tokens[0].text, grammar)
     return Order(subject, key, ascending)
 
 
@@ -100,27 +124,27 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
-def _key(text: str) -> tuple[Subject, str]:
+def _key(text: str, grammar: Grammar) -> tuple[Subject, str]:
     head, dot, rest = text.partition(".")
-    subject = _ENTITIES.get(head.strip('`"').lower()) if dot else "attribute"
+    subject = grammar.entities.get(head.strip('`"').lower()) if dot else "attribute"
     name = rest if dot else head
     if subject is None:
-        known = "metrics, params, tags, attributes, datasets"
+        known = ", ".join(dict.fromkeys(grammar.entities.values()))
         raise Invalid(f"Invalid entity type {head[:60]!r} in {text[:120]!r}; there are: {known}")
     if len(name) > 1 and name[0] == name[-1] and name[0] in '`"':
         name = name[1:-1]
     if not name:
         raise Invalid(f"Invalid filter: {text[:120]!r} names no key")
     if subject == "attribute":
-        name = _ALIASES.get(name.lower(), name)
+        name = grammar.aliases.get(name.lower(), name)
     if subject == "dataset" and name not in _DATASET_KEYS:
         raise Invalid(f"Invalid dataset key {name[:60]!r}; there are: {', '.join(_DATASET_KEYS)}")
     return subject, name
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
-        self._text, self._tokens, self._at, self._depth = text, _tokens(text), 0, 0
+    def __init__(self, text: str, grammar: Grammar) -> None:
+        self._text, self._tokens, self._at, self._depth, self._grammar = text, _tokens(text), 0, 0, grammar
 
     def whole(self) -> Filter:
         found = self._any()
@@ -157,13 +181,16 @@ class _Parser:
         token = self._next("a key such as metrics.loss")
         if token.kind not in ("word", "text") or token.text.startswith("'"):
             raise Invalid(f"Invalid filter: {token.text[:60]!r} is not a key such as metrics.loss")
-        subject, key = _key(token.text)
+        subject, key = _key(token.text, self._grammar)
         operator = self._operator()
         if operator in ("IS NULL", "IS NOT NULL"):
             return Comparison(subject, key, operator)
         if operator in ("IN", "NOT IN"):
             return Comparison(subject, key, operator, self._list())
-        return Comparison(subject, key, operator, _value(subject, key, operator, self._next("a value")))
+        wanted = self._next("a value")
+        if subject == "metric" or (subject == "attribute" and key in self._grammar.numeric):
+            return Comparison(subject, key, operator, _number(subject, key, operator, wanted))
+        return Comparison(subject, key, operator, _text(subject, key, operator, wanted))
 
     def _operator(self) -> Operator:
         token = self._next("a comparison")
@@ -205,9 +232,7 @@ class _Parser:
         return Invalid(f"Invalid filter {self._text[:200]!r}: {wanted} is expected, not {found[:60]!r}")
 
 
-def _value(subject: Subject, key: str, operator: Operator, token: _Token) -> str | float:
-    if subject == "metric" or (subject == "attribute" and key in _NUMERIC):
-        return _number(subject, key, operator, token)
+def _text(subject: Subject, key: str, operator: Operator, token: _Token) -> str:
     allowed = (*_EQUALITY, "LIKE", "ILIKE")
     if operator not in allowed and not (subject == "attribute" and operator in _COMPARING):
         raise Invalid(f"Invalid comparator {operator!r} for the {subject} {key!r}; there are: {', '.join(allowed)}")

@@ -6,10 +6,8 @@ import struct
 from typing import Any
 
 from hanok.core.errors import Unreadable
+from hanok.wire.protobuf import DEPTH_MAX, FIXED32, FIXED64, LENGTH, VARINT, take_varint, varint, wire_fields
 from hanok.wire.tfdv.messages import Field, Message, enum_named, is_message
-
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-DEPTH_MAX = 100
 
 
 def to_bytes(message: Message) -> bytes:
@@ -31,56 +29,30 @@ def from_bytes(kind: str, data: bytes) -> Message:
 def _encoded(field: Field, value: Any) -> bytes:
     if is_message(field):
         raw = to_bytes(value)
-        return _tag(field, LENGTH) + _varint(len(raw)) + raw
+        return _tag(field, LENGTH) + varint(len(raw)) + raw
     if field.type in ("string", "bytes"):
         raw = value if isinstance(value, bytes) else value.encode()
-        return _tag(field, LENGTH) + _varint(len(raw)) + raw
+        return _tag(field, LENGTH) + varint(len(raw)) + raw
     if field.type == "double":
         return _tag(field, FIXED64) + struct.pack("<d", value)
     if field.type == "float":
         return _tag(field, FIXED32) + struct.pack("<f", value)
     enum = enum_named(field.type)
     number = (enum[value] if value in enum else int(value)) if enum is not None else int(value)
-    return _tag(field, VARINT) + _varint(number & 0xFFFFFFFFFFFFFFFF)
+    return _tag(field, VARINT) + varint(number & 0xFFFFFFFFFFFFFFFF)
 
 
 def _tag(field: Field, wire: int) -> bytes:
-    return _varint(field.number << 3 | wire)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(field.number << 3 | wire)
 
 
 def _read(into: Message, data: memoryview, depth: int) -> None:
     if depth > DEPTH_MAX:
         raise Unreadable(f"the message is nested deeper than {DEPTH_MAX} levels")
-    at = 0
-    while at < len(data):
-        start = at
-        key, at = _take_varint(data, at)
-        number, wire = key >> 3, key & 7
-        raw: Any
-        if wire == VARINT:
-            raw, at = _take_varint(data, at)
-        elif wire in (FIXED64, FIXED32):
-            size = 8 if wire == FIXED64 else 4
-            raw, at = data[at : at + size], at + size
-        elif wire == LENGTH:
-            size, at = _take_varint(data, at)
-            raw, at = data[at : at + size], at + size
-        else:
-            raise Unreadable(f"byte {start} of a {into.kind.name} has wire type {wire}; this is no such message")
-        if at > len(data):
-            raise Unreadable(f"a {into.kind.name} is cut off at byte {start}")
+    for number, wire, raw, start, end in wire_fields(into.kind.name, data):
         field = into.kind.by_number.get(number)
         if field is None or not _fits(field, wire):
-            into.unknown += bytes(data[start:at])
+            into.unknown += bytes(data[start:end])
         else:
             _keep(into, field, wire, raw, depth)
 
@@ -106,7 +78,7 @@ def _keep(into: Message, field: Field, wire: int, raw: Any, depth: int) -> None:
             if size:
                 one, at = raw[at : at + size], at + size
             else:
-                one, at = _take_varint(raw, at)
+                one, at = take_varint(raw, at)
             values.append(_scalar(into, field, one))
     if field.repeated:
         into.set(field.name, [*into[field.name], *values])
@@ -131,16 +103,3 @@ def _scalar(into: Message, field: Field, raw: Any) -> Any:
     if enum is not None:
         return next((name for name, value in enum.items() if value == signed), signed)
     return signed
-
-
-def _take_varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise Unreadable(f"a number is cut off at byte {at}")
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return value, at
-        shift += 7
