@@ -15,7 +15,7 @@ import pytest
 
 from hanok.core.errors import Corrupt, HomeLocked, PortInUse
 from hanok.engine.home import Home
-from hanok.server.run import bind, required_secret
+from hanok.server.run import admin_secret, asks_for_login, bind
 from hanok.stores.delta import DeltaTables
 from hanok.stores.frames import FrameFile, read_frames
 from hanok.stores.testing import values
@@ -114,16 +114,21 @@ def test_a_port_in_use_is_said():
     listener.close()
 
 
-def test_a_host_that_others_can_reach_needs_a_secret(monkeypatch):
+def test_a_host_that_others_can_reach_needs_somebody_who_can_log_in(monkeypatch):
     from hanok.core.errors import ConfigError
 
     monkeypatch.delenv("HANOK_ADMIN_SECRET", raising=False)
-    assert required_secret("127.0.0.1") == ""
-    with pytest.raises(ConfigError, match="HANOK_ADMIN_SECRET"):
-        required_secret("0.0.0.0")
+    assert admin_secret() == ""
+    assert not asks_for_login("127.0.0.1", secret="", has_owner=True)
+    assert asks_for_login("127.0.0.1", secret="", has_owner=True, login=True)
+    assert asks_for_login("0.0.0.0", secret="", has_owner=True)
+    assert asks_for_login("127.0.0.1", secret="a-long-enough-secret", has_owner=False)
+    for host, login in (("0.0.0.0", False), ("127.0.0.1", True)):
+        with pytest.raises(ConfigError, match="HANOK_ADMIN_SECRET"):
+            asks_for_login(host, secret="", has_owner=False, login=login)
     monkeypatch.setenv("HANOK_ADMIN_SECRET", "short")
     with pytest.raises(ConfigError, match="16"):
-        required_secret("0.0.0.0")
+        admin_secret()
 
 
 def _up(home, *extra, env=None):

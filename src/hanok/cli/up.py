@@ -10,7 +10,7 @@ from hanok.cli.output import say
 
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path), help="The home (default: hanok.toml, HANOK_HOME, ./.hanok).")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Any host but loopback needs HANOK_ADMIN_SECRET.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any host but loopback asks for a login.")
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
     "--mlflow-ui",
@@ -19,19 +19,20 @@ from hanok.cli.output import say
     metavar="[DIR]",
     help="Serve MLflow's own web UI at /mlflow/, from the mlflow package beside Hanok or in DIR.",
 )
+@click.option("--login", is_flag=True, help="Ask for a login on loopback too, behind a proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON when ready.")
-def up(home: Path | None, host: str, port: int, mlflow_ui: str | None, as_json: bool) -> None:
+def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | None, as_json: bool) -> None:
     """Serve everything from one process, in the foreground, until interrupted."""
     from hanok.engine.app import App
     from hanok.engine.config import load_config
-    from hanok.server.run import bind, required_secret, serve
+    from hanok.server.run import admin_secret, asks_for_login, bind, serve
 
     config = load_config(Path.cwd())
     if home is not None:
         config = replace(config, home=home)
     if mlflow_ui is not None:
         config = replace(config, mlflow_ui=mlflow_ui)
-    secret = required_secret(host)
+    secret = admin_secret()
     listener = bind(host, port)
     app = App(config)
 
@@ -43,6 +44,7 @@ def up(home: Path | None, host: str, port: int, mlflow_ui: str | None, as_json: 
             say(f"MLflow's web UI is at {address}/mlflow/")
 
     try:
-        serve(app, listener, secret=secret, ready=ready)
+        team = asks_for_login(host, secret=secret, has_owner=app.access.has_owner(), login=login)
+        serve(app, listener, secret=secret, team=team, ready=ready)
     finally:
         app.close()

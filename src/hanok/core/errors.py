@@ -224,6 +224,12 @@ class Forbidden(HanokError):
     code, status = "forbidden", 403
 
 
+class Throttled(HanokError):
+    """Too many failed logins; the field `retry_after_s` says how long to wait."""
+
+    code, status, exit_code = "throttled", 429, 3
+
+
 class TooLarge(HanokError):
     """A body or a batch is over its limit."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from hanok.core.access import DEFAULT_PROJECT
+
 CHAMPION = "champion"
 
 
@@ -18,6 +20,7 @@ class RegisteredModel:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, int] = field(default_factory=dict)
+    project: str = DEFAULT_PROJECT
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from hanok.core.access import DEFAULT_PROJECT
+
 T = TypeVar("T")
 
 Lifecycle = Literal["active", "deleted"]
@@ -38,6 +40,7 @@ class Experiment:
     updated: datetime
     lifecycle: Lifecycle = ACTIVE
     tags: Mapping[str, str] = field(default_factory=dict)
+    project: str = DEFAULT_PROJECT
 
 
 class Metric(NamedTuple):

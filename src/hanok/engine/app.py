@@ -14,6 +14,7 @@ import pyarrow as pa
 from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import Frame
+from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import AutoML, FeatureView, Model, Project, as_dict
 from hanok.core.errors import ConfigError
@@ -25,6 +26,7 @@ from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.engine.notify import send
 from hanok.engine.project import load_project
+from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
 from hanok.parts.automl import service as automl
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
@@ -86,9 +88,10 @@ class App:
 
     def _open_stores(self) -> None:
         url = self.config.metadata_url
-        self.metadata = SqlMetadata(url) if url else SqlMetadata.at(self.home.database)
+        self.directory = Directory()
+        self.metadata = GuardedMetadata(SqlMetadata(url) if url else SqlMetadata.at(self.home.database), self.directory)
         self.blobs = LocalBlobs(self.home.blobs)
-        self.tables = DeltaTables(self.home.tables)
+        self.tables = GuardedTables(DeltaTables(self.home.tables), self.metadata)
         self.online = LmdbOnlineValues(self.home.online)
 
     def _build_parts(self) -> None:
@@ -96,6 +99,7 @@ class App:
         uploads = LocalUploads(self.home.uploads, self.blobs)
         places = artifact_places(self.config.artifact_root, Path.cwd())
         self.tracking = Tracking(metadata, self.blobs, clock, places, uploads=uploads)
+        self.access = AccessVerbs(metadata.inner, self.directory, clock)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)
         self.packages = Packages(self.blobs)
@@ -250,12 +254,14 @@ class App:
 
     def check_feeds(self) -> None:
         """Alarm on tables that have fallen silent."""
-        for table in self._sources():
-            self.monitoring.check_feed(table)
+        with acting(SYSTEM):
+            for table in self._sources():
+                self.monitoring.check_feed(table)
 
     def advance(self) -> list[Mapping[str, Any]]:
         """Move rollouts on and retrain what is due; returns what was done."""
-        return self.training.tick(predictions=self.predictions_since)
+        with acting(SYSTEM):
+            return self.training.tick(predictions=self.predictions_since)
 
     def predictions_since(self, model: str, since: datetime) -> pa.Table:
         """version, error and microseconds of the answers since an instant."""

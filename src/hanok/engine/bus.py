@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hanok.core.access import SYSTEM, acting
 from hanok.core.lineage import Event
 from hanok.stores.ports import Metadata
 
@@ -41,8 +42,9 @@ class Bus:
         """Until no reaction has anything left; returns the number of reactions run. Raises the first error met, after
         all others had their turn."""
         count, errors = 0, dict[str, Exception]()
-        while ran := sum(self._advance(r, errors) for r in self._reactions if r.name not in errors):
-            count += ran
+        with acting(SYSTEM):  # whoever caused an event, its reactions see everything
+            while ran := sum(self._advance(r, errors) for r in self._reactions if r.name not in errors):
+                count += ran
         for error in errors.values():
             raise error
         return count

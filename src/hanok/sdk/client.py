@@ -163,11 +163,12 @@ def _remote(error: urllib.error.HTTPError) -> HanokError:
 def open(where: str | Path | None = None, *, secret: str = "", project: str | Path | None = None) -> Client:
     """A client for a directory with a project (the present one by default), a home, or a server's URL.
 
-    A home that a running `hanok up` owns is reached through that server.
+    A home that a running `hanok up` owns is reached through that server. `secret` is a token, or `HANOK_TOKEN`.
     """
     import os
 
-    secret = secret or os.environ.get("HANOK_ADMIN_SECRET", "")
+    secret = secret or os.environ.get("HANOK_TOKEN", "") or os.environ.get("HANOK_ADMIN_SECRET", "")
+    where = where or os.environ.get("HANOK_URL") or None
     if isinstance(where, str) and where.startswith(("http://", "https://")):
         return Client(address=where.rstrip("/"), secret=secret)
     from dataclasses import replace

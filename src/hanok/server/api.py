@@ -31,7 +31,10 @@ def routes(app: Any, *, team: bool = False) -> list[Route]:
     """One route for each verb, and one that takes a file. For a `team` the verbs that take a path are left out."""
     load_all()
     offered = {name: verb for name, verb in VERBS.items() if not (team and verb.on_this_machine)}
-    made = [Route("POST", _path(name), _handler(app, name), verb.access) for name, verb in offered.items()]
+    made = [
+        Route("POST", _path(name), _handler(app, name), verb.access, everywhere=verb.everywhere)
+        for name, verb in offered.items()
+    ]
 
     async def index(_: Request) -> Response:
         return Json([{"verb": n, "path": _path(n), "does": v.summary} for n, v in offered.items()])

@@ -7,23 +7,26 @@ import time
 import uuid
 from collections.abc import MutableMapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from hanok.core.access import Access
+from hanok.core.access import ANONYMOUS, Access, Actor, acting
 from hanok.core.errors import HanokError, TooLarge
+from hanok.server.audit import Trail
 from hanok.server.auth import Gatekeeper, authorise
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
-from hanok.server.routes import Route
+from hanok.server.routes import Route, in_thread
 from hanok.server.table import RouteTable
+from hanok.wire.mlflow.errors import error_body
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger("hanok.server")
 PREDICT_BODY_MAX = 32 << 20
+PUBLIC_PREDICT_PATHS = ("/ping", "/v2/health/live", "/v2/health/ready")
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -36,10 +39,15 @@ class Server:
     """An ASGI application over a list of routes."""
 
     def __init__(
-        self, routes: Sequence[Route], inference: Inference, gatekeeper: Gatekeeper, metrics: ServerMetrics
+        self,
+        routes: Sequence[Route],
+        inference: Inference,
+        gatekeeper: Gatekeeper,
+        metrics: ServerMetrics,
+        trail: Trail | None = None,
     ) -> None:
         self.routes = [*routes, Route("GET", "/metrics", self._metrics_page, Access.READ)]
-        self._inference, self._gatekeeper, self._metrics = inference, gatekeeper, metrics
+        self._inference, self._gatekeeper, self._metrics, self._trail = inference, gatekeeper, metrics, trail
         self._table = RouteTable(self.routes)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -51,50 +59,75 @@ class Server:
         started = time.perf_counter()
         status = Status(send)
         kind = "other"
+        answering = Answering(scope)
         try:
-            headers = Headers(scope=scope)
             path = scope["path"]
             if path.startswith("/v2") or path in ("/invocations", "/ping"):
                 kind = "predict"
-                await self._predict(scope, headers, Body(receive, PREDICT_BODY_MAX, headers), status)
+                body = Body(receive, PREDICT_BODY_MAX, answering.headers)
+                await self._predict(answering, body, status)
             else:
-                kind = await self._route(scope, headers, receive, status)
+                kind = await self._route(answering, receive, status)
         except HanokError as error:
-            await status.answer(error.status, orjson.dumps(error.as_dict(), default=str), _challenge(error))
+            await _refuse(answering, error, status)
         except Exception:
             reference = uuid.uuid4().hex[:12]
             log.exception("request failed, reference %s", reference)
-            body = {
-                "error": {"code": "internal", "message": f"an internal error; the server's log has it as {reference}"}
-            }
-            await status.answer(500, orjson.dumps(body))
+            message = f"an internal error; the server's log has it as {reference}"
+            await status.answer(500, orjson.dumps({"error": {"code": "internal", "message": message}}))
         finally:
             self._metrics.observe(kind, status.code, time.perf_counter() - started)
+            if self._trail is not None:
+                self._trail.note(
+                    answering.actor,
+                    answering.needed,
+                    address=answering.address,
+                    method=scope["method"],
+                    route=answering.route,
+                    touched=answering.touched,
+                    status=status.code,
+                )
 
-    async def _predict(self, scope: Scope, headers: Headers, body: Body, status: Status) -> None:
-        if scope["path"] not in ("/ping", "/v2/health/live", "/v2/health/ready"):
-            authorise(self._gatekeeper.actor(headers), Access.USE)
+    async def _admit(self, answering: Answering, needed: Access, *, everywhere: bool = False) -> Actor:
+        """Raises Unauthenticated, Throttled, Forbidden."""
+        answering.needed = needed
+        actor = self._gatekeeper.remembered(answering.headers, answering.scope["method"])
+        if actor is None:
+            actor = await in_thread(self._gatekeeper.look_up, answering.headers, answering.address)
+        answering.actor = actor
+        authorise(actor, needed, everywhere=everywhere)
+        answering.scope.setdefault("state", {})["actor"] = actor
+        return actor
+
+    async def _predict(self, answering: Answering, body: Body, status: Status) -> None:
+        scope, actor = answering.scope, ANONYMOUS
+        if scope["path"] not in PUBLIC_PREDICT_PATHS:
+            actor = await self._admit(answering, Access.READ if scope["method"] == "GET" else Access.USE)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        reply = await self._inference.handle(scope["method"], scope["path"], query, body.whole)
+        with acting(actor) as call:
+            answering.touched = call.touched
+            reply = await self._inference.handle(scope["method"], scope["path"], query, body.whole)
         assert reply is not None
         await status.answer(*reply)
 
-    async def _route(self, scope: Scope, headers: Headers, receive: Any, status: Status) -> str:
+    async def _route(self, answering: Answering, receive: Any, status: Status) -> str:
+        scope = answering.scope
         found = self._table.find(scope["method"], scope["path"])
         if found is None:
             await self._no_route(scope, status)
             return "other"
         route, scope["path_params"] = found
+        answering.route, actor = route.path, ANONYMOUS
         if route.access is not Access.PUBLIC:
-            actor = self._gatekeeper.actor(headers)
-            authorise(actor, route.access)
-            scope.setdefault("state", {})["actor"] = actor
-        bounded = Body(receive, route.body_max_bytes, headers)
-        if route.plain is not None:
-            await status.answer(*await route.plain(scope, bounded.whole))
-            return "mlflow"
-        response = await route.handler(Request(scope, bounded.receive))
-        await response(scope, bounded.receive, status)
+            actor = await self._admit(answering, route.access, everywhere=route.needed_everywhere)
+        bounded = Body(receive, route.body_max_bytes, answering.headers)
+        with acting(actor) as call:
+            answering.touched = call.touched
+            if route.plain is not None:
+                await status.answer(*await route.plain(scope, bounded.whole))
+                return "mlflow"
+            response = await route.handler(Request(scope, bounded.receive))
+            await response(scope, bounded.receive, status)
         return "mlflow" if "mlflow" in route.path else "api" if route.path.startswith("/api") else "page"
 
     async def _no_route(self, scope: Scope, status: Status) -> None:
@@ -106,10 +139,46 @@ class Server:
             body = {"error_code": "ENDPOINT_NOT_FOUND", "message": message}
         await status.answer(405 if known else 404, orjson.dumps(body))
 
+    def keep(self) -> None:
+        """Write what is gathered for the audit record, and which tokens were used."""
+        if self._trail is not None:
+            self._trail.flush()
+            self._gatekeeper.note_used()
+
     async def _metrics_page(self, _: Request) -> Any:
         from starlette.responses import Response
 
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+class Answering:
+    """What is known about a request while it is answered."""
+
+    __slots__ = ("actor", "address", "headers", "needed", "route", "scope", "touched")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.headers = scope, Headers(scope=scope)
+        self.address: str = (scope.get("client") or ("", 0))[0]
+        self.route: str = scope["path"][:200]
+        self.actor: Actor | None = None
+        self.needed = Access.PUBLIC
+        self.touched: Sequence[tuple[str, str]] = ()
+
+
+async def _refuse(answering: Answering, error: HanokError, status: Status) -> None:
+    """In the words of the protocol that was spoken; a browser without a login is shown the way to one."""
+    scope = answering.scope
+    wants_page = scope["method"] == "GET" and "text/html" in answering.headers.get("accept", "")
+    if error.status == 401 and wants_page and not answering.headers.get("authorization"):
+        query = scope["query_string"].decode("latin-1")
+        wanted = quote(scope["path"] + (f"?{query}" if query else ""), safe="/")
+        await status.answer(303, b"", [(b"location", f"/login?next={wanted}".encode())])
+        return
+    if "/mlflow" in scope["path"]:
+        code, body = error_body(error)
+        await status.answer(code, body, _said_with(error))
+        return
+    await status.answer(error.status, orjson.dumps(error.as_dict(), default=str), _said_with(error))
 
 
 class Body:
@@ -161,8 +230,10 @@ class Status:
         await self({"type": "http.response.body", "body": body})
 
 
-def _challenge(error: HanokError) -> list[tuple[bytes, bytes]]:
-    return [(b"www-authenticate", b'Basic realm="Hanok"')] if error.status == 401 else []
+def _said_with(error: HanokError) -> list[tuple[bytes, bytes]]:
+    if error.status == 401:
+        return [(b"www-authenticate", b'Basic realm="Hanok"')]
+    return [(b"retry-after", str(error.fields["retry_after_s"]).encode())] if "retry_after_s" in error.fields else []
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 
-from hanok.core.errors import HanokError, Invalid, ModelNotFound
+from hanok.core.access import Access
+from hanok.core.errors import Forbidden, HanokError, Invalid, ModelNotFound, NotFound
+from hanok.core.serving import Deployment
 from hanok.core.version import VERSION
 from hanok.parts.serving.service import Answer, Serving
 from hanok.server.metrics import ServerMetrics
@@ -20,10 +22,16 @@ Read = Callable[[], Awaitable[bytes]]
 
 
 class Inference:
-    """Answers /v2/... and /invocations. `handle` gives None for paths that are not its own."""
+    """Answers /v2/... and /invocations. `handle` gives None for paths that are not its own. `require` raises unless the
+    caller has an access to a model."""
 
-    def __init__(self, serving: Serving, metrics: ServerMetrics) -> None:
-        self._serving, self._metrics = serving, metrics
+    def __init__(
+        self,
+        serving: Serving,
+        metrics: ServerMetrics,
+        require: Callable[[str, Access], None] = lambda name, access: None,
+    ) -> None:
+        self._serving, self._metrics, self._require = serving, metrics, require
 
     async def handle(self, method: str, path: str, query: Mapping[str, str], read: Read) -> Reply | None:
         if path in ("/invocations", "/ping"):
@@ -43,14 +51,14 @@ class Inference:
             return 200, orjson.dumps({path.rpartition("/")[2]: True})
         if path == "/v2/repository/index":
             rows = [
-                {"name": d.name, "version": str(d.primary), "state": "READY", "reason": ""}
-                for d in self._serving.deployments()
+                {"name": d.name, "version": str(d.primary), "state": "READY", "reason": ""} for d in self._visible()
             ]
             return 200, orjson.dumps(rows)
         match = _MODEL.fullmatch(path)
         if match is None:
             return 404, oip.error(f"there is no {path}")
         name, version = match[1], _version(match[1], match[2])
+        self._require(name, Access.READ if method == "GET" else Access.USE)
         loaded = self._serving.model(name, version)
         if match[3] == "/ready":
             return 200, orjson.dumps({"name": name, "ready": True})
@@ -79,6 +87,7 @@ class Inference:
             return 405, invocations.error("BAD_REQUEST", "/invocations is POST")
         try:
             name = query.get("model") or self._only_model()
+            self._require(name, Access.USE)
             signature = self._serving.model(name).signature
             columns = invocations.checked(invocations.decode(await read(), signature), signature)
             answers = self._answer(name, columns, None, None, "")
@@ -101,8 +110,18 @@ class Inference:
             self._metrics.predictions.labels(name, str(answers[0].version)).inc(len(answers))
         return answers
 
+    def _visible(self) -> list[Deployment]:
+        return [d for d in self._serving.deployments() if self._may_read(d.name)]
+
+    def _may_read(self, name: str) -> bool:
+        try:
+            self._require(name, Access.READ)
+        except (NotFound, Forbidden):
+            return False
+        return True
+
     def _only_model(self) -> str:
-        names = [d.name for d in self._serving.deployments()]
+        names = [d.name for d in self._visible()]
         if len(names) == 1:
             return names[0]
         if not names:

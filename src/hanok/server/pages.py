@@ -63,7 +63,7 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
         made.append(Route("GET", f"{path}.json", _json(app, build), Access.READ))
         made.append(Route("GET", path, _html(app, template, build), Access.READ))
     rollback = Route("POST", "/models/{model}/rollback", _rollback(app), Access.EDIT, FORM_MAX_BYTES)
-    return [*made, rollback, Route("GET", "/static/{name}", _static, Access.READ)]
+    return [*made, rollback, Route("GET", "/static/{name}", _static, Access.PUBLIC)]
 
 
 def _ask(request: Request) -> Ask:

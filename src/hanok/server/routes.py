@@ -24,6 +24,10 @@ T = TypeVar("T")
 class Route:
     """`path` is a Starlette path ("/runs/{run_id}"). `body_max_bytes` bounds the body before it is parsed. `plain` is
     the handler without request and response objects, from scope and body to status and JSON: taken where there is one.
+
+    The dispatcher asks that the caller holds `access` in some project, or, with `everywhere` (what asks for an owner
+    has it unless it says otherwise), in all of them. What a handler then may see and change in which project is judged
+    where it reaches for it, in parts/access/rules.py.
     """
 
     method: str
@@ -32,6 +36,11 @@ class Route:
     access: Access
     body_max_bytes: int = 8 << 20
     plain: PlainHandler | None = None
+    everywhere: bool | None = None
+
+    @property
+    def needed_everywhere(self) -> bool:
+        return self.access >= Access.OWN if self.everywhere is None else self.everywhere
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

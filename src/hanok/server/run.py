@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from hanok.core.access import SYSTEM, acting
 from hanok.core.errors import ConfigError, HanokError, PortInUse
 from hanok.engine.app import App
 from hanok.server import api
 from hanok.server.app import Server
+from hanok.server.audit import GROUP_S, Trail
 from hanok.server.auth import SECRET_MIN, Gatekeeper
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
@@ -37,53 +39,72 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def required_secret(host: str) -> str:
-    """The admin secret for any host but loopback. Raises ConfigError when it is missing or short."""
+def admin_secret() -> str:
+    """`HANOK_ADMIN_SECRET`, "" when it is not set. Raises ConfigError when it is short."""
     secret = os.environ.get("HANOK_ADMIN_SECRET", "")
-    loopback = host == "localhost" or _is_loopback(host)
     if secret and len(secret) < SECRET_MIN:
         raise ConfigError(f"HANOK_ADMIN_SECRET has {len(secret)} characters; it needs at least {SECRET_MIN}")
-    if not loopback and not secret:
-        raise ConfigError(
-            f"{host} can be reached from outside, and no admin secret is set: export HANOK_ADMIN_SECRET "
-            f"(at least {SECRET_MIN} characters), or use --host 127.0.0.1"
-        )
     return secret
 
 
-def build(app: App, secret: str = "") -> Server:
-    """The ASGI application over an open home."""
-    from hanok.server import mlflow, pages, recording, tables
+def asks_for_login(host: str, *, secret: str, has_owner: bool, login: bool = False) -> bool:
+    """Whether a server on this host does. Raises ConfigError where it must and nobody could log in."""
+    loopback = host == "localhost" or _is_loopback(host)
+    if loopback and not secret and not login:
+        return False
+    if not secret and not has_owner:
+        raise ConfigError(
+            f"a login is asked for on {host}, and nobody could log in: make an owner first (hanok user add NAME --role "
+            f"owner), or export HANOK_ADMIN_SECRET (at least {SECRET_MIN} characters), or use --host 127.0.0.1"
+        )
+    return True
 
+
+def build(app: App, secret: str = "", *, team: bool | None = None) -> Server:
+    """The ASGI application over an open home. For a `team` (always so with a secret) it asks for a login."""
+    from hanok.server import login, mlflow, pages, recording, tables
+
+    team = bool(secret) if team is None else team
     metrics = ServerMetrics()
+    gatekeeper = Gatekeeper(secret, access=app.access, team=team, clock=app.clock, shared=bool(app.config.metadata_url))
+    app.metadata.strict = team
     routes = [
-        *api.routes(app, team=bool(secret)),
+        *api.routes(app, team=team),
         *recording.routes(app),
         *tables.routes(app),
         *mlflow.routes(app.tracking),
+        *login.routes(app, gatekeeper),
         *pages.routes(app, metrics),
     ]
     if app.config.mlflow_ui:
         from hanok.server.mlflow import ui
 
         routes += ui.routes(ui.build_folder(app.config.mlflow_ui), routes)
-    if os.environ.get("HANOK_TEST") == "1" and not secret:
+    if os.environ.get("HANOK_TEST") == "1" and not team:
         from hanok.server import testing
 
         routes += testing.routes(app)
-    return Server(routes, Inference(app.serving, metrics), Gatekeeper(secret), metrics)
+    trail = Trail(app.access, app.clock) if team else None
+    inference = Inference(app.serving, metrics, app.metadata.require_model)
+    return Server(routes, inference, gatekeeper, metrics, trail)
 
 
 def serve(
-    app: App, listener: socket.socket, *, secret: str = "", ready: Callable[[str], None] = lambda _: None
+    app: App,
+    listener: socket.socket,
+    *,
+    secret: str = "",
+    team: bool | None = None,
+    ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until interrupted. `ready` is called with the address once requests are answered."""
     import uvicorn
 
     host, port = listener.getsockname()[:2]
     address = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+    built = build(app, secret, team=team)
     config = uvicorn.Config(
-        build(app, secret), http="httptools", ws="none", access_log=False, log_level="warning", timeout_keep_alive=30
+        built, http="httptools", ws="none", access_log=False, log_level="warning", timeout_keep_alive=30
     )
     server = uvicorn.Server(config)
     stopping = threading.Event()
@@ -95,6 +116,7 @@ def serve(
             name="hanok-tick",
             daemon=True,
         ),
+        threading.Thread(target=_every, args=(stopping, GROUP_S, built.keep), name="hanok-audit", daemon=True),
     ]
     app.home.note(address)
     for keeper in keepers:
@@ -106,6 +128,8 @@ def serve(
         stopping.set()
         for keeper in keepers:
             keeper.join(timeout=30)
+        _attempt(built.keep)
+        app.metadata.strict = False
 
 
 def _announce(server: Any, stopping: threading.Event, ready: Callable[[], None]) -> None:
@@ -125,7 +149,8 @@ def _every(stopping: threading.Event, seconds: float, work: Callable[[], Any], *
 
 def _attempt(work: Callable[[], Any]) -> None:
     try:
-        work()
+        with acting(SYSTEM):
+            work()
     except HanokError as error:
         log.warning("background work: %s", error.message)
     except Exception:

@@ -21,6 +21,7 @@ from hanok.core.workflows import Step, Workflow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from hanok.stores.ports_access import AuditLog, Projects, Roles, Tokens, Users
     from hanok.stores.ports_traces import Assessments, Spans, TraceLinks, Traces, TraceStatistics
     from hanok.stores.ports_tracking import (
         Artifacts,
@@ -234,6 +235,16 @@ class Repositories(Protocol):
     def stage_history(self) -> StageHistory: ...
     @property
     def run_tables(self) -> RunTables: ...
+    @property
+    def projects(self) -> Projects: ...
+    @property
+    def users(self) -> Users: ...
+    @property
+    def tokens(self) -> Tokens: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def audit(self) -> AuditLog: ...
 
 
 class Metadata(Protocol):

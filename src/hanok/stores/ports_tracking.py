@@ -147,7 +147,11 @@ class Artifacts(Protocol):
     """The tree of artifact paths ("1/<run>/artifacts/model/MLmodel") over the content-addressed blobs."""
 
     def put(self, artifact: Artifact, at: datetime) -> None:
-        """Insert or replace. Raises Conflict when the path is a folder, or lies under a file."""
+        """Insert or replace. Raises what `check_free` raises."""
+        ...
+
+    def check_free(self, path: str) -> None:
+        """Raises Conflict when a file cannot be put there: the path is a folder, or lies under a file."""
         ...
 
     def get(self, path: str) -> Artifact | None: ...

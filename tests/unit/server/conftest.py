@@ -1,5 +1,8 @@
 """The MLflow surface over a store in memory."""
 
+import asyncio
+
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route as StarletteRoute
@@ -12,6 +15,21 @@ from hanok.stores.blobs import LocalBlobs, LocalUploads
 from hanok.stores.sql import SqlMetadata
 
 API = "/api/2.0/mlflow"
+
+
+class Sync(httpx.BaseTransport):
+    """Runs the ASGI application in place of a socket."""
+
+    def __init__(self, app):
+        self._inner = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+
+    def handle_request(self, request):
+        async def go():
+            response = await self._inner.handle_async_request(request)
+            headers = [(k, v) for k, v in response.headers.multi_items() if k != "content-encoding"]
+            return httpx.Response(response.status_code, headers=headers, content=await response.aread())
+
+        return asyncio.run(go())
 
 
 @pytest.fixture

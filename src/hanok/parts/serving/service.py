@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hanok.compute.frames import PREDICT_AT, encode
 from hanok.core.clock import Clock, micros, wall_seconds
-from hanok.core.errors import Conflict, HanokError, ModelNotFound
+from hanok.core.errors import Conflict, HanokError, ModelNotFound, PredictionNotFound
 from hanok.core.ids import PredictionId, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import ModelVersion
@@ -219,7 +219,12 @@ class Serving:
 
     def find(self, prediction_id: str) -> Prediction:
         """Raises Invalid for what is no id, PredictionNotFound for what was never answered."""
-        return self._log.find(PredictionId.parse(prediction_id))
+        asked = PredictionId.parse(prediction_id)
+        if self.deployment(asked.deployment) is None:
+            raise PredictionNotFound(
+                f"there is no prediction {asked}; ids stand in replies, and 'hanok predict' prints them"
+            )
+        return self._log.find(asked)
 
     def compact(self, *, everything: bool = False) -> int:
         return self._log.compact(self.signatures(), everything=everything)

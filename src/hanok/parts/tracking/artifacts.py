@@ -38,6 +38,7 @@ class ArtifactVerbs:
         checked = checked_path(path)
         if not checked:
             raise Invalid("an artifact needs a path")
+        self._metadata.read(lambda r: r.artifacts.check_free(checked))
         digest, size_bytes = self._blobs.put(stream)
         artifact = Artifact(checked, digest, size_bytes)
         self._metadata.write(lambda r: r.artifacts.put(artifact, self._clock.now()))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hanok.core.access import PROJECT_TAG, caller
 from hanok.core.clock import Clock, micros
 from hanok.core.errors import ExperimentNotFound, Invalid
+from hanok.core.ids import checked_name
 from hanok.core.lineage import Event
 from hanok.core.tracking import (
     ACTIVE,
@@ -32,12 +34,13 @@ class ExperimentVerbs:
         self._metadata, self._clock, self.places = metadata, clock, places
 
     def create(self, name: str, *, location: str = "", tags: Mapping[str, str] | None = None) -> Experiment:
-        """Raises AlreadyExists, also when a deleted experiment holds the name."""
+        """Raises AlreadyExists, also when a deleted experiment holds the name. The tag `hanok.project` says where."""
         checks.check_experiment_name(name)
         checks.check_values("experiment tag", tags or {}, checks.TAG_VALUE_MAX)
         _check_location(location)
         now, places = self._clock.now(), self.places
-        wanted = Experiment("", name, places.absolute(location), now, now, tags=dict(tags or {}))
+        project = checked_name("project", (tags or {}).get(PROJECT_TAG) or caller().home_project())
+        wanted = Experiment("", name, places.absolute(location), now, now, tags=dict(tags or {}), project=project)
 
         def work(r: Repositories) -> Experiment:
             made = r.experiments.add(wanted, root=places.root)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hanok.core.access import PROJECT_TAG, caller
 from hanok.core.clock import Clock
 from hanok.core.errors import AlreadyExists, Invalid
-from hanok.core.ids import new_id
+from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
 from hanok.core.tracking import EVERYTHING, Filter, Order, Page
@@ -43,11 +44,12 @@ class RegistryVerbs:
         checks.check_model_name(name)
         checks.check_values("tag", tags or {}, checks.REGISTRY_TAG_VALUE_MAX)
         now = self._clock.now()
+        project = checked_name("project", (tags or {}).get(PROJECT_TAG) or caller().home_project())
 
         def work(r: Repositories) -> RegisteredModel:
             if r.registry.models(name):
                 raise AlreadyExists(f"Registered Model (name={name}) already exists")
-            model = RegisteredModel(name, now, now, description, dict(tags or {}))
+            model = RegisteredModel(name, now, now, description, dict(tags or {}), project=project)
             r.registry.put_model(model)
             r.outbox.append(Event("model_created", name, now))
             return model

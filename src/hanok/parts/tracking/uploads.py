@@ -33,6 +33,7 @@ class UploadVerbs:
             raise Invalid("an artifact needs a path")
         if not 1 <= parts <= PARTS_MAX:
             raise Invalid(f"num_parts is {parts}; a file comes in 1 to {PARTS_MAX} parts, choose larger ones")
+        self._metadata.read(lambda r: r.artifacts.check_free(checked))
         if self.expire() >= OPEN_MAX:
             raise StorageFull(f"{OPEN_MAX} uploads are open already; complete or abort some, or wait until they expire")
         upload = Upload(secrets.token_urlsafe(32), checked, parts, self._clock.now())

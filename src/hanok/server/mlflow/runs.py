@@ -6,6 +6,7 @@ from datetime import datetime
 
 import orjson
 
+from hanok.core.access import LOCAL
 from hanok.core.clock import from_micros
 from hanok.core.errors import Invalid
 from hanok.core.tracking import (
@@ -26,15 +27,19 @@ from hanok.wire.mlflow.search import parse_filter, parse_order
 from hanok.wire.mlflow.tokens import after_of, history_token, offset_of, offset_token
 
 BATCH_MAX_BYTES = 2 << 20  # clients split at 1 MB; looked at before anything is parsed
+USER_TAG = "mlflow.user"
 
 
 def create(call: Call, asked: ask.CreateRun) -> Started:
+    tags = ask.pairs(asked.tags)
+    if call.actor is not LOCAL and asked.user_id:  # what a client claims is a tag; who it was is known
+        tags = {USER_TAG: asked.user_id} | tags
     made = call.tracking.runs.create_soon(
         asked.experiment_id or DEFAULT_EXPERIMENT,
         name=asked.run_name,
-        user=asked.user_id,
+        user=asked.user_id if call.actor is LOCAL else call.actor.name,
         started=_instant("start_time", asked.start_time) if asked.start_time else None,
-        tags=ask.pairs(asked.tags),
+        tags=tags,
     )
     return Started(made, lambda run: {"run": entities.run(run)})
 

@@ -9,7 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hanok.core.access import Access
+from hanok.core.access import SYSTEM, Access, acting
 from hanok.core.errors import Forbidden
 from hanok.parts.tracking import Tracking
 from hanok.parts.tracking.artifacts import checked_path
@@ -114,7 +114,8 @@ def _linked(tracking: Tracking) -> Handler:
     async def handle(request: Request) -> Response:
         path = request.path_params["path"]
         await in_thread(tracking.links.check, path, request.headers.get(wire.LINK_HEADER, ""))
-        return await in_thread(content, tracking, path, request.headers)
+        with acting(SYSTEM):  # the link says what its holder may read
+            return await in_thread(content, tracking, path, request.headers)
 
     return handle
 

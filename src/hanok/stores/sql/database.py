@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from hanok.core.errors import Unavailable
+from hanok.stores.sql.access import SqlRoles, SqlTokens, SqlUsers
+from hanok.stores.sql.audit import SqlAuditLog
 from hanok.stores.sql.blob_references import SqlBlobReferences
 from hanok.stores.sql.declarations import SqlDeclarations
 from hanok.stores.sql.deployments import SqlDeployments
@@ -19,6 +21,7 @@ from hanok.stores.sql.engines import engine_of
 from hanok.stores.sql.errors import translated, worth_repeating
 from hanok.stores.sql.imports import SqlImports
 from hanok.stores.sql.lineage import SqlLineage, SqlOutbox
+from hanok.stores.sql.projects import SqlProjects
 from hanok.stores.sql.records import SqlRecords
 from hanok.stores.sql.registry import SqlRegistry
 from hanok.stores.sql.registry_stages import SqlStageHistory
@@ -153,6 +156,26 @@ class SqlRepositories:
     @cached_property
     def run_tables(self) -> SqlRunTables:
         return SqlRunTables(self._connection)
+
+    @cached_property
+    def projects(self) -> SqlProjects:
+        return SqlProjects(self._connection)
+
+    @cached_property
+    def users(self) -> SqlUsers:
+        return SqlUsers(self._connection)
+
+    @cached_property
+    def tokens(self) -> SqlTokens:
+        return SqlTokens(self._connection)
+
+    @cached_property
+    def roles(self) -> SqlRoles:
+        return SqlRoles(self._connection)
+
+    @cached_property
+    def audit(self) -> SqlAuditLog:
+        return SqlAuditLog(self._connection)
 
 
 class SqlMetadata:

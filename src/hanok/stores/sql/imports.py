@@ -26,8 +26,8 @@ class SqlImports:
         location = experiment.location or f"{ARTIFACTS}{key}"
         self._c.execute(
             text(
-                "INSERT INTO experiment (key, name, location, lifecycle, created, updated, tags) "
-                "VALUES (:key, :name, :location, :lifecycle, :created, :updated, :tags)"
+                "INSERT INTO experiment (key, name, location, lifecycle, created, updated, tags, project) "
+                "VALUES (:key, :name, :location, :lifecycle, :created, :updated, :tags, :project)"
             ),
             {
                 "key": key,
@@ -37,6 +37,7 @@ class SqlImports:
                 "created": micros(experiment.created),
                 "updated": micros(experiment.updated),
                 "tags": document(experiment.tags),
+                "project": experiment.project,
             },
         )
         if self._c.dialect.name == "postgresql":  # its sequence does not notice a key that was given

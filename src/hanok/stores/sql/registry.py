@@ -24,9 +24,10 @@ class SqlRegistry:
     def put_model(self, model: RegisteredModel) -> None:
         self._c.execute(
             text(
-                "INSERT INTO registered_model (name, created, updated, description, tags) "
-                "VALUES (:name, :created, :updated, :description, :tags) ON CONFLICT (name) DO UPDATE SET "
-                "updated = excluded.updated, description = excluded.description, tags = excluded.tags"
+                "INSERT INTO registered_model (name, created, updated, description, tags, project) "
+                "VALUES (:name, :created, :updated, :description, :tags, :project) ON CONFLICT (name) DO UPDATE SET "
+                "updated = excluded.updated, description = excluded.description, tags = excluded.tags, "
+                "project = excluded.project"
             ),
             {
                 "name": model.name,
@@ -34,18 +35,21 @@ class SqlRegistry:
                 "updated": micros(model.updated),
                 "description": model.description,
                 "tags": document(model.tags),
+                "project": model.project,
             },
         )
 
     def models(self, name: str | None = None) -> list[RegisteredModel]:
         where, values = ("", {}) if name is None else ("WHERE name = :name", {"name": name})
         rows = self._c.execute(
-            text(f"SELECT name, created, updated, description, tags FROM registered_model {where} ORDER BY name"),
+            text(
+                f"SELECT name, created, updated, description, tags, project FROM registered_model {where} ORDER BY name"
+            ),
             values,
         ).all()
         aliases = self._aliases([row[0] for row in rows])
         return [
-            RegisteredModel(row[0], at(row[1]), at(row[2]), row[3], from_json(row[4]), aliases.get(row[0], {}))
+            RegisteredModel(row[0], at(row[1]), at(row[2]), row[3], from_json(row[4]), aliases.get(row[0], {}), row[5])
             for row in rows
         ]
 

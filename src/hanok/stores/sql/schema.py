@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hanok.core.errors import Conflict
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0004"
+HEAD = "0005"
 
 
 def current(engine: sa.Engine) -> str | None:

@@ -20,12 +20,7 @@ class SqlArtifacts:
 
     def put(self, artifact: Artifact, at: datetime) -> None:
         folder, name = _split(artifact.path)
-        if self._holds_files(artifact.path):
-            raise Conflict(f"artifact path {artifact.path!r} is a folder; a file cannot take its place")
-        while folder:
-            if self._file(folder) is not None:
-                raise Conflict(f"artifact path {artifact.path!r} lies under the file {folder!r}")
-            folder = _split(folder)[0]
+        self.check_free(artifact.path)
         self._c.execute(
             text(
                 "INSERT INTO artifact (folder, name, digest, size_bytes, at) "
@@ -34,13 +29,22 @@ class SqlArtifacts:
                 "digest = excluded.digest, size_bytes = excluded.size_bytes, at = excluded.at"
             ),
             {
-                "folder": _split(artifact.path)[0],
+                "folder": folder,
                 "name": name,
                 "digest": artifact.digest,
                 "size": artifact.size_bytes,
                 "at": micros(at),
             },
         )
+
+    def check_free(self, path: str) -> None:
+        if self._holds_files(path):
+            raise Conflict(f"artifact path {path!r} is a folder; a file cannot take its place")
+        folder = _split(path)[0]
+        while folder:
+            if self._file(folder) is not None:
+                raise Conflict(f"artifact path {path!r} lies under the file {folder!r}")
+            folder = _split(folder)[0]
 
     def get(self, path: str) -> Artifact | None:
         if path == "" or self._holds_files(path):

@@ -12,7 +12,7 @@ from hanok.core.errors import AlreadyExists, ExperimentNotFound
 from hanok.core.tracking import ARTIFACTS, Experiment
 from hanok.stores.sql.rows import at, document, from_json
 
-_SELECT = "SELECT key, name, location, created, updated, lifecycle, tags FROM experiment"
+_SELECT = "SELECT key, name, location, created, updated, lifecycle, tags, project FROM experiment"
 
 
 class SqlExperiments:
@@ -23,8 +23,8 @@ class SqlExperiments:
         self._refuse_taken(experiment)
         key = self._c.execute(
             text(
-                "INSERT INTO experiment (name, location, lifecycle, created, updated, tags) "
-                "VALUES (:name, :location, :lifecycle, :created, :updated, :tags) RETURNING key"
+                "INSERT INTO experiment (name, location, lifecycle, created, updated, tags, project) "
+                "VALUES (:name, :location, :lifecycle, :created, :updated, :tags, :project) RETURNING key"
             ),
             _values(experiment),
         ).scalar_one()
@@ -38,8 +38,8 @@ class SqlExperiments:
         self._refuse_taken(experiment)
         self._c.execute(
             text(
-                "UPDATE experiment SET name = :name, lifecycle = :lifecycle, updated = :updated, tags = :tags "
-                "WHERE key = :key"
+                "UPDATE experiment SET name = :name, lifecycle = :lifecycle, updated = :updated, tags = :tags, "
+                "project = :project WHERE key = :key"
             ),
             _values(experiment) | {"key": int(experiment.id)},
         )
@@ -81,8 +81,9 @@ def _values(experiment: Experiment) -> dict[str, Any]:
         "created": micros(experiment.created),
         "updated": micros(experiment.updated),
         "tags": document(experiment.tags),
+        "project": experiment.project,
     }
 
 
 def _experiment(row: Any) -> Experiment:
-    return Experiment(str(row[0]), row[1], row[2], at(row[3]), at(row[4]), row[5], from_json(row[6]))
+    return Experiment(str(row[0]), row[1], row[2], at(row[3]), at(row[4]), row[5], from_json(row[6]), row[7])

@@ -1,0 +1,279 @@
+"""A server that a team shares: nothing is open without a login, and roles bound what one sees and changes."""
+
+import base64
+import importlib
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hanok.core.access import Access
+from hanok.core.clock import SystemClock
+from hanok.engine.app import App
+from hanok.engine.config import Config
+from hanok.parts.access.rules import RULES
+from hanok.server.run import build
+from hanok.stores import ports
+from tests.unit.server.conftest import Sync
+
+SECRET = "a-long-enough-secret"
+API = "/api/2.0/mlflow"
+PUBLIC = {
+    ("GET", "/health"),
+    ("GET", "/version"),
+    ("GET", "/api/3.0/mlflow/server-info"),
+    ("GET", "/ajax-api/3.0/mlflow/server-info"),
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("GET", "/static/{name}"),
+    *(
+        (method, prefix + path)
+        for prefix in ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
+        for method, path in (
+            ("PUT", "/mpu/parts/{number:int}"),
+            ("GET", "/mpu/parts"),
+            ("GET", "/linked/{path:path}"),
+        )
+    ),
+}
+"""Parts of an upload and links to artifacts carry a permission of their own: without it they answer 403."""
+PUBLIC_BEFORE_ROUTING = ("/ping", "/v2/health/live", "/v2/health/ready")
+OWN_AFFAIRS = {"/logout"}
+"""What changes only what is the caller's own, and therefore asks for no more than to be somebody."""
+
+
+class Team:
+    """A server in team mode, and a client for whoever is asked for."""
+
+    def __init__(self, app):
+        self.app, self.server = app, build(app, SECRET)
+
+    def anonymous(self):
+        return httpx.Client(transport=Sync(self.server), base_url="http://team.example")
+
+    def admin(self):
+        return self.bearer(SECRET)
+
+    def bearer(self, secret):
+        client = self.anonymous()
+        client.headers["authorization"] = f"Bearer {secret}"
+        return client
+
+    def member(self, name, roles, **token):
+        """Somebody with roles, by a token of his."""
+        self.app.access.add_user(name, f"the password of {name}")
+        for project, role in roles.items():
+            self.app.access.grant(name, role, project)
+        return self.bearer(self.app.access.create_token("t", user=name, **token)[1])
+
+
+@pytest.fixture
+def app(tmp_path):
+    made = App(Config(home=tmp_path / "home"), clock=SystemClock())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def team(app):
+    return Team(app)
+
+
+@pytest.fixture
+def two_projects(team):
+    """Ann edits `fraud`, Bob reads it, Eve edits `churn` and holds nothing in `fraud`, which has one of everything."""
+    ann, bob = team.member("ann", {"fraud": "editor"}), team.member("bob", {"fraud": "reader"})
+    eve = team.member("eve", {"churn": "editor"})
+    made = {"experiment": ann.post(f"{API}/experiments/create", json={"name": "secret-plan"}).json()["experiment_id"]}
+    run = ann.post(f"{API}/runs/create", json={"experiment_id": made["experiment"], "run_name": "hidden-run"}).json()
+    made["run"] = run["run"]["info"]["run_id"]
+    point = {"run_id": made["run"], "key": "auc", "value": 0.9, "timestamp": 1, "step": 1}
+    assert ann.post(f"{API}/runs/log-metric", json=point).status_code == 200
+    made["path"] = f"{made['experiment']}/{made['run']}/artifacts/notes.txt"
+    assert ann.put(f"/api/2.0/mlflow-artifacts/artifacts/{made['path']}", content=b"confidential").status_code == 200
+    logged = ann.post(
+        f"{API}/logged-models", json={"experiment_id": made["experiment"], "name": "hidden-logged"}
+    ).json()
+    made["logged"] = logged["model"]["info"]["model_id"]
+    made["model"] = "hidden-model"
+    assert ann.post(f"{API}/registered-models/create", json={"name": made["model"]}).status_code == 200
+    version = {"name": made["model"], "source": f"mlflow-artifacts:/{made['experiment']}", "run_id": made["run"]}
+    assert ann.post(f"{API}/model-versions/create", json=version).status_code == 200
+    alias = {"name": made["model"], "alias": "champion", "version": "1"}
+    assert ann.post(f"{API}/registered-models/alias", json=alias).status_code == 200
+    return {"ann": ann, "bob": bob, "eve": eve, "made": made}
+
+
+def filled(route_path, **values):
+    return re.sub(r"\{(\w+)(?::(\w+))?\}", lambda m: str(values.get(m[1], 1 if m[2] == "int" else "x")), route_path)
+
+
+def test_no_route_is_open_without_a_login_but_those_that_are_declared(team):
+    outside = team.anonymous()
+    declared = {(r.method, r.path) for r in team.server.routes if r.access is Access.PUBLIC}
+    assert declared == PUBLIC
+    for route in team.server.routes:
+        reply = outside.request(route.method, filled(route.path))
+        if (route.method, route.path) not in PUBLIC:
+            assert reply.status_code == 401, (route.method, route.path, reply.status_code)
+        else:
+            assert reply.status_code != 401, route.path
+            if "/mlflow-artifacts/" in route.path:
+                assert reply.status_code == 403, route.path
+    for path in ("/v2", "/v2/models/m", "/v2/models/m/infer", "/v2/repository/index", "/invocations", "/v2/anything"):
+        assert outside.post(path, content=b"{}").status_code == 401
+        assert outside.get(path).status_code == 401
+    for path in PUBLIC_BEFORE_ROUTING:
+        assert outside.get(path).status_code == 200
+
+
+def test_a_reader_writes_nowhere(team):
+    bob = team.member("bob", {"*": "reader"})
+    for route in team.server.routes:
+        if route.access >= Access.USE and route.path not in OWN_AFFAIRS:
+            reply = bob.request(route.method, filled(route.path))
+            assert reply.status_code == 403, (route.method, route.path, reply.status_code)
+    assert bob.post("/invocations", json={}).status_code == 403
+    assert bob.post("/v2/models/m/infer", json={}).status_code == 403
+
+
+def test_whoever_holds_no_role_gets_nothing(team):
+    new = team.member("new", {})
+    for route in team.server.routes:
+        if route.access is not Access.PUBLIC:
+            assert new.request(route.method, filled(route.path)).status_code == 403, route.path
+
+
+def test_every_repository_has_a_rule_for_each_of_its_methods():
+    """A method without one is closed to whoever has less than all rights: write it in parts/access/rules.py."""
+    closed = {"projects", "users", "tokens", "roles", "audit"}
+    rooms = [importlib.import_module(f"hanok.stores.{p.stem}") for p in Path(ports.__file__).parent.glob("ports*.py")]
+    for name, member in vars(ports.Repositories).items():
+        if not isinstance(member, property) or name in closed:
+            continue
+        wanted = member.fget.__annotations__["return"]
+        protocol = next(getattr(room, wanted) for room in rooms if hasattr(room, wanted))
+        methods = {m for m in vars(protocol) if not m.startswith("_")}
+        assert methods == set(RULES.get(name, {})), name
+    assert not closed & set(RULES)
+
+
+def test_what_lies_in_a_project_is_not_there_for_those_without_a_role_in_it(team, two_projects):
+    eve, made = two_projects["eve"], two_projects["made"]
+    hidden = ("secret-plan", "hidden-run", "hidden-logged", made["run"], made["logged"], made["model"], "confidential")
+    values = {"run": made["run"], "model": made["model"], "name": made["model"], "model_id": made["logged"]}
+    values |= {"node": made["run"], "subject": made["model"], "path": made["path"]}
+    query = {"run_id": made["run"], "run_uuid": made["run"], "experiment_id": made["experiment"], "name": made["model"]}
+    query |= {
+        "experiment_name": "secret-plan",
+        "version": "1",
+        "path": "notes.txt",
+        "metric_key": "auc",
+        "alias": "champion",
+    }
+    query |= {"runs": f"{made['run']},{made['run']}", "artifact_file_path": "notes.txt"}
+    body = {**query, "experiment_ids": [made["experiment"]], "run_ids": [made["run"]], "model_id": made["logged"]}
+    asked = 0
+    for route in team.server.routes:
+        if route.access is not Access.READ or route.path in OWN_AFFAIRS:
+            continue
+        arguments = {"params": query} if route.method == "GET" else {"json": body}
+        if route.path.endswith("get-history-bulk-interval"):
+            arguments["params"] = {"run_ids": made["run"], "metric_key": "auc"}
+        reply = eve.request(route.method, filled(route.path, **values), **arguments)
+        assert reply.status_code != 500, (route.method, route.path, reply.text)
+        told = reply.text if reply.status_code == 200 else ""
+        for word in hidden:
+            assert word not in told, (route.method, route.path, word, reply.text[:300])
+        asked += 1
+    assert asked > 60
+
+
+def test_nobody_changes_a_project_in_which_he_only_reads(team, two_projects):
+    """Bob reads `fraud`; as an editor elsewhere he passes the dispatcher and is stopped at the thing itself."""
+    made = two_projects["made"]
+    team.app.access.grant("bob", "editor", "churn")
+    bob, eve = two_projects["bob"], two_projects["eve"]
+    changes = [
+        ("POST", "/experiments/update", {"experiment_id": made["experiment"], "new_name": "mine"}),
+        ("POST", "/experiments/delete", {"experiment_id": made["experiment"]}),
+        ("POST", "/experiments/set-experiment-tag", {"experiment_id": made["experiment"], "key": "k", "value": "v"}),
+        ("POST", "/runs/create", {"experiment_id": made["experiment"]}),
+        ("POST", "/runs/update", {"run_id": made["run"], "status": "KILLED"}),
+        ("POST", "/runs/delete", {"run_id": made["run"]}),
+        ("POST", "/runs/log-metric", {"run_id": made["run"], "key": "m", "value": 1, "timestamp": 1}),
+        ("POST", "/runs/log-parameter", {"run_id": made["run"], "key": "p", "value": "1"}),
+        ("POST", "/runs/set-tag", {"run_id": made["run"], "key": "t", "value": "1"}),
+        ("POST", "/runs/log-batch", {"run_id": made["run"], "metrics": [{"key": "m", "value": 1, "timestamp": 1}]}),
+        ("POST", "/logged-models", {"experiment_id": made["experiment"], "name": "n"}),
+        ("PATCH", f"/logged-models/{made['logged']}", {"status": "LOGGED_MODEL_READY"}),
+        ("POST", "/registered-models/rename", {"name": made["model"], "new_name": "mine"}),
+        ("DELETE", "/registered-models/delete", {"name": made["model"]}),
+        ("POST", "/registered-models/set-tag", {"name": made["model"], "key": "k", "value": "v"}),
+        ("POST", "/model-versions/create", {"name": made["model"], "source": "mlflow-artifacts:/x"}),
+        ("DELETE", "/model-versions/delete", {"name": made["model"], "version": "1"}),
+        ("POST", "/registered-models/alias", {"name": made["model"], "alias": "next", "version": "1"}),
+        ("POST", "/model-versions/transition-stage", {"name": made["model"], "version": "1", "stage": "Staging"}),
+    ]
+    for method, path, body in changes:
+        assert bob.request(method, API + path, json=body).status_code == 403, path
+        assert eve.request(method, API + path, json=body).status_code in (403, 404), path
+    upload = f"/api/2.0/mlflow-artifacts/artifacts/{made['path']}"
+    assert bob.put(upload, content=b"x").status_code == 403
+    assert bob.delete(upload).status_code == 403
+    assert eve.put(upload, content=b"x").status_code in (403, 404)
+    assert bob.get(upload).content == b"confidential"
+    assert (
+        two_projects["ann"]
+        .post(f"{API}/runs/set-tag", json={"run_id": made["run"], "key": "t", "value": "1"})
+        .status_code
+        == 200
+    )
+
+
+def test_no_place_for_artifacts_leads_into_another_project(team, two_projects):
+    eve, made = two_projects["eve"], two_projects["made"]
+    for place in (f"mlflow-artifacts:/{made['experiment']}", f"mlflow-artifacts:/{made['experiment']}/{made['run']}"):
+        body = {"name": f"trojan {place}", "artifact_location": place}
+        assert eve.post(f"{API}/experiments/create", json=body).status_code in (403, 404)
+    root = eve.get("/api/2.0/mlflow-artifacts/artifacts").json()
+    assert root == {"files": []}
+
+
+def test_new_things_land_in_the_one_project_that_their_maker_edits(team, two_projects):
+    projects = team.admin().post("/api/v1/project/list", json={}).json()
+    assert {"project": "fraud", "experiments": 1, "models": 1} in projects
+    ann = two_projects["ann"]
+    body = {"name": "elsewhere", "tags": [{"key": "hanok.project", "value": "churn"}]}
+    assert ann.post(f"{API}/experiments/create", json=body).status_code == 403
+
+
+def basic(user, password):
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_password_token_and_session_all_open(team):
+    team.app.access.add_user("ann", "correct horse battery")
+    team.app.access.grant("ann", "editor", "*")
+    secret = team.app.access.create_token("laptop", user="ann")[1]
+    client = team.anonymous()
+    for headers in (
+        basic("ann", "correct horse battery"),
+        basic("whoever", secret),
+        basic(secret, ""),
+        {"authorization": f"Bearer {secret}"},
+    ):
+        assert client.get("/api/v1/whoami", headers=headers).json()["user"] == "ann"
+    form = {"user": "ann", "password": "correct horse battery", "next": "/runs"}
+    reply = client.post("/login", data=form)
+    assert (reply.status_code, reply.headers["location"]) == (303, "/runs")
+    assert "HttpOnly" in reply.headers["set-cookie"] and "SameSite=Lax" in reply.headers["set-cookie"]
+    cookie = {"cookie": reply.headers["set-cookie"].partition(";")[0]}
+    assert client.get("/runs", headers=cookie).status_code == 200
+    change = {"name": "by cookie"}
+    assert client.post(f"{API}/experiments/create", json=change, headers=cookie).status_code == 403
+    same_page = {**cookie, "origin": "http://team.example"}
+    assert client.post(f"{API}/experiments/create", json=change, headers=same_page).status_code == 200
+    assert client.post("/logout", headers=same_page).status_code == 303
+    assert client.get("/api/v1/whoami", headers=cookie).status_code == 401
