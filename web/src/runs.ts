@@ -182,6 +182,7 @@ class Rows implements Picks {
     if (!reply.ok) return;
     for (const best of ((await reply.json()) as { best: Best[] }).best) {
       this.best.set(best.run + " " + best.column, best.column);
+      if (strip.childElementCount >= 4) continue;
       const item = document.createElement("span"), what = document.createElement("small");
       const link = document.createElement("a"), value = document.createElement("strong"), who = document.createElement("small");
       what.textContent = `best ${best.key} `;

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
+from hanok.core.tracking import CONTEXT_TAG, RUN_NAME_TAG, Run
+from hanok.ui.views.capture import BRANCH, COMMIT, SOURCE, Captured, captured
 from hanok.ui.views.common import Ask
+from hanok.ui.views.curves import Curves, Plot, curves_of
 from hanok.ui.views.direction import higher_is_better
+from hanok.ui.views.run import CANDIDATE
+from hanok.ui.views.runs_state import RunsState, state_of
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
-SIDES_MAX = 12
+SIDES_MAX = 20
 ROWS_MAX = 200
+PLOTS_MAX = 6
+KNOWN_TAGS = (RUN_NAME_TAG, COMMIT, BRANCH, SOURCE, "mlflow.user")
+BINS = 140
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
+    """One of what is compared. `patch` is its uncommitted change to the code, "" where there is none."""
+
     name: str
     detail: str
     href: str
+    id: str = ""
+    user: str = ""
+    patch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """`rows` differ between the sides; `same` do not."""
+
     name: str
     rows: tuple[Row, ...]
+    same: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """A side that is best in some metrics, `metrics`, of `of` that differ and whose names tell a direction."""
+
+    place: int
+    metrics: tuple[str, ...]
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +74,93 @@ class Compare:
     sides: tuple[Side, ...]
     groups: tuple[Group, ...]
     equal: int
+    winners: tuple[Winner, ...] = ()
+    curves: Curves | None = None
+    metrics: tuple[str, ...] = ()
+    state: RunsState = field(default_factory=RunsState)
 
 
 def compare(app: App, ask: Ask) -> Compare:
     """?runs=a,b or ?model=x&versions=1,2. Raises Invalid when there is nothing to compare."""
-    runs, model = ask.many("runs"), ask.text("model")
+    runs, model = tuple(dict.fromkeys(ask.many("runs"))), ask.text("model")
+    if len(runs) > SIDES_MAX:
+        raise Invalid(f"{len(runs)} runs cannot be read side by side; choose at most {SIDES_MAX}")
     if len(runs) >= 2:
-        return _runs(app, runs[:SIDES_MAX])
+        return compare_runs(app, ask, runs)
     if model and ask.many("versions"):
         return _versions(app, model, ask.many("versions")[:SIDES_MAX])
     raise Invalid("choose at least two: /compare?runs=ID,ID or /compare?model=NAME&versions=1,2")
 
 
-def _runs(app: App, ids: Sequence[str]) -> Compare:
-    found = [app.tracking.runs.get(i) for i in dict.fromkeys(ids)]
-    metrics = [{k: v for k, v in r.latest.items() if not k.startswith("candidate_")} for r in found]
-    datasets = [{d.dataset.name: d.dataset.digest for d in r.datasets} for r in found]
-    tags = [{k: v for k, v in r.tags.items() if k != "mlflow.runName"} for r in found]
-    sides = tuple(Side(r.name, f"{r.status.lower()}, {r.started:%Y-%m-%d %H:%M}", f"/runs/{r.id}") for r in found)
-    kinds: dict[str, list[dict[str, Any]]] = {
-        "Metrics": [*metrics],
+def compare_runs(app: App, ask: Ask, ids: Sequence[str]) -> Compare:
+    """Metrics, curves, params, data, code and packages of runs; whose run is best."""
+    state = state_of(ask)
+    found = [app.tracking.runs.get(i) for i in ids]
+    taken = [captured(app, r) for r in found]
+    sides = tuple(
+        Side(r.name, f"{r.status.lower()}, {r.started:%Y-%m-%d %H:%M}", f"/runs/{r.id}", r.id, r.user, c.patch)
+        for r, c in zip(found, taken, strict=True)
+    )
+    metrics = [{k: v for k, v in r.latest.items() if not k.startswith(CANDIDATE)} for r in found]
+    kinds: dict[str, Sequence[Mapping[str, Any]]] = {
+        "Metrics": metrics,
         "Params": [dict(r.params) for r in found],
-        "Data": [*datasets],
-        "Tags": [*tags],
+        "Data": [_data(r) for r in found],
+        "Code": [_code(r, c) for r, c in zip(found, taken, strict=True)],
+        "Environment": [dict(c.packages) for c in taken],
+        "Tags": [{k: v for k, v in r.tags.items() if k not in KNOWN_TAGS} for r in found],
     }
-    return _compare(app, "runs", sides, kinds)
+    made = _compare(app, "runs", sides, kinds)
+    keys = sorted({k for m in metrics for k in m}, key=lambda k: (k.startswith("system/"), _undirected(k), k))
+    wanted = [k for k in ask.query.get("metric", ()) if k in keys]
+    ends = {"low": state.low, "high": state.high}
+    drawn = _first_curves(app, found, wanted or keys, state, ends)
+    return replace(made, curves=drawn, metrics=tuple(keys), state=state, winners=_winners(made))
+
+
+def _first_curves(
+    app: App, found: Sequence[Run], keys: Sequence[str], state: RunsState, ends: Mapping[str, int | None]
+) -> Curves:
+    """The first few metrics that have curves; a metric with one point a run is looked at and passed over."""
+    plots: list[Plot] = []
+    missing: list[str] = []
+    for start in range(0, min(len(keys), 60), PLOTS_MAX):
+        piece = keys[start : start + PLOTS_MAX]
+        drawn = curves_of(app, found, piece, state.axis, bins=BINS, low=ends["low"], high=ends["high"])
+        plots += drawn.plots
+        missing += drawn.missing
+        if len(plots) >= PLOTS_MAX:
+            break
+    return Curves(state.axis, state.log, state.smooth, tuple(plots[:PLOTS_MAX]), tuple(missing))
+
+
+def _undirected(key: str) -> bool:
+    return higher_is_better(key) is None
+
+
+def _data(run: Run) -> dict[str, Any]:
+    """Digests by dataset and by what it was used for."""
+    found = {}
+    for used in run.datasets:
+        context = used.tags.get(CONTEXT_TAG, "")
+        found[f"{used.dataset.name} ({context})" if context else used.dataset.name] = used.dataset.digest
+    return found
+
+
+def _code(run: Run, taken: Captured) -> dict[str, Any]:
+    facts = {"commit": taken.commit, "branch": taken.branch, "source": taken.source}
+    if taken.patch:
+        changed = sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in taken.patch.splitlines())
+        digest = hashlib.sha256(taken.patch.encode()).hexdigest()[:8]
+        facts["uncommitted"] = f"{changed} lines changed ({digest})"
+    return {k: v for k, v in facts.items() if v}
+
+
+def _winners(made: Compare) -> tuple[Winner, ...]:
+    """The sides by how many metrics they are best in."""
+    rows = [r for g in made.groups if g.name == "Metrics" for r in g.rows if r.best is not None]
+    places = sorted({r.best for r in rows if r.best is not None}, key=lambda p: (-sum(r.best == p for r in rows), p))
+    return tuple(Winner(p, tuple(r.name for r in rows if r.best == p), len(rows)) for p in places)
 
 
 def _versions(app: App, model: str, numbers: Sequence[str]) -> Compare:
@@ -105,14 +193,17 @@ def _versions(app: App, model: str, numbers: Sequence[str]) -> Compare:
 
 
 def _compare(app: App, what: str, sides: tuple[Side, ...], kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> Compare:
-    groups, equal = [], 0
+    groups = []
     for name, rows in kinds.items():
         keys = sorted({k for row in rows for k in row})
+        if name == "Metrics":
+            keys.sort(key=lambda k: (k.startswith("system/"), _undirected(k), k))
         differing = [k for k in keys if len({repr(row.get(k)) for row in rows}) > 1]
-        equal += len(keys) - len(differing)
-        if differing:
-            groups.append(Group(name, tuple(_row(k, [row.get(k) for row in rows], name) for k in differing[:ROWS_MAX])))
-    return Compare(app.clock.now(), what, sides, tuple(groups), equal)
+        same = tuple((k, rows[0].get(k)) for k in keys if k not in set(differing))
+        if keys:
+            made = tuple(_row(k, [row.get(k) for row in rows], name) for k in differing[:ROWS_MAX])
+            groups.append(Group(name, made, same[:ROWS_MAX]))
+    return Compare(app.clock.now(), what, sides, tuple(groups), sum(len(g.same) for g in groups))
 
 
 def _row(key: str, values: Sequence[Any], group: str) -> Row:
@@ -120,7 +211,7 @@ def _row(key: str, values: Sequence[Any], group: str) -> Row:
     known = [(v, i) for i, v in enumerate(values) if isinstance(v, int | float) and v == v]
     if better is None or len(known) < 2:
         return Row(key, tuple(values))
-    return Row(key, tuple(values), (max(known) if better else min(known))[1])
+    return Row(key, tuple(values), (max if better else min)(known, key=lambda pair: pair[0])[1])
 
 
 def _facts(version: ModelVersion, *names: str) -> dict[str, Any]:

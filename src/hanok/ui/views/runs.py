@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGE = 50
 COLUMNS_SHOWN, COLUMNS_MAX, CHOICES_MAX = 14, 60, 160
 EXACT_BEST_MAX = 2000  # beyond it the best ones are asked for by themselves, after the page is there
-BEST_METRICS = 4
+BEST_METRICS = 7
 STUDIED_MAX = 1000
 CURVES_MAX = 20
 SYSTEM = "system/"
@@ -221,7 +221,7 @@ def _main_metric(found: Sequence[Run], metrics: Sequence[str]) -> str:
     """The metric that most runs have, of those whose name tells a direction where there are any."""
     telling = [m for m in metrics if higher_is_better(m) is not None] or list(metrics)
     counts = {m: sum(m in r.latest for r in found[:100]) for m in telling}
-    return max(telling, key=lambda m: (counts[m], "val" in m or "test" in m), default="")
+    return max(telling, key=lambda m: (counts[m], _held_out(m)), default="")
 
 
 def _ranked(found: Sequence[Run], metric: str) -> list[Run]:
@@ -235,12 +235,17 @@ def _all_columns(found: Sequence[Run]) -> tuple[Column, ...]:
     metrics = sorted({m.key for r in found for m in r.metrics if not m.key.startswith(CANDIDATE)})
     params = sorted({k for r in found for k in r.params})
     tags = sorted({k for r in found for k in r.tags if not k.startswith(HIDDEN_TAGS)})
-    metrics.sort(key=lambda k: (k.startswith(SYSTEM), higher_is_better(k) is None))
+    metrics.sort(key=lambda k: (k.startswith(SYSTEM), higher_is_better(k) is None, not _held_out(k)))
     return (
         *(Column("metric", k) for k in metrics),
         *(Column("param", k) for k in params),
         *(Column("tag", k) for k in tags),
     )
+
+
+def _held_out(metric: str) -> bool:
+    """Whether the name says that it was measured on data that training did not see."""
+    return any(word in metric.lower() for word in ("val", "test", "eval", "holdout", "cv"))
 
 
 def _columns(found: Sequence[Run], chosen: Sequence[str]) -> tuple[tuple[Column, ...], int]:

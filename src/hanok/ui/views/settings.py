@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,8 +28,9 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`explains` is epsilon squared: the share of the metric's variance between levels, corrected for their number
-    (Kelley 1935); 0 means no more than chance would. `points` are (place in [0, 1], metric)."""
+    """`explains` is epsilon squared of the metric's ranks: the share of their variance between levels, corrected for
+    the number of levels (Kelley 1935); ranks, so that one run that diverged does not drown the others. 0 means no more
+    than chance would. `points` are (place in [0, 1], metric)."""
 
     key: str
     explains: float
@@ -87,8 +89,16 @@ def _setting(key: str, pairs: Sequence[tuple[str, float]], *, higher: bool) -> S
     best = max if higher else min
     levels = tuple(Level(n, len(v), statistics.median(v), best(v)) for n, v in grouped)
     points = tuple((where[t], v) for t, v in pairs)
+    rank = _ranks([v for _, v in pairs])
     return Setting(
-        key, _epsilon_squared([v for _, v in grouped]), len(pairs), numeric, log, levels, points, (order[0], order[-1])
+        key,
+        _epsilon_squared([[rank[v] for v in values] for _, values in grouped]),
+        len(pairs),
+        numeric,
+        log,
+        levels,
+        points,
+        (order[0], order[-1]),
     )
 
 
@@ -112,6 +122,12 @@ def _by_range(pairs: Sequence[tuple[str, float]], places: dict[str, float]) -> l
             first, _, values = grouped[-1]
             grouped[-1] = (first, text, [*values, value])
     return [(f"{a} to {b}" if a != b else a, v) for a, b, v in grouped]
+
+
+def _ranks(values: Sequence[float]) -> dict[float, float]:
+    """The rank of each value; equal ones share their mean rank."""
+    ordered = sorted(values)
+    return {v: (bisect_left(ordered, v) + bisect_right(ordered, v)) / 2 for v in set(values)}
 
 
 def _epsilon_squared(groups: Sequence[Sequence[float]]) -> float:
