@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from hanok.core.access import Access
 from hanok.core.errors import HanokError, Invalid
@@ -18,6 +19,7 @@ from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Handler, Route, in_thread
 from hanok.ui.render import assets, render
 from hanok.ui.views.alerts import alert_page, alerts
+from hanok.ui.views.artifacts import DOCUMENTS, IMAGES, file_of, file_page
 from hanok.ui.views.common import Ask
 from hanok.ui.views.compare import compare
 from hanok.ui.views.data import data, table_page
@@ -32,6 +34,11 @@ from hanok.ui.views.why import why
 GZIP_MIN_BYTES = 600
 FORM_MAX_BYTES = 16 << 10
 IMMUTABLE = "public, max-age=31536000, immutable"
+RAW_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
+    "x-frame-options": "SAMEORIGIN",
+    "cache-control": "private, no-cache",
+}
 Build = Callable[[Any, Ask], Any]
 
 
@@ -40,6 +47,7 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
     pages: list[tuple[str, str, Build]] = [
         ("/runs/rows", "runs_rows.html", runs),
         ("/", "today.html", lambda app, ask: today(app, metrics.load())),
+        ("/runs/{run}/file", "file.html", file_page),
         ("/runs/{run}", "run.html", run_page),
         ("/compare", "compare.html", compare),
         ("/models", "models.html", models),
@@ -58,6 +66,7 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
         Route("GET", "/runs.json", _json(app, runs), Access.READ),
         Route("GET", "/runs", _html(app, "runs.html", runs_page), Access.READ),
         Route("GET", "/runs/best.json", _json(app, bests), Access.READ),
+        Route("GET", "/runs/{run}/raw/{file:path}", _raw(app), Access.READ),
     ]
     for path, template, build in pages:
         made.append(Route("GET", f"{path}.json", _json(app, build), Access.READ))
@@ -113,6 +122,33 @@ def _rollback(app: Any) -> Handler:
         return Response(status_code=303, headers={"location": f"/models/{quote(model, safe='')}#proof-{proof['node']}"})
 
     return handle
+
+
+def _raw(app: Any) -> Handler:
+    """The bytes of a run's file. A picture or a document is shown where our own page embeds it, and anything else is
+    downloaded; whatever it is, it has no scripts, no origin, and loads nothing."""
+
+    async def handle(request: Request) -> Response:
+        run = await in_thread(app.tracking.runs.get, request.path_params["run"])
+        artifact = await in_thread(file_of, app, run, request.path_params["file"])
+        name = PurePosixPath(artifact.path)
+        kind = (IMAGES | DOCUMENTS).get(name.suffix.lower(), "application/octet-stream")
+        shown = kind != "application/octet-stream" and "download" not in request.query_params
+        headers = RAW_HEADERS | {
+            "content-disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(name.name, '')}",
+            "content-length": str(artifact.size_bytes),
+            "etag": f'"{artifact.digest}"',
+        }
+        stream = await in_thread(app.tracking.artifacts.stream, artifact)
+        return StreamingResponse(_pieces(stream), headers=headers, media_type=kind)
+
+    return handle
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        while piece := stream.read(1 << 18):
+            yield piece
 
 
 async def _static(request: Request) -> Response:

@@ -57,7 +57,7 @@ def curve_plot(
     y = Scale(min(ticks[0], *values), max(ticks[-1], *values), height - BOTTOM, TOP)
     parts = [_frame(ticks, y, width, log), _places(x, axis, width, height)]
     if len(drawn) == 1 and not smooth:
-        parts.append(_band(drawn[0][0].curve.bins, x, y, log))
+        parts.append(_band(drawn[0][0], x, y, log))
     for line, smoothed in drawn:
         path = _path([b.x for b in line.curve.bins], smoothed, x, y, log)
         parts.append(
@@ -139,14 +139,14 @@ def _path(places: Sequence[float], values: Sequence[float], x: Scale, y: Scale, 
     return "".join(parts)
 
 
-def _band(bins: Sequence[CurveBin], x: Scale, y: Scale, log: bool) -> str:
-    wide = [b for b in bins if b.high > b.low and (not log or b.low > 0)]
+def _band(line: Line, x: Scale, y: Scale, log: bool) -> str:
+    wide = [b for b in line.curve.bins if b.high > b.low and (not log or b.low > 0)]
     if not wide:
         return ""
     level = math.log10 if log else float
     up = "L".join(f"{x(b.x):.1f} {y(level(b.high)):.1f}" for b in wide)
     back = "L".join(f"{x(b.x):.1f} {y(level(b.low)):.1f}" for b in reversed(wide))
-    return f'<path d="M{up}L{back}Z" style="fill:{TONES[0]};opacity:.18"/>'
+    return f'<path d="M{up}L{back}Z" style="fill:{TONES[line.place % len(TONES)]};opacity:.18"/>'
 
 
 def _frame(ticks: Sequence[float], y: Scale, width: int, log: bool) -> str:

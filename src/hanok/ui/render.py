@@ -68,6 +68,8 @@ def environment() -> Environment:
         "signed": text.signed,
         "span": text.span,
         "short": text.short,
+        "bytes": text.size,
+        "urlpath": text.url_path,
         "seg": text.segment,
         "cut": text.cut,
     }

@@ -120,6 +120,21 @@ def short(value: str) -> Markup:
     return Markup('<code title="{}">{}…{}</code>').format(value, value[:8], value[-4:])
 
 
+def size(value: int) -> str:
+    """Bytes in one unit."""
+    amount, unit = float(value), "bytes"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def url_path(value: Any) -> str:
+    """A path of several segments inside a URL's path."""
+    return quote(str(value), safe="~@/")
+
+
 def segment(value: Any) -> str:
     """A value as one segment of a URL's path, or as a value of its query."""
     return quote(str(value), safe="~@")

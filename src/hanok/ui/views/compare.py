@@ -13,9 +13,9 @@ from hanok.core.registry import ModelVersion
 from hanok.core.tracking import CONTEXT_TAG, RUN_NAME_TAG, Run
 from hanok.ui.views.capture import BRANCH, COMMIT, SOURCE, Captured, captured
 from hanok.ui.views.common import Ask
-from hanok.ui.views.curves import Curves, Plot, curves_of
-from hanok.ui.views.direction import higher_is_better
-from hanok.ui.views.run import CANDIDATE
+from hanok.ui.views.curves import Curves, first_curves
+from hanok.ui.views.direction import higher_is_better, telling_first
+from hanok.ui.views.run import CANDIDATE, SYSTEM
 from hanok.ui.views.runs_state import RunsState, state_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ SIDES_MAX = 20
 ROWS_MAX = 200
 PLOTS_MAX = 6
 KNOWN_TAGS = (RUN_NAME_TAG, COMMIT, BRANCH, SOURCE, "mlflow.user")
-BINS = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +110,11 @@ def compare_runs(app: App, ask: Ask, ids: Sequence[str]) -> Compare:
         "Tags": [{k: v for k, v in r.tags.items() if k not in KNOWN_TAGS} for r in found],
     }
     made = _compare(app, "runs", sides, kinds)
-    keys = sorted({k for m in metrics for k in m}, key=lambda k: (k.startswith("system/"), _undirected(k), k))
+    keys = sorted({k for m in metrics for k in m}, key=telling_first)
     wanted = [k for k in ask.query.get("metric", ()) if k in keys]
-    ends = {"low": state.low, "high": state.high}
-    drawn = _first_curves(app, found, wanted or keys, state, ends)
+    own = [k for k in keys if not k.startswith(SYSTEM)]
+    drawn = first_curves(app, found, wanted or own, state, limit=PLOTS_MAX)
     return replace(made, curves=drawn, metrics=tuple(keys), state=state, winners=_winners(made))
-
-
-def _first_curves(
-    app: App, found: Sequence[Run], keys: Sequence[str], state: RunsState, ends: Mapping[str, int | None]
-) -> Curves:
-    """The first few metrics that have curves; a metric with one point a run is looked at and passed over."""
-    plots: list[Plot] = []
-    missing: list[str] = []
-    for start in range(0, min(len(keys), 60), PLOTS_MAX):
-        piece = keys[start : start + PLOTS_MAX]
-        drawn = curves_of(app, found, piece, state.axis, bins=BINS, low=ends["low"], high=ends["high"])
-        plots += drawn.plots
-        missing += drawn.missing
-        if len(plots) >= PLOTS_MAX:
-            break
-    return Curves(state.axis, state.log, state.smooth, tuple(plots[:PLOTS_MAX]), tuple(missing))
-
-
-def _undirected(key: str) -> bool:
-    return higher_is_better(key) is None
 
 
 def _data(run: Run) -> dict[str, Any]:
@@ -197,7 +176,7 @@ def _compare(app: App, what: str, sides: tuple[Side, ...], kinds: Mapping[str, S
     for name, rows in kinds.items():
         keys = sorted({k for row in rows for k in row})
         if name == "Metrics":
-            keys.sort(key=lambda k: (k.startswith("system/"), _undirected(k), k))
+            keys.sort(key=telling_first)
         differing = [k for k in keys if len({repr(row.get(k)) for row in rows}) > 1]
         same = tuple((k, rows[0].get(k)) for k in keys if k not in set(differing))
         if keys:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from hanok.core.tracking import Axis, Curve, Run
 from hanok.ui.views.direction import higher_is_better
+from hanok.ui.views.runs_state import RunsState
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
-BINS = 240
+BINS, BINS_SMALL = 240, 140
+LOOKED_AT_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,17 @@ def curves_of(
         else:
             missing.append(key)
     return Curves(axis, log, smooth, tuple(plots), tuple(missing))
+
+
+def first_curves(app: App, runs: Sequence[Run], keys: Sequence[str], state: RunsState, *, limit: int) -> Curves:
+    """The first metrics that have curves; one with a single point for each run is looked at and passed over."""
+    plots: list[Plot] = []
+    missing: list[str] = []
+    for start in range(0, min(len(keys), LOOKED_AT_MAX), limit):
+        piece = keys[start : start + limit]
+        drawn = curves_of(app, runs, piece, state.axis, bins=BINS_SMALL, low=state.low, high=state.high)
+        plots += drawn.plots
+        missing += drawn.missing
+        if len(plots) >= limit:
+            break
+    return Curves(state.axis, state.log, state.smooth, tuple(plots[:limit]), tuple(missing))

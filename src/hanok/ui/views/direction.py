@@ -37,3 +37,13 @@ def higher_is_better(metric: str) -> bool | None:
         if word not in _ASIDE and not word.isdecimal():
             return None
     return None
+
+
+def held_out(metric: str) -> bool:
+    """Whether the name says that it was measured on data that training did not see."""
+    return any(word in metric.lower() for word in ("val", "test", "eval", "holdout", "cv"))
+
+
+def telling_first(metric: str) -> tuple[bool, bool, bool, str]:
+    """A key to sort names by: those that tell a direction first, of them the held-out ones; the system's own last."""
+    return metric.startswith("system/"), higher_is_better(metric) is None, not held_out(metric), metric

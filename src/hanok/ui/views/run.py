@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import HanokError
-from hanok.core.tracking import Artifact, Run
+from hanok.core.tracking import RUN_NAME_TAG, Comparison, DatasetInput, Run, RunQuery
+from hanok.ui.views.artifacts import Listing, listing
+from hanok.ui.views.capture import BRANCH, COMMIT, SOURCE, Captured, artifact_text, captured
 from hanok.ui.views.common import Ask
+from hanok.ui.views.curves import Curves, first_curves
+from hanok.ui.views.direction import telling_first
 from hanok.ui.views.neighbours import Neighbour, neighbours
+from hanok.ui.views.runs_state import RunsState, state_of
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
-CANDIDATE = "candidate_"
+CANDIDATE, SYSTEM = "candidate_", "system/"
+NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
+KNOWN_TAGS = (RUN_NAME_TAG, NOTE_TAG, PARENT_TAG, COMMIT, BRANCH, SOURCE, "mlflow.user")
+PLOTS_MAX, CHILDREN_MAX, CONSOLE_LINES = 12, 200, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A run that names this one as its parent."""
+
+    id: str
+    name: str
+    status: str
+    started: datetime
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class RunPage:
+    """`metrics` are latest values. `curves` are of the first of them that have more than one point, `system` of those
+    that the machine told."""
+
     now: datetime
     id: str
     name: str
@@ -39,21 +61,38 @@ class RunPage:
     started: datetime
     ended: datetime | None
     user: str
+    note: str
+    parent: str
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    histories: Mapping[str, tuple[float, ...]]
+    state: RunsState
+    curves: Curves
+    system: Curves
     tags: Mapping[str, str]
+    datasets: tuple[DatasetInput, ...]
+    code: Captured
+    console: str
     candidates: tuple[Candidate, ...]
+    children: tuple[Child, ...]
+    child_metrics: tuple[str, ...]
     neighbours: tuple[Neighbour, ...]
-    artifacts: tuple[Artifact, ...]
+    files: Listing
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.ended - self.started).total_seconds() if self.ended else None
 
 
 def run_page(app: App, ask: Ask) -> RunPage:
-    """Raises RunNotFound."""
-    run = app.tracking.runs.get(_whole_id(ask.path["run"]))
+    """Raises RunNotFound, Invalid."""
+    state = state_of(ask)
+    run = app.tracking.runs.get(ask.path["run"].strip()[:200])
     experiment = app.tracking.experiments.get(run.experiment_id).name
-    metrics = {k: v for k, v in sorted(run.latest.items()) if not k.startswith(CANDIDATE)}
-    histories = {k: tuple(m.value for m in app.tracking.runs.history(run.id, k, limit=400)) for k in list(metrics)[:24]}
+    names = sorted((k for k in run.latest if not k.startswith(CANDIDATE)), key=telling_first)
+    own, system = [k for k in names if not k.startswith(SYSTEM)], [k for k in names if k.startswith(SYSTEM)]
+    wanted = [k for k in ask.query.get("metric", ()) if k in own]
+    taken = captured(app, run)
+    children = _children(app, run)
     return RunPage(
         app.clock.now(),
         run.id,
@@ -63,14 +102,36 @@ def run_page(app: App, ask: Ask) -> RunPage:
         run.started,
         run.ended,
         run.user,
+        run.tags.get(NOTE_TAG, ""),
+        run.tags.get(PARENT_TAG, ""),
         dict(sorted(run.params.items())),
-        metrics,
-        {k: v for k, v in histories.items() if len(v) > 1},
-        dict(sorted((k, v) for k, v in run.tags.items() if k != "mlflow.runName")),
+        {k: run.latest[k] for k in own},
+        state,
+        first_curves(app, [run], wanted or own, state, limit=PLOTS_MAX),
+        first_curves(app, [run], system, replace(state, axis="time"), limit=PLOTS_MAX),
+        dict(sorted((k, v) for k, v in run.tags.items() if k not in KNOWN_TAGS)),
+        run.datasets,
+        taken,
+        _last_lines(app, run, taken.console),
         leaderboard(app, run),
+        children,
+        tuple(sorted({k for c in children for k in c.metrics}, key=telling_first)[:5]),
         neighbours(app, run.id),
-        _artifacts(app, run),
+        listing(app, run, ask.text("folder")),
     )
+
+
+def _children(app: App, run: Run) -> tuple[Child, ...]:
+    child_of = Comparison("tag", PARENT_TAG, "=", run.id)
+    found = app.tracking.runs.search(RunQuery([run.experiment_id], filter=child_of, limit=CHILDREN_MAX)).items
+    return tuple(Child(c.id, c.name, c.status, c.started, c.latest) for c in found)
+
+
+def _last_lines(app: App, run: Run, path: str) -> str:
+    """The end of what the run printed."""
+    if not path:
+        return ""
+    return "\n".join(artifact_text(app, run, path).splitlines()[-CONSOLE_LINES:])
 
 
 def leaderboard(app: App, run: Run) -> tuple[Candidate, ...]:
@@ -110,15 +171,3 @@ def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in parameters.items():
         flat |= dict(value) if isinstance(value, Mapping) else {} if key == "kind" else {key: value}
     return flat
-
-
-def _artifacts(app: App, run: Run) -> tuple[Artifact, ...]:
-    """The top of the run's artifact tree; nothing when it is kept elsewhere."""
-    try:
-        return tuple(app.tracking.artifacts.children_under(run.artifact_uri))
-    except HanokError:
-        return ()
-
-
-def _whole_id(text: str) -> str:
-    return text.strip()[:200]

@@ -12,8 +12,8 @@ from hanok.core.errors import Invalid
 from hanok.core.tracking import All, Comparison, Filter, Not, Order, Run, RunQuery
 from hanok.ui.views.common import Ask
 from hanok.ui.views.curves import Curves, curves_of
-from hanok.ui.views.direction import higher_is_better
-from hanok.ui.views.run import CANDIDATE
+from hanok.ui.views.direction import held_out, higher_is_better, telling_first
+from hanok.ui.views.run import CANDIDATE, SYSTEM
 from hanok.ui.views.runs_state import RunsState, state_of
 from hanok.ui.views.settings import Group, Setting, groups_of, settings_of
 from hanok.wire.mlflow.search import parse_filter
@@ -27,7 +27,6 @@ EXACT_BEST_MAX = 2000  # beyond it the best ones are asked for by themselves, af
 BEST_METRICS = 7
 STUDIED_MAX = 1000
 CURVES_MAX = 20
-SYSTEM = "system/"
 HIDDEN_TAGS = ("mlflow.", "hanok.")
 
 
@@ -221,7 +220,7 @@ def _main_metric(found: Sequence[Run], metrics: Sequence[str]) -> str:
     """The metric that most runs have, of those whose name tells a direction where there are any."""
     telling = [m for m in metrics if higher_is_better(m) is not None] or list(metrics)
     counts = {m: sum(m in r.latest for r in found[:100]) for m in telling}
-    return max(telling, key=lambda m: (counts[m], _held_out(m)), default="")
+    return max(telling, key=lambda m: (counts[m], held_out(m)), default="")
 
 
 def _ranked(found: Sequence[Run], metric: str) -> list[Run]:
@@ -235,17 +234,12 @@ def _all_columns(found: Sequence[Run]) -> tuple[Column, ...]:
     metrics = sorted({m.key for r in found for m in r.metrics if not m.key.startswith(CANDIDATE)})
     params = sorted({k for r in found for k in r.params})
     tags = sorted({k for r in found for k in r.tags if not k.startswith(HIDDEN_TAGS)})
-    metrics.sort(key=lambda k: (k.startswith(SYSTEM), higher_is_better(k) is None, not _held_out(k)))
+    metrics.sort(key=telling_first)
     return (
         *(Column("metric", k) for k in metrics),
         *(Column("param", k) for k in params),
         *(Column("tag", k) for k in tags),
     )
-
-
-def _held_out(metric: str) -> bool:
-    """Whether the name says that it was measured on data that training did not see."""
-    return any(word in metric.lower() for word in ("val", "test", "eval", "holdout", "cv"))
 
 
 def _columns(found: Sequence[Run], chosen: Sequence[str]) -> tuple[tuple[Column, ...], int]:
