@@ -1,11 +1,13 @@
 """What the tracking repositories promise, on every engine of conftest.py."""
 
+import json
 import math
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hanok.core.clock import micros
 from hanok.core.errors import AlreadyExists, Conflict, ExperimentNotFound, RunDeleted, RunNotFound
 from hanok.core.tracking import (
     DELETED,
@@ -18,8 +20,10 @@ from hanok.core.tracking import (
     DatasetInput,
     Experiment,
     Metric,
+    ModelOutput,
     Order,
     Run,
+    RunListing,
     RunQuery,
 )
 from hanok.stores.sql import SqlMetadata
@@ -265,3 +269,27 @@ def test_steps_may_be_as_far_apart_as_integers_go(metadata, run):
     low, high = metadata.read(lambda r: r.run_overview.extent([run], "m", "step"))
     found = metadata.read(lambda r: r.run_overview.curves([run], "m", "step", low=low, high=high, bins=50))
     assert len(found[run].bins) == 3
+
+
+def test_a_listing_holds_what_the_found_runs_hold(three):
+    three.write(lambda r: r.run_links.add_models_read("a", ["m-1"]))
+    three.write(lambda r: r.run_links.add_models_written("a", [ModelOutput("m-2", 3)]))
+    three.write(lambda r: r.runs.add_params("c", {'quo"ted': "ö\n\t\\"}))
+    query = RunQuery(["0"], order=[Order("metric", "loss")], limit=10)
+    found, listed = three.read(lambda r: (r.runs.search(query), r.run_listings.page(query)))
+    assert [row.id for row in listed.rows] == [run.id for run in found] == ["a", "c", "b"]
+    for row, run in zip(listed.rows, found, strict=True):
+        assert (row.name, row.status, row.lifecycle, row.artifact_uri) == (
+            run.name,
+            run.status,
+            run.lifecycle,
+            run.artifact_uri,
+        )
+        assert (row.started_us, row.ended_us) == (micros(run.started), None)
+        assert sorted(map(repr, listed.metrics[row.key])) == sorted(repr(tuple(m)) for m in run.metrics)
+        for pairs, held in ((listed.params, run.params), (listed.tags, run.tags)):
+            assert {p["key"]: p["value"] for p in json.loads(pairs.get(row.key, "[]"))} == held
+        assert tuple(listed.datasets.get(row.key, ())) == run.datasets
+        assert tuple(m.model_id for m in listed.models_read.get(row.key, ())) == run.models_read
+        assert tuple(listed.models_written.get(row.key, ())) == run.models_written
+    assert three.read(lambda r: r.run_listings.page(RunQuery(["1"]))) == RunListing()

@@ -272,6 +272,39 @@ def dataset_id(name: str, digest: str, source: str) -> str:
     return sha256(f"{name}\0{digest}\0{source}".encode()).hexdigest()[:32]
 
 
+PointRow = tuple[int, int, float | None]  # step, timestamp_ms, value; None stands for NaN
+
+
+class RunRow(NamedTuple):
+    """The columns of a run; instants are microseconds. `key` is what the store knows it by."""
+
+    key: int
+    id: str
+    experiment: int
+    name: str
+    status: str
+    lifecycle: Lifecycle
+    user: str
+    started_us: int
+    ended_us: int | None
+    artifact_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunListing:
+    """A page of runs with what they logged, by key, in plain rows for an encoder: a Run for each would cost more than
+    the search. Metrics are (name, value, timestamp_ms, step); params and tags are JSON text [{"key": .., "value": ..}].
+    """
+
+    rows: tuple[RunRow, ...] = ()
+    metrics: Mapping[int, Sequence[tuple[str, float, int, int]]] = field(default_factory=dict)
+    params: Mapping[int, str] = field(default_factory=dict)
+    tags: Mapping[int, str] = field(default_factory=dict)
+    datasets: Mapping[int, Sequence[DatasetInput]] = field(default_factory=dict)
+    models_read: Mapping[int, Sequence[ModelOutput]] = field(default_factory=dict)
+    models_written: Mapping[int, Sequence[ModelOutput]] = field(default_factory=dict)
+
+
 def artifact_path(uri: str) -> str | None:
     """Where in the artifact tree a URI points ("mlflow-artifacts:/1/ab" -> "1/ab"); None when it points elsewhere."""
     scheme, colon, rest = uri.partition(":")

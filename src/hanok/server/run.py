@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import os
@@ -23,6 +24,7 @@ from hanok.server.metrics import ServerMetrics
 log = logging.getLogger("hanok.server")
 SYNC_S = 1.0
 TICK_S = 60.0
+COLLECTED_EVERY = (50_000, 20, 50)  # by default a history of 100,000 points is looked through 140 times as it grows
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -118,6 +120,9 @@ def serve(
         ),
         threading.Thread(target=_every, args=(stopping, GROUP_S, built.keep), name="hanok-audit", daemon=True),
     ]
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_EVERY)
     app.home.note(address)
     for keeper in keepers:
         keeper.start()

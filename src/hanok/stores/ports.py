@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Metrics,
         RegistryUpkeep,
         RunLinks,
+        RunListings,
         RunOverview,
         Runs,
     )
@@ -207,6 +208,8 @@ class Repositories(Protocol):
     def metrics(self) -> Metrics: ...
     @property
     def run_links(self) -> RunLinks: ...
+    @property
+    def run_listings(self) -> RunListings: ...
     @property
     def run_overview(self) -> RunOverview: ...
     @property

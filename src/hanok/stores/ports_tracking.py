@@ -19,7 +19,9 @@ from hanok.core.tracking import (
     ModelMetric,
     ModelOutput,
     Part,
+    PointRow,
     Run,
+    RunListing,
     RunQuery,
     Upload,
 )
@@ -72,6 +74,16 @@ class Runs(Protocol):
 
     def delete_tag(self, run_id: str, key: str) -> bool:
         """Whether there was one."""
+        ...
+
+
+class RunListings(Protocol):
+    def page(self, query: RunQuery) -> RunListing:
+        """What `Runs.search` finds, as rows."""
+        ...
+
+    def history(self, run_id: str, key: str, *, after: Metric | None, limit: int | None) -> Sequence[PointRow]:
+        """What `Metrics.history` finds, as rows."""
         ...
 
 

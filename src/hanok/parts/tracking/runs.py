@@ -24,7 +24,9 @@ from hanok.core.tracking import (
     ModelMetric,
     ModelOutput,
     Page,
+    PointRow,
     Run,
+    RunListing,
     RunQuery,
 )
 from hanok.parts.tracking import checks
@@ -221,10 +223,23 @@ class RunVerbs:
         """The points of a metric by (step, timestamp, value), beginning after `after`."""
         return self._metadata.read(lambda r: r.metrics.history(run_id, key, after=after, limit=limit))
 
+    def history_rows(
+        self, run_id: str, key: str, *, after: Metric | None = None, limit: int | None = None
+    ) -> Sequence[PointRow]:
+        """`history` as rows."""
+        return self._metadata.read(lambda r: r.run_listings.history(run_id, key, after=after, limit=limit))
+
     def search(self, query: RunQuery) -> Page[Run]:
         found = self._metadata.read(lambda r: r.runs.search(replace(query, limit=query.limit + 1)))
         more = len(found) > query.limit
         return Page(tuple(found[: query.limit]), query.offset + query.limit if more else None)
+
+    def listing(self, query: RunQuery) -> tuple[RunListing, int | None]:
+        """`search` as rows, and the offset of the next page."""
+        found = self._metadata.read(lambda r: r.run_listings.page(replace(query, limit=query.limit + 1)))
+        if len(found.rows) <= query.limit:
+            return found, None
+        return replace(found, rows=found.rows[: query.limit]), query.offset + query.limit
 
     def _move(self, run_id: str, after: Lifecycle) -> None:
         def work(r: Repositories) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import orjson
@@ -20,7 +21,7 @@ from hanok.core.tracking import (
     dataset_id,
 )
 from hanok.server.mlflow.endpoint import Call, Json, Started, edit, read, start
-from hanok.wire.mlflow import entities
+from hanok.wire.mlflow import entities, listing
 from hanok.wire.mlflow import requests as ask
 from hanok.wire.mlflow.decode import invalid_value, missing_value
 from hanok.wire.mlflow.search import parse_filter, parse_order
@@ -121,8 +122,8 @@ def delete_tag(call: Call, asked: ask.DeleteTag) -> Json:
     return {}
 
 
-def search(call: Call, asked: ask.SearchRuns) -> Json:
-    page = call.tracking.runs.search(
+def search(call: Call, asked: ask.SearchRuns) -> bytes:
+    found, next_offset = call.tracking.runs.listing(
         RunQuery(
             experiment_ids=asked.experiment_ids,
             filter=parse_filter(asked.filter),
@@ -132,19 +133,20 @@ def search(call: Call, asked: ask.SearchRuns) -> Json:
             offset=offset_of(asked.page_token),
         )
     )
-    return {"runs": [entities.run(found) for found in page.items], "next_page_token": offset_token(page.next_offset)}
+    return listing.runs(found, offset_token(next_offset))
 
 
-def get_history(call: Call, asked: ask.GetHistory) -> Json:
+def get_history(call: Call, asked: ask.GetHistory) -> bytes:
     after = after_of(asked.metric_key, asked.page_token)
     limit = asked.max_results
-    points = call.tracking.runs.history(
+    rows = call.tracking.runs.history_rows(
         _run(asked), asked.metric_key, after=after, limit=None if limit is None else limit + 1
     )
-    more = limit is not None and len(points) > limit
-    points = points[:limit]
-    body: Json = {"metrics": [entities.metric(point) for point in points]}
-    return body | {"next_page_token": history_token(points[-1])} if more else body
+    if limit is None or len(rows) <= limit:
+        return listing.history(asked.metric_key, rows)
+    step, timestamp_ms, value = rows[limit - 1]
+    last = Metric(asked.metric_key, math.nan if value is None else value, timestamp_ms, step)
+    return listing.history(asked.metric_key, rows[:limit], history_token(last))
 
 
 def list_artifacts(call: Call, asked: ask.ListArtifacts) -> Json:

@@ -38,6 +38,7 @@ from hanok.stores.sql.tracking import (
     SqlMetrics,
     SqlRegistryUpkeep,
     SqlRunLinks,
+    SqlRunListings,
     SqlRunOverview,
     SqlRuns,
 )
@@ -104,6 +105,10 @@ class SqlRepositories:
     @cached_property
     def run_overview(self) -> SqlRunOverview:
         return SqlRunOverview(self._connection)
+
+    @cached_property
+    def run_listings(self) -> SqlRunListings:
+        return SqlRunListings(self._connection)
 
     @cached_property
     def logged_models(self) -> SqlLoggedModels:

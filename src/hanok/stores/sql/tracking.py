@@ -2,6 +2,7 @@
 
 from hanok.stores.sql.tracking_artifacts import SqlArtifacts
 from hanok.stores.sql.tracking_experiments import SqlExperiments
+from hanok.stores.sql.tracking_listing import SqlRunListings
 from hanok.stores.sql.tracking_metrics import SqlMetrics
 from hanok.stores.sql.tracking_models import SqlLoggedModels, SqlRegistryUpkeep
 from hanok.stores.sql.tracking_overview import SqlRunOverview
@@ -14,6 +15,7 @@ __all__ = [
     "SqlMetrics",
     "SqlRegistryUpkeep",
     "SqlRunLinks",
+    "SqlRunListings",
     "SqlRunOverview",
     "SqlRuns",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, text
 
 from hanok.core.errors import RunDeleted, RunNotFound
-from hanok.core.tracking import ACTIVE, Metric
+from hanok.core.tracking import ACTIVE, Metric, PointRow
 from hanok.stores.sql.rows import driver, marker
 
 CHUNK = 500
@@ -37,10 +37,10 @@ _LATEST_OF = text(
 ).bindparams(bindparam("ids", expanding=True))
 # index: primary key of metric_point, so a page costs what it returns
 _HISTORY = (
-    "SELECT step, timestamp_ms, value, nan FROM metric_point WHERE run = :run AND key = :key {after} "
-    "ORDER BY step, timestamp_ms, value, nan LIMIT :limit"
+    "SELECT step, timestamp_ms, CASE WHEN nan = 1 THEN NULL ELSE value END FROM metric_point "
+    "WHERE run = {0} AND key = {0} {after} ORDER BY step, timestamp_ms, metric_point.value, nan LIMIT {0}"
 )
-_AFTER = "AND (step, timestamp_ms, value, nan) > (:step, :timestamp_ms, :value, :nan)"
+_AFTER = "AND (step, timestamp_ms, value, nan) > ({0}, {0}, {0}, {0})"
 
 
 def chunks(items: Sequence[str]) -> Iterable[list[str]]:
@@ -68,6 +68,26 @@ def active_run_key(connection: Connection, run_id: str) -> int:
     return int(row[0])
 
 
+def history_rows(
+    connection: Connection, run_id: str, key: str, *, after: Metric | None, limit: int | None
+) -> list[PointRow]:
+    """Step, timestamp and value (None for NaN) of the points after `after`, in order. Raises RunNotFound."""
+    run = run_key(connection, run_id)
+    number = connection.execute(text("SELECT key FROM metric_key WHERE name = :name"), {"name": key}).scalar()
+    if number is None:
+        return []
+    mark = marker(connection)
+    values: list[Any] = [run, number]
+    if after is not None:
+        nan = math.isnan(after.value)
+        values += [after.step, after.timestamp_ms, 0.0 if nan else after.value, int(nan)]
+    statement = _HISTORY.format(mark, after="" if after is None else _AFTER.format(mark))
+    rows: list[PointRow] = (
+        driver(connection).execute(statement, (*values, 2**62 if limit is None else limit)).fetchall()
+    )
+    return rows
+
+
 class SqlMetrics:
     def __init__(self, connection: Connection) -> None:
         self._c = connection
@@ -93,15 +113,8 @@ class SqlMetrics:
         self._insert(_LATEST, list(newest.values()))
 
     def history(self, run_id: str, key: str, *, after: Metric | None = None, limit: int | None = None) -> list[Metric]:
-        run = run_key(self._c, run_id)
-        number = self._c.execute(text("SELECT key FROM metric_key WHERE name = :name"), {"name": key}).scalar()
-        if number is None:
-            return []
-        values: dict[str, Any] = {"run": run, "key": number, "limit": 2**62 if limit is None else limit}
-        if after is not None:
-            values |= {"step": after.step, "timestamp_ms": after.timestamp_ms, **_stored(after.value)}
-        rows = self._c.execute(text(_HISTORY.format(after="" if after is None else _AFTER)), values)
-        return [Metric(key, math.nan if row[3] else row[2], row[1], row[0]) for row in rows]
+        rows = history_rows(self._c, run_id, key, after=after, limit=limit)
+        return [Metric(key, math.nan if value is None else value, at, step) for step, at, value in rows]
 
     def latest(self, run_ids: Sequence[str]) -> dict[str, tuple[Metric, ...]]:
         found: dict[str, list[Metric]] = {run_id: [] for run_id in run_ids}
@@ -144,8 +157,3 @@ class SqlMetrics:
         for piece in chunks(sorted(names)):
             found.update((row[0], row[1]) for row in self._c.execute(_KEYS, {"names": piece}))
         return found
-
-
-def _stored(value: float) -> dict[str, float | int]:
-    """NaN as 0 with a mark: SQLite would keep it as NULL."""
-    return {"value": 0.0, "nan": 1} if math.isnan(value) else {"value": value, "nan": 0}

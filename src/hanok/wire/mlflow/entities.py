@@ -86,14 +86,14 @@ def run(found: Run) -> Json:
             "tags": pairs(found.tags),
         },
         "inputs": {
-            "dataset_inputs": [_dataset_input(used) for used in found.datasets],
+            "dataset_inputs": [dataset_input(used) for used in found.datasets],
             "model_inputs": [{"model_id": model_id} for model_id in found.models_read],
         },
         "outputs": {"model_outputs": [{"model_id": m.model_id, "step": m.step} for m in found.models_written]},
     }
 
 
-def _dataset_input(used: DatasetInput) -> Json:
+def dataset_input(used: DatasetInput) -> Json:
     data = used.dataset
     body = {"name": data.name, "digest": data.digest, "source_type": data.source_type, "source": data.source}
     if data.schema:
