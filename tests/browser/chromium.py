@@ -78,9 +78,13 @@ class Chromium:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.events = []
         self.send("Page.navigate", url=url)
+        self.loaded()
+        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def loaded(self) -> None:
+        """Wait for the load of a page that began since `events` were emptied."""
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self._next())
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def evaluate(self, expression: str) -> Any:
         result = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)

@@ -44,6 +44,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[
         f"/lineage/{ids['version']}",
         f"/alerts/{ids['alert']}",
         "/compare?model=m&versions=1,2",
+        f"/compare?runs={ids['a']},{ids['b']}",
+        "/runs?view=settings",
+        "/runs?view=groups",
     ]
     yield f"http://127.0.0.1:{listener.getsockname()[1]}", paths
     server.should_exit = True
