@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("validate", "Hold a file to checks and a schema; exit status for CI."),
     "profile": ("validate", "Explore a file: columns, target, leaks, time, and the problem."),
     "drift": ("validate", "How far the columns of a file have moved from another's."),
+    "skew": ("validate", "How far what a model answers lies from what it was trained on."),
     "report": ("validate", "Profile, checks and drift as one HTML file."),
     "run": ("run", "Runs: list, show, compare, export, delete, move, fork."),
     "experiment": ("experiment", "Experiments: list, delete, restore."),

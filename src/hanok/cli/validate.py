@@ -207,6 +207,23 @@ def drift(
 
 
 @click.command()
+@click.argument("model")
+@click.option("--since", default="", help="From this day, month or year on (default: the newest week).")
+@click.option("--until", default="", help="Up to this day, month or year (included).")
+@click.option("--effect", default=0.05, show_default=True, help="PSI beyond the noise floor that counts as moved.")
+@common
+def skew(model: str, since: str, until: str, effect: float, home: Path | None, as_json: bool) -> None:
+    """How far what MODEL answers lies from what it was trained on. Exit status 1 when a feature alarms."""
+    found = ask(home, "skew", model=model, since=since, until=until, effect=effect)
+    columns = ("column", "moved", "alarm", *DRIFT_COLUMNS[2:])
+    show(found if as_json else found["features"], as_json, columns=columns)
+    if not as_json:
+        say(f"version {found['version']}: {found['rows']} answers from {found['from']} to {found['to']}")
+    if any(f["alarm"] for f in found["features"]):
+        sys.exit(FAILED)
+
+
+@click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The page."

@@ -26,6 +26,7 @@ from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.engine.notify import send
 from hanok.engine.project import load_project
+from hanok.engine.skew import FOLD_ROWS, fold, serving_state
 from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
 from hanok.parts.automl import service as automl
 from hanok.parts.features.service import Features
@@ -102,6 +103,7 @@ class App:
         self.access = AccessVerbs(metadata.inner, self.directory, clock)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)
+        self.validation.declared.serving_state = partial(serving_state, self)
         self.packages = Packages(self.blobs)
         self.log = PredictionLog(self.home.log, self.tables, started=SystemClock().now())
         self.serving = Serving(metadata=metadata, packages=self.packages, log=self.log, clock=clock)
@@ -210,6 +212,7 @@ class App:
         """Performance of the last days whose labels may have come, and the drift of `day`."""
         from datetime import timedelta
 
+        fold(self, name, least=FOLD_ROWS)
         model = self.training.model(name)
         days = [day - timedelta(days=i) for i in range(days_back, -1, -1)]
         self.monitoring.measure(name, model.task, days)
@@ -233,6 +236,7 @@ class App:
             if done.get(name) != hour["hour"]:
                 self.serving.compact(everything=True)
                 self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7)
+                fold(self, name)
                 self.metadata.write(partial(_put_record, "measured", name, "hour", hour, now))
 
     def references(self, digest: str) -> list[Reference]:

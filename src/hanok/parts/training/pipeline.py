@@ -27,6 +27,7 @@ from hanok.compute.leaks import alone
 from hanok.compute.metrics import chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.convert import convert
+from hanok.compute.states import TableState
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.declare import AutoML, Model, OwnCode, RandomSplit, TimeSplit, as_dict, digest, view_columns
 from hanok.core.errors import HanokError, NotTrainable, TrainingFailed
@@ -355,7 +356,14 @@ def _final_fit(
     blocks = weeks(frame.at)
     references = [reference(n, frame.table.column(n), blocks).as_dict() for n in frame.features]
     content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
-    return {"package": address, "reference": tools.blobs.put(io.BytesIO(content))[0], "newest": newest, "whole": whole}
+    state = TableState.of(frame.table.select(list(frame.features)))  # the other side of training-serving skew
+    return {
+        "package": address,
+        "reference": tools.blobs.put(io.BytesIO(content))[0],
+        "statistics": tools.blobs.put(io.BytesIO(state.to_bytes()))[0],
+        "newest": newest,
+        "whole": whole,
+    }
 
 
 def fit(model: Model, frame: Frame, plan: Mapping[str, Any], run_plan: Callable[..., Searched]) -> Package:
@@ -412,6 +420,7 @@ def _register(
         "leaks": made["leaks"],
         "trained_at": tools.clock.now().isoformat(),
         "reference": fitted["reference"],
+        "statistics": fitted.get("statistics", ""),
         "challenger_package": searched["package"],
         "environment": installed["digest"],
         "code": code,

@@ -1,0 +1,72 @@
+"""Training-serving skew is a merge and a comparison of statistics; requests pay nothing for it."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hanok.core.errors import Invalid
+from hanok.engine.skew import fold, serving_state, skew
+from hanok.engine.verbs import call
+from hanok.parts.serving.log import TABLE
+from hanok.wire.tfdv import from_text
+
+
+def answered(shop, n=1500, seed=0, **columns):
+    """Answer rows that look like the training set, but for `columns`."""
+    rng = np.random.default_rng(seed)
+    version = shop.training.version("returns", shop.serving.deployment("returns").primary)
+    with shop.blobs.open(version.facts["statistics"]) as file:
+        from hanok.compute.states import TableState
+
+        trained = TableState.from_bytes(file.read())
+    rows = {}
+    for name, c in trained.columns.items():
+        values = c.frequent.values.to_pylist() if c.frequent.exact else c.quantiles.weighted()[0].tolist()
+        weights = c.frequent.counts if c.frequent.exact else c.quantiles.weighted()[1]
+        drawn = rng.choice(len(values), n, p=np.asarray(weights, float) / sum(weights))
+        null = rng.random(n) < c.nulls / c.rows
+        rows[name] = pa.array([None if gone else values[i] for i, gone in zip(drawn, null)])
+    ids = shop.serving.predict_batch("returns", pa.table(rows | columns), key=f"skew {seed}")
+    assert len(ids) == n
+    return trained
+
+
+def test_the_statistics_of_answers_are_those_of_the_log(shop):
+    state = serving_state(shop, "returns")
+    assert state.rows > 0 and "score" in state.columns
+    assert fold(shop, "returns") == 0  # nothing new
+    before = shop.tables.size(TABLE + "returns")
+    answered(shop, 300)
+    assert shop.tables.size(TABLE + "returns") >= before + 300
+    assert fold(shop, "returns", least=10**6) == 0 and fold(shop, "returns") == 300
+
+
+def test_equal_data_is_not_skewed_and_a_unit_break_is(shop):
+    shop.clock.move_to(shop.clock.now().replace(year=shop.clock.now().year + 1))
+    trained = answered(shop)
+    found = call(shop, "skew", "test", {"model": "returns"})
+    assert found["rows"] == 1500 and not any(f["moved"] for f in found["features"])
+    name = next(n for n, c in trained.columns.items() if c.type in ("INT", "FLOAT"))
+    shop.clock.move_to(shop.clock.now().replace(year=shop.clock.now().year + 1))
+    answered(shop, seed=1, **{name: pa.array(np.full(1500, 1e6))})
+    found = skew(shop, "returns")
+    assert found["features"][0]["column"] == name and found["features"][0]["moved"]
+    assert not found["features"][0]["alarm"]  # one week is no alarm
+
+
+def test_a_declared_schema_holds_training_data_against_what_is_served(shop):
+    answered(shop)
+    table = shop.training.model("returns").spine.table
+    schema = 'feature { name: "amount" type: FLOAT skew_comparator { jensen_shannon_divergence { threshold: 0.5 } } }'
+    call(shop, "schema.declare", "test", {"table": "orders_again", "schema": schema, "serving": "returns"})
+    result = shop.ingest("orders_again", pa.table({"amount": np.linspace(1e6, 2e6, 500)}), key="one")
+    assert table and {a.type for a in result.anomalies} & {
+        "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH",
+        "COMPARATOR_CONTROL_DATA_MISSING",
+    }
+    assert from_text("Schema", schema, name="schema")["feature"]
+
+
+def test_a_model_that_serves_nothing_is_said(empty_shop):
+    with pytest.raises(Invalid, match="is deployed"):
+        skew(empty_shop, "returns")
