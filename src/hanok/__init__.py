@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from hanok.core.declare import sum_ as sum
     from hanok.core.errors import HanokError
     from hanok.engine.replay import Feed
+    from hanok.sdk.autolog import autolog
     from hanok.sdk.client import open
+    from hanok.sdk.runs import run
     from hanok.ui.report import profile
 
 
@@ -58,6 +60,7 @@ _WHERE = {
     "Spine": (_DECLARE, "Spine"),
     "SystemClock": ("hanok.core.clock", "SystemClock"),
     "Webhook": (_DECLARE, "Webhook"),
+    "autolog": ("hanok.sdk.autolog", "autolog"),
     "at_random": (_DECLARE, "at_random"),
     "by_time": (_DECLARE, "by_time"),
     "count": (_DECLARE, "count"),
@@ -66,6 +69,7 @@ _WHERE = {
     "min": (_DECLARE, "min_"),
     "open": ("hanok.sdk.client", "open"),
     "profile": ("hanok.ui.report", "profile"),
+    "run": ("hanok.sdk.runs", "run"),
     "sum": (_DECLARE, "sum_"),
 }
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "skew": ("validate", "How far what a model answers lies from what it was trained on."),
     "report": ("validate", "Profile, checks and drift as one HTML file."),
     "run": ("run", "Runs: list, show, compare, export, delete, move, fork."),
+    "sync": ("sync", "Bring runs that were logged offline to their store."),
     "experiment": ("experiment", "Experiments: list, delete, restore."),
     "sql": ("sql", "One SELECT over runs, params, tags and metrics."),
     "model": ("model", "Models: list, show, compare, history."),

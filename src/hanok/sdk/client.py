@@ -111,6 +111,22 @@ class Client:
         content = self._bytes("GET", f"{path}?{urlencode(query, doseq=True)}", None, accept)
         return pa.ipc.open_stream(content).read_all()
 
+    def upload(self, of: str, identity: str, path: str, file: Path) -> None:
+        """Store a file as an artifact. `of` is runs or logged-models, `path` where it goes among their artifacts."""
+        if self.app is None:
+            from urllib.parse import quote
+
+            with file.open("rb") as content:
+                size = {"Content-Length": str(file.stat().st_size)}
+                self._send("PUT", f"/api/v1/{of}/{quote(identity)}/artifacts/{quote(path)}", content, size)
+            return
+        from hanok.parts.tracking.artifacts import checked_path, in_tree
+
+        tracking = self.app.tracking
+        owner = tracking.runs.get(identity) if of == "runs" else tracking.logged_models.get(identity)
+        with file.open("rb") as content:
+            tracking.artifacts.put(f"{in_tree(owner.artifact_uri)}/{checked_path(path)}", content)
+
     def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
         return self.call("rollback", model=model, **options)
 

@@ -48,13 +48,14 @@ def _register(app: Any, run: str, model: ModelEntry, package: str, actor: str) -
     for version in registry.versions(model.register):
         if version.facts.get("logged_model_id") == model.id:
             return int(version.version)
+    latest = app.tracking.runs.get(run).latest
     made = registry.register(
         model.register,
         source=f"models:/{model.id}",
         run_id=run,
         package=package,
         logged_model_id=model.id,
-        facts={"metrics": app.tracking.runs.get(run).latest},
+        facts={"metrics": {k: v for k, v in latest.items() if not k.startswith("system/")}},
         actor=actor,
     )
     return int(made.version)
