@@ -6,14 +6,14 @@ import gzip
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hanok.core.access import Access
-from hanok.core.errors import HanokError, Invalid
-from hanok.engine.verbs import call
+from hanok.core.errors import HanokError
+from hanok.server import page_forms
 from hanok.server.api import Json
 from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Handler, Route, in_thread
@@ -32,7 +32,6 @@ from hanok.ui.views.today import today
 from hanok.ui.views.why import why
 
 GZIP_MIN_BYTES = 600
-FORM_MAX_BYTES = 16 << 10
 IMMUTABLE = "public, max-age=31536000, immutable"
 RAW_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
@@ -43,7 +42,7 @@ Build = Callable[[Any, Ask], Any]
 
 
 def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
-    """All pages, the static files, and the form that rolls a model back."""
+    """All pages, their forms, and the static files."""
     pages: list[tuple[str, str, Build]] = [
         ("/runs/rows", "runs_rows.html", runs),
         ("/", "today.html", lambda app, ask: today(app, metrics.load())),
@@ -71,8 +70,7 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
     for path, template, build in pages:
         made.append(Route("GET", f"{path}.json", _json(app, build), Access.READ))
         made.append(Route("GET", path, _html(app, template, build), Access.READ))
-    rollback = Route("POST", "/models/{model}/rollback", _rollback(app), Access.EDIT, FORM_MAX_BYTES)
-    return [*made, rollback, Route("GET", "/static/{name}", _static, Access.PUBLIC)]
+    return [*made, *page_forms.routes(app), Route("GET", "/static/{name}", _static, Access.PUBLIC)]
 
 
 def _ask(request: Request) -> Ask:
@@ -103,23 +101,6 @@ def _json(app: Any, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
         view = await in_thread(build, app, _ask(request))
         return _zipped(request, bytes(Json(view).body), "application/json")
-
-    return handle
-
-
-def _rollback(app: Any) -> Handler:
-    """POST of the form on a model's page. Afterwards the browser is sent to the proof."""
-
-    async def handle(request: Request) -> Response:
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
-        model = request.path_params["model"]
-        reason = form.get("reason", [""])[-1].strip()[:500] or "rolled back on the model's page"
-        target = form.get("to", ["0"])[-1]
-        if not target.isdecimal() or len(target) > 9:
-            raise Invalid(f"to={target[:20]!r} is not a version number")
-        arguments = {"model": model, "to": int(target), "reason": reason}
-        proof = await in_thread(call, app, "rollback", request.state.actor.name, arguments)
-        return Response(status_code=303, headers={"location": f"/models/{quote(model, safe='')}#proof-{proof['node']}"})
 
     return handle
 

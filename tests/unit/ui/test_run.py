@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hanok.core.tracking import CONTEXT_TAG, Dataset, DatasetInput, Metric
-from hanok.parts.tracking.runs import dataset_id
+from hanok.core.tracking import CONTEXT_TAG, Dataset, DatasetInput, Metric, dataset_id
 from tests.unit.ui.test_runs import NOW, app, client  # noqa: F401 (fixtures)
 
 PATCH = "diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n-lr = 0.1\n+lr = 0.2\n"
@@ -131,3 +130,40 @@ def test_at_most_twenty_runs_are_compared(app, client, run):  # noqa: F811
     ids = [app.tracking.runs.create(run.experiment_id, started=NOW).id for _ in range(21)]
     assert client.get("/compare?runs=" + ",".join(ids)).status_code == 400
     assert client.get("/compare?runs=" + ",".join(ids[:20])).status_code == 200
+
+
+def post(client, path, **fields):  # noqa: F811
+    return client.post(path, data=fields, headers={"origin": "http://localhost"})
+
+
+def test_a_run_is_forked_moved_deleted_and_restored_from_its_page(app, client, run):  # noqa: F811
+    app.tracking.experiments.create("other")
+    forked = post(client, f"/runs/{run.id}/fork", name="again", step="2").headers["location"]
+    assert client.get(f"{forked}.json").json()["name"] == "again"
+    assert post(client, f"/runs/{run.id}/move", experiment="other").status_code == 303
+    assert client.get(f"/runs/{run.id}.json").json()["experiment"] == "other"
+    post(client, f"/runs/{run.id}/delete")
+    assert "Restore it" in client.get(f"/runs/{run.id}").text
+    assert [r["name"] for r in client.get("/runs.json").json()["rows"]] == ["again"]
+    post(client, f"/runs/{run.id}/restore")
+    assert client.get(f"/runs/{run.id}.json").json()["deleted"] is False
+    assert client.post(f"/runs/{run.id}/delete", headers={"origin": "http://evil.example"}).status_code == 403
+    assert post(client, f"/runs/{run.id}/fork", step="x").status_code == 400
+
+
+def test_an_alias_goes_back_on_the_models_page_and_the_history_says_why(app, client, run):  # noqa: F811
+    app.tracking.registry.create_model("m")
+    for _ in range(2):
+        app.tracking.registry.register("m", run_id=run.id)
+    app.tracking.registry.move_alias("m", "champion", 1, actor="mina", reason="first")
+    app.tracking.registry.move_alias("m", "champion", 2, actor="jun", reason="better")
+    assert "Put champion back to version 1" in client.get("/models/m").text
+    moved = post(client, "/models/m/rollback", alias="champion", to="1", reason="worse on weekends")
+    assert moved.headers["location"] == "/models/m#history"
+    view = client.get("/models/m.json").json()
+    assert [(a["name"], a["version"]) for a in view["aliases"]] == [("champion", 1)]
+    assert (view["history"][0]["before"], view["history"][0]["after"], view["history"][0]["reason"]) == (
+        2,
+        1,
+        "worse on weekends",
+    )

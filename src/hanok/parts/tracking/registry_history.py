@@ -39,6 +39,17 @@ class RegistryHistory:
 
         return self._metadata.read(work)
 
+    def ways_back(self, model: str) -> dict[str, int]:
+        """For each alias that has one, the version where `roll_back` would put it."""
+
+        def work(r: Repositories) -> dict[str, int]:
+            there = {v.version for v in r.registry.versions(model)}
+            stands = model_named(r, model).aliases
+            found = {a: _before(at, r.registry.alias_history(model, a), there) for a, at in stands.items()}
+            return {alias: version for alias, version in found.items() if version is not None}
+
+        return self._metadata.read(work)
+
     def roll_back(self, model: str, alias: str, *, to: int | None, actor: str, reason: str) -> AliasChange:
         """Move an alias to the version where it stood before, or to `to`. Again, it goes back one further.
 

@@ -76,6 +76,7 @@ class VersionLine:
     node: str
     created: datetime
     aliases: tuple[str, ...]
+    stage: str
     run_id: str
     reason: str
     metric: str
@@ -133,13 +134,24 @@ class DeploymentLine:
 
 
 @dataclass(frozen=True, slots=True)
-class AliasMove:
-    alias: str
-    before: int | None
-    after: int | None
+class Change:
+    """A registration, or a move of an alias or a stage: who, when, why, from and to."""
+
+    what: str
+    before: int | str | None
+    after: int | str | None
     at: datetime
     actor: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """`back_to` is where a rollback would put it; None when it has stood nowhere else."""
+
+    name: str
+    version: int
+    back_to: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +208,8 @@ class ModelPage:
     drift: Drift | None
     look_back: LookBack | None
     deployments: tuple[DeploymentLine, ...]
-    aliases: tuple[AliasMove, ...]
+    aliases: tuple[Alias, ...]
+    history: tuple[Change, ...]
     proofs: tuple[Proof, ...]
     back_to: int | None
     alerts: tuple[AlertLine, ...]
@@ -239,6 +252,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
     model = app.tracking.registry.model(name)
     versions = app.tracking.registry.versions(name)
     history = app.serving.history(name)
+    ways_back = app.tracking.registry_history.ways_back(name)
     arms = history[0].arms if history else ()
     chosen = _chosen(ask, versions)
     live = next((v for v in versions if arms and v.version == history[0].primary), chosen)
@@ -257,10 +271,8 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         tuple(
             DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]
         ),
-        tuple(
-            AliasMove(c.alias, c.before, c.after, c.at, c.actor, c.reason)
-            for c in app.tracking.registry.alias_history(name)[:HISTORY_SHOWN]
-        ),
+        tuple(Alias(a, at, ways_back.get(a)) for a, at in sorted(model.aliases.items())),
+        tuple(Change(**row) for row in app.tracking.registry_history.of(name)[:HISTORY_SHOWN]),
         _proofs(app, name),
         _back_to(app, name, len(arms) > 1),
         _open_alerts(app, name),
@@ -317,6 +329,7 @@ def _line(version: ModelVersion, arms: tuple[Arm, ...]) -> VersionLine:
         version.id,
         version.created,
         version.aliases,
+        version.stage if version.stage != "None" else "",
         version.run_id,
         str(version.facts.get("reason", "") or version.description),
         metric,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import HanokError
-from hanok.core.tracking import RUN_NAME_TAG, Comparison, DatasetInput, Run, RunQuery
+from hanok.core.tracking import DELETED, RUN_NAME_TAG, Comparison, DatasetInput, Run, RunQuery
 from hanok.ui.views.artifacts import Listing, listing
 from hanok.ui.views.capture import BRANCH, COMMIT, SOURCE, Captured, artifact_text, captured
 from hanok.ui.views.common import Ask
@@ -77,6 +77,8 @@ class RunPage:
     child_metrics: tuple[str, ...]
     neighbours: tuple[Neighbour, ...]
     files: Listing
+    deleted: bool
+    experiments: tuple[str, ...]
 
     @property
     def seconds(self) -> float | None:
@@ -118,6 +120,8 @@ def run_page(app: App, ask: Ask) -> RunPage:
         tuple(sorted({k for c in children for k in c.metrics}, key=telling_first)[:5]),
         neighbours(app, run.id),
         listing(app, run, ask.text("folder")),
+        run.lifecycle == DELETED,
+        tuple(sorted(e.name for e in app.tracking.experiments.search().items if e.id != run.experiment_id)),
     )
 
 
