@@ -9,7 +9,7 @@ from hanok.cli.output import ask, common, show
 
 @click.group()
 def alert() -> None:
-    """Alerts: list, show."""
+    """Alerts: list, show, mark as benign."""
 
 
 @alert.command("list")
@@ -26,3 +26,12 @@ def list_(state: str | None, home: Path | None, as_json: bool) -> None:
 def show_(alert: str, home: Path | None, as_json: bool) -> None:
     """One alert with its facts."""
     show(ask(home, "alert.show", alert=alert), as_json)
+
+
+@alert.command()
+@click.argument("alert")
+@click.option("--why", required=True, help="What a reader should know of it later.")
+@common
+def benign(alert: str, why: str, home: Path | None, as_json: bool) -> None:
+    """Mark a drift ALERT as benign: later weeks in which the feature looks alike do not alarm."""
+    show(ask(home, "alert.benign", alert=alert, why=why), as_json)

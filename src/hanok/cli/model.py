@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from hanok.cli.output import ask, common, show
+from hanok.cli.output import ask, common, say, show
 
 
 @click.group()
@@ -46,3 +47,37 @@ def compare(name: str, versions: tuple[int, ...], home: Path | None, as_json: bo
 def history(name: str, home: Path | None, as_json: bool) -> None:
     """What happened to NAME: registrations, moves of aliases and stages, deployments; who, when and why."""
     show(ask(home, "model.history", name=name), as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--window", type=click.Choice(["week", "day"]), default="week", show_default=True)
+@click.option("--limit", default=12, show_default=True, type=click.IntRange(1, 1000), help="Windows to list.")
+@common
+def estimate(model: str, window: str, limit: int, home: Path | None, as_json: bool) -> None:
+    """How good MODEL is estimated to be before its labels come, and how earlier estimates turned out."""
+    result = ask(home, "estimate", model=model, window=window, limit=limit)
+    if as_json:
+        show(result, as_json)
+        return
+    say(_sentence(result))
+    show(result["windows"], as_json)
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    newest, counts = result["newest"], result["record"]
+    if newest is None:
+        return "nothing estimated yet: estimates are made once a model answers"
+    if not newest["reliable"]:
+        said = f"no estimate for the {result['window']} of {newest['start']}: {newest['why']}"
+    else:
+        interval = f"{newest['low']:.3f} to {newest['high']:.3f}"
+        said = f"{newest['metric']} estimated {newest['estimated']:.3f} ({interval}), if {newest['assumption']}"
+    if newest["known"] is not None:
+        said += f"\nlabels so far {newest['labelled']:.0%}, known {newest['known']:.3f}"
+    if usual := newest["usual_error"]:
+        said += f"\n{usual['share']:.0%} of the last {usual['windows']} were within {usual['within']:.3f} of the truth"
+    said += f"\nof {counts['checked']} checked {counts['inside']} were right"
+    if counts["held"]:
+        said += f", {counts['held_inside']} of the {counts['held']} whose calibration held"
+    return said + "\n"

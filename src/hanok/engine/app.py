@@ -30,7 +30,7 @@ from hanok.engine.skew import FOLD_ROWS, fold, serving_state
 from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
 from hanok.parts.automl import service as automl
 from hanok.parts.features.service import Features
-from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.alerts import INFO, Alerts
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.serving.log import FEATURE, TABLE, PredictionLog
 from hanok.parts.serving.packages import Packages
@@ -215,7 +215,7 @@ class App:
         fold(self, name, least=FOLD_ROWS)
         model = self.training.model(name)
         days = [day - timedelta(days=i) for i in range(days_back, -1, -1)]
-        self.monitoring.measure(name, model.task, days)
+        answers = self.monitoring.measure(name, model.task, days)
         deployment = self.serving.deployment(name)
         if deployment is None:
             return
@@ -225,7 +225,32 @@ class App:
         importance = live.notes.get("importance")
         if not importance:  # not known: every feature may matter
             importance = {r.column: 1 / len(references) for r in references}
-        self.monitoring.drift(name, version.id, references, importance, live, start=day, end=day + timedelta(days=1))
+        report = self.monitoring.drift(
+            name, version.id, references, importance, live, start=day, end=day + timedelta(days=1)
+        )
+        self.monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report or {}))
+
+    def _doubts(self, model: Model, report: Mapping[str, Any]) -> list[str]:
+        """Why what came in that day cannot be trusted to mean what it meant before."""
+        gone = [f["feature"] for f in report.get("features", ()) if f["missing"]]
+        silent = [
+            a["subject"]
+            for a in self.alerts.list(state="open", limit=1000)
+            if a["kind"] == "feed" and a["subject"] in model.tables
+        ]
+        return [
+            *([f"{', '.join(gone[:3])}{' and more' * (len(gone) > 3)} missing"] if gone else []),
+            *(f"{table} has fallen silent" for table in silent),
+        ]
+
+    def live_references(self, name: str) -> list[Reference]:
+        """The reference distributions of the version that answers; none when nothing does."""
+        deployment = self.serving.deployment(name)
+        return (
+            []
+            if deployment is None
+            else self.references(self.training.version(name, deployment.primary).facts.get("reference", ""))
+        )
 
     def measure_live(self) -> None:
         """Once an hour: performance of the last days and drift of today, for everything that serves."""
@@ -329,8 +354,11 @@ class App:
                 )
 
     def _tell(self, event: Event) -> None:
-        """Send an alert to the webhooks of the models it concerns, and keep what came of it."""
+        """Send an alert to the webhooks of the models it concerns, and keep what came of it. What only informs is shown
+        and not sent."""
         alert, now = event.facts, self.clock.now()
+        if alert["severity"] == INFO:
+            return
         for model in self.training.models():
             if model.alert is None or alert["subject"] not in (model.name, *model.tables):
                 continue

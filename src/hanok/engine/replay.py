@@ -92,13 +92,16 @@ class Replay:
         live = [m.name for m in app.training.models() if app.serving.deployment(m.name)]
         steps("predict", lambda: {m: len(app.predict_window(m, day, end, key=key)) for m in live})
         app.bus.drain()
+        app.check_feeds()
         for name in live:
             steps(f"measure {name}", lambda name=name: self._measure(name, day))
         app.training.resume()
         if end - self._start == self._first:
             for model in app.training.models():
                 app.training.train(model.name, reason="first training", actor="replay", key=f"{model.name} first")
-        app.tick()
+        app.bus.drain()
+        app.advance()
+        app.bus.drain()
         if key in self._actions:
             steps("action", lambda: dict(self._actions[key](app)))
         return {"day": key}

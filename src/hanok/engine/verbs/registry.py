@@ -29,7 +29,19 @@ class Verb:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
 
-ROOMS = ("access", "cleanup", "data", "models", "reading", "recording", "tables", "upkeep", "validation", "why")
+ROOMS = (
+    "access",
+    "cleanup",
+    "data",
+    "models",
+    "monitoring",
+    "reading",
+    "recording",
+    "tables",
+    "upkeep",
+    "validation",
+    "why",
+)
 VERBS: dict[str, Verb] = {}
 
 

@@ -12,6 +12,7 @@ from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.stores.ports import Metadata, Repositories
 
 OPEN, RESOLVED = "open", "resolved"
+INFO = "info"  # shown, not sent
 
 
 class Alerts:

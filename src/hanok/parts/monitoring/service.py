@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import cached_property
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.coverage import unseen
-from hanok.compute.drift import Drift, Reference, bin_counts, compare, sampled
 from hanok.compute.duck import arrow, connect, literal, quoted
 from hanok.compute.frames import labels as encoded_labels
-from hanok.compute.metrics import DEFAULT_METRIC, evaluate, row_losses
-from hanok.compute.two_sample import benjamini_hochberg
+from hanok.compute.metrics import evaluate
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.ids import new_id
-from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.core.validation import LATE_FEED, Anomaly
 from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.drift import PREDICTIONS, DriftWatch, between
+from hanok.parts.monitoring.estimates import Answers, Estimates
 from hanok.stores.ports import Metadata, Repositories, Tables
 
-PREDICTIONS, OUTCOMES = "predictions--", "outcomes--"
+OUTCOMES = "outcomes--"
 MATCH_DAYS = 60
-DRIFT_WINDOW = timedelta(days=7)
 FEED_MEMORY = timedelta(days=14)
 FEED_ARRIVALS_MIN = 48
 FEED_SILENCE = 3
-SIGNIFICANCE = 0.01
-EFFECT = 0.1
-HARM = 0.02
-COSTS_MIN = 0.005  # drift that adds less than this share to the loss is harmless
-TRIAL_ROWS_MIN, TRIAL_ROWS_MAX = 500, 2_500
-WINDOWS, OF = 2, 3
 INTEGRITY = (
     "FEATURE_TYPE_NOT_PRESENT",
     "SCHEMA_MISSING_COLUMN",
@@ -52,6 +43,9 @@ class Monitoring:
 
     def __init__(self, *, metadata: Metadata, tables: Tables, alerts: Alerts, clock: Clock) -> None:
         self._metadata, self._tables, self.alerts, self._clock = metadata, tables, alerts, clock
+        watch = DriftWatch(metadata=metadata, tables=tables, alerts=alerts, clock=clock, outcomes=self.outcomes)
+        self.drift, self.drift_reports, self.mark_benign = watch.measure, watch.reports, watch.mark_benign
+        self.estimates = Estimates(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
 
     # -- labels ----------------------------------------------------------------------------------------------
 
@@ -101,9 +95,12 @@ class Monitoring:
         if self._tables.append(OUTCOMES + model, stamped, key=key).repeated:
             return joined.num_rows
         node = Node(new_id(now), NodeKind.LABEL_BATCH, f"{model} {key}", now, {"rows": joined.num_rows, "model": model})
+        days = np.unique(joined.column("at").to_numpy().astype("datetime64[D]")).astype(str).tolist()
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node])
+            for day in days:
+                repositories.records.put("labelled-day", model, day, {}, now)
             repositories.outbox.append(Event("labels_joined", node.id, now, {"model": model, "rows": joined.num_rows}))
 
         self._metadata.write(work)
@@ -137,7 +134,7 @@ class Monitoring:
         """Predictions made in [start, end) whose label was known by `known_by`; the latest label of each counts."""
         if not self._tables.size(OUTCOMES + model):
             return pa.table({})
-        bounds = _between("at", start, end)
+        bounds = between("at", start, end)
         if known_by is not None:
             bounds.append(f"known_at <= TIMESTAMPTZ '{known_by.isoformat()}'")
         scan = self._tables.scan(OUTCOMES + model, since=start)
@@ -151,12 +148,15 @@ class Monitoring:
 
     # -- performance -----------------------------------------------------------------------------------------
 
-    def measure(self, model: str, task: str, days: Sequence[datetime]) -> None:
-        """Record the performance of each version on the answers of each day whose labels are known by now."""
+    def measure(self, model: str, task: str, days: Sequence[datetime]) -> dict[datetime, Answers]:
+        """Record the performance of each version on the answers of each day whose labels are known by now: of `days`,
+        and of every earlier day that got labels since this was called last. Returns the answers of those days."""
         now = self._clock.now()
         bodies: list[tuple[str, dict[str, Any]]] = []
-        for day in days:
+        found: dict[datetime, pa.Table] = {}
+        for day in self._with_newly_labelled(model, days):
             rows = self.outcomes(model, start=day, end=day + timedelta(days=1))
+            found[day] = rows
             if not rows.num_rows:
                 continue
             for version in pc.unique(rows.column("version")).to_pylist():
@@ -174,9 +174,38 @@ class Monitoring:
         def work(repositories: Repositories) -> None:
             for key, body in bodies:
                 repositories.records.put("performance", model, key, body, now)
+            repositories.records.put("labels-measured", model, "labels", {"at": now.isoformat()}, now)
 
-        if bodies:
-            self._metadata.write(work)
+        self._metadata.write(work)
+        return self._answers(model, found)
+
+    def _with_newly_labelled(self, model: str, days: Sequence[datetime]) -> list[datetime]:
+        last = self._metadata.read(lambda r: r.records.get("labels-measured", model, "labels"))
+        since = datetime.fromisoformat(last["at"]) if last else None
+        fresh = self._metadata.read(lambda r: r.records.list("labelled-day", model, since=since))
+        late = {datetime.fromisoformat(b["_key"]).replace(tzinfo=UTC) for b in fresh}
+        return sorted({*days, *late})
+
+    def _answers(self, model: str, outcomes: Mapping[datetime, pa.Table]) -> dict[datetime, Answers]:
+        """What was answered on each of the days, with the labels that are known."""
+        name = PREDICTIONS + model
+        if not outcomes or not self._tables.size(name):
+            return {}
+        days = sorted(outcomes)
+        window = " AND ".join(between("at", days[0], days[-1] + timedelta(days=1)))
+        with connect({"log": self._tables.scan(name, since=days[0])}) as duck:
+            rows = arrow(duck, f"SELECT score, \"at\" FROM log WHERE {window} AND arm <> 'shadow'")
+        made, of = {}, rows.column("at").to_numpy().astype("datetime64[D]").astype(str)
+        scores = rows.column("score").to_numpy()
+        for day, known in outcomes.items():
+            mine = scores[of == f"{day:%Y-%m-%d}"]
+            if not len(mine):
+                continue
+            answered = known.filter(pc.not_equal(known.column("arm"), "shadow")) if known.num_rows else None
+            label = _truth(answered) if answered is not None else np.empty(0)
+            score = answered.column("score").to_numpy() if answered is not None else np.empty(0)
+            made[day] = Answers(mine, score, label)
+        return made
 
     def performance(self, model: str, *, limit: int = 1000) -> list[Mapping[str, Any]]:
         """Daily measurements, oldest first: day, version, role, rows, metrics, slices."""
@@ -194,162 +223,6 @@ class Monitoring:
         if version is not None:
             rows = rows.filter(pc.equal(rows.column("version"), version))
         return evaluate(task, _truth(rows), _score(task, rows)), rows.num_rows
-
-    # -- drift -----------------------------------------------------------------------------------------------
-
-    def drift(
-        self,
-        model: str,
-        version_node: str,
-        references: Sequence[Reference],
-        importance: Mapping[str, float],
-        live: LiveModel,
-        *,
-        start: datetime,
-        end: datetime,
-    ) -> Mapping[str, Any] | None:
-        """Compare the features of the week up to `end` with the reference of the version that is `live`; a feature that
-        is null in everything answered in [start, end) is an integrity fault. Until a whole week was answered nothing
-        but those alarms.
-
-        Drift that could matter is tried: where enough of the week is labelled, the week is scored again with that
-        feature drawn from its reference. If that does not lower the loss, the drift is harmless and does not alarm.
-
-        Returns the recorded report: features ranked by harm, each with its distances, significance and whether it
-        alarms; and the values of categories that training had not seen. None when nothing was predicted in the window.
-        """
-        name = PREDICTIONS + model
-        if not self._tables.size(name):
-            return None
-        logged = set(self._tables.scan(name).schema.names)
-        references = [r for r in references if "f__" + r.column in logged]
-        if not references:
-            return None
-        columns = ", ".join(quoted("f__" + r.column) for r in references)
-        window = " AND ".join(_between("at", end - DRIFT_WINDOW, end))
-        with connect({"log": self._tables.scan(name, since=end - DRIFT_WINDOW)}) as duck:
-            rows = arrow(
-                duck,
-                f"SELECT {columns}, {quoted('at')}, prediction_id FROM log WHERE {window} AND arm <> 'shadow' "
-                f"ORDER BY {SEQUENCE}",
-            )
-        newest = rows.filter(pc.greater_equal(rows.column("at"), pa.scalar(start, rows.schema.field("at").type)))
-        if not newest.num_rows:
-            return None
-        found = [compare(r, bin_counts(r, rows.column("f__" + r.column))) for r in references]
-        whole = pc.min(rows.column("at")).as_py() <= end - DRIFT_WINDOW + timedelta(days=1)
-        gone = {r.column for r in references if newest.column("f__" + r.column).null_count == newest.num_rows}
-        trial = _Trial(live, references, rows, self.outcomes(model, start=end - DRIFT_WINDOW, end=end))
-        features = self._judged(model, found, importance, gone, start, whole, trial)
-        new = {
-            c.name: unseen(newest.column("f__" + c.name), c.categories)
-            for c in live.signature.inputs
-            if c.categories and "f__" + c.name in newest.column_names
-        }
-        now = self._clock.now()
-        node = Node(
-            new_id(now),
-            NodeKind.DRIFT_REPORT,
-            f"{model} {start:%Y-%m-%d}",
-            now,
-            {"model": model, "start": start.isoformat(), "end": end.isoformat(), "worst": features[0]["feature"]},
-        )
-        body = {
-            "day": f"{start:%Y-%m-%d}",
-            "start": start.isoformat(),
-            "end": end.isoformat(),
-            "rows": rows.num_rows,
-            "features": features,
-            "unseen": {name: values for name, values in new.items() if values},
-            "node": node.id,
-        }
-
-        def work(repositories: Repositories) -> None:
-            repositories.lineage.add([node], [Edge(node.id, EdgeKind.EVALUATED_ON, version_node)])
-            repositories.records.put("drift", model, body["day"], body, now)
-            repositories.outbox.append(Event("drift_measured", node.id, now, {"model": model, "day": body["day"]}))
-
-        self._metadata.write(work)
-        self._alarm(model, body, node.id)
-        return body
-
-    def drift_reports(self, model: str, *, limit: int = 400) -> list[Mapping[str, Any]]:
-        """Oldest first."""
-        found = self._metadata.read(lambda r: r.records.list("drift", model, limit=limit))
-        return sorted(found, key=lambda b: b["day"])
-
-    def _judged(
-        self,
-        model: str,
-        found: Sequence[Drift],
-        importance: Mapping[str, float],
-        null_now: set[str],
-        start: datetime,
-        whole: bool,
-        trial: _Trial,
-    ) -> list[dict[str, Any]]:
-        p_values = benjamini_hochberg([d.p_value for d in found])
-        earlier = {b["_key"]: b for b in self._metadata.read(lambda r: r.records.list("drift", model, limit=OF + 2))}
-        before = [b for key, b in sorted(earlier.items()) if key < f"{start:%Y-%m-%d}"][-(OF - 1) :]
-        suspects = [{f["feature"] for f in b["features"] if f["suspicious"]} for b in before]
-        judged = []
-        for drift, p in zip(found, p_values, strict=True):
-            share = importance.get(drift.column, 0.0)
-            suspicious = whole and p < SIGNIFICANCE and drift.effect > EFFECT
-            gone = drift.column in null_now and drift.reference_null_share < 0.5
-            persistent = suspicious and sum(drift.column in s for s in suspects) + 1 >= WINDOWS
-            matters = suspicious and share * drift.effect > HARM
-            costs = trial.costs(drift.column) if matters else None
-            harmless = costs is not None and costs < COSTS_MIN
-            judged.append(
-                {
-                    "feature": drift.column,
-                    "psi": round(drift.psi, 4),
-                    "psi_noise_floor": round(drift.psi_noise_floor, 4),
-                    "usual_psi": round(drift.usual_psi, 4),
-                    "js_distance_base2": round(drift.js_distance_base2, 4),
-                    "p_adjusted": p,
-                    "importance": round(share, 4),
-                    "harm": round(share * drift.effect, 4),
-                    "null_share": round(drift.null_share, 4),
-                    "costs": None if costs is None else round(costs, 4),
-                    "harmless": harmless,
-                    "suspicious": suspicious,
-                    "integrity": gone,
-                    "alarm": gone or (persistent and matters and not harmless),
-                }
-            )
-        return sorted(judged, key=lambda f: (-f["integrity"], f["harmless"], -f["harm"], f["feature"]))
-
-    def _alarm(self, model: str, report: Mapping[str, Any], node: str) -> None:
-        for feature in report["features"]:
-            fingerprint = f"drift:{feature['feature']}"
-            if feature["integrity"]:
-                self.alerts.raise_(
-                    model,
-                    "integrity",
-                    fingerprint,
-                    f"{feature['feature']} of {model} is null in every prediction of {report['day']}",
-                    severity="critical",
-                    facts=feature,
-                    caused_by=node,
-                )
-            elif feature["alarm"]:
-                self.alerts.raise_(
-                    model,
-                    "drift",
-                    fingerprint,
-                    f"{feature['feature']} of {model} has drifted: PSI {feature['psi']:.2f}, "
-                    f"harm {feature['harm']:.3f} ({feature['importance']:.0%} of the model's gain)",
-                    facts=feature,
-                    caused_by=node,
-                )
-            elif not feature["suspicious"]:
-                self.alerts.resolve(model, fingerprint, f"back within its reference on {report['day']}")
-            elif feature["harmless"]:
-                self.alerts.resolve(
-                    model, fingerprint, f"it does no harm: with its old values the loss of {report['day']} is no lower"
-                )
 
     # -- data quality ----------------------------------------------------------------------------------------
 
@@ -404,67 +277,10 @@ class Monitoring:
             self.alerts.resolve(table, "late-feed", "rows arrive again")
 
 
-class LiveModel(Protocol):
-    """The model that answers, as far as drift needs it."""
-
-    @property
-    def signature(self) -> Signature: ...
-
-    def score(self, columns: Mapping[str, Any]) -> np.ndarray: ...
-
-
-class _Trial:
-    """The labelled answers of a window, to be scored again with a feature as it was in training."""
-
-    def __init__(self, live: LiveModel, references: Sequence[Reference], rows: pa.Table, outcomes: pa.Table) -> None:
-        self._live, self._references = live, {r.column: r for r in references}
-        self._rows, self._outcomes = rows, outcomes
-
-    @cached_property
-    def _labelled(self) -> tuple[dict[str, Any], np.ndarray] | None:
-        inputs = [c.name for c in self._live.signature.inputs]
-        if not self._outcomes.num_rows or any("f__" + n not in self._rows.column_names for n in inputs):
-            return None
-        places = pc.index_in(
-            self._rows.column("prediction_id"), self._outcomes.column("prediction_id").combine_chunks()
-        )
-        mine = self._rows.filter(places.is_valid())
-        if mine.num_rows < TRIAL_ROWS_MIN:
-            return None
-        truth = self._outcomes.column("label").take(places.drop_null()).to_numpy()
-        step = -(-mine.num_rows // TRIAL_ROWS_MAX)
-        mine, truth = mine.take(pa.array(np.arange(0, mine.num_rows, step))), truth[::step]
-        return {n: mine.column("f__" + n) for n in inputs}, truth
-
-    @cached_property
-    def _loss(self) -> float:
-        assert self._labelled is not None
-        return self._mean_loss(self._labelled[0])
-
-    def _mean_loss(self, columns: Mapping[str, Any]) -> float:
-        assert self._labelled is not None
-        task = self._live.signature.task
-        return float(row_losses(task, DEFAULT_METRIC[task], self._labelled[1], self._live.score(columns)).mean())
-
-    def costs(self, column: str) -> float | None:
-        """The share of the window's loss that goes away when the column is drawn from its reference; None when too few
-        rows are labelled."""
-        if self._labelled is None or column not in self._labelled[0]:
-            return None
-        values = sampled(self._references[column], len(self._labelled[1]), seed=len(column))
-        return 1 - self._mean_loss({**self._labelled[0], column: values}) / max(self._loss, 1e-12)
-
-
 def _gaps(instants: np.ndarray) -> tuple[np.ndarray, int]:
     """Gaps between successive arrivals, and the newest one (microseconds)."""
     ordered = np.unique(instants)
     return np.diff(ordered), int(ordered[-1])
-
-
-def _between(column: str, start: datetime | None, end: datetime | None) -> list[str]:
-    """SQL conditions for start <= column < end."""
-    bounds = ((">=", start), ("<", end))
-    return [f"{quoted(column)} {op} TIMESTAMPTZ '{t.isoformat()}'" for op, t in bounds if t is not None]
 
 
 def _truth(rows: pa.Table) -> np.ndarray:

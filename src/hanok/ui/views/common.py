@@ -14,6 +14,8 @@ from hanok.ui.text import instant
 if TYPE_CHECKING:
     from hanok.engine.app import App
 
+RANKS = {"critical": 0, "warning": 1, "info": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -80,9 +82,9 @@ def alert_line(body: Mapping[str, Any]) -> AlertLine:
 
 
 def red_first(alerts: Iterable[AlertLine]) -> tuple[AlertLine, ...]:
-    """Critical before warning, then the newest."""
+    """Critical before warning before what only informs, then the newest."""
     newest = sorted(alerts, key=lambda a: (a.raised.timestamp() if a.raised else 0.0, a.id), reverse=True)
-    return tuple(sorted(newest, key=lambda a: a.severity != "critical"))
+    return tuple(sorted(newest, key=lambda a: RANKS.get(a.severity, 1)))
 
 
 def all_days(first: str, last: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from hanok.core.registry import ModelVersion
 from hanok.core.serving import Arm
 from hanok.ui.text import instant
 from hanok.ui.views.common import AlertLine, Ask, Days, alert_line, performance_days, red_first
+from hanok.ui.views.estimates import Estimated, estimated
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
@@ -183,6 +184,7 @@ class DriftRow:
     integrity: bool
     suspicious: bool
     harmless: bool
+    benign: str
     history: tuple[float | None, ...]
 
 
@@ -205,6 +207,7 @@ class ModelPage:
     versions_total: int
     chosen: VersionFacts | None
     performance: Days | None
+    estimated: Estimated | None
     drift: Drift | None
     look_back: LookBack | None
     deployments: tuple[DeploymentLine, ...]
@@ -266,6 +269,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         len(versions),
         _facts(app, chosen, arms) if chosen else None,
         _performance(app, name, live) if live else None,
+        estimated(app, name),
         _drift(app, name),
         _look_back(app, name, live),
         tuple(
@@ -390,6 +394,7 @@ def _drift(app: App, name: str) -> Drift | None:
             f["integrity"],
             f["suspicious"],
             f.get("harmless", False),
+            f.get("benign", ""),
             tuple(day.get(f["feature"]) for day in by_day),
         )
         for f in last["features"]

@@ -12,6 +12,7 @@ from hanok.parts.training import rollout as stages
 from hanok.ui.text import instant
 from hanok.ui.views.common import AlertLine, Days, alert_line, performance_days, red_first
 from hanok.ui.views.direction import higher_is_better
+from hanok.ui.views.estimates import Estimated, estimated
 from hanok.ui.views.traffic import Traffic, traffic
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class LiveModel:
     reason: str
     traffic: Traffic
     standing: Standing | None
+    estimated: Estimated | None
     trend: Days | None
     drift: tuple[DriftLine, ...]
     rollout: RolloutState | None
@@ -156,6 +158,7 @@ def _live(app: App, deployment: Any, rollout: Mapping[str, Any] | None, alerts: 
         deployment.reason,
         traffic(app, name, days=DAYS),
         _standing(app, name, facts, version, gate, trend),
+        estimated(app, name),
         trend,
         drift_lines(app, name)[:4],
         _rollout(app, deployment, rollout),
