@@ -15,7 +15,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -144,10 +144,8 @@ class _Session:
             return outcomes
 
     def close(self) -> None:
-        try:
+        with suppress(Exception):  # a broken connection may fail to close; it is gone either way
             self._connection.close()
-        except Exception as error:  # noqa: BLE001 (a broken connection may fail to close; it is gone either way)
-            self._connection.invalidate(error)
 
     def _alone(self, work: Work) -> Outcome:
         self._say("SAVEPOINT one")
@@ -165,10 +163,8 @@ class _Session:
 
     def _undo(self) -> None:
         self._repositories = self._make(self._connection)
-        try:
+        with suppress(Exception):  # a connection that is gone has rolled back by itself
             self._say("ROLLBACK")
-        except Exception:  # noqa: BLE001 (a connection that is gone has rolled back by itself)
-            return
 
     def _end(self) -> None:
         try:
