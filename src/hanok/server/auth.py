@@ -95,10 +95,7 @@ class Gatekeeper:
         if by_cookie:
             proven = self._by_token(presented.partition("=")[2])
         else:
-            user, password = _credentials(presented)
-            self.attempts.check(address, user)
-            proven = self._by_password_or_token(user, password)
-            self.attempts.tell(address, user, proven is not None)
+            proven = self._proven(*_credentials(presented), address)
         if proven is None:
             raise Unauthenticated(_REFUSED)
         actor, expires = proven
@@ -113,9 +110,7 @@ class Gatekeeper:
 
     def log_in(self, user: str, password: str, address: str) -> str:
         """The secret of a new session. Raises Unauthenticated or Throttled, the same for unknown and known users."""
-        self.attempts.check(address, user)
-        proven = self._by_password_or_token(user, password)
-        self.attempts.tell(address, user, proven is not None)
+        proven = self._proven(user, password, address)
         if proven is None or self._access is None:
             raise Unauthenticated("user and password do not match")
         if proven[0].token:
@@ -135,10 +130,17 @@ class Gatekeeper:
         used, self._used = self._used, set()
         self._access.note_used(sorted(used))
 
-    def _by_password_or_token(self, user: str, password: str) -> tuple[Actor, datetime | None] | None:
+    def _proven(self, user: str, password: str, address: str) -> tuple[Actor, datetime | None] | None:
+        """Raises Throttled for passwords and secrets; nobody guesses 256 random bits, so tokens are not counted."""
         for text in (password, user):
             if text.startswith(TOKEN_PREFIX):
                 return self._by_token(text)
+        self.attempts.check(address, user)
+        proven = self._by_password(user, password)
+        self.attempts.tell(address, user, proven is not None)
+        return proven
+
+    def _by_password(self, user: str, password: str) -> tuple[Actor, datetime | None] | None:
         if self.secret and _same(password or user, self.secret):
             return Actor(ADMIN, Access.OWN), None
         if self._access is None or not password:

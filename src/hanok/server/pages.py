@@ -18,6 +18,7 @@ from hanok.server.api import Json
 from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Handler, Route, in_thread
 from hanok.ui.render import assets, render
+from hanok.ui.views.access import access_page
 from hanok.ui.views.alerts import alert_page, alerts
 from hanok.ui.views.artifacts import DOCUMENTS, IMAGES, file_of, file_page
 from hanok.ui.views.common import Ask
@@ -58,6 +59,7 @@ def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
         ("/alerts", "alerts.html", alerts),
         ("/alerts/{alert}", "alert.html", alert_page),
         ("/why/{subject}", "why.html", why),
+        ("/access", "access.html", access_page),
         ("/data", "data.html", data),
         ("/data/{table}", "table.html", table_page),
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from hanok.core.access import ANONYMOUS, LOCAL, SYSTEM, caller
 from hanok.ui import plots, svg, text
 from hanok.ui.graph import draw
 from hanok.ui.views.common import href
@@ -77,6 +78,9 @@ def environment() -> Environment:
 
 
 def render(template: str, view: Any, *, now: datetime, path: str) -> str:
-    """The page as HTML. `now` is the instant that distances in time are given to; `path` is the page's own URL."""
+    """The page as HTML. `now` is the instant that distances in time are given to; `path` is the page's own URL. The
+    caller's name stands on it where there is a login."""
     when, since = partial(text.when, now=now), partial(text.since, now=now)
-    return environment().get_template(template).render(v=view, when=when, since=since, path=path)
+    actor = caller()
+    user = "" if actor in (LOCAL, SYSTEM, ANONYMOUS) else actor.name
+    return environment().get_template(template).render(v=view, when=when, since=since, path=path, user=user)

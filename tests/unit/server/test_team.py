@@ -3,13 +3,15 @@
 import base64
 import importlib
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from hanok.core.access import Access
-from hanok.core.clock import SystemClock
+from hanok.core.access import SYSTEM, Access, acting
+from hanok.core.clock import ReplayClock, SystemClock
+from hanok.core.errors import Forbidden
 from hanok.engine.app import App
 from hanok.engine.config import Config
 from hanok.parts.access.rules import RULES
@@ -277,3 +279,87 @@ def test_password_token_and_session_all_open(team):
     assert client.post(f"{API}/experiments/create", json=change, headers=same_page).status_code == 200
     assert client.post("/logout", headers=same_page).status_code == 303
     assert client.get("/api/v1/whoami", headers=cookie).status_code == 401
+
+
+def test_a_token_may_no_more_than_its_scope_and_its_user(team):
+    reads = team.member("ann", {"*": "owner"}, access="reader")
+    assert reads.get("/api/v1/whoami").json()["roles"] == {"*": "reader"}
+    assert reads.post(f"{API}/experiments/create", json={"name": "x"}).status_code == 403
+    assert reads.post("/api/v1/user/list", json={}).status_code == 403
+    narrow = team.bearer(team.app.access.create_token("n", user="ann", access="editor", project="churn")[1])
+    assert narrow.get("/api/v1/whoami").json()["roles"] == {"churn": "editor"}
+    made = narrow.post(f"{API}/experiments/create", json={"name": "mine"}).json()["experiment_id"]
+    assert team.admin().post("/api/v1/project/list", json={}).json()[0]["project"] == "churn"
+    assert narrow.post(f"{API}/runs/create", json={"experiment_id": made}).status_code == 200
+    assert narrow.post(f"{API}/runs/create", json={"experiment_id": "0"}).status_code == 404
+    for client in (reads, narrow):
+        assert client.post("/api/v1/token/create", json={"name": "more", "access": "owner"}).status_code == 403
+        assert client.post("/api/v1/user/password", json={"password": "a-password-of-mine"}).status_code == 403
+    weak = team.member("bob", {"churn": "reader"}, access="owner")
+    assert weak.get("/api/v1/whoami").json()["roles"] == {"churn": "reader"}
+
+
+def test_an_expired_token_is_refused_when_its_time_has_come(tmp_path):
+    clock = ReplayClock(datetime(2026, 1, 1, tzinfo=UTC))
+    app = App(Config(home=tmp_path / "home"), clock=clock)
+    ann = Team(app).member("ann", {"*": "reader"}, days=1)
+    assert ann.get("/api/v1/whoami").status_code == 200
+    clock.move_to(clock.now() + timedelta(days=1))
+    assert ann.get("/api/v1/whoami").status_code == 401
+    app.close()
+
+
+def test_a_project_owner_gives_roles_in_his_project_and_nowhere_else(team):
+    team.app.access.add_user("bob", "the password of bob")
+    owner = team.member("ann", {"churn": "owner"})
+    grant = {"user": "bob", "role": "editor", "project": "churn"}
+    assert owner.post("/api/v1/role/grant", json=grant).status_code == 200
+    assert owner.post("/api/v1/role/grant", json={**grant, "project": "fraud"}).status_code == 403
+    assert owner.post("/api/v1/role/grant", json={**grant, "project": "*"}).status_code == 403
+    assert owner.post("/api/v1/audit", json={"project": "churn"}).status_code == 200
+    assert owner.post("/api/v1/audit", json={}).status_code == 403
+    assert owner.post("/api/v1/user/list", json={}).status_code == 403
+    assert (
+        owner.post("/api/v1/project/assign", json={"project": "churn", "experiments": ["Default"]}).status_code == 404
+    )
+
+
+def test_failed_logins_are_slowed_down_and_do_not_tell_who_exists(team):
+    team.app.access.add_user("ann", "correct horse battery")
+    client = team.anonymous()
+    said = []
+    for user in ("ann", "nobody"):
+        replies = [client.get("/api/v1/whoami", headers=basic(user, f"guess {i}")) for i in range(7)]
+        said.append([(r.status_code, r.json()["error"]["message"].partition("try again")[0]) for r in replies])
+        assert replies[-1].status_code == 429 and int(replies[-1].headers["retry-after"]) >= 1
+    assert said[0] == said[1]
+
+
+def test_a_browser_without_a_login_is_shown_the_way_and_comes_back_only_to_this_server(team):
+    page = team.anonymous().get("/models?x=1", headers={"accept": "text/html"})
+    assert (page.status_code, page.headers["location"]) == (303, "/login?next=/models%3Fx%3D1")
+    team.app.access.add_user("ann", "correct horse battery")
+    form = {"user": "ann", "password": "correct horse battery"}
+    for evil in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
+        assert team.anonymous().post("/login", data={**form, "next": evil}).headers["location"] == "/"
+    wrong = team.anonymous().post("/login", data={**form, "password": "<script>"})
+    assert wrong.status_code == 401 and "<script>" not in wrong.text
+    foreign = {"origin": "http://evil.example"}
+    assert team.anonymous().post("/login", data=form, headers=foreign).status_code == 403
+
+
+def test_work_on_nobodys_behalf_is_refused_where_a_login_is_asked_for(team):
+    with pytest.raises(Forbidden, match="nobody"):
+        team.app.tracking.experiments.search()
+    with acting(SYSTEM):
+        assert team.app.tracking.experiments.search().items
+
+
+def test_the_access_page_shows_an_owner_everything_and_others_their_own(team):
+    ann, bob = team.member("ann", {"*": "owner"}), team.member("bob", {"*": "reader"})
+    ann.post(f"{API}/experiments/create", json={"name": "x"})
+    team.server.keep()
+    page = ann.get("/access").text
+    assert "Log out" in page and "bob" in page and "experiments/create" in page
+    theirs = bob.get("/access").text
+    assert "ann" not in theirs.replace("channel", "") and "experiments/create" not in theirs

@@ -277,6 +277,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "delete_tag": _change_run,
     },
     "metrics": {"append": _change_run, "history": _see_run, "latest": sees(_runs), "delete": _change_run},
+    "run_listings": {"page": of_seen_experiments, "history": _see_run},
     "run_overview": {"count": of_seen_experiments, "extent": sees(_runs), "curves": sees(_runs)},
     "run_links": {
         "add_datasets": _change_run,
