@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hanok.sdk.client import open
     from hanok.sdk.runs import run
     from hanok.ui.report import profile
+    from hanok.ui.story import drift
 
 
 _DECLARE = "hanok.core.declare"
@@ -64,6 +65,7 @@ _WHERE = {
     "at_random": (_DECLARE, "at_random"),
     "by_time": (_DECLARE, "by_time"),
     "count": (_DECLARE, "count"),
+    "drift": ("hanok.ui.story", "drift"),
     "max": (_DECLARE, "max_"),
     "mean": (_DECLARE, "mean"),
     "min": (_DECLARE, "min_"),

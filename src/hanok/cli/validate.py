@@ -9,6 +9,7 @@ import click
 from hanok.cli.output import ask, common, say, show
 
 FAILED = 1
+SIGNIFICANCE = 0.01
 DRIFT_COLUMNS = ("column", "moved", "psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "null_share")
 
 
@@ -81,6 +82,7 @@ def _print(result: dict[str, Any]) -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--target", default="", help="The column to predict: each column is related to it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the page here (HTML).")
+@click.option("--images", default="", help="A column of image paths: brightness, sharpness and more become columns.")
 @click.option("--since", default="", help="Of a table: from this day, month or year on.")
 @click.option("--until", default="", help="Of a table: up to this day, month or year (included).")
 @click.option("--slice", "slice_", default="", help="Of a table: COLUMN=VALUE.")
@@ -89,13 +91,14 @@ def profile(
     data: Path,
     target: str,
     out: Path | None,
+    images: str,
     since: str,
     until: str,
     slice_: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Explore DATA (CSV or Parquet): columns, relation to the target, leaks, duplicates, time; and the problem.
+    """Explore DATA (CSV, Parquet, a folder of images): columns, target, leaks, duplicates, time; and the problem.
 
     DATA may also be a table of the home: its profile comes from the statistics kept at ingestion, and reads no row.
     """
@@ -107,10 +110,11 @@ def profile(
         _profile_table(str(data), since, until, slice_, home, as_json)
         return
 
-    from hanok.engine.files import read_file
+    from hanok.engine.files import read_file, with_images
     from hanok.ui.report import profile as made
 
-    report = made(read_file(data), target, title=data.name)
+    rows = read_file(data)
+    report = made(with_images(rows, images, data.parent) if images else rows, target, title=data.name)
     if out is not None:
         out.write_text(report.html(), encoding="utf-8")
     p = report.profile
@@ -166,12 +170,51 @@ def _drift_in_table(
         sys.exit(FAILED)
 
 
+def _drift_of_texts(reference: Path, current: Path, column: str, embed: str, as_json: bool) -> None:
+    from hanok.compute.descriptors import embed_texts
+    from hanok.compute.sentences import embed_sentences
+    from hanok.engine.files import read_file
+    from hanok.ui.story import drift as moved
+
+    found = moved(
+        read_file(reference),
+        read_file(current),
+        text=column,
+        embed=embed_sentences if embed == "sentences" else embed_texts,
+    )
+    texts = found.texts
+    assert texts is not None
+    body = {
+        "column": column,
+        "auc": texts.shift.auc,
+        "p_value": texts.shift.p_value,
+        "moved": texts.shift.p_value < SIGNIFICANCE,
+        "descriptors": [v.drift.column for v in texts.moved],
+    }
+    exhibits = [{"score": e.score, "text": e.text, "nearest": e.nearest} for e in texts.exhibits]
+    if as_json:
+        show(body | {"exhibits": exhibits}, True)
+    else:
+        show(body, False)
+        show(exhibits, False)
+    if body["moved"]:
+        sys.exit(FAILED)
+
+
 @click.command()
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("current", type=click.Path(path_type=Path), required=False)
 @click.option("--between", nargs=2, metavar="PERIOD PERIOD", help="Of a table: like 2013-02 2013-03-01..2013-03-14.")
 @click.option("--slice", "slice_", default="", help="Of a table: COLUMN=VALUE.")
 @click.option("--effect", default=0.05, show_default=True, help="PSI beyond the noise floor that counts as moved.")
+@click.option("--text", default="", help="Of two files: compare the texts of this column by their embeddings, too.")
+@click.option(
+    "--embed",
+    type=click.Choice(["words", "sentences"]),
+    default="words",
+    show_default=True,
+    help="Hash words, or take the sentence model that is installed.",
+)
 @common
 def drift(
     reference: Path,
@@ -179,6 +222,8 @@ def drift(
     between: tuple[str, str] | None,
     slice_: str,
     effect: float,
+    text: str,
+    embed: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
@@ -198,6 +243,9 @@ def drift(
     from hanok.compute.profiling import compare_tables
     from hanok.engine.files import read_file
 
+    if text:
+        _drift_of_texts(reference, current, text, embed, as_json)
+        return
     verdicts = judge(compare_tables(read_file(reference), read_file(current)), policy=Policy(effect=effect))
     verdicts.sort(key=lambda v: -v.drift.effect)
     rows = [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts]

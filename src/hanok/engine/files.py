@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,14 +12,18 @@ from pyarrow import parquet as pq
 from hanok.core.errors import BadData
 
 NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 LINES_SHOWN = 3
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_file(path: Path) -> pa.Table:
-    """A CSV (UTF-8; comma, semicolon or tab) or Parquet file. Raises BadData."""
+    """A CSV (UTF-8; comma, semicolon or tab) or Parquet file, or a folder of images as their descriptors. Raises
+    BadData."""
     if not path.exists():
         raise BadData(f"there is no file {path}")
+    if path.is_dir():
+        return _read_folder(path)
     if path.stat().st_size == 0:
         raise BadData(f"{path} is empty")
     try:
@@ -32,6 +37,32 @@ def read_file(path: Path) -> pa.Table:
     if blank := [i + 1 for i, name in enumerate(rows.column_names) if not name.strip()]:
         raise BadData(f"column {blank[0]} of {path} has no name: give it one in the header, or remove it")
     return rows
+
+
+def read_images(paths: Sequence[str | None], folder: Path) -> pa.Table:
+    """The descriptors of image files, which may lie beside `folder`; a file that is not there has no descriptors."""
+    from hanok.compute.descriptors import describe_images
+
+    files = [None if p is None else folder / p for p in paths]
+    return describe_images([f.read_bytes() if f is not None and f.is_file() else None for f in files])
+
+
+def with_images(rows: pa.Table, column: str, folder: Path) -> pa.Table:
+    """The table with the descriptors of the images that `column` names, as columns like `COLUMN.brightness`."""
+    if column not in rows.column_names:
+        raise BadData(f"there is no column {column!r}; there are {', '.join(rows.column_names[:20])}")
+    found = read_images(rows.column(column).to_pylist(), folder)
+    for name, values in zip(found.column_names, found.columns, strict=True):
+        rows = rows.append_column(f"{column}.{name}", values)
+    return rows
+
+
+def _read_folder(path: Path) -> pa.Table:
+    names = sorted(str(f.relative_to(path)) for f in path.rglob("*") if f.suffix.lower() in IMAGES)
+    if not names:
+        raise BadData(f"{path} is a folder without images ({', '.join(IMAGES)})")
+    made = read_images(names, path)
+    return made.add_column(0, "file", pa.array(names))
 
 
 def _read_csv(path: Path) -> pa.Table:

@@ -37,14 +37,15 @@ class Report:
 def profile(frame: Any, target: str = "", *, title: str = "Profile", reference: Any = None) -> Report:
     """Profile an Arrow table, or a pandas or Polars frame. In a notebook the result draws itself; `.profile` has the
     numbers, `.html()` the page. With `reference` columns are compared with it."""
-    rows = _arrow(frame)
-    drift = judge(compare_tables(_arrow(reference), rows)) if reference is not None else ()
+    rows = arrow_table(frame)
+    drift = judge(compare_tables(arrow_table(reference), rows)) if reference is not None else ()
     return Report(
         title, explore(rows, target), drift=sorted(drift, key=lambda v: -v.drift.effect), reference="reference"
     )
 
 
-def _arrow(frame: Any) -> Any:
+def arrow_table(frame: Any) -> Any:
+    """An Arrow table of an Arrow, pandas or Polars frame."""
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):

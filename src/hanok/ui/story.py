@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -14,8 +15,10 @@ from hanok.compute.descriptors import Embed, describe_texts, embed_texts
 from hanok.compute.multivariate import Shift, shift
 from hanok.compute.profiling import compare_tables
 from hanok.compute.two_sample import squared_distances
+from hanok.core.errors import BadData
 from hanok.ui import svg
 from hanok.ui.render import assets, environment
+from hanok.ui.report import arrow_table
 
 EXHIBITS = 6
 SNIPPET = 280
@@ -63,6 +66,42 @@ class TextStory:
         )
         style = Markup(assets()["hanok.css"].content.decode())
         return environment().get_template("story.html").render(v=self, style=style, chart=chart)
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """Columns, the farthest first, and what became of the texts."""
+
+    columns: Sequence[Verdict] = ()
+    texts: Window | None = None
+
+
+def drift(reference: Any, current: Any, *, text: str = "", embed: Embed | None = None, seed: int = 0) -> Drifted:
+    """How far `current` has moved from `reference`: Arrow tables or pandas or Polars frames, or lists of texts.
+
+    Of frames every column is compared, and the texts of the column `text` through `embed`: any function from texts to a
+    (rows, width) matrix; words are hashed without one. `.texts` has the shift (AUC, p-value of a permutation test), the
+    descriptors that moved, and the texts farthest from the reference with their nearest neighbours in it.
+    Raises BadData.
+    """
+    embed = embed or embed_texts
+    if isinstance(reference, list | tuple) and isinstance(current, list | tuple):
+        return Drifted((), _texts_moved(list(reference), list(current), embed, seed))
+    before, after = arrow_table(reference), arrow_table(current)
+    verdicts = sorted(judge(compare_tables(before, after)), key=lambda v: -v.drift.effect)
+    if not text:
+        return Drifted(verdicts)
+    for side in (before, after):
+        if text not in side.column_names:
+            raise BadData(f"there is no column {text!r}; there are {', '.join(side.column_names[:20])}")
+    sides = [[t for t in s.column(text).cast("string").to_pylist() if t is not None] for s in (before, after)]
+    return Drifted(verdicts, _texts_moved(sides[0], sides[1], embed, seed))
+
+
+def _texts_moved(before: list[str], after: list[str], embed: Embed, seed: int) -> Window:
+    if wrong := next((t for t in (*before, *after) if not isinstance(t, str)), None):
+        raise BadData(f"texts are compared as text; {wrong!r} is {type(wrong).__name__}")
+    return _window("current", (before, embed(before)), (after, embed(after)), seed=seed)
 
 
 def text_story(
