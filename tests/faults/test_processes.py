@@ -19,7 +19,7 @@ from hanok.server.run import admin_secret, asks_for_login, bind
 from hanok.stores.delta import DeltaTables
 from hanok.stores.frames import FrameFile, read_frames
 from hanok.stores.testing import values
-from tests.faults.writers import killed_round
+from tests.faults.writers import Client, killed_round, up
 
 WRITER = """
 import sys
@@ -279,3 +279,38 @@ def test_what_eight_clients_logged_survives_kill_9_and_nothing_is_there_twice(tm
     rng = random.Random(8)
     logged = [killed_round(tmp_path, seconds=rng.uniform(0.2, 0.6), seed=i) for i in range(10)]
     assert sum(logged) > 1000
+
+
+def test_on_postgresql_two_servers_are_killed_and_nothing_acknowledged_is_lost_or_twice(tmp_path, postgres):
+    rng, url = random.Random(9), postgres.database()
+    logged = [
+        killed_round(tmp_path / "a", tmp_path / "b", seconds=rng.uniform(0.3, 0.6), seed=i, metadata_url=url)
+        for i in range(3)
+    ]
+    assert sum(logged) > 300
+
+
+def test_two_servers_share_what_postgresql_holds(tmp_path, postgres):
+    """A run logged at one is read at the other; names are unique over both; what one deletes is gone at the other."""
+    url = postgres.database()
+    servers = [up(tmp_path / name, url) for name in ("a", "b")]
+    try:
+        one, two = (Client(address) for _, address in servers)
+        experiment = one.call("/experiments/create", name="shared")["experiment_id"]
+        run = two.call("/runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        one.call("/runs/log-metric", run_id=run, key="m", value=0.5, timestamp=1, step=1)
+        two.call("/runs/log-metric", run_id=run, key="m", value=0.5, timestamp=1, step=1)
+        assert [point["value"] for point in two.history(run)] == [0.5]
+        with pytest.raises(AssertionError, match="RESOURCE_ALREADY_EXISTS"):
+            two.call("/experiments/create", name="shared")
+        one.call("/registered-models/create", name="m")
+        versions = [c.call("/model-versions/create", name="m", source=f"s3://b/{i}") for i, c in enumerate((one, two))]
+        assert [v["model_version"]["version"] for v in versions] == ["1", "2"]
+        two.call("/registered-models/alias", name="m", alias="champion", version="2")
+        one.call("/runs/delete", run_id=run)
+        with pytest.raises(AssertionError, match="active"):
+            two.call("/runs/log-metric", run_id=run, key="m", value=1, timestamp=1)
+    finally:
+        for process, _ in servers:
+            process.kill()
+            process.wait()

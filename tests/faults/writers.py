@@ -15,10 +15,11 @@ CLIENTS = 8
 BATCH = 5
 
 
-def up(home):
+def up(home, metadata_url=""):
     """A server on a port of its own, and its address."""
     command = [sys.executable, "-m", "hanok", "up", "--home", str(home), "--port", "0", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ)
+    env = os.environ | ({"HANOK_METADATA_URL": metadata_url} if metadata_url else {})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
     return process, json.loads(process.stdout.readline())["address"]
 
 
@@ -42,36 +43,43 @@ class Client:
         return json.loads(self.connection.getresponse().read())["metrics"]
 
 
-def killed_round(home, *, seconds, seed):
-    """Let eight clients write, kill the server, start it again: every acknowledged point is there once, and of what
-    was not acknowledged at most the batch under way, whole or not at all. Returns the acknowledged points."""
-    process, address = up(home)
-    first = Client(address)
+def killed_round(*homes, seconds, seed, metadata_url=""):
+    """Let eight clients write to the servers of these homes, kill one after the other, start the first again.
+
+    A client whose server is gone sends the batch under way once more to the next one. In the end every acknowledged
+    point is there once, and of what was not acknowledged at most the batch under way, whole or not at all. Returns the
+    acknowledged points."""
+    servers = [up(home, metadata_url) for home in homes]
+    addresses = [address for _, address in servers]
+    first = Client(addresses[0])
     runs = [first.call("/runs/create", experiment_id="0")["run"]["info"]["run_id"] for _ in range(CLIENTS)]
     acknowledged = [0] * CLIENTS
 
     def write(number):
-        client = Client(address)
-        try:
-            for batch in range(100_000):
-                points = [
-                    {"key": "m", "value": float(batch * BATCH + i), "timestamp": seed, "step": batch * BATCH + i}
-                    for i in range(BATCH)
-                ]
-                client.call("/runs/log-batch", run_id=runs[number], metrics=points)
-                acknowledged[number] = batch + 1
-        except (OSError, http.client.HTTPException, json.JSONDecodeError):
-            return
+        for turn in range(len(addresses)):
+            try:
+                client = Client(addresses[(number + turn) % len(addresses)])
+                while True:
+                    start = acknowledged[number] * BATCH
+                    points = [
+                        {"key": "m", "value": float(start + i), "timestamp": seed, "step": start + i}
+                        for i in range(BATCH)
+                    ]
+                    client.call("/runs/log-batch", run_id=runs[number], metrics=points)
+                    acknowledged[number] += 1
+            except (OSError, http.client.HTTPException, json.JSONDecodeError):
+                continue
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    for process, _ in servers:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     for thread in threads:
         thread.join()
-    process, address = up(home)
+    process, address = up(homes[0], metadata_url)
     try:
         reader = Client(address)
         for number, run in enumerate(runs):
