@@ -24,7 +24,7 @@ from hanok.core.validation import CheckResult
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.home import Home
-from hanok.engine.notify import send
+from hanok.engine.notify import Outbound, send
 from hanok.engine.project import load_project
 from hanok.engine.skew import FOLD_ROWS, fold, serving_state
 from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
@@ -46,6 +46,7 @@ from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.ports import Repositories
 from hanok.stores.sql import SqlMetadata
+from hanok.wire.mlflow.webhooks import KINDS
 
 EARLIER_LABELS = 4_000  # how far back a label is looked for that came before its prediction
 
@@ -99,7 +100,8 @@ class App:
         metadata, clock = self.metadata, self.clock
         uploads = LocalUploads(self.home.uploads, self.blobs)
         places = artifact_places(self.config.artifact_root, Path.cwd())
-        self.tracking = Tracking(metadata, self.blobs, clock, places, uploads=uploads)
+        self.outbound = Outbound(allow_private=self.config.webhooks_allow_private)
+        self.tracking = Tracking(metadata, self.blobs, clock, places, uploads=uploads, sender=self.outbound)
         self.access = AccessVerbs(metadata.inner, self.directory, clock)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)
@@ -135,6 +137,8 @@ class App:
         self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
         self.bus.on("labels", {"batch_ingested"}, self._join_labels)
         self.bus.on("webhooks", {"alert_raised", "alert_resolved"}, self._tell)
+        self.registry_bus = Bus(self.metadata)  # by itself: its reaction is quick, and is waited for
+        self.registry_bus.on("registry-webhooks", KINDS, self.tracking.webhooks.enqueue)
         self.bus.on("labels-that-came-first", {"batch_predicted"}, self._join_earlier_labels)
 
     # -- declarations ----------------------------------------------------------------------------------------
@@ -273,6 +277,17 @@ class App:
         with self.blobs.open(digest) as file:
             return [Reference.from_dict(body) for body in orjson.loads(file.read())]
 
+    def tell_registry_webhooks(self) -> int:
+        """Note what happened in the registry for those who asked, and send what is due; returns the attempts."""
+        self.registry_bus.drain()
+        return self.tracking.webhooks.send_due()
+
+    def forget_old(self) -> None:
+        """Uploads that nobody completed, and messages to webhooks that are over."""
+        self.tracking.webhooks.forget_old()
+        if self.tracking.uploads is not None:
+            self.tracking.uploads.expire()
+
     def tick(self) -> list[Mapping[str, Any]]:
         """Drain events, look after the feeds, move rollouts on, retrain what is due, drain again."""
         self.bus.drain()
@@ -362,7 +377,7 @@ class App:
         for model in self.training.models():
             if model.alert is None or alert["subject"] not in (model.name, *model.tables):
                 continue
-            outcome = send(model.alert.url, alert, allow_private=self.config.webhooks_allow_private)
+            outcome = send(model.alert.url, alert, outbound=self.outbound)
             body = {"alert": alert["id"], "url": model.alert.url, "outcome": outcome, "event": event.kind}
             record = partial(_put_record, "webhook", model.name, str(event.sequence), body, now)
             self.metadata.write(record)

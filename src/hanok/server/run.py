@@ -24,6 +24,8 @@ from hanok.server.metrics import ServerMetrics
 log = logging.getLogger("hanok.server")
 SYNC_S = 1.0
 TICK_S = 60.0
+TELL_S = 0.5
+UPKEEP_S = 3600.0
 COLLECTED_EVERY = (50_000, 20, 50)  # by default a history of 100,000 points is looked through 140 times as it grows
 
 
@@ -119,6 +121,12 @@ def serve(
             daemon=True,
         ),
         threading.Thread(target=_every, args=(stopping, GROUP_S, built.keep), name="hanok-audit", daemon=True),
+        threading.Thread(
+            target=_every, args=(stopping, TELL_S, app.tell_registry_webhooks), name="hanok-webhooks", daemon=True
+        ),
+        threading.Thread(
+            target=_every, args=(stopping, UPKEEP_S, app.forget_old, app.forget_old), name="hanok-upkeep", daemon=True
+        ),
     ]
     gc.collect()
     gc.freeze()

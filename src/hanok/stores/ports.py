@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         RunListings,
         RunOverview,
         Runs,
+        WebhookDeliveries,
+        Webhooks,
     )
     from hanok.stores.ports_upkeep import BlobReferences, Imports, RunTables, StageHistory, TrackingUpkeep
 
@@ -248,6 +250,10 @@ class Repositories(Protocol):
     def roles(self) -> Roles: ...
     @property
     def audit(self) -> AuditLog: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
+    @property
+    def webhook_deliveries(self) -> WebhookDeliveries: ...
 
 
 class Metadata(Protocol):

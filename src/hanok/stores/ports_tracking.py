@@ -25,6 +25,7 @@ from hanok.core.tracking import (
     RunQuery,
     Upload,
 )
+from hanok.core.webhooks import Delivery, Webhook
 
 
 class Experiments(Protocol):
@@ -248,4 +249,52 @@ class Uploads(Protocol):
 
     def expire(self, before: datetime) -> int:
         """Forget the uploads that were begun earlier; returns how many are left."""
+        ...
+
+
+class Webhooks(Protocol):
+    """Who is told of what happens in the registry."""
+
+    def put(self, webhook: Webhook) -> None:
+        """Insert or replace."""
+        ...
+
+    def get(self, webhook_id: str) -> Webhook:
+        """Raises WebhookNotFound."""
+        ...
+
+    def all(self) -> list[Webhook]:
+        """Oldest first."""
+        ...
+
+    def remove(self, webhook_id: str) -> None:
+        """With its deliveries."""
+        ...
+
+
+class WebhookDeliveries(Protocol):
+    """Messages to webhooks, kept until they arrive."""
+
+    def add(self, deliveries: Sequence[Delivery]) -> None:
+        """Insert what is not there yet, by id."""
+        ...
+
+    def due(self, now: datetime, *, limit: int) -> list[Delivery]:
+        """Those whose next attempt is due, the longest waiting first."""
+        ...
+
+    def claim(self, delivery: Delivery, until: datetime) -> bool:
+        """Take the attempt that is due: others leave it alone until then. False when somebody else took it."""
+        ...
+
+    def settle(self, delivery: Delivery) -> None:
+        """Replace attempts, outcome and the next attempt."""
+        ...
+
+    def of_webhook(self, webhook_id: str, *, limit: int) -> list[Delivery]:
+        """Newest first."""
+        ...
+
+    def prune(self, before: datetime) -> None:
+        """Forget those made earlier that have no further attempt."""
         ...

@@ -363,3 +363,36 @@ def test_the_access_page_shows_an_owner_everything_and_others_their_own(team):
     assert "Log out" in page and "bob" in page and "experiments/create" in page
     theirs = bob.get("/access").text
     assert "ann" not in theirs.replace("channel", "") and "experiments/create" not in theirs
+
+
+def test_a_large_file_goes_in_parts_and_comes_by_a_link_and_neither_leads_into_another_project(two_projects, team):
+    ann, bob, eve, made = (two_projects[name] for name in ("ann", "bob", "eve", "made"))
+    files, folder = "/api/2.0/mlflow-artifacts", f"{made['experiment']}/{made['run']}/artifacts"
+    create = {"path": "big", "num_parts": 1}
+    assert eve.post(f"{files}/mpu/create/{folder}", json=create).status_code == 404
+    assert bob.post(f"{files}/mpu/create/{folder}", json=create).status_code == 403
+    begun = ann.post(f"{files}/mpu/create/{folder}", json=create).json()
+    (part,) = begun["credentials"]
+    sent = team.anonymous().put(part["url"], content=b"parts carry their own permission", headers=part["headers"])
+    done = {"path": "big", "upload_id": begun["upload_id"]}
+    done["parts"] = [{"part_number": 1, "etag": sent.headers["etag"]}]
+    assert eve.post(f"{files}/mpu/complete/{folder}", json=done).status_code == 404
+    assert ann.post(f"{files}/mpu/complete/{folder}", json=done).status_code == 200
+    assert eve.get(f"{files}/presigned/{folder}/big").status_code == 404
+    link = bob.get(f"{files}/presigned/{folder}/big").json()
+    assert team.anonymous().get(link["url"], headers=link["headers"]).content == b"parts carry their own permission"
+    assert team.anonymous().get(link["url"].replace("big", "notes.txt"), headers=link["headers"]).status_code == 403
+
+
+def test_webhooks_are_the_affair_of_owners_and_are_noted_in_a_team_as_well(two_projects, team):
+    hook = {"name": "w", "url": "https://hooks.example/x"}
+    hook["events"] = [{"entity": "REGISTERED_MODEL", "action": "CREATED"}]
+    for member in (two_projects["ann"], two_projects["bob"]):
+        assert member.post(f"{API}/webhooks", json=hook).status_code == 403
+        assert member.get(f"{API}/webhooks").status_code == 403
+    assert team.admin().post(f"{API}/webhooks", json=hook).status_code == 200
+    assert two_projects["ann"].post(f"{API}/registered-models/create", json={"name": "another"}).status_code == 200
+    with acting(SYSTEM):
+        team.app.registry_bus.drain()
+        (due,) = team.app.metadata.read(lambda r: r.webhook_deliveries.due(team.app.clock.now(), limit=9))
+    assert due.event == "registered_model.created"

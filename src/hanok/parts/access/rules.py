@@ -326,6 +326,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     "blob_references": {"direct": everywhere(Access.OWN), "documents": everywhere(Access.OWN)},
     "imports": {"add_experiment": _add_experiment, "add_version": _change_model},
+    "webhooks": dict.fromkeys(("put", "get", "all", "remove"), everywhere(Access.OWN)),
+    "webhook_deliveries": dict.fromkeys(
+        ("add", "due", "claim", "settle", "of_webhook", "prune"), everywhere(Access.OWN)
+    ),
     "stage_history": {"add": _change_model, "of": hides(_model, list)},
     "run_tables": {"table": _columns},
     "traces": {

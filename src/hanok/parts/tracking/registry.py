@@ -19,6 +19,7 @@ from hanok.parts.tracking.registry_records import (
     location_of,
     model_named,
     origins,
+    prompt_mark,
     record_move,
     record_stage,
     stage_named,
@@ -51,7 +52,8 @@ class RegistryVerbs:
                 raise AlreadyExists(f"Registered Model (name={name}) already exists")
             model = RegisteredModel(name, now, now, description, dict(tags or {}), project=project)
             r.registry.put_model(model)
-            r.outbox.append(Event("model_created", name, now))
+            facts = {"description": description, "tags": model.tags, **prompt_mark(model.tags)}
+            r.outbox.append(Event("model_created", name, now, facts))
             return model
 
         return self._metadata.write(work)
@@ -70,10 +72,12 @@ class RegistryVerbs:
 
     def set_model_tag(self, name: str, key: str, value: str) -> RegisteredModel:
         checks.check_values("tag", {key: value}, checks.REGISTRY_TAG_VALUE_MAX)
-        return self._change_model(name, lambda model: replace(model, tags={**model.tags, key: value}))
+        event = "model_tag_set", {"key": key, "value": value}
+        return self._change_model(name, lambda model: replace(model, tags={**model.tags, key: value}), event)
 
     def delete_model_tag(self, name: str, key: str) -> RegisteredModel:
-        return self._change_model(name, lambda model: replace(model, tags=without(model.tags, key)))
+        event = "model_tag_deleted", {"key": key}
+        return self._change_model(name, lambda model: replace(model, tags=without(model.tags, key)), event)
 
     def rename_model(self, name: str, new_name: str) -> RegisteredModel:
         """Versions, aliases and history follow. Raises ModelNotFound, AlreadyExists."""
@@ -152,8 +156,9 @@ class RegistryVerbs:
             r.lineage.add([node], origins(r, version, trained_on, logged_model_id))
             tell_logged_model(r, version, logged_model_id)
             r.registry.put_model(replace(parent, updated=now))
-            facts_ = {"model": model, "version": version.version, "run": run_id}
-            r.outbox.append(Event("model_version_registered", version.id, now, facts_))
+            about = {"source": source, "description": description, "tags": version.tags, **prompt_mark(parent.tags)}
+            told = {"model": model, "version": version.version, "run": run_id, **about}
+            r.outbox.append(Event("model_version_registered", version.id, now, told))
             return version
 
         return self._metadata.write(work)
@@ -196,10 +201,12 @@ class RegistryVerbs:
 
     def set_version_tag(self, model: str, version: int, key: str, value: str) -> ModelVersion:
         checks.check_values("tag", {key: value}, checks.REGISTRY_TAG_VALUE_MAX)
-        return self._change_version(model, version, lambda v: replace(v, tags={**v.tags, key: value}))
+        event = "model_version_tag_set", {"key": key, "value": value}
+        return self._change_version(model, version, lambda v: replace(v, tags={**v.tags, key: value}), event)
 
     def delete_version_tag(self, model: str, version: int, key: str) -> ModelVersion:
-        return self._change_version(model, version, lambda v: replace(v, tags=without(v.tags, key)))
+        event = "model_version_tag_deleted", {"key": key}
+        return self._change_version(model, version, lambda v: replace(v, tags=without(v.tags, key)), event)
 
     def move_to_stage(
         self,
@@ -280,18 +287,37 @@ class RegistryVerbs:
         found = self.version(model, version)
         return str(found.facts.get("location") or found.source)
 
-    def _change_model(self, name: str, change: Callable[[RegisteredModel], RegisteredModel]) -> RegisteredModel:
+    def _change_model(
+        self,
+        name: str,
+        change: Callable[[RegisteredModel], RegisteredModel],
+        told: tuple[str, Mapping[str, str]] | None = None,
+    ) -> RegisteredModel:
         def work(r: Repositories) -> RegisteredModel:
             changed = replace(change(model_named(r, name)), updated=self._clock.now())
             r.registry.put_model(changed)
+            if told is not None:
+                facts = {"model": name, **told[1], **prompt_mark(changed.tags)}
+                r.outbox.append(Event(told[0], name, changed.updated, facts))
             return changed
 
         return self._metadata.write(work)
 
-    def _change_version(self, model: str, version: int, change: Callable[[ModelVersion], ModelVersion]) -> ModelVersion:
+    def _change_version(
+        self,
+        model: str,
+        version: int,
+        change: Callable[[ModelVersion], ModelVersion],
+        told: tuple[str, Mapping[str, str]] | None = None,
+    ) -> ModelVersion:
         def work(r: Repositories) -> ModelVersion:
-            changed = replace(change(version_numbered(r, model, version)), updated=self._clock.now())
+            now = self._clock.now()
+            changed = replace(change(version_numbered(r, model, version)), updated=now)
             r.registry.put_version(changed)
+            if told is not None:
+                mark = prompt_mark(model_named(r, model).tags)
+                facts = {"model": model, "version": version, **told[1], **mark}
+                r.outbox.append(Event(told[0], changed.id, now, facts))
             return changed
 
         return self._metadata.write(work)

@@ -18,6 +18,7 @@ from hanok.stores.ports import Repositories
 
 STAGES = ("None", "Staging", "Production", "Archived")
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"
+PROMPT_TAG = "mlflow.prompt.is_prompt"
 
 
 def touch(r: Repositories, model: str, now: datetime) -> None:
@@ -44,7 +45,13 @@ def record_move(r: Repositories, change: AliasChange) -> None:
     }
     name = f"{change.model}@{change.alias}"
     r.lineage.add([Node(change.id, NodeKind.ALIAS_CHANGE, name, change.at, facts)], edges)
-    r.outbox.append(Event("alias_moved", change.id, change.at, {"model": change.model, **facts}))
+    told = {"model": change.model, **facts, **prompt_mark(model_named(r, change.model).tags)}
+    r.outbox.append(Event("alias_moved", change.id, change.at, told))
+
+
+def prompt_mark(tags: Mapping[str, str]) -> dict[str, bool]:
+    """The fact by which events of prompts are told from those of models."""
+    return {"prompt": True} if PROMPT_TAG in tags else {}
 
 
 def record_stage(

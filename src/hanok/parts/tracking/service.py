@@ -8,6 +8,7 @@ from hanok.parts.tracking.assessments import AssessmentVerbs
 from hanok.parts.tracking.experiments import ExperimentVerbs
 from hanok.parts.tracking.links import LinkVerbs
 from hanok.parts.tracking.logged_models import LoggedModelVerbs
+from hanok.parts.tracking.needs import Sender
 from hanok.parts.tracking.overview import OverviewVerbs
 from hanok.parts.tracking.recording import RecordingVerbs
 from hanok.parts.tracking.registry import RegistryVerbs
@@ -17,6 +18,7 @@ from hanok.parts.tracking.trace_statistics import TraceStatisticVerbs
 from hanok.parts.tracking.traces import TraceVerbs
 from hanok.parts.tracking.upkeep import UpkeepVerbs
 from hanok.parts.tracking.uploads import UploadVerbs
+from hanok.parts.tracking.webhooks import WebhookVerbs
 from hanok.stores.ports import Blobs, Metadata
 from hanok.stores.ports_tracking import Uploads
 
@@ -24,7 +26,7 @@ from hanok.stores.ports_tracking import Uploads
 class Tracking:
     """All methods are safe to call from any thread and block until what they wrote is durable.
 
-    Without a store for `uploads` a file arrives in one piece.
+    Without a store for `uploads` a file arrives in one piece; without a `sender` no webhook is sent.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Tracking:
         places: Places | None = None,
         *,
         uploads: Uploads | None = None,
+        sender: Sender | None = None,
     ) -> None:
         places = places or Places()
         self.experiments = ExperimentVerbs(metadata, clock, places)
@@ -50,6 +53,7 @@ class Tracking:
         self.upkeep = UpkeepVerbs(metadata, blobs, clock)
         self.registry_history = RegistryHistory(metadata, clock)
         self.artifacts = ArtifactVerbs(metadata, blobs, clock, places)
+        self.webhooks = WebhookVerbs(metadata, clock, sender)
         self.links = LinkVerbs(metadata, clock)
         self.uploads = UploadVerbs(metadata, uploads, clock) if uploads is not None else None
 

@@ -27,12 +27,13 @@ class UploadVerbs:
         self._metadata, self._uploads, self._clock = metadata, uploads, clock
 
     def begin(self, path: str, parts: int) -> Upload:
-        """Announce a file of so many parts. Raises Invalid, and StorageFull when too many uploads are open."""
+        """Announce a file of so many parts. Raises Invalid, Conflict, and StorageFull when too many are open."""
         checked = checked_path(path)
         if not checked:
             raise Invalid("an artifact needs a path")
         if not 1 <= parts <= PARTS_MAX:
             raise Invalid(f"num_parts is {parts}; a file comes in 1 to {PARTS_MAX} parts, choose larger ones")
+        self._metadata.read(lambda r: r.artifacts.check_free(checked))
         self._metadata.read(lambda r: r.artifacts.check_free(checked))
         if self.expire() >= OPEN_MAX:
             raise StorageFull(f"{OPEN_MAX} uploads are open already; complete or abort some, or wait until they expire")

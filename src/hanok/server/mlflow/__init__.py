@@ -14,6 +14,7 @@ from hanok.server.mlflow import (
     spans,
     traces,
     uploads,
+    webhooks,
 )
 from hanok.server.mlflow.endpoint import PREFIXES, route
 from hanok.server.routes import Route
@@ -30,6 +31,7 @@ def routes(tracking: Tracking) -> list[Route]:
         *logged_models.ENDPOINTS,
         *registry.ENDPOINTS,
         *traces.ENDPOINTS,
+        *webhooks.ENDPOINTS,
     ]
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
     return [

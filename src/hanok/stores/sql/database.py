@@ -43,6 +43,7 @@ from hanok.stores.sql.tracking import (
     SqlRuns,
 )
 from hanok.stores.sql.tracking_upkeep import SqlTrackingUpkeep
+from hanok.stores.sql.webhooks import SqlWebhookDeliveries, SqlWebhooks
 from hanok.stores.sql.workflows import SqlWorkflows
 from hanok.stores.sql.writer import GroupWriter
 
@@ -181,6 +182,14 @@ class SqlRepositories:
     @cached_property
     def audit(self) -> SqlAuditLog:
         return SqlAuditLog(self._connection)
+
+    @cached_property
+    def webhooks(self) -> SqlWebhooks:
+        return SqlWebhooks(self._connection)
+
+    @cached_property
+    def webhook_deliveries(self) -> SqlWebhookDeliveries:
+        return SqlWebhookDeliveries(self._connection)
 
 
 class SqlMetadata:

@@ -22,6 +22,7 @@ from hanok.core.errors import (
     Unauthenticated,
     Unavailable,
     Unsafe,
+    WebhookNotFound,
 )
 
 
@@ -69,6 +70,8 @@ def _words(error: HanokError) -> str:
         return "Invalid path"
     if isinstance(error, TagNotFound):
         return f"No tag with name: {error.fields.get('key', '')}"
+    if isinstance(error, WebhookNotFound):
+        return f"Webhook with ID {error.fields.get('webhook', '')} not found."
     if isinstance(error, RunNotFound) and "run" in error.fields:
         return f"Run with id={error.fields['run']} not found"
     if isinstance(error, RunDeleted) and "run" in error.fields:
