@@ -27,6 +27,7 @@ COMMANDS = {
     "skew": ("validate", "How far what a model answers lies from what it was trained on."),
     "report": ("validate", "Profile, checks and drift as one HTML file."),
     "run": ("run", "Runs: list, show, compare, export, delete, move, fork."),
+    "import": ("imports", "Bring an MLflow store over."),
     "sync": ("sync", "Bring runs that were logged offline to their store."),
     "experiment": ("experiment", "Experiments: list, delete, restore."),
     "sql": ("sql", "One SELECT over runs, params, tags and metrics."),
@@ -62,7 +63,7 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"hanok.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, "import_" if cmd_name == "import" else cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -33,6 +33,7 @@ ROOMS = (
     "access",
     "cleanup",
     "data",
+    "imports",
     "models",
     "monitoring",
     "reading",
