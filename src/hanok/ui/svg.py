@@ -132,6 +132,25 @@ def ribbon(columns: Sequence[Sequence[float] | None], *, title: str, width: int 
     return _svg(width, height, title, parts, small=True)
 
 
+def layers(shares: Sequence[Sequence[float]], *, title: str, width: int = 220, height: int = 54) -> Svg:
+    """Shares of a whole over time, one layer for each row of `shares`, laid on each other from below."""
+    places = len(shares[0]) if shares else 0
+    if not places:
+        return _svg(width, height, title, [], small=True)
+    x, y = Scale(0, max(1, places - 1), 4, width - 4), Scale(0, 1, height - 5, 5)
+    spots = [4.0, width - 4.0] if places == 1 else [x(i) for i in range(places)]
+    floor, parts = [0.0] * places, [f'<path d="M4 5H{width - 4}" style="stroke:{RULE}"/>']
+    for row, layer in enumerate(shares):
+        top = [min(1.0, a + b) for a, b in zip(floor, layer, strict=True)]
+        ends = [(top, floor)] if places > 1 else [(top * 2, floor * 2)]
+        for high, low in ends:
+            up = "L".join(f"{a:.1f} {y(v):.1f}" for a, v in zip(spots, high, strict=True))
+            back = "L".join(f"{a:.1f} {y(v):.1f}" for a, v in reversed(list(zip(spots, low, strict=True))))
+            parts.append(f'<path d="M{up}L{back}Z" style="fill:{TONES[row % len(TONES)]};opacity:.5"/>')
+        floor = top
+    return _svg(width, height, title, parts, small=True)
+
+
 def _runs(columns: Sequence[Sequence[float] | None]) -> list[list[tuple[int, Sequence[float]]]]:
     """Neighbouring columns that are there, with their places."""
     runs: list[list[tuple[int, Sequence[float]]]] = [[]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import SourceNotFound
-from hanok.core.validation import ColumnSchema
+from hanok.ui.views.columns import Columns, columns_of
 from hanok.ui.views.common import Ask
 from hanok.ui.views.today import SourceLine, sources_of
 
@@ -48,15 +49,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    schema: ColumnSchema
-    nulls: tuple[float | None, ...]
-    spread: tuple[tuple[float, ...] | None, ...]
-    distinct: tuple[float | None, ...]
-    found: int
-
-
-@dataclass(frozen=True, slots=True)
 class SetAside:
     id: int
     batch: str
@@ -73,7 +65,7 @@ class TablePage:
     quarantined: int
     event_time: str
     keys: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: Columns
     checks: tuple[Check, ...]
     set_aside: tuple[SetAside, ...]
     views: tuple[str, ...]
@@ -101,7 +93,7 @@ def table_page(app: App, ask: Ask) -> TablePage:
         app.tables.size("quarantine--" + name),
         schema.event_time if schema else "",
         schema.keys if schema else (),
-        tuple(_column(c, checks) for c in schema.columns) if schema else (),
+        columns_of(app, name, ask, {c.name: c for c in schema.columns} if schema else {}, _found_in(checks)),
         tuple(_check(c) for c in checks),
         tuple(SetAside(**q) for q in app.validation.quarantined(name, limit=SET_ASIDE)),
         tuple(v.name for v in app.features.views() if v.source.table == name),
@@ -120,16 +112,6 @@ def _check(body: Mapping[str, Any]) -> Check:
     )
 
 
-def _column(column: ColumnSchema, checks: list[Mapping[str, Any]]) -> Column:
-    """The column over the last batches, oldest first: nulls, the middle of its distribution, distinct values, and how
-    often something was found."""
-    nulls: list[float | None] = []
-    spread: list[tuple[float, ...] | None] = []
-    distinct: list[float | None] = []
-    for check in reversed(checks):
-        found = next((s for s in check["statistics"] if s["name"] == column.name), None)
-        nulls.append(found["nulls"] / found["rows"] if found and found["rows"] else None)
-        spread.append(tuple(found["quantiles"][1:6]) if found and len(found["quantiles"]) >= 7 else None)
-        distinct.append(float(found["distinct"]) if found else None)
-    anomalies = sum(a["column"] == column.name for check in checks for a in check["anomalies"])
-    return Column(column, tuple(nulls), tuple(spread), tuple(distinct), anomalies)
+def _found_in(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+    """How often something was found in each column."""
+    return Counter(a["column"] for check in checks for a in check["anomalies"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = 50
 COLUMNS_SHOWN, COLUMNS_MAX, CHOICES_MAX = 14, 60, 160
-EXACT_BEST_MAX = 2000  # beyond it the best ones are asked for by themselves, after the page is there
+EXACT_BEST_MAX = 2000  # of more, or of filtered ones, the best are asked for by themselves after the page is there
 BEST_METRICS = 7
 STUDIED_MAX = 1000
 CURVES_MAX = 20
@@ -123,7 +123,7 @@ def runs(app: App, ask: Ask) -> Runs:
     total = len(found) if only else app.tracking.overview.count(query)
     columns, hidden = _columns(found, state.columns)
     best = _best_of_rows(found, columns) if only else None
-    if best is None and total <= EXACT_BEST_MAX:
+    if best is None and total <= EXACT_BEST_MAX and not state.filter:
         best = _best_of_all(app, query, columns)
     values = {b.column: b.value for b in best or ()}
     columns = tuple(replace(c, best=values.get(c.sort)) for c in columns)
