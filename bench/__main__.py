@@ -1,4 +1,4 @@
-"""python -m bench [startup] [tracking] [pages] [serving] [loop] [diagnosis] [validation]; all by default.
+"""python -m bench [startup] [auth] [tracking] [pages] [serving] [loop] [diagnosis] [validation]; all by default.
 
 Prints a table, writes bench/results.json.
 """
@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ("startup", "tracking", "pages", "serving", "loop", "diagnosis", "validation")
+SECTIONS = ("startup", "auth", "tracking", "pages", "serving", "loop", "diagnosis", "validation")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 from hanok.core.access import Access, Actor, AuditEntry
 from hanok.core.clock import Clock
@@ -19,13 +19,15 @@ from hanok.parts.access import AccessVerbs
 GROUP_S = 0.25
 WAITING_MAX = 20_000
 DENIED = (401, 403, 429)
+RESOURCE_MAX = 300
+Key = tuple[str, str, str, str, str, str, str, int]
 log = logging.getLogger("hanok.audit")
 
 
 class Trail:
     def __init__(self, access: AccessVerbs, clock: Clock) -> None:
         self._access, self._clock = access, clock
-        self._waiting: dict[tuple[object, ...], AuditEntry] = {}
+        self._waiting: dict[Key, list[Any]] = {}  # when first, and how often
         self._lock = threading.Lock()
 
     def note(
@@ -44,15 +46,13 @@ class Trail:
             return
         project, resource = touched[-1] if touched else ("", "")
         who, token = (actor.name, actor.token) if actor is not None else ("", "")
-        key = (who, token, address, method, route, project, resource, status)
+        key = (who, token, address, method, route, project, resource[:RESOURCE_MAX], status)
         with self._lock:
             known = self._waiting.get(key)
             if known is not None:
-                self._waiting[key] = replace(known, times=known.times + 1)
+                known[1] += 1
             elif len(self._waiting) < WAITING_MAX:
-                self._waiting[key] = AuditEntry(
-                    self._clock.now(), who, token, address, method, route, project, resource[:300], status
-                )
+                self._waiting[key] = [self._clock.now(), 1]
             else:
                 log.error("audit record is full and not written: %s %s by %s: %s", method, route, who, status)
 
@@ -63,7 +63,7 @@ class Trail:
         if not waiting:
             return
         try:
-            self._access.record(list(waiting.values()))
+            self._access.record([AuditEntry(at, *key, times) for key, (at, times) in waiting.items()])
         except HanokError:
             with self._lock:
                 self._waiting = {**waiting, **self._waiting}
