@@ -163,3 +163,16 @@ def test_a_page_of_models_says_where_the_next_begins(registry):
     page = registry.search_models(limit=3)
     assert ([m.name for m in page.items], page.next_offset) == (["a", "b", "c"], 3)
     assert registry.search_models(limit=3, offset=3).next_offset is None
+
+
+def test_a_version_of_a_logged_model_comes_from_the_run_that_logged_it_when_the_client_names_none(tracking, metadata):
+    run = tracking.runs.create("0")
+    tracking.runs.log_inputs(run.id, [DatasetInput(Dataset("d" * 32, "flights", "1", "local", ""))])
+    logged = tracking.logged_models.create("0", source_run_id=run.id)
+    tracking.registry.create_model("late")
+    version = tracking.registry.register("late", source=f"models:/{logged.id}", logged_model_id=logged.id)
+    assert edges(metadata, version.id) == {
+        Edge(run.id, EdgeKind.WROTE, version.id),
+        Edge(version.id, EdgeKind.READ, logged.id),
+        Edge(version.id, EdgeKind.TRAINED_ON, "d" * 32),
+    }

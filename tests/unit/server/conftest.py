@@ -39,6 +39,7 @@ def client(tmp_path):
     tracking = Tracking(metadata, blobs, SystemClock(), uploads=LocalUploads(tmp_path / "uploads", blobs))
     app = Starlette(routes=[StarletteRoute(r.path, r.handler, methods=[r.method]) for r in routes(tracking)])
     with TestClient(app) as made:
+        made.tracking = tracking
         yield made
     metadata.close()
 

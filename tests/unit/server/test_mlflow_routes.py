@@ -133,3 +133,54 @@ def test_artifacts_that_lie_elsewhere_are_never_read(client):
     run = client.post(f"{API}/runs/create", json={"experiment_id": experiment}).json()["run"]["info"]["run_id"]
     refused = client.get("/get-artifact", params={"run_uuid": run, "path": "hostname"})
     assert refused.status_code == 400 and "not kept by this server" in refused.json()["message"]
+
+
+def test_moves_by_clients_keep_who_and_why_from_the_header_or_a_tag(client):
+    client.post(f"{API}/registered-models/create", json={"name": "churn"})
+    for _ in range(3):
+        client.post(f"{API}/model-versions/create", json={"name": "churn", "source": "x"})
+    alias = {"name": "churn", "alias": "champion"}
+    client.post(f"{API}/registered-models/alias", json={**alias, "version": "1"}, headers={"X-Hanok-Reason": "first"})
+    tag = {"name": "churn", "version": "2", "key": "hanok.reason", "value": "better on recall"}
+    client.post(f"{API}/model-versions/set-tag", json=tag)
+    client.post(f"{API}/registered-models/alias", json={**alias, "version": "2"})
+    client.post(f"{API}/registered-models/alias", json={**alias, "version": "3"})
+    stage = {"name": "churn", "version": "2", "stage": "Production", "archive_existing_versions": False}
+    client.post(f"{API}/model-versions/transition-stage", json=stage)
+    rows = client.tracking.registry_history.of("churn")
+    told = {(r["what"], r["after"], r["actor"], r["reason"]) for r in rows if r["what"] != "registered"}
+    assert told == {
+        ("alias champion", 1, "local", "first"),
+        ("alias champion", 2, "local", "better on recall"),
+        ("alias champion", 3, "local", "set by an MLflow client"),
+        ("stage of version 2", "Production", "local", "better on recall"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "text", "names"),
+    [
+        ("experiments/search", "experiments", "NOT name = 'a' AND (tags.t = '1' OR name LIKE 'c%')", ["b", "c"]),
+        ("registered-models/search", "registered_models", "name = 'a' OR NOT (name = 'a' OR name = 'b')", ["a", "c"]),
+    ],
+)
+def test_experiments_and_models_are_searched_with_or_and_not(client, path, field, text, names):
+    for name in "abc":
+        tags = [{"key": "t", "value": "1"}]
+        client.post(f"{API}/experiments/create", json={"name": name, "tags": tags})
+        client.post(f"{API}/registered-models/create", json={"name": name})
+    query = {"filter": text, "max_results": 100}
+    found = (
+        client.post(f"{API}/{path}", json=query)
+        if field == "experiments"
+        else client.get(f"{API}/{path}", params=query)
+    )
+    assert sorted(one["name"] for one in found.json()[field] if one["name"] != "Default") == names
+
+
+def test_logged_models_are_searched_with_or_and_not(client):
+    for name in "abc":
+        client.post(f"{API}/logged-models", json={"experiment_id": "0", "name": name})
+    query = {"experiment_ids": ["0"], "filter": "NOT (name = 'a' OR name = 'b')"}
+    found = client.post(f"{API}/logged-models/search", json=query).json()
+    assert [one["info"]["name"] for one in found["models"]] == ["c"]

@@ -92,10 +92,9 @@ def history(app: Any, actor: str, *, name: str) -> list[dict[str, Any]]:
     """Everything that happened to a model: registrations, moves of aliases and stages, deployments."""
     rows = [dict(row) for row in app.tracking.registry_history.of(name)]
     deployments = app.serving.history(name)
-    for newer, older in zip(deployments, [*deployments[1:], None], strict=True):
-        before = older.primary if older else None
-        after = newer.primary
-        facts = {"before": before, "after": after, "actor": newer.actor, "reason": newer.reason}
+    primaries = [d.primary for d in deployments]
+    for newer, before in zip(deployments, [*primaries[1:], None], strict=False):
+        facts = {"before": before, "after": newer.primary, "actor": newer.actor, "reason": newer.reason}
         rows.append({"at": newer.at, "what": f"deployment {newer.generation}", **facts})
     rows.sort(key=lambda row: row["at"], reverse=True)
     return [row | {"at": row["at"].isoformat()} for row in rows]

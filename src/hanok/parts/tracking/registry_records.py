@@ -72,10 +72,12 @@ def record_stage(
 
 
 def origins(r: Repositories, version: ModelVersion, trained_on: Sequence[str], logged_model_id: str) -> list[Edge]:
+    """Of a version of a logged model for which the client names no run, the run is the one that logged the model."""
     edges = [Edge(version.id, EdgeKind.TRAINED_ON, node_id) for node_id in trained_on]
-    if is_node(r, version.run_id):
-        edges.append(Edge(version.run_id, EdgeKind.WROTE, version.id))
-        read = r.runs.get(version.run_id).datasets
+    run_id = version.run_id or (r.logged_models.get(logged_model_id).source_run_id if logged_model_id else "")
+    if is_node(r, run_id):
+        edges.append(Edge(run_id, EdgeKind.WROTE, version.id))
+        read = r.runs.get(run_id).datasets
         edges += [Edge(version.id, EdgeKind.TRAINED_ON, used.dataset.id) for used in read]
     if logged_model_id:
         edges.append(Edge(version.id, EdgeKind.READ, logged_model_id))

@@ -1,9 +1,9 @@
-"""The search grammar of MLflow's protocol, with OR and parentheses."""
+"""The search grammar of MLflow's protocol, with OR, NOT and parentheses."""
 
 import pytest
 
 from hanok.core.errors import Invalid
-from hanok.core.tracking import EVERYTHING, All, AnyOf, Comparison, Order
+from hanok.core.tracking import EVERYTHING, All, AnyOf, Comparison, Not, Order
 from hanok.wire.mlflow.search import parse_filter, parse_order
 
 
@@ -79,3 +79,19 @@ def test_order_terms():
 def test_an_order_term_that_cannot_be_read_is_refused(term):
     with pytest.raises(Invalid):
         parse_order([term])
+
+
+def test_not_binds_closer_than_and():
+    a, b = (Comparison("tag", key, "=", "1") for key in "ab")
+    assert parse_filter("NOT tags.a = '1' AND tags.b = '1'") == All((Not(a), b))
+    assert parse_filter("NOT (tags.a = '1' AND tags.b = '1')") == Not(All((a, b)))
+    assert parse_filter("not not tags.a = '1'") == Not(Not(a))
+    assert parse_filter("tags.a NOT IN ('1')") == Comparison("tag", "a", "NOT IN", ("1",))
+
+
+@pytest.mark.parametrize(
+    "text", ["NOT", "NOT AND tags.a = '1'", "tags.a = '1' NOT", "NOT ()", "NOT " * 60 + "tags.a = '1'"]
+)
+def test_a_not_without_something_is_refused(text):
+    with pytest.raises(Invalid):
+        parse_filter(text)
