@@ -189,6 +189,7 @@ def estimate_classes(
     features: Floats | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    draws: int = DRAWS,
 ) -> list[Estimate]:
     """Confidence-based performance estimation: what `metrics` will be on the window's scores.
 
@@ -206,7 +207,7 @@ def estimate_classes(
     fixed = _calibrators(reference, weight)
     expected = _probabilities(fixed, score)
     drawn = []
-    for _ in range(DRAWS):
+    for _ in range(draws):
         rows = random.choice(len(weight), len(weight))
         p = _probabilities(_refitted(fixed, reference, weight, rows), score)
         drawn.append(_labels(p, random))

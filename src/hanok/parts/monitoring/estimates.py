@@ -33,7 +33,7 @@ WINDOWS = {"week": 7, "day": 1}
 HEADLINE = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}
 METRICS = {"multiclass": ("accuracy", "log_loss"), "regression": ("mae", "rmse")}
 MEMORY_DAYS = 120
-REFERENCE_ROWS = 5_000
+REFERENCE_ROWS, DRAWS, REFITS = 2_000, 80, 8
 LABELLED_MIN, CLASS_MIN = 300, 30
 KNOWN_MIN = 0.9  # a window is checked when this share is labelled, a day after its end ...
 SETTLED = timedelta(days=1)
@@ -131,14 +131,15 @@ class Estimates:
             scores = [np.array(t.column("scores").to_pylist(), float) for t in (known, window)]
             if scores[0].shape[1:] != scores[1].shape[1:]:
                 raise Invalid("the classes of the model have changed since its last labels")
-            return estimate_classes(ClassReference(scores[0], label), scores[1], METRICS[task])
+            return estimate_classes(ClassReference(scores[0], label), scores[1], METRICS[task], draws=DRAWS)
         columns = [n for n in known.column_names if n.startswith("f__") and pa.types.is_floating(known.field(n).type)]
         inputs = [
             np.column_stack([t.column(n).to_numpy() for n in columns]) if columns else np.empty((t.num_rows, 0))
             for t in (known, window)
         ]
         values = [t.column("score").to_numpy() for t in (known, window)]
-        return [estimate_loss(inputs[0], label, values[0], inputs[1], values[1], metric) for metric in METRICS[task]]
+        sides = inputs[0], label, values[0], inputs[1], values[1]
+        return [estimate_loss(*sides, metric, refits=REFITS) for metric in METRICS[task]]
 
     def _rows(self, model: str, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
         """The newest labelled answers before the window, and the answers of the window; both with their features."""
