@@ -64,7 +64,9 @@ def test_a_label_that_comes_weeks_later_is_measured_when_it_comes(shop):
 
 def test_a_missing_input_withholds_the_estimate_before_any_label(shop):
     model = shop.training.model("returns")
-    assert shop._doubts(model, {"features": [{"feature": "size", "missing": True}]}) == ["size missing"]
+    gone = {"feature": "size", "missing": True, "importance": 0.3}
+    assert shop._doubts(model, {"features": [gone]}) == ["size missing"]
+    assert shop._doubts(model, {"features": [gone | {"importance": 0.01}]}) == []
     shop.alerts.raise_(model.spine.table, "feed", "late-feed", "silent")
     day = shop.clock.now() - timedelta(days=1)
     shop.monitoring.estimates.follow("returns", "binary", {}, day, shop._doubts(model, {}))

@@ -48,6 +48,7 @@ from hanok.stores.ports import Repositories
 from hanok.stores.sql import SqlMetadata
 from hanok.wire.mlflow.webhooks import KINDS
 
+MISSING_GAIN = 0.1  # of a model's gain may be missing before its estimates are withheld
 EARLIER_LABELS = 4_000  # how far back a label is looked for that came before its prediction
 
 
@@ -236,7 +237,8 @@ class App:
 
     def _doubts(self, model: Model, report: Mapping[str, Any]) -> list[str]:
         """Why what came in that day cannot be trusted to mean what it meant before."""
-        gone = [f["feature"] for f in report.get("features", ()) if f["missing"]]
+        missing = [f for f in report.get("features", ()) if f["missing"]]
+        gone = [f["feature"] for f in missing] if sum(f["importance"] for f in missing) > MISSING_GAIN else []
         silent = [
             a["subject"]
             for a in self.alerts.list(state="open", limit=1000)
