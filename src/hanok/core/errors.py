@@ -106,6 +106,10 @@ class AssessmentNotFound(NotFound):
     code = "assessment_not_found"
 
 
+class DatasetNotFound(NotFound):
+    code = "dataset_not_found"
+
+
 class ModelNotFound(NotFound):
     code = "model_not_found"
 

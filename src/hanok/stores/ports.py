@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hanok.stores.ports_access import AuditLog, Projects, Roles, Tokens, Users
+    from hanok.stores.ports_evaluation import EvaluationDatasets, EvaluationRecords
     from hanok.stores.ports_traces import Assessments, Spans, TraceLinks, Traces, TraceStatistics
     from hanok.stores.ports_tracking import (
         Artifacts,
@@ -228,6 +229,10 @@ class Repositories(Protocol):
     def trace_links(self) -> TraceLinks: ...
     @property
     def trace_statistics(self) -> TraceStatistics: ...
+    @property
+    def evaluation_datasets(self) -> EvaluationDatasets: ...
+    @property
+    def evaluation_records(self) -> EvaluationRecords: ...
     @property
     def registry_upkeep(self) -> RegistryUpkeep: ...
     @property

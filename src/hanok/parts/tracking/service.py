@@ -5,6 +5,7 @@ from __future__ import annotations
 from hanok.core.clock import Clock
 from hanok.parts.tracking.artifacts import ArtifactVerbs, Places
 from hanok.parts.tracking.assessments import AssessmentVerbs
+from hanok.parts.tracking.evaluation import EvaluationVerbs
 from hanok.parts.tracking.experiments import ExperimentVerbs
 from hanok.parts.tracking.links import LinkVerbs
 from hanok.parts.tracking.logged_models import LoggedModelVerbs
@@ -48,6 +49,7 @@ class Tracking:
         self.traces = TraceVerbs(metadata, clock)
         self.assessments = AssessmentVerbs(metadata, clock)
         self.trace_statistics = TraceStatisticVerbs(metadata)
+        self.evaluation = EvaluationVerbs(metadata, clock)
         self.registry = RegistryVerbs(metadata, clock)
         self.recording = RecordingVerbs(metadata, clock)
         self.upkeep = UpkeepVerbs(metadata, blobs, clock)

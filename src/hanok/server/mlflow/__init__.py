@@ -6,6 +6,7 @@ from hanok.parts.tracking import Tracking
 from hanok.server.mlflow import (
     artifacts,
     charts,
+    datasets,
     experiments,
     logged_models,
     registry,
@@ -32,6 +33,7 @@ def routes(tracking: Tracking) -> list[Route]:
         *registry.ENDPOINTS,
         *traces.ENDPOINTS,
         *webhooks.ENDPOINTS,
+        *datasets.ENDPOINTS,
     ]
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
     return [

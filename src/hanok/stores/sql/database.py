@@ -19,6 +19,7 @@ from hanok.stores.sql.declarations import SqlDeclarations
 from hanok.stores.sql.deployments import SqlDeployments
 from hanok.stores.sql.engines import engine_of
 from hanok.stores.sql.errors import translated, worth_repeating
+from hanok.stores.sql.evaluation import SqlEvaluationDatasets, SqlEvaluationRecords
 from hanok.stores.sql.imports import SqlImports
 from hanok.stores.sql.lineage import SqlLineage, SqlOutbox
 from hanok.stores.sql.projects import SqlProjects
@@ -138,6 +139,14 @@ class SqlRepositories:
     @cached_property
     def trace_statistics(self) -> SqlTraceStatistics:
         return SqlTraceStatistics(self._connection)
+
+    @cached_property
+    def evaluation_datasets(self) -> SqlEvaluationDatasets:
+        return SqlEvaluationDatasets(self._connection)
+
+    @cached_property
+    def evaluation_records(self) -> SqlEvaluationRecords:
+        return SqlEvaluationRecords(self._connection)
 
     @cached_property
     def registry_upkeep(self) -> SqlRegistryUpkeep:

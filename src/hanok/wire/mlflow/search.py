@@ -60,6 +60,9 @@ TRACES = Grammar(
     {},
     frozenset(("timestamp", "timestamp_ms", "execution_time", "execution_time_ms", "end_time", "end_time_ms")),
 )
+DATASETS = Grammar(
+    {"attribute": "attribute", "tag": "tag", "tags": "tag"}, {}, frozenset(("created_time", "last_update_time"))
+)
 _DATASET_KEYS = ("name", "digest", "context")
 _EQUALITY = ("=", "!=")
 _COMPARING = (*_EQUALITY, ">", ">=", "<", "<=")
