@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hanok.core.access import Access, Call
 from hanok.core.errors import (
     ArtifactNotFound,
+    DatasetNotFound,
     ExperimentNotFound,
     Forbidden,
     HanokError,
@@ -113,6 +114,8 @@ def _missing(place: Place) -> HanokError:
         return LoggedModelNotFound(f"logged model with id {shown!r} is not found")
     if place.kind == "trace":
         return TraceNotFound(f"there is no trace {shown!r}")
+    if place.kind == "evaluation dataset":
+        return DatasetNotFound(f"evaluation dataset with id {shown!r} is not found")
     if place.kind == "model":
         return ModelNotFound(f"Registered Model with name={place.id[:120]} not found; see: hanok model list")
     if place.kind == "artifact":

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hanok.core.access import Access
+from hanok.core.errors import DatasetNotFound
 from hanok.core.lineage import Graph
 from hanok.core.tracking import artifact_path
 from hanok.parts.access.gate import Gate, Place
@@ -256,6 +257,43 @@ def _records(gate: Gate, method: Callable[..., Any], args: tuple[Any, ...], kwar
     return [body for body in method(*args, **kwargs) if gate.may_see(gate.model(body["_name"]))]
 
 
+def _see_evaluation(gate: Gate, method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """An evaluation dataset is seen by who sees one of its experiments."""
+    places = _evaluation(gate, first(args, kwargs))
+    if not places:
+        gate.everywhere(Access.READ)
+    elif not any(gate.may_see(place) for place in places):
+        gate.see(*places)
+    return method(*args, **kwargs)
+
+
+def _change_evaluation(gate: Gate, method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """It is changed by who may change all of them, those that it is to have included."""
+    thing = first(args, kwargs)
+    places = _evaluation(gate, thing if isinstance(thing, str) else thing.id)
+    if not isinstance(thing, str):
+        places += [gate.experiment(e) for e in thing.experiment_ids]
+    if not places:
+        gate.everywhere(Access.EDIT)
+    gate.change(*places)
+    return method(*args, **kwargs)
+
+
+def _search_evaluation(gate: Gate, method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    query = args[0]
+    seen = gate.seen_experiments(query.experiment_ids or [e.id for e in gate.r.experiments.all()])
+    return method(replace(query, experiment_ids=tuple(seen))) if seen else []
+
+
+def _evaluation(gate: Gate, dataset_id: str) -> list[Place]:
+    """A place for each experiment that it belongs to now; none for one that is not there yet."""
+    try:
+        held = gate.r.evaluation_datasets.get(dataset_id).experiment_ids
+    except DatasetNotFound:
+        return []
+    return [Place(gate.experiment(e).project, "evaluation dataset", dataset_id) for e in held]
+
+
 _change_run, _see_run = changes(_run), sees(_run)
 _change_model = changes(_model)
 
@@ -345,6 +383,19 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "assessments": {"put": changes(_trace), "get": sees(_trace), "delete": changes(_trace)},
     "trace_links": {"to_run": _link_traces, "runs_of": sees(_trace), "to_prompts": changes(_trace)},
     "trace_statistics": {"groups": of_seen_experiments, "values": of_seen_experiments},
+    "evaluation_datasets": {
+        "put": _change_evaluation,
+        "get": _see_evaluation,
+        "search": _search_evaluation,
+        "delete": _change_evaluation,
+    },
+    "evaluation_records": {
+        "put": _change_evaluation,
+        "with_inputs": _see_evaluation,
+        "page": _see_evaluation,
+        "delete": _change_evaluation,
+        "count": _see_evaluation,
+    },
     "lineage": {
         "add": free,
         "node": _see_node,
