@@ -58,6 +58,16 @@ def test_a_version_knows_its_run_and_what_it_was_trained_on(tracking, metadata, 
     assert registry.download_uri("churn", 1) == logged.artifact_uri
 
 
+def test_a_version_of_a_logged_model_belongs_to_the_run_that_logged_it(tracking, metadata, registry):
+    run = tracking.runs.create("0")
+    logged = tracking.logged_models.create("0", name="m", source_run_id=run.id)
+    by_source = registry.register("churn", source=f"models:/{logged.id}")
+    by_id = registry.register("churn", source="s3://elsewhere", logged_model_id=logged.id)
+    assert by_source.run_id == by_id.run_id == run.id
+    for version in (by_source, by_id):
+        assert Edge(run.id, EdgeKind.WROTE, version.id) in edges(metadata, version.id)
+
+
 def test_a_copied_version_downloads_from_where_the_first_one_lies(registry):
     registry.create_model("copy")
     registry.register("churn", source="mlflow-artifacts:/1/m")

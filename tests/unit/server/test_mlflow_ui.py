@@ -61,6 +61,7 @@ def test_what_the_pages_ask_for_answers_below_them(client):
     assert found["experiment"]["name"] == "Default"
     assert client.get("/mlflow/ajax-api/3.0/mlflow/server-info").status_code == 200
     assert client.get("/mlflow/get-artifact?run_id=x&path=y").status_code == 404
+    assert client.get("/mlflow/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=x").json() == {"endpoints": []}
 
 
 @pytest.mark.parametrize("inside", ["", "lib/python3.11/site-packages", "lib/python3.11/site-packages/mlflow", BUILD])

@@ -22,6 +22,7 @@ from hanok.parts.tracking.registry_records import (
     prompt_mark,
     record_move,
     record_stage,
+    run_behind,
     stage_named,
     tell_logged_model,
     touch,
@@ -137,6 +138,7 @@ class RegistryVerbs:
             kept = {**(facts or {}), "location": location_of(r, source), "user": actor}
             if logged_model_id:
                 kept["logged_model_id"] = r.logged_models.get(logged_model_id).id
+            made_by = run_id or run_behind(r, source, logged_model_id)
             version = r.registry.add_version(
                 ModelVersion(
                     id=new_id(now),
@@ -144,7 +146,7 @@ class RegistryVerbs:
                     version=0,
                     created=now,
                     updated=now,
-                    run_id=run_id,
+                    run_id=made_by,
                     source=source,
                     package=package,
                     description=description,
@@ -157,7 +159,7 @@ class RegistryVerbs:
             tell_logged_model(r, version, logged_model_id)
             r.registry.put_model(replace(parent, updated=now))
             about = {"source": source, "description": description, "tags": version.tags, **prompt_mark(parent.tags)}
-            told = {"model": model, "version": version.version, "run": run_id, **about}
+            told = {"model": model, "version": version.version, "run": made_by, **about}
             r.outbox.append(Event("model_version_registered", version.id, now, told))
             return version
 

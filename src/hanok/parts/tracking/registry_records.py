@@ -72,12 +72,10 @@ def record_stage(
 
 
 def origins(r: Repositories, version: ModelVersion, trained_on: Sequence[str], logged_model_id: str) -> list[Edge]:
-    """Of a version of a logged model for which the client names no run, the run is the one that logged the model."""
     edges = [Edge(version.id, EdgeKind.TRAINED_ON, node_id) for node_id in trained_on]
-    run_id = version.run_id or (r.logged_models.get(logged_model_id).source_run_id if logged_model_id else "")
-    if is_node(r, run_id):
-        edges.append(Edge(run_id, EdgeKind.WROTE, version.id))
-        read = r.runs.get(run_id).datasets
+    if is_node(r, version.run_id):
+        edges.append(Edge(version.run_id, EdgeKind.WROTE, version.id))
+        read = r.runs.get(version.run_id).datasets
         edges += [Edge(version.id, EdgeKind.TRAINED_ON, used.dataset.id) for used in read]
     if logged_model_id:
         edges.append(Edge(version.id, EdgeKind.READ, logged_model_id))
@@ -108,6 +106,13 @@ def location_of(r: Repositories, source: str) -> str:
         raise Invalid(f"source {source[:120]!r} is not models:/<name>/<version> nor models:/<logged model id>")
     found = version_numbered(r, name, int(version))
     return str(found.facts.get("location") or found.source)
+
+
+def run_behind(r: Repositories, source: str, logged_model_id: str) -> str:
+    """The run that logged the model a version is made of, when the caller did not say it; "" when none did."""
+    scheme, _, rest = source.partition(":/")
+    model_id = logged_model_id or (rest.strip("/") if scheme == "models" and "/" not in rest.strip("/") else "")
+    return r.logged_models.get(model_id).source_run_id if model_id else ""
 
 
 def model_named(r: Repositories, name: str) -> RegisteredModel:

@@ -12,7 +12,7 @@ from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
 from hanok.server.routes import Handler, Route
 from hanok.wire.mlflow.errors import NoSuchEndpoint
 
-SPOKEN_VERSION = "3.17.2"
+SPOKEN_VERSION = "3.18.0"
 """The newest MLflow whose client was tested; clients choose features by it."""
 
 
@@ -22,6 +22,7 @@ def routes(tracking: Tracking) -> list[Route]:
         Route("GET", "/api/3.0/mlflow/server-info", info, Access.PUBLIC),
         Route("GET", "/ajax-api/3.0/mlflow/server-info", info, Access.PUBLIC),
         Route("GET", "/version", _version, Access.PUBLIC),
+        Route("GET", "/ajax-api/2.0/mlflow/gateway-proxy", _no_gateway, Access.READ),
         *(
             Route(method, prefix + "/{left_out:path}", left_out, Access.READ)
             for prefix in PREFIXES
@@ -51,6 +52,11 @@ def _info(tracking: Tracking) -> Handler:
 
 async def _version(request: Request) -> Response:
     return PlainTextResponse(SPOKEN_VERSION)
+
+
+async def _no_gateway(request: Request) -> Response:
+    """MLflow's pages ask which endpoints its gateway has; here is none, and that is no fault to show."""
+    return Response(b'{"endpoints":[]}', media_type=JSON)
 
 
 async def _left_out(request: Request) -> Response:
