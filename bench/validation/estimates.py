@@ -13,6 +13,7 @@ import numpy as np
 from bench.tools import row
 from hanok.compute.estimation import ClassReference, cross_check, estimate_classes, estimate_loss
 from hanok.compute.metrics import auc
+from hanok.compute.score_counts import counted, estimates, fit_calibration, rates
 
 TRIALS = 300
 
@@ -50,6 +51,23 @@ def classes(weighted, trials=TRIALS, reference_rows=20_000, rows=2_000):
     return inside / trials, float(np.mean(widths)), float(np.mean(errors))
 
 
+def from_counts(trials=TRIALS, days=28, rows=2_000):
+    """The daily estimate of a deployed model: 28 days of counts before, a window that has shifted after them."""
+    inside, widths = 0, []
+    for seed in range(trials):
+        rng = np.random.default_rng(seed)
+        before = []
+        for age in range(1, days + 1):
+            x = rng.normal(size=(900, 3))
+            before.append((float(age), counted(scores(x), (rng.random(900) < truth(x)).astype(float))))
+        now = drawn(rng, rows, rng.uniform(-0.6, 0.6), rng.uniform(0.8, 1.2))
+        label = (rng.random(rows) < truth(now)).astype(float)
+        made = estimates(rates(fit_calibration(before)), counted(scores(now), label).rows, seed=seed)[0]
+        inside += cross_check(made, auc(label, scores(now))).inside
+        widths.append((made.high - made.low) / 2)
+    return inside / trials, float(np.mean(widths))
+
+
 def losses(trials=TRIALS, reference_rows=5_000, rows=1_000):
     inside = 0
     for seed in range(trials):
@@ -72,6 +90,8 @@ def measure(trials=TRIALS):
         )
         name = "importance-weighted" if weighted else "plain"
         rows.append(row(f"realised AUC in the 95 % interval, {name}", 100 * share, "%", spent))
+    share, width = from_counts(trials)
+    rows.append(row("realised AUC in the interval of daily counts", 100 * share, "%", f"half-width {width:.3f}"))
     rows.append(row("realised MAE in the 95 % interval (direct loss)", 100 * losses(trials), "%"))
     return rows
 

@@ -199,9 +199,7 @@ class DriftWatch:
                     "alarm": gone or (persistent and matters and not harmless and not known),
                 }
             )
-        return sorted(
-            judged, key=lambda f: (-f["integrity"], f["harmless"] or bool(f["benign"]), -f["harm"], f["feature"])
-        )
+        return sorted(judged, key=_rank)
 
     def _alarm(self, model: str, report: Mapping[str, Any], node: str) -> None:
         for feature in report["features"]:
@@ -301,6 +299,19 @@ class _Trial:
             return None
         values = sampled(self.references[column], len(self._labelled[1]), seed=len(column))
         return 1 - self._mean_loss({**self._labelled[0], column: values}) / max(self._loss, 1e-12)
+
+
+def _rank(feature: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Integrity faults first and what is known to be harmless last; between them what was tried, by what it costs,
+    before what was not, by importance times effect."""
+    quiet, costs = feature["harmless"] or bool(feature["benign"]), feature["costs"]
+    return (
+        not feature["integrity"],
+        quiet,
+        costs is None,
+        -(feature["harm"] if costs is None else costs),
+        feature["feature"],
+    )
 
 
 def between(column: str, start: datetime | None, end: datetime | None) -> list[str]:
