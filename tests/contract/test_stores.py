@@ -92,7 +92,7 @@ class TestMemoryOnlineValues(testing.OnlineValuesContract):
         return MemoryOnlineValues()
 
 
-class TestSqliteFile(testing.MetadataContract):
+class TestSqliteFile(testing.MetadataContract, testing.AccessContract):
     @pytest.fixture
     def store(self, tmp_path):
         metadata = SqlMetadata.at(tmp_path / "m.db")
@@ -117,7 +117,7 @@ class TestSqliteFile(testing.MetadataContract):
             SqlMetadata.at(tmp_path / "x.db")
 
 
-class TestSqliteInMemory(testing.MetadataContract):
+class TestSqliteInMemory(testing.MetadataContract, testing.AccessContract):
     @pytest.fixture
     def store(self):
         metadata = SqlMetadata("sqlite://")
@@ -125,7 +125,7 @@ class TestSqliteInMemory(testing.MetadataContract):
         metadata.close()
 
 
-class TestPostgres(testing.MetadataContract):
+class TestPostgres(testing.MetadataContract, testing.AccessContract):
     @pytest.fixture
     def store(self, postgres):
         metadata = SqlMetadata(postgres.database())

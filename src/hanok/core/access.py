@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -92,15 +91,20 @@ class Call:
 _CALL: ContextVar[Call | None] = ContextVar("hanok-call", default=None)
 
 
-@contextmanager
-def acting(actor: Actor) -> Iterator[Call]:
+class acting:
     """Everything inside, threads of `asyncio.to_thread` too, is done on behalf of `actor`."""
-    call = Call(actor)
-    token = _CALL.set(call)
-    try:
-        yield call
-    finally:
-        _CALL.reset(token)
+
+    __slots__ = ("_call", "_token")
+
+    def __init__(self, actor: Actor) -> None:
+        self._call = Call(actor)
+
+    def __enter__(self) -> Call:
+        self._token = _CALL.set(self._call)
+        return self._call
+
+    def __exit__(self, *_: object) -> None:
+        _CALL.reset(self._token)
 
 
 def current_call() -> Call | None:

@@ -27,6 +27,7 @@ ADMIN = "admin"
 REMEMBERED_MAX = 20_000
 FOLLOW_S = 1.0
 NOTE_USED_S = 10.0
+Told = Mapping[bytes, bytes]
 SAFE = ("GET", "HEAD", "OPTIONS")
 _REFUSED = (
     "this server asks for a login: send 'Authorization: Bearer TOKEN', or Basic with user and password (or "
@@ -70,15 +71,16 @@ class Gatekeeper:
 
     def remembered(self, headers: Headers, method: str = "GET") -> Actor | None:
         """The caller; None when he has to be looked up. Raises Forbidden for a foreign Host or Origin."""
+        told = told_by(headers)
         if not self.team:
-            self._check_local(headers)
+            self._check_local(told)
             return LOCAL
-        self._check_origin(headers)
-        presented, by_cookie = _presented(headers)
+        self._check_origin(told)
+        presented, by_cookie = _presented(told)
         if not presented:
             raise Unauthenticated(_REFUSED)
         if by_cookie and method not in SAFE:
-            _check_same_page(headers)
+            _check_same_page(told)
         found = self._known.get(hashlib.sha256(presented.encode("latin-1", "replace")).digest())
         if found is None or found.epoch != self._epoch():
             return None
@@ -90,7 +92,7 @@ class Gatekeeper:
 
     def look_up(self, headers: Headers, address: str) -> Actor:
         """Raises Unauthenticated, or Throttled after too many failures."""
-        presented, by_cookie = _presented(headers)
+        presented, by_cookie = _presented(told_by(headers))
         epoch = self._epoch()
         if by_cookie:
             proven = self._by_token(presented.partition("=")[2])
@@ -106,7 +108,7 @@ class Gatekeeper:
 
     def check_form(self, headers: Headers) -> None:
         """A login form is sent by a page of this server. Raises Forbidden."""
-        self._check_origin(headers)
+        self._check_origin(told_by(headers))
 
     def log_in(self, user: str, password: str, address: str) -> str:
         """The secret of a new session. Raises Unauthenticated or Throttled, the same for unknown and known users."""
@@ -118,7 +120,7 @@ class Gatekeeper:
         return self._access.open_session(proven[0].name)
 
     def log_out(self, headers: Headers) -> None:
-        presented, by_cookie = _presented(headers)
+        presented, by_cookie = _presented(told_by(headers))
         if by_cookie and self._access is not None:
             self._access.close_session(digest_of(presented.partition("=")[2]))
 
@@ -178,19 +180,29 @@ class Gatekeeper:
             self._access.follow()
         return self._access.epoch
 
-    def _check_local(self, headers: Headers) -> None:
-        host = _host_of(headers.get("host", "localhost"))
+    def _check_local(self, headers: Told) -> None:
+        host = _host_of(_said(headers, b"host") if b"host" in headers else "localhost")
         if host not in LOOPBACK:
             raise Forbidden(f"this server answers on loopback only, and the request is for {host[:80]!r}")
         self._check_origin(headers)
 
     @staticmethod
-    def _check_origin(headers: Headers) -> None:
-        origin = headers.get("origin", "")
-        if origin and origin.partition("://")[2].lower() != headers.get("host", "").lower():
+    def _check_origin(headers: Told) -> None:
+        origin = _said(headers, b"origin")
+        if origin and origin.partition("://")[2].lower() != _said(headers, b"host").lower():
             raise Forbidden(f"a page of {origin[:80]!r} sent this request; it is refused")
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        if _said(headers, b"sec-fetch-site") == "cross-site" and _said(headers, b"sec-fetch-mode") != "navigate":
             raise Forbidden("a page of another site sent this request; it is refused")
+
+
+def told_by(headers: Headers) -> Told:
+    """All headers by lower-case name, the first of equal ones: several are looked at on every request."""
+    return dict(reversed(headers.raw))
+
+
+def _said(headers: Told, name: bytes) -> str:
+    value = headers.get(name)
+    return "" if value is None else value.decode("latin-1")
 
 
 def authorise(actor: Actor, needed: Access, *, everywhere: bool = False) -> None:
@@ -213,9 +225,9 @@ def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(first, second)
 
 
-def _check_same_page(headers: Headers) -> None:
+def _check_same_page(headers: Told) -> None:
     """A cookie alone changes nothing: the browser has to say that a page of this server sent the request."""
-    if not headers.get("origin") and headers.get("sec-fetch-site") != "same-origin":
+    if not _said(headers, b"origin") and _said(headers, b"sec-fetch-site") != "same-origin":
         raise Forbidden("a request with a session cookie that changes something must carry an Origin header")
 
 
@@ -225,12 +237,12 @@ def _host_of(text: str) -> str:
     return text.partition(":")[0].lower()
 
 
-def _presented(headers: Headers) -> tuple[str, bool]:
+def _presented(headers: Told) -> tuple[str, bool]:
     """The Authorization header, or else the session cookie as "name=value" and True; "" for nothing."""
-    authorization = headers.get("authorization", "")
+    authorization = _said(headers, b"authorization")
     if authorization:
         return authorization, False
-    for part in headers.get("cookie", "").split(";"):
+    for part in _said(headers, b"cookie").split(";"):
         name, _, value = part.strip().partition("=")
         if name == COOKIE and value:
             return f"{COOKIE}={value}", True

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from hanok.core.access import Access, AuditEntry, Role, Token, User
 from hanok.core.errors import (
     ArtifactNotFound,
     Conflict,
@@ -29,6 +31,7 @@ from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
 from hanok.core.serving import Arm, Deployment
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
+from hanok.core.tracking import Experiment, Run
 from hanok.core.workflows import DONE, Step, Workflow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -256,3 +259,71 @@ class MetadataContract:
             at = NOW + timedelta(seconds=i)
             store.write(lambda r, i=i, key=key, at=at: r.records.put("k", "n", key, {"i": i}, at))
         assert [b["i"] for b in store.read(lambda r: r.records.list("k", "n"))] == [2, 1]
+
+
+class AccessContract:
+    """Users, tokens, roles, projects and the audit record."""
+
+    def test_users_keep_their_password_when_they_are_disabled(self, store: Any) -> None:
+        user = User("ann", NOW)
+        store.write(lambda r: (r.users.put(user), r.users.set_password("ann", "derived")))
+        store.write(lambda r: r.users.put(replace(user, disabled=NOW)))
+        found, password, nobody = store.read(
+            lambda r: (r.users.get("ann"), r.users.password("ann"), r.users.get("bob"))
+        )
+        assert found == User("ann", NOW, NOW) and password == "derived" and nobody is None
+        assert store.read(lambda r: r.users.all()) == [found]
+
+    def test_tokens_are_found_by_digest_and_revoked_once(self, store: Any) -> None:
+        token = Token("t1", "ann", "laptop", "api", Access.EDIT, "", NOW, NOW + timedelta(days=1))
+        session = Token("t2", "ann", "browser", "session", Access.OWN, "", NOW, NOW - timedelta(days=1))
+        store.write(lambda r: (r.tokens.add(token, "d1"), r.tokens.add(session, "d2")))
+        assert store.read(lambda r: r.tokens.find("d1")) == token
+        assert store.read(lambda r: r.tokens.find("d")) is None
+        store.write(lambda r: r.tokens.used({"t1": NOW}))
+        assert store.write(lambda r: r.tokens.revoke("t1", NOW))
+        assert not store.write(lambda r: r.tokens.revoke("t1", NOW))
+        assert store.read(lambda r: r.tokens.find("d1")) == replace(token, last_used=NOW, revoked=NOW)
+        assert store.write(lambda r: r.tokens.remove_expired("session", NOW)) == 1
+        assert [t.id for t in store.read(lambda r: r.tokens.list("ann"))] == ["t1"]
+        assert store.write(lambda r: r.tokens.revoke_of("ann", "session", NOW)) == 0
+
+    def test_a_role_is_replaced_and_taken_away_and_changes_move_the_generation(self, store: Any) -> None:
+        for level in (Access.READ, Access.OWN):
+            store.write(lambda r, level=level: r.roles.grant(Role("ann", "*", level, NOW, "local")))
+        assert store.read(lambda r: r.roles.of("ann")) == [Role("ann", "*", Access.OWN, NOW, "local")]
+        before = store.read(lambda r: r.roles.generation())
+        store.write(lambda r: r.roles.changed())
+        assert store.read(lambda r: r.roles.generation()) > before
+        assert store.write(lambda r: r.roles.revoke("ann", "*"))
+        assert not store.write(lambda r: r.roles.revoke("ann", "*"))
+        assert store.read(lambda r: r.roles.all()) == []
+
+    def test_things_belong_to_the_project_of_their_experiment_or_model(self, store: Any) -> None:
+        def work(r: Any) -> tuple[str, str]:
+            made = r.experiments.add(Experiment("", "e", "mlflow-artifacts:/own", NOW, NOW, project="fraud"))
+            r.runs.add(Run("r" * 32, made.id, "run", NOW, "mlflow-artifacts:/own/r"))
+            r.registry.put_model(RegisteredModel("m", NOW, NOW, project="fraud"))
+            version = r.registry.add_version(ModelVersion("v" * 32, "m", 0, NOW))
+            return made.id, version.id
+
+        experiment, version = store.write(work)
+        of = {"experiment": experiment, "run": "r" * 32, "model": "m", "version": version}
+        for kind, thing in of.items():
+            assert store.read(lambda r, k=kind, t=thing: r.projects.of(k, t)) == "fraud", kind
+        for kind in (*of, "trace", "logged model"):
+            assert store.read(lambda r, k=kind: r.projects.of(k, "none")) is None, kind
+        assert store.read(lambda r: r.projects.own_places()) == [("mlflow-artifacts:/own", "fraud")]
+        assert store.read(lambda r: r.projects.counts()) == {"default": (1, 0), "fraud": (1, 1)}
+
+    def test_the_audit_record_is_read_newest_first_and_by_page(self, store: Any) -> None:
+        def entry(i: int) -> AuditEntry:
+            return AuditEntry(NOW, f"u{i % 2}", "", "::1", "POST", "/x", "p", f"r{i}", 403 if i == 3 else 200, i + 1)
+
+        store.write(lambda r: r.audit.append([entry(i) for i in range(5)]))
+        newest = store.read(lambda r: r.audit.list(limit=2))
+        assert [e.resource for e in newest] == ["r4", "r3"]
+        older = store.read(lambda r: r.audit.list(before=newest[-1].sequence))
+        assert [e.resource for e in older] == ["r2", "r1", "r0"]
+        assert [e.times for e in store.read(lambda r: r.audit.list(actor="u0"))] == [5, 3, 1]
+        assert [e.resource for e in store.read(lambda r: r.audit.list(denied=True, project="p"))] == ["r3"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hanok.core.access import Access, Call
 from hanok.core.errors import (
@@ -23,8 +23,7 @@ from hanok.parts.access.directory import Directory
 from hanok.stores.ports import Repositories
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A thing and its project; None for what does not exist or belongs to none."""
 
     project: str | None
