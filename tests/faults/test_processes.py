@@ -11,9 +11,12 @@ import time
 import urllib.error
 import urllib.request
 
+import pyarrow as pa
 import pytest
 
-from hanok.core.errors import Corrupt, HomeLocked, PortInUse
+from hanok.core.errors import Conflict, Corrupt, HomeLocked, PortInUse
+from hanok.engine.app import App
+from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.server.run import admin_secret, asks_for_login, bind
 from hanok.stores.delta import DeltaTables
@@ -314,3 +317,39 @@ def test_two_servers_share_what_postgresql_holds(tmp_path, postgres):
         for process, _ in servers:
             process.kill()
             process.wait()
+
+
+def test_a_second_server_on_an_sqlite_file_outside_the_home_is_refused(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    process, _ = up(tmp_path / "a", url)
+    try:
+        second = subprocess.run(
+            [sys.executable, "-m", "hanok", "up", "--home", str(tmp_path / "b"), "--port", "0"],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"HANOK_METADATA_URL": url},
+        )
+        assert second.returncode == 3
+        assert "shared.db" in second.stderr and "PostgreSQL" in second.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_on_postgresql_the_tables_stay_with_the_home_that_came_first(tmp_path, postgres):
+    url = postgres.database()
+    first, second = (App(Config(home=tmp_path / name, metadata_url=url)) for name in ("a", "b"))
+    rows = pa.table({"product": ["mug"], "amount": [20]})
+    with pytest.raises(Conflict, match=str(tmp_path / "a")):
+        second.ingest("prices", rows, key="1")
+    assert first.ingest("prices", rows, key="1").accepted == 1
+    second.bus.drain()
+    cursors = first.metadata.read(lambda r: [r.outbox.cursor(name) for name in ("online-values", "labels")])
+    assert cursors == [0, 0]  # the second server reacts to nothing, and passes nothing over
+    first.bus.drain()
+    assert min(first.metadata.read(lambda r: [r.outbox.cursor(n) for n in ("online-values", "labels")])) > 0
+    for app in (first, second):
+        app.close()
+    again = App(Config(home=tmp_path / "a", metadata_url=url))
+    assert again.keeps_data
+    again.close()

@@ -26,6 +26,7 @@ from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.engine.notify import Outbound, send
 from hanok.engine.project import load_project
+from hanok.engine.shared import claim_data, not_here, sqlite_file
 from hanok.engine.skew import FOLD_ROWS, fold, serving_state
 from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
 from hanok.parts.automl import service as automl
@@ -91,8 +92,17 @@ class App:
 
     def _open_stores(self) -> None:
         url = self.config.metadata_url
+        file = sqlite_file(url)
+        if file is not None:
+            self.home.acquire_database(file)
         self.directory = Directory()
         self.metadata = GuardedMetadata(SqlMetadata(url) if url else SqlMetadata.at(self.home.database), self.directory)
+        self.data_home: Mapping[str, Any] = {"home": str(self.home.root)}
+        self.keeps_data = True
+        if url and file is None:
+            identity, now = self.home.identity(), SystemClock().now()
+            self.data_home = claim_data(self.metadata.inner, identity, self.home.root, now)
+            self.keeps_data = self.data_home["identity"] == identity
         self.blobs = LocalBlobs(self.home.blobs)
         self.tables = GuardedTables(DeltaTables(self.home.tables), self.metadata)
         self.online = LmdbOnlineValues(self.home.online)
@@ -134,6 +144,8 @@ class App:
 
     def _connect_parts(self) -> None:
         self.bus = Bus(self.metadata)
+        if not self.keeps_data:  # reactions need the tables; the server that has them runs them
+            return
         self.bus.on("online-values", {"batch_ingested"}, self._push_online)
         self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
         self.bus.on("labels", {"batch_ingested"}, self._join_labels)
@@ -190,6 +202,8 @@ class App:
         actor: str = "local",
     ) -> CheckResult:
         """Check and append a batch, with keys and event time from the declarations where they are not given."""
+        if not self.keeps_data:
+            raise not_here(self.data_home)
         event_time = event_time or self._event_time(table)
         keys = keys or self._keys(table)
         return self.validation.ingest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self._lock: int | None = None
+        self._database_lock: int | None = None
 
     @property
     def database(self) -> Path:
@@ -49,18 +51,30 @@ class Home:
     def acquire(self) -> None:
         """Become the writer. Raises HomeLocked while another process is."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+        descriptor = _locked(self.root / "lock")
+        if descriptor is None:
             address = self.address()
             where = f" at {address}" if address else ""
-            raise HomeLocked(
-                f"another Hanok is using {self.root}{where}: stop it, or give this one another --home"
-            ) from None
+            raise HomeLocked(f"another Hanok is using {self.root}{where}: stop it, or give this one another --home")
         self._lock = descriptor
         self._address_file.unlink(missing_ok=True)
+
+    def acquire_database(self, file: Path) -> None:
+        """Become the writer of an SQLite file outside the home. Raises HomeLocked while another process is."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._database_lock = _locked(file.with_name(file.name + ".lock"))
+        if self._database_lock is None:
+            raise HomeLocked(
+                f"another Hanok is using {file}: an SQLite file has one server; for two, put the metadata into "
+                "PostgreSQL (docs/how-to/postgresql.md)"
+            )
+
+    def identity(self) -> str:
+        """A name of this home that stays, wherever it is moved."""
+        file = self.root / "identity"
+        if not file.exists():
+            file.write_text(uuid.uuid4().hex)
+        return file.read_text().strip()
 
     def note(self, address: str) -> None:
         """Write down where this process answers."""
@@ -105,6 +119,9 @@ class Home:
             self._address_file.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+        if self._database_lock is not None:
+            os.close(self._database_lock)
+            self._database_lock = None
 
     @property
     def _clock_file(self) -> Path:
@@ -113,3 +130,14 @@ class Home:
     @property
     def _address_file(self) -> Path:
         return self.root / "address.json"
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor of a file that this process now holds; None while another one does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

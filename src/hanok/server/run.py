@@ -112,11 +112,17 @@ def serve(
     )
     server = uvicorn.Server(config)
     stopping = threading.Event()
+    first = (app.training.resume, app.bus.drain) if app.keeps_data else ()
     keepers = [
         threading.Thread(target=_every, args=(stopping, SYNC_S, app.log.sync), name="hanok-log-sync", daemon=True),
         threading.Thread(
             target=_every,
-            args=(stopping, TICK_S, lambda: _tick(app), app.training.resume, app.bus.drain),
+            args=(
+                stopping,
+                TICK_S,
+                lambda: _tick(app),
+                *((app.training.resume, app.bus.drain) if app.keeps_data else ()),
+            ),
             name="hanok-tick",
             daemon=True,
         ),
@@ -172,7 +178,10 @@ def _attempt(work: Callable[[], Any]) -> None:
 
 def _tick(app: App) -> None:
     """Each step by itself, so that one that fails holds up no other."""
-    for step in (app.serving.compact, app.bus.drain, app.measure_live, app.check_feeds, app.advance, app.bus.drain):
+    steps: list[Callable[[], Any]] = [app.serving.compact]
+    if app.keeps_data:
+        steps += [app.bus.drain, app.measure_live, app.check_feeds, app.advance, app.bus.drain]
+    for step in steps:
         _attempt(step)
 
 
