@@ -117,12 +117,7 @@ def serve(
         threading.Thread(target=_every, args=(stopping, SYNC_S, app.log.sync), name="hanok-log-sync", daemon=True),
         threading.Thread(
             target=_every,
-            args=(
-                stopping,
-                TICK_S,
-                lambda: _tick(app),
-                *((app.training.resume, app.bus.drain) if app.keeps_data else ()),
-            ),
+            args=(stopping, TICK_S, lambda: _tick(app), *first),
             name="hanok-tick",
             daemon=True,
         ),
