@@ -8,6 +8,7 @@ import pytest
 from hanok.core.clock import ReplayClock
 from hanok.core.errors import Conflict, ExperimentNotFound, Invalid, LoggedModelNotFound, RunNotFound
 from hanok.core.lineage import Edge, EdgeKind
+from hanok.core.traces import Trace
 from hanok.core.tracking import Dataset, DatasetInput, Metric, RunQuery
 from hanok.parts.tracking import Tracking
 from hanok.stores.blobs.local import LocalBlobs
@@ -122,6 +123,15 @@ def test_a_removed_experiment_takes_its_runs_and_models_and_frees_its_name(track
     with pytest.raises(LoggedModelNotFound):
         tracking.logged_models.get(model.id)
     assert tracking.experiments.create("churn").name == "churn"
+
+
+def test_traces_go_with_their_experiment(tracking, metadata):
+    experiment = tracking.experiments.create("agents")
+    trace = Trace(f"tr-{'a' * 32}", experiment.id, 1000)
+    metadata.write(lambda r: r.traces.put(trace))
+    tracking.experiments.delete(experiment.id)
+    assert remove(tracking).traces == 1
+    assert metadata.read(lambda r: r.traces.of([trace.id])) == []
 
 
 def test_the_default_experiment_is_emptied_and_stays(tracking):

@@ -33,6 +33,7 @@ class Removed:
     runs: tuple[str, ...] = ()
     experiments: tuple[str, ...] = ()
     logged_models: tuple[str, ...] = ()
+    traces: int = 0
     metric_points: int = 0
     artifacts: int = 0
     bytes: int = 0
@@ -189,11 +190,16 @@ def _with_contents(r: Repositories, runs: Sequence[str], experiments: Sequence[s
 
 
 def _remove(r: Repositories, chosen: _Chosen, now: datetime, actor: str) -> Removed:
+    traces = [
+        trace_id
+        for experiment_id in chosen.experiments
+        for trace_id in r.traces.delete(experiment_id, r.traces.oldest(experiment_id, until_ms=2**62))
+    ]
     parts = [r.tracking_upkeep.purge_runs(chosen.runs), r.tracking_upkeep.purge_models(chosen.models)]
     for experiment_id in chosen.experiments:
         if experiment_id != DEFAULT_EXPERIMENT:  # runs without an experiment need it: it is emptied and stays
             parts.append(r.tracking_upkeep.purge_experiment(experiment_id))
-    for node_id in (*chosen.runs, *chosen.models):
+    for node_id in (*chosen.runs, *chosen.models, *traces):
         r.lineage.tombstone(node_id, now)
         r.outbox.append(Event("purged", node_id, now, {"actor": actor}))
     for experiment_id in chosen.experiments:
@@ -202,6 +208,7 @@ def _remove(r: Repositories, chosen: _Chosen, now: datetime, actor: str) -> Remo
         runs=chosen.runs,
         experiments=tuple(e for e in chosen.experiments if e != DEFAULT_EXPERIMENT),
         logged_models=chosen.models,
+        traces=len(traces),
         metric_points=sum(p.get("metric_points", 0) for p in parts),
         artifacts=sum(p["artifacts"] for p in parts),
         bytes=sum(p["bytes"] for p in parts),

@@ -55,7 +55,8 @@ class SqlTrackingUpkeep:
             removed["metric_points"] += points.rowcount
             for table in _OF_RUN:
                 self._c.execute(_in(f"DELETE FROM {table} WHERE run IN :ids"), {"ids": keys})
-            self._c.execute(_in("DELETE FROM logged_model_metric WHERE run_id IN :ids"), {"ids": ids})
+            for table in ("logged_model_metric", "trace_run"):
+                self._c.execute(_in(f"DELETE FROM {table} WHERE run_id IN :ids"), {"ids": ids})
             self._c.execute(_in("DELETE FROM record WHERE kind = 'run-writer' AND name IN :ids"), {"ids": ids})
             self._c.execute(_in("DELETE FROM run WHERE key IN :ids"), {"ids": keys})
             for row in rows:
