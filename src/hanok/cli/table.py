@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -77,3 +78,59 @@ def history(
         for column, c in part["columns"].items()
     ]  # fmt: skip
     show(rows, False)
+
+
+@table.command()
+@click.argument("name")
+@click.argument("metric")
+@click.argument("column", default="")
+@click.option("--strategy", default="OnlineNormal", show_default=True, help="One of Deequ's, like HoltWinters.")
+@click.option("--set", "settings", multiple=True, help="A setting of the strategy: NAME=NUMBER. Repeatable.")
+@click.option("--last", default=1, show_default=True, help="Judge so many of the newest days.")
+@click.option("--since", default="", help="From this day, month or year on.")
+@click.option("--until", default="", help="Up to this day, month or year (included).")
+@click.option("--slice", "slice_", default="", help="COLUMN=VALUE.")
+@common
+def anomalies(
+    name: str,
+    metric: str,
+    column: str,
+    strategy: str,
+    settings: tuple[str, ...],
+    last: int,
+    since: str,
+    until: str,
+    slice_: str,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Whether METRIC (of COLUMN) of the newest days is anomalous after its history. Exit status 1 when one is."""
+    found = ask(
+        home,
+        "table.anomalies",
+        name=name,
+        metric=metric,
+        column=column,
+        strategy=strategy,
+        settings=dict(_setting(s) for s in settings),
+        last=last,
+        since=since,
+        until=until,
+        slice=slice_,
+    )
+    show(found if as_json else found["history"][-max(14, last) :], as_json)
+    if found["anomalies"]:
+        sys.exit(1)
+
+
+def _setting(text: str) -> tuple[str, float | bool]:
+    name, equals, value = text.partition("=")
+    if value in ("true", "false"):
+        return name, value == "true"
+    try:
+        number = float(value)
+    except ValueError:
+        equals = ""
+    if not equals or not name:
+        raise click.UsageError(f"--set is NAME=NUMBER, got {text!r}")
+    return name, int(number) if number.is_integer() else number

@@ -7,17 +7,46 @@ anomalous; what lies before the interval is what it learns from. Positions count
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanok.compute.states import ColumnState, TableState
 from hanok.compute.tails import normal_quantile
 from hanok.core.errors import Invalid
 
 Floats = NDArray[np.float64]
+
+
+METRICS: Mapping[str, Callable[[ColumnState], float | None]] = {
+    "Completeness": lambda c: c.present / c.rows if c.rows else None,
+    "CountDistinct": lambda c: float(c.distinct_count),
+    "Kurtosis": lambda c: c.moments.kurtosis,
+    "MaxLength": lambda c: None if c.longest is None else float(c.longest),
+    "Maximum": lambda c: float(c.maximum) if c.finite else None,
+    "Mean": lambda c: c.moments.mean if c.finite else None,
+    "Median": lambda c: float(c.quantiles.quantiles([0.5])[0]) if c.finite else None,
+    "MinLength": lambda c: None if c.shortest is None else float(c.shortest),
+    "Minimum": lambda c: float(c.minimum) if c.finite else None,
+    "Skewness": lambda c: c.moments.skewness,
+    "StandardDeviation": lambda c: None if c.moments.variance is None else math.sqrt(c.moments.variance),
+    "Sum": lambda c: float(c.total) if c.finite else None,
+    "ZerosCount": lambda c: float(c.zeros),
+}
+
+
+def metric_of(state: TableState, metric: str, column: str = "") -> float | None:
+    """A metric of Deequ's from a state (`Size` needs no column); None where there are no values. Raises Invalid."""
+    if metric == "Size":
+        return float(state.rows)
+    if metric not in METRICS:
+        raise Invalid(f"no history is kept of {metric!r}; there is one of Size, {', '.join(METRICS)}")
+    if not column:
+        raise Invalid(f"{metric} is of a column: name one of {', '.join(state.columns)}")
+    return METRICS[metric](state.columns[column]) if column in state.columns else None
 
 
 class Strategy(Protocol):

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.drift import Reference, bin_counts, placed, reference
+from hanok.compute.drift import BINS, Reference, bin_counts, placed, reference
 from hanok.compute.metrics import DEFAULT_METRIC
-from hanok.compute.state_drift import reference_of
+from hanok.compute.state_drift import reference_of, weighted
 from hanok.compute.states import NUMERIC, ColumnState, TableState, column_type
 from hanok.core.errors import BadData
 
@@ -136,7 +136,8 @@ def problem_of(rows: pa.Table, target: ColumnState) -> Problem | None:
     if values == 2 or target.type in ("STRING", "BOOL") or (target.type == "INT" and values <= CLASSES_MAX):
         task = "binary" if values == 2 else "multiclass"
         total = target.present
-        shares = [(str(v), n / total) for v, n in target.frequent.top(CLASSES_MAX)]
+        said = (lambda v: "true" if v else "false") if target.type == "BOOL" else str
+        shares = [(said(v), n / total) for v, n in target.frequent.top(CLASSES_MAX)]
         p = np.array([s for _, s in shares])
         entropy = float(-(p * np.log(p)).sum())
         return Problem(
@@ -189,7 +190,7 @@ def explained(bins: NDArray[np.int64], answer: NDArray[np.float64]) -> float:
 
 def _column(c: ColumnState, ref: Reference | None, relation: float | None) -> ColumnProfile:
     numeric = c.type in NUMERIC and c.finite > 0 and c.type != "TIMESTAMP"
-    labels, shares = _shape(ref)
+    labels, shares = _histogram(c) or _shape(ref)
     return ColumnProfile(
         c.name,
         c.type,
@@ -204,6 +205,18 @@ def _column(c: ColumnState, ref: Reference | None, relation: float | None) -> Co
         relation,
         _notes(c, relation),
     )
+
+
+def _histogram(c: ColumnState) -> tuple[tuple[str, ...], tuple[float, ...]] | None:
+    """Bins of equal width and one for null, for numbers of many values: quantile bins would all look alike."""
+    if c.type not in ("INT", "FLOAT") or c.distinct_count <= BINS or not c.minimum < c.maximum:
+        return None
+    edges = np.linspace(float(c.minimum), float(c.maximum), BINS + 1)
+    values, counts = weighted(c)
+    found, _ = np.histogram(values, edges, weights=counts)
+    shares = [*(found * (c.finite / max(1.0, found.sum()))), c.rows - c.finite]
+    words = [f"{a:.4g} to {b:.4g}" for a, b in pairwise(edges)]
+    return (*words, "null"), tuple(float(n) / c.rows for n in shares)
 
 
 def _shape(ref: Reference | None) -> tuple[tuple[str, ...], tuple[float, ...]]:

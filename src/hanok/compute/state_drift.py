@@ -64,7 +64,7 @@ def reference_of(state: ColumnState) -> Reference:
         low = max(POINT_MIN, state.frequent.missed)
         blank = Reference(state.name, False, tuple(v for v, n in pairs if few or n >= low), (), ())
         return replace(blank, counts=tuple(counts_of(blank, state)))
-    values, counts = _weighted(state)
+    values, counts = weighted(state)
     total = counts.sum()
     points: Counts = np.empty(0)
     edges: tuple[float, ...] = ()
@@ -97,7 +97,7 @@ def counts_of(ref: Reference, state: ColumnState) -> Counts:
         made[:places] = [known.get(point, 0) for point in ref.points]
         made[places] = max(0, state.values - made[:places].sum())
         return made
-    values, counts = _weighted(state)
+    values, counts = weighted(state)
     points = np.array(ref.points, float)
     at_point = np.isin(values, points)
     for i, point in enumerate(ref.points):
@@ -112,7 +112,7 @@ def counts_of(ref: Reference, state: ColumnState) -> Counts:
     return made
 
 
-def _weighted(state: ColumnState) -> tuple[Counts, Counts]:
+def weighted(state: ColumnState) -> tuple[Counts, Counts]:
     """Finite values in order and how often each is there."""
     if state.frequent.exact:
         values = np.asarray(state.frequent.values.to_numpy(zero_copy_only=False), float)

@@ -91,8 +91,19 @@ def _read_csv(path: Path) -> pa.Table:
             f"{others}: mend them; values with a {delimiter!r} inside belong in quotes. It reads {first.text[:80]!r}"
         )
     if raw := [f.name for f in rows.schema if pa.types.is_binary(f.type)]:
+        row, value = _not_utf8(rows.column(raw[0]))
         raise BadData(
-            f"column {raw[0]!r} of {path} is not UTF-8 text: convert the file, for instance with "
-            "'iconv -f latin1 -t utf-8'"
+            f"column {raw[0]!r} of {path} is not UTF-8 text, first in row {row} ({value!r}): convert the file, for "
+            "instance with 'iconv -f latin1 -t utf-8'"
         )
     return rows
+
+
+def _not_utf8(column: pa.ChunkedArray) -> tuple[int, bytes]:
+    """The first value that is not, and its row after the header, from 1."""
+    for number, value in enumerate(column.to_pylist(), 1):
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError:
+            return number, value[:40]
+    return 0, b""

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from hanok.core.checks import Assertion, Check, Combined, Constraint, Rule, assertion, constraint
+from hanok.core.checks import METHODS, Assertion, Check, Combined, Constraint, Rule, assertion, constraint
 from hanok.core.errors import Invalid, Unreadable
 
 TOKEN = re.compile(
@@ -303,7 +303,8 @@ def _written(rule: Rule) -> str:
     for name, (method, parameters) in RULES.items():
         if method == rule.method and name != "DataFreshness":
             words = [w for p in parameters for w in _words(given.get(p, ()))]
-            always = f" {rule.must.text.replace('==', '=')}" if method.startswith("has") else must
+            asserted = method.startswith("has") and "assertion" in METHODS[method].parameters
+            always = f" {rule.must.text.replace('==', '=')}" if asserted else must
             return f"{name}{''.join(' ' + _quoted(w) for w in words)}{always}{where}"
     if rule.method == "areUnique":
         return f"Uniqueness {' '.join(map(_quoted, rule.metric.columns))} {rule.must.text.replace('==', '=')}{where}"

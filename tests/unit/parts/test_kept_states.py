@@ -155,3 +155,21 @@ def test_equal_data_do_not_drift_however_sketched(column):
         verdicts = judge(compare_states(draw(2 * seed), draw(2 * seed + 1)))
         suspects += sum(v.suspect for v in verdicts if v.drift.column == column)
     assert suspects == 0
+
+
+def test_a_metric_of_the_newest_day_is_judged_by_its_history(unreadable):
+    arguments = {
+        "name": "flights",
+        "metric": "Mean",
+        "column": "delay",
+        "settings": {"lower_factor": 6, "upper_factor": 6},
+    }
+    quiet = ask(unreadable, "table.anomalies", strategy="BatchNormal", until="2024-01-28", **arguments)
+    assert len(quiet["history"]) == 28 and quiet["anomalies"] == []
+    jump = ask(unreadable, "table.anomalies", strategy="BatchNormal", until="2024-01-29", **arguments)
+    assert [a["partition"] for a in jump["anomalies"]] == ["2024-01-29"]  # the shift of week 4
+    weekly = {"strategy": "HoltWinters", "settings": {"period": 7}}
+    arguments = {"name": "flights", "metric": "Size", **weekly}
+    assert ask(unreadable, "table.anomalies", **arguments)["anomalies"] == []
+    with pytest.raises(Invalid, match="no history is kept of 'Charm'"):
+        ask(unreadable, "table.anomalies", name="flights", metric="Charm")

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from hanok.compute.alarms import EFFECT, Policy, judge
+from hanok.compute.history import metric_of
+from hanok.compute.history import strategy as named_strategy
 from hanok.compute.profiling import of_state
 from hanok.compute.state_drift import compare_states
 from hanok.compute.states import TableState
@@ -193,6 +195,44 @@ def table_history(
         }
         for partition, state in found.by_partition.items()
     ]
+
+
+@verb("table.anomalies", Access.READ)
+def table_anomalies(
+    app: Any,
+    actor: str,
+    *,
+    name: str,
+    metric: str,
+    column: str = "",
+    strategy: str = "OnlineNormal",
+    settings: Mapping[str, Any] | None = None,
+    last: int = 1,
+    since: str = "",
+    until: str = "",
+    slice: str = "",
+) -> dict[str, Any]:
+    """Whether a metric of the `last` partitions is anomalous after its history, by one of Deequ's strategies.
+
+    The history is that of kept statistics; partitions in which the metric has no value are left out.
+    """
+    found = app.validation.kept.select(name, since=since, until=until, slice_=slice)
+    values = {day: metric_of(state, metric, column) for day, state in found.by_partition.items()}
+    series = [(day, value) for day, value in values.items() if value is not None]
+    if not series:
+        raise Invalid(f"{metric} of {column or name} has no value in any partition of {name!r}")
+    if int(last) < 1:
+        raise Invalid(f"last is at least 1, got {last}")
+    start = max(0, len(series) - int(last))
+    judged = named_strategy(strategy, **dict(settings or {})).detect([v for _, v in series], start, len(series))
+    return {
+        "name": name,
+        "metric": metric,
+        "column": column,
+        "strategy": strategy,
+        "history": [{"partition": d, "value": v, "anomalous": i in judged} for i, (d, v) in enumerate(series)],
+        "anomalies": [{"partition": series[i][0], "value": series[i][1]} for i in judged],
+    }
 
 
 @verb("table.profile", Access.READ)
