@@ -167,3 +167,18 @@ def test_an_alias_goes_back_on_the_models_page_and_the_history_says_why(app, cli
         1,
         "worse on weekends",
     )
+
+
+def test_what_a_run_recorded_of_itself_is_on_its_page(app, client, run):  # noqa: F811
+    app.tracking.runs.log(
+        run.id, tags={"hanok.command": "python train.py", "hanok.python": "3.12", "hanok.error": "no GPU"}
+    )
+    put(app, run, "console/00001.log", b"epoch 1\n")
+    put(app, run, "console/tail.log", b"epoch 2\n")
+    put(app, run, "code/uncommitted.diff", PATCH.encode())
+    put(app, run, "environment/packages.txt", b"numpy==2.1\n")
+    view = client.get(f"/runs/{run.id}.json").json()
+    assert view["console"] == "epoch 1\nepoch 2" and view["error"] == "no GPU"
+    assert view["code"]["packages"] == {"numpy": "2.1"} and view["code"]["command"] == "python train.py"
+    page = client.get(f"/runs/{run.id}").text
+    assert 'class="add"' in page and "epoch 2" in page and "no GPU" in page

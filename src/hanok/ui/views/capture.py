@@ -20,14 +20,15 @@ TEXT_MAX_BYTES = 256 << 10
 FOLDERS_MAX = 20
 COMMIT, BRANCH, SOURCE = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.name"
 _PACKAGES = ("requirements.txt", "packages.txt", "pip-freeze.txt", "packages.json")
-_CONSOLE = ("console.log", "console.txt", "stdout.log", "output.log")
+CONSOLE = "console"
+COMMAND, PYTHON, PLATFORM, ERROR = "hanok.command", "hanok.python", "hanok.platform", "hanok.error"
 _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?:===?\s*([^\s;#]+)|@\s*(\S+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """`patch` is a unified diff of what was not committed, "" where none was logged; likewise `console`, the artifact
-    that holds what the run printed."""
+    """`patch` is a unified diff of what was not committed, "" where none was logged. `console` are the artifacts that
+    hold what the run printed, in order; `machine` its Python and platform."""
 
     commit: str
     branch: str
@@ -35,7 +36,9 @@ class Captured:
     patch_path: str
     patch: str
     packages: Mapping[str, str]
-    console: str
+    console: tuple[str, ...]
+    command: str
+    machine: Mapping[str, str]
 
 
 def captured(app: App, run: Run) -> Captured:
@@ -45,10 +48,20 @@ def captured(app: App, run: Run) -> Captured:
     for name in _PACKAGES:
         for found in (a.path for a in files if PurePosixPath(a.path).name == name):
             packages = packages or _packages(artifact_text(app, run, found), name)
-    console = next((a.path for a in files if PurePosixPath(a.path).name in _CONSOLE), "")
-    text = artifact_text(app, run, patch) if patch else ""
-    tags = run.tags
-    return Captured(tags.get(COMMIT, ""), tags.get(BRANCH, ""), tags.get(SOURCE, ""), patch, text, packages, console)
+    console = tuple(sorted(a.path for a in files if a.path.split("/")[0] in (CONSOLE, f"{CONSOLE}.log")))
+    text, tags = artifact_text(app, run, patch) if patch else "", run.tags
+    machine = {name.removeprefix("hanok."): tags[name] for name in (PYTHON, PLATFORM) if name in tags}
+    return Captured(
+        tags.get(COMMIT, ""),
+        tags.get(BRANCH, ""),
+        tags.get(SOURCE, ""),
+        patch,
+        text,
+        packages,
+        console,
+        tags.get(COMMAND, ""),
+        machine,
+    )
 
 
 def artifact_text(app: App, run: Run, path: str, limit: int = TEXT_MAX_BYTES) -> str:

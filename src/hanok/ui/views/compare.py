@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
-from hanok.core.tracking import CONTEXT_TAG, RUN_NAME_TAG, Run
-from hanok.ui.views.capture import BRANCH, COMMIT, SOURCE, Captured, captured
+from hanok.core.tracking import CONTEXT_TAG, Run
+from hanok.ui.views.capture import Captured, captured
 from hanok.ui.views.common import Ask
 from hanok.ui.views.curves import Curves, first_curves
 from hanok.ui.views.direction import higher_is_better, telling_first
-from hanok.ui.views.run import CANDIDATE, SYSTEM
+from hanok.ui.views.run import CANDIDATE, KNOWN_TAGS, SYSTEM
 from hanok.ui.views.runs_state import RunsState, state_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SIDES_MAX = 20
 ROWS_MAX = 200
 PLOTS_MAX = 6
-KNOWN_TAGS = (RUN_NAME_TAG, COMMIT, BRANCH, SOURCE, "mlflow.user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def compare_runs(app: App, ask: Ask, ids: Sequence[str]) -> Compare:
         "Params": [dict(r.params) for r in found],
         "Data": [_data(r) for r in found],
         "Code": [_code(r, c) for r, c in zip(found, taken, strict=True)],
-        "Environment": [dict(c.packages) for c in taken],
+        "Environment": [{**c.machine, **c.packages} for c in taken],
         "Tags": [{k: v for k, v in r.tags.items() if k not in KNOWN_TAGS} for r in found],
     }
     made = _compare(app, "runs", sides, kinds)
@@ -127,7 +126,7 @@ def _data(run: Run) -> dict[str, Any]:
 
 
 def _code(run: Run, taken: Captured) -> dict[str, Any]:
-    facts = {"commit": taken.commit, "branch": taken.branch, "source": taken.source}
+    facts = {"commit": taken.commit, "branch": taken.branch, "source": taken.source, "command": taken.command}
     if taken.patch:
         changed = sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in taken.patch.splitlines())
         digest = hashlib.sha256(taken.patch.encode()).hexdigest()[:8]

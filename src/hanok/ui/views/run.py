@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 from hanok.core.errors import HanokError
 from hanok.core.tracking import DELETED, RUN_NAME_TAG, Comparison, DatasetInput, Run, RunQuery
 from hanok.ui.views.artifacts import Listing, listing
-from hanok.ui.views.capture import BRANCH, COMMIT, SOURCE, Captured, artifact_text, captured
+from hanok.ui.views.capture import (
+    BRANCH,
+    COMMAND,
+    COMMIT,
+    ERROR,
+    PLATFORM,
+    PYTHON,
+    SOURCE,
+    Captured,
+    artifact_text,
+    captured,
+)
 from hanok.ui.views.common import Ask
 from hanok.ui.views.curves import Curves, first_curves
 from hanok.ui.views.direction import telling_first
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 
 CANDIDATE, SYSTEM = "candidate_", "system/"
 NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
-KNOWN_TAGS = (RUN_NAME_TAG, NOTE_TAG, PARENT_TAG, COMMIT, BRANCH, SOURCE, "mlflow.user")
+KNOWN_TAGS = (RUN_NAME_TAG, NOTE_TAG, PARENT_TAG, COMMIT, BRANCH, SOURCE, COMMAND, PYTHON, PLATFORM, "mlflow.user")
 PLOTS_MAX, CHILDREN_MAX, CONSOLE_LINES = 12, 200, 200
 
 
@@ -62,6 +73,7 @@ class RunPage:
     ended: datetime | None
     user: str
     note: str
+    error: str
     parent: str
     params: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -105,6 +117,7 @@ def run_page(app: App, ask: Ask) -> RunPage:
         run.ended,
         run.user,
         run.tags.get(NOTE_TAG, ""),
+        run.tags.get(ERROR, ""),
         run.tags.get(PARENT_TAG, ""),
         dict(sorted(run.params.items())),
         {k: run.latest[k] for k in own},
@@ -131,11 +144,10 @@ def _children(app: App, run: Run) -> tuple[Child, ...]:
     return tuple(Child(c.id, c.name, c.status, c.started, c.latest) for c in found)
 
 
-def _last_lines(app: App, run: Run, path: str) -> str:
+def _last_lines(app: App, run: Run, pieces: Sequence[str]) -> str:
     """The end of what the run printed."""
-    if not path:
-        return ""
-    return "\n".join(artifact_text(app, run, path).splitlines()[-CONSOLE_LINES:])
+    text = "".join(artifact_text(app, run, piece) for piece in pieces[-2:])
+    return "\n".join(text.splitlines()[-CONSOLE_LINES:])
 
 
 def leaderboard(app: App, run: Run) -> tuple[Candidate, ...]:
