@@ -1,6 +1,6 @@
-"""python -m bench [startup] [auth] [tracking] [pages] [serving] [loop] [diagnosis] [validation]; all by default.
+"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [loop] [diagnosis] [validation]
 
-Prints a table, writes bench/results.json.
+All by default. Prints a table, writes bench/results.json.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ("startup", "auth", "tracking", "pages", "serving", "loop", "diagnosis", "validation")
+SECTIONS = ("startup", "auth", "tracking", "artifacts", "pages", "serving", "loop", "diagnosis", "validation")
 
 
 def main() -> None:

@@ -24,18 +24,18 @@ def pieces_of(request: Request) -> Iterator[bytes]:
 
 
 def _from_loop(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-    async def following() -> list[bytes]:
+    async def following() -> bytes:
         gathered, size = list[bytes](), 0
         while size < CHUNK_BYTES and (piece := await anext(stream, b"")):
             gathered.append(piece)
             size += len(piece)
-        return gathered
+        return b"".join(gathered)  # one large piece: the threads take turns rarely
 
-    pending: Future[list[bytes]] = asyncio.run_coroutine_threadsafe(following(), loop)
+    pending: Future[bytes] = asyncio.run_coroutine_threadsafe(following(), loop)
     try:
-        while pieces := pending.result():
+        while piece := pending.result():
             pending = asyncio.run_coroutine_threadsafe(following(), loop)
-            yield from pieces
+            yield piece
     finally:
         pending.cancel()
 
