@@ -48,6 +48,11 @@ class Connection:
         return body
 
 
+def get(path):
+    """The bytes of a GET."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
 def one_client(port, requests):
     """Median seconds of a request, one after the other."""
     connection, times = Connection(port), []
@@ -61,23 +66,25 @@ def one_client(port, requests):
 
 def many_clients(port, requests, clients=8):
     """Requests a second of so many connections, each with one request under way."""
-    waiting = iter(requests)
-    selector = selectors.DefaultSelector()
-    count, open_ = 0, 0
     started = time.perf_counter()
+    return len(replies(port, requests, clients)) / (time.perf_counter() - started)
+
+
+def replies(port, requests, clients=8):
+    """The bodies that came back, in the order in which they came."""
+    waiting, bodies = iter(requests), []
+    selector = selectors.DefaultSelector()
     for _ in range(clients):
         connection = Connection(port)
         selector.register(connection.socket, selectors.EVENT_READ, connection)
         connection.send(next(waiting))
-        open_ += 1
-    while open_:
+    while selector.get_map():
         for key, _ in selector.select():
-            key.data.receive()
-            count += 1
+            bodies.append(key.data.receive())
             data = next(waiting, None)
             if data is None:
                 selector.unregister(key.fileobj)
-                open_ -= 1
+                key.data.socket.close()
             else:
                 key.data.send(data)
-    return count / (time.perf_counter() - started)
+    return bodies

@@ -27,6 +27,7 @@ from hanok.core.tracking import (
     RunQuery,
 )
 from hanok.stores.sql import SqlMetadata
+from hanok.stores.sql.rows import driver
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -293,3 +294,58 @@ def test_a_listing_holds_what_the_found_runs_hold(three):
         assert tuple(m.model_id for m in listed.models_read.get(row.key, ())) == run.models_read
         assert tuple(listed.models_written.get(row.key, ())) == run.models_written
     assert three.read(lambda r: r.run_listings.page(RunQuery(["1"]))) == RunListing()
+
+
+def _steps(metadata, work):
+    """How many instructions SQLite's machine runs for a write: what it costs, whatever else the computer does."""
+    counted = [0]
+
+    def one(r):
+        connection = driver(r.metrics._c)
+        connection.set_progress_handler(lambda: counted.__setitem__(0, counted[0] + 1), 1)
+        try:
+            work(r)
+        finally:
+            connection.set_progress_handler(None, 1)
+
+    metadata.write(one)
+    return counted[0]
+
+
+def test_a_retried_batch_costs_the_same_however_long_the_history_is(tmp_path):
+    metadata = SqlMetadata.at(tmp_path / "h.db")
+    metadata.write(lambda r: r.runs.add(a_run("a" * 32)))
+    batch = [Metric("m", float(i), i, i) for i in range(1000)]
+    metadata.write(lambda r: r.metrics.append("a" * 32, batch))
+    short = _steps(metadata, lambda r: r.metrics.append("a" * 32, batch))
+    for start in range(1000, 100_000, 1000):
+        more = [Metric("m", float(i), i, i) for i in range(start, start + 1000)]
+        metadata.write(lambda r: r.metrics.append("a" * 32, more))
+    long = _steps(metadata, lambda r: r.metrics.append("a" * 32, batch))
+    assert len(metadata.read(lambda r: r.metrics.history("a" * 32, "m"))) == 100_000
+    assert long <= 1.05 * short
+    metadata.close()
+
+
+def test_a_page_of_runs_and_a_history_are_indexed_reads(tmp_path):
+    metadata = SqlMetadata.at(tmp_path / "h.db")
+    said = []
+
+    def work(r):
+        driver(r.runs._c).set_trace_callback(said.append)
+        r.runs.add(a_run("a" * 32, tags={"t": "1"}))
+        r.metrics.append("a" * 32, [Metric("m", 1.0, 1)])
+        wanted = All((Comparison("metric", "m", ">", 0.0), Comparison("tag", "t", "=", "1")))
+        r.run_listings.page(RunQuery(["0"], filter=wanted, order=[Order("metric", "m")]))
+        r.run_listings.history("a" * 32, "m", after=Metric("m", 0.0, 0), limit=10)
+        driver(r.runs._c).set_trace_callback(None)
+
+    metadata.write(work)
+    metadata.close()
+    selects = [statement for statement in said if statement.startswith("SELECT")]
+    assert len(selects) > 8
+    connection = sqlite3.connect(tmp_path / "h.db")
+    for statement in selects:
+        plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statement)]
+        assert not [step for step in plan if step.startswith("SCAN") and "json_each" not in step], (statement, plan)
+    connection.close()
