@@ -41,8 +41,8 @@ class Trail:
         touched: Sequence[tuple[str, str]],
         status: int,
     ) -> None:
-        """Keep it if it is a write or a denial."""
-        if needed < Access.EDIT and status not in DENIED:
+        """Keep it if it is a write, also of one's own affairs (a login, a token, a password), or a denial."""
+        if needed < Access.EDIT and not touched and status not in DENIED:
             return
         project, resource = touched[-1] if touched else ("", "")
         who, token = (actor.name, actor.token) if actor is not None else ("", "")

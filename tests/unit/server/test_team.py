@@ -396,3 +396,17 @@ def test_webhooks_are_the_affair_of_owners_and_are_noted_in_a_team_as_well(two_p
         team.app.registry_bus.drain()
         (due,) = team.app.metadata.read(lambda r: r.webhook_deliveries.due(team.app.clock.now(), limit=9))
     assert due.event == "registered_model.created"
+
+
+def test_logins_and_ones_own_tokens_are_on_record_and_reading_is_not(team):
+    team.app.access.add_user("ann", "correct horse battery")
+    team.app.access.grant("ann", "reader", "*")
+    client = team.anonymous()
+    client.post("/login", data={"user": "ann", "password": "correct horse battery"})
+    client.headers.update(basic("ann", "correct horse battery"))
+    assert client.post("/api/v1/token/create", json={"name": "laptop"}).status_code == 200
+    assert client.post(f"{API}/runs/search", json={}).status_code == 200
+    team.server.keep()
+    rows = team.app.metadata.inner.read(lambda r: r.audit.list())
+    found = [(e.route, e.status, e.resource.partition(" ")[0]) for e in rows]
+    assert found == [("/api/v1/token/create", 200, "token"), ("/login", 303, "token")]
