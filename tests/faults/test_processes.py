@@ -353,3 +353,44 @@ def test_on_postgresql_the_tables_stay_with_the_home_that_came_first(tmp_path, p
     again = App(Config(home=tmp_path / "a", metadata_url=url))
     assert again.keeps_data
     again.close()
+
+
+FULL_METADATA = """
+import sys
+from pathlib import Path
+from datetime import UTC, datetime
+from hanok.core.errors import StorageFull
+from hanok.core.tracking import Metric, Run
+from hanok.stores.sql import SqlMetadata
+root = Path(sys.argv[1])
+ballast = root / "ballast"
+ballast.write_bytes(bytes(400_000))
+metadata = SqlMetadata.at(root / "hanok.db")
+run = "a" * 32
+metadata.write(lambda r: r.runs.add(Run(run, "0", "r", datetime.now(UTC), "mlflow-artifacts:/0/a/artifacts")))
+wrote = 0
+def append(start):
+    points = [Metric("m", float(i), i, i) for i in range(start, start + 500)]
+    metadata.write(lambda r: r.metrics.append(run, points))
+try:
+    for wrote in range(0, 10_000_000, 500):
+        append(wrote)
+except StorageFull as error:
+    assert "free space" in error.message
+kept = metadata.read(lambda r: len(r.metrics.history(run, "m")))
+assert kept == wrote > 0, (kept, wrote)
+ballast.unlink()
+append(wrote)
+assert metadata.read(lambda r: len(r.metrics.history(run, "m"))) == wrote + 500
+print("full", wrote)
+"""
+
+
+def test_a_full_disk_refuses_metrics_reads_go_on_and_so_do_writes_when_there_is_space(tmp_path):
+    """On a small file system of its own; skipped loudly where the machine allows none."""
+    command = f'mount -t tmpfs -o size=6m none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}'
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", command, FULL_METADATA], capture_output=True, text=True)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"SKIPPED LOUDLY: no private mounts here: {done.stderr.strip()[:200]}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("full ")
