@@ -8,7 +8,7 @@ import pytest
 from hanok.engine.verbs import call
 from hanok.server.run import build
 from tests.conformance.material import cases
-from tests.unit.server.test_dispatcher import _Sync
+from tests.unit.server.conftest import Sync
 
 CASES = cases("HANOK_TFDV_CASES", "tfdv_cases.json")
 MEMBERS = ("statistics", "schema", "environment", "previous", "serving", "previous_version")
@@ -43,7 +43,7 @@ def test_statistics_have_the_anomalies_that_tfdv_documents(case):
 
 
 def test_the_same_over_http(empty_shop):
-    client = httpx.Client(transport=_Sync(build(empty_shop)), base_url="http://127.0.0.1")
+    client = httpx.Client(transport=Sync(build(empty_shop)), base_url="http://127.0.0.1")
     for case in CASES:
         body = {k: v for k, v in case.items() if not k.startswith("expect")}
         reply = client.post("/api/v1/validation/statistics", json=body)
