@@ -132,3 +132,12 @@ def test_reset_exists_only_for_tests_on_loopback_and_empties_the_store(shop, cli
     assert testing.post("/__reset").status_code == 200
     found = testing.post("/api/2.0/mlflow/experiments/search", json={"max_results": 10}).json()["experiments"]
     assert [e["name"] for e in found] == ["Default"]
+
+
+def test_a_batch_over_its_bound_is_refused_unread_in_the_words_of_the_protocol(client):
+    reply = client.post("/api/2.0/mlflow/runs/log-batch", content=b"{" * ((2 << 20) + 1))
+    assert (reply.status_code, reply.json()["error_code"]) == (413, "BAD_REQUEST")
+    assert str(2 << 20) in reply.json()["message"]
+    metrics = [{"key": "m", "value": 1, "timestamp": 1}] * 1001
+    reply = client.post("/api/2.0/mlflow/runs/log-batch", json={"run_id": "a" * 32, "metrics": metrics})
+    assert (reply.status_code, reply.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")

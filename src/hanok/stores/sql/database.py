@@ -244,7 +244,10 @@ class SqlMetadata:
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             if not isinstance(raw, sqlite3.Connection):
-                raise Unavailable("backup of PostgreSQL is pg_dump's work; hanok backup covers the embedded store")
+                raise Unavailable(
+                    "hanok backup covers the embedded store: back PostgreSQL up with pg_dump, then copy the home "
+                    "(docs/how-to/postgresql.md)"
+                )
             target = sqlite3.connect(path)
             with target:
                 raw.backup(target)
