@@ -22,7 +22,7 @@ from hanok.wire.mlflow import webhooks as wire
 
 ATTEMPTS = 12
 LONGEST_WAIT = timedelta(hours=1)
-LEASE = timedelta(minutes=1)  # a server that dies while it sends is waited for so long, then another one sends
+LEASE = timedelta(seconds=30)  # a server that dies while it sends is waited for so long, then another one sends
 KEPT = timedelta(days=7)
 AT_ONCE = 8
 BATCH = 64
