@@ -17,9 +17,10 @@ from tests.loop import feeds
 PROJECT = Path(__file__).parent / "project.py"
 
 
-def open_shop(home: Path) -> App:
+def open_shop(home: Path, metadata_url: str = "") -> App:
     start = datetime.fromisoformat(feeds.START).replace(tzinfo=UTC)
-    return App(Config(home=home, project=PROJECT), clock=ReplayClock(start), project=load_project(PROJECT))
+    config = Config(home=home, project=PROJECT, metadata_url=metadata_url)
+    return App(config, clock=ReplayClock(start), project=load_project(PROJECT))
 
 
 def replay(app: App, days: int) -> None:
