@@ -19,6 +19,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 NOBODY = 65534
+# A test run that is killed runs no teardown; this waits for its end beside it.
+WATCH = """while kill -0 "$0" 2>/dev/null; do sleep 2; done
+kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; rm -rf "$1" """
 # For tests only: a crash of the whole machine may lose what they wrote, a kill of the server may not.
 OPTIONS = "-c listen_addresses='' -c fsync=off -c shared_buffers=32MB -c max_connections=60 -c timezone=Asia/Seoul"
 
@@ -129,9 +132,12 @@ def postgres() -> Iterator[Postgres]:
             control.start()
         except OSError as error:
             raise NoPostgres(f"{programs} cannot be run: {error}") from error
+        watch = subprocess.Popen(["sh", "-c", WATCH, str(os.getpid()), str(folder)], start_new_session=True)
         try:
             yield Postgres(f"postgresql+psycopg://hanok@/postgres?host={folder}", control)
         finally:
+            watch.kill()
+            watch.wait()
             control.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
