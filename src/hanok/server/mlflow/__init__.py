@@ -8,6 +8,7 @@ from hanok.server.mlflow import (
     charts,
     datasets,
     experiments,
+    graphql,
     logged_models,
     registry,
     runs,
@@ -38,6 +39,7 @@ def routes(tracking: Tracking) -> list[Route]:
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
     return [
         *spans.routes(tracking),
+        *graphql.routes(tracking),
         *calls,
         *artifacts.routes(tracking),
         *uploads.routes(tracking),
