@@ -91,15 +91,16 @@ def answer(call: Call, asked: Asked) -> dict[str, Any]:
 
 @cache
 def _schema() -> GraphQLSchema:
-    from graphql import build_schema
+    from graphql import GraphQLObjectType, build_schema
 
     schema = build_schema(SCHEMA)
-    schema.type_map["LongString"].serialize = str  # type: ignore[attr-defined]
+    for type_ in schema.type_map.values():
+        for name, field in type_.fields.items() if isinstance(type_, GraphQLObjectType) else ():
+            if field.type is schema.type_map["LongString"]:
+                field.resolve = _text(name, "0" if name == "fileSize" else None)  # a folder has the default
     for kind in (schema.query_type, schema.mutation_type):
         for name, field in (kind.fields if kind is not None else {}).items():
             field.resolve = _resolver(name) if name in _ANSWERS else _echo
-    file = schema.type_map["MlflowFileInfo"].fields  # type: ignore[attr-defined]
-    file["fileSize"].resolve = lambda found, _: found.get("fileSize", 0)  # the protocol's default, for folders
     run = schema.type_map["MlflowRunExtension"].fields  # type: ignore[attr-defined]
     run["experiment"].resolve, run["modelVersions"].resolve = _experiment_of, _versions_of
     return schema
@@ -114,6 +115,13 @@ def _resolver(name: str) -> Callable[..., Any]:
             return camel(answered(info.context, decode_body(kind, orjson.dumps(fields))))
         except HanokError as error:
             raise Invalid(error.message) from None
+
+    return resolve
+
+
+def _text(name: str, default: str | None) -> Callable[..., str | None]:
+    def resolve(found: dict[str, Any], info: Any) -> str | None:
+        return default if found.get(name) is None else str(found[name])
 
     return resolve
 
