@@ -18,8 +18,10 @@ import pytest
 from tests.conformance.material import path_of
 
 PLUGIN = path_of("HANOK_MLFLOW_TESTS_PLUGIN", "mlflow_tests_plugin.py")
-LEFT_OUT = "secret or endpoint or model_definition or provider or list_models or scorer or issue or promptlab or gateway"
-# module, -k, the fewest that pass. `online_scoring` needs the gateway, and `validation_regex` starts MLflow's own server.
+LEFT_OUT = (
+    "secret or endpoint or model_definition or provider or list_models or scorer or issue or promptlab or gateway"
+)
+# Module, -k, the fewest that pass. `online_scoring` needs the gateway; `validation_regex` starts a server of MLflow's.
 MODULES = [
     (
         "tests/tracking/test_rest_tracking.py",
@@ -76,8 +78,10 @@ def test_mlflows_own_tests_pass(given, server, tmp_path, module, selection, fewe
         if (tests / name).exists():
             shutil.copy(tests / name, tree / name)
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", PLUGIN.stem, "-p", "no:cacheprovider", "--timeout", "60", "--tb", "line"]
-        + [module, "-k", selection],
+        [
+            *(python, "-m", "pytest", "-q", "-p", PLUGIN.stem, "-p", "no:cacheprovider", "--timeout", "60"),
+            *("--tb", "line", module, "-k", selection),
+        ],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(PLUGIN.parent), "TRACKING_URL": server},
         capture_output=True,
