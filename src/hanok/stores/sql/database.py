@@ -257,9 +257,6 @@ class SqlMetadata:
         """Back to a store that was just made. For conformance tests, which start from nothing each time."""
         known = sa.MetaData()
         with self._engine.begin() as connection:
-            if connection.dialect.name == "sqlite":  # the write lock first: a snapshot could not be written to later
-                connection.exec_driver_sql("ROLLBACK")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
             known.reflect(connection)
             known.drop_all(connection)
         migrate(self._engine, self._url)
