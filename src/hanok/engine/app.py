@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -150,6 +151,7 @@ class App:
         self.bus.on("data-alerts", {"batch_ingested"}, self._alert_on_data)
         self.bus.on("labels", {"batch_ingested"}, self._join_labels)
         self.bus.on("webhooks", {"alert_raised", "alert_resolved"}, self._tell)
+        self.telling = threading.Lock()  # held by whoever tells, and by a test that empties the store
         self.registry_bus = Bus(self.metadata)  # by itself: its reaction is quick, and is waited for
         self.registry_bus.on("registry-webhooks", KINDS, self.tracking.webhooks.enqueue)
         self.bus.on("labels-that-came-first", {"batch_predicted"}, self._join_earlier_labels)
@@ -295,8 +297,9 @@ class App:
 
     def tell_registry_webhooks(self) -> int:
         """Note what happened in the registry for those who asked, and send what is due; returns the attempts."""
-        self.registry_bus.drain()
-        return self.tracking.webhooks.send_due()
+        with self.telling:
+            self.registry_bus.drain()
+            return self.tracking.webhooks.send_due()
 
     def forget_old(self) -> None:
         """Uploads that nobody completed, and messages to webhooks that are over."""

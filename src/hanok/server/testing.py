@@ -23,8 +23,13 @@ def routes(app: Any) -> list[Route]:
         are meant from (`cwd`).
         """
         asked = orjson.loads(await request.body() or b"{}")
-        await in_thread(app.metadata.reset)
+        await in_thread(_emptied, app)
         app.tracking.keep_artifacts_at(artifact_places(asked.get("artifact_root") or "", Path(asked.get("cwd") or "/")))
         return Json({})
 
     return [Route("POST", "/__reset", reset, Access.OWN)]
+
+
+def _emptied(app: Any) -> None:
+    with app.telling:
+        app.metadata.reset()
