@@ -87,4 +87,5 @@ def test_statistics_of_all_batches_are_merged_from_what_was_kept(app):
 def test_the_page_shows_distributions_and_what_waits(app):
     view = table_page(app, Ask({"table": "weather"}, {}))
     page = render("table.html", view, now=app.clock.now(), path="/data/weather")
-    assert "Distribution of wind by batch" in page and "waiting" in page and "hanok quarantine replay weather" in page
+    assert "25, 50, 75 and 95 % of wind over time" in page and "mean 10.23" in page
+    assert "waiting" in page and "hanok quarantine replay weather" in page

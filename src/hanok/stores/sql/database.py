@@ -255,16 +255,21 @@ class SqlMetadata:
 
     def reset(self) -> None:
         """Back to a store that was just made. For conformance tests, which start from nothing each time."""
-        known = sa.MetaData()
-        with self._engine.begin() as connection:
-            known.reflect(connection)
-            known.drop_all(connection)
-        migrate(self._engine, self._url)
-        self._writer.forget()
+        self._writer.alone(self._make_anew)
 
     def close(self) -> None:
         self._writer.close()
         self._engine.dispose()
+
+    def _make_anew(self) -> None:
+        known = sa.MetaData()
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.info["begin"] = "BEGIN IMMEDIATE"  # waits for its turn to write before it looks
+            with connection.begin():
+                known.reflect(connection)
+                known.drop_all(connection)
+        migrate(self._engine, self._url)
 
     def _read(self, work: Callable[[Repositories], T]) -> T:
         with self._engine.begin() as connection:

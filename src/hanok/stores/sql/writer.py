@@ -40,6 +40,7 @@ class GroupWriter:
         self._engine, self._repositories = engine, repositories
         self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._session: _Session | None = None
+        self._committing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="hanok-metadata-writer", daemon=True)
         self._thread.start()
 
@@ -50,9 +51,11 @@ class GroupWriter:
         self._waiting.put((work, future))
         return future
 
-    def forget(self) -> None:
-        """Begin anew with the next group: the tables were made afresh."""
-        self._session = None
+    def alone(self, work: Callable[[], None]) -> None:
+        """Run `work` while nothing is written and the writer holds no connection; it begins anew afterwards."""
+        with self._committing:
+            self._drop()
+            work()
 
     def close(self) -> None:
         self._waiting.put(None)
@@ -71,11 +74,12 @@ class GroupWriter:
                 except queue.Empty:
                     break
             group = [entry for entry in group if entry[1].set_running_or_notify_cancel()]
-            if group:
-                self._commit(group)
-            if item is None:
-                self._drop()
-                return
+            with self._committing:
+                if group:
+                    self._commit(group)
+                if item is None:
+                    self._drop()
+                    return
 
     def _commit(self, group: Sequence[Item]) -> None:
         works = [work for work, _ in group]
