@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from hanok.compute.analyzer_parts import (
+    Decode,
+    Part,
+    as_tuple,
+    filtered,
+    first_value,
+    literal,
+    matches,
+    narrowed,
+    needed,
+    number_of,
+    probability,
+    ratio,
+    standardised,
+    type_share,
+)
 from hanok.compute.duck import Relation, closed, numbered, quoted
 from hanok.compute.sketches import Kll
 from hanok.compute.states import NUMERIC, column_type
@@ -28,7 +44,7 @@ BUCKETS = 100
 PEEK_ROWS = 4096
 NUMBERED, POSITION = "data__numbered", "_row"  # the rows with their position, for lists of rows
 TYPES = {
-    "Fractional": r"^[-+]? ?(?:\d+\.\d*|\.\d+)$",
+    "Fractional": r"^[-+]? ?\d+(?:\.\d+|(?:\.\d+)?[Ee][-+]?\d+)$",
     "Integral": r"^[-+]? ?\d+$",
     "Boolean": r"^(?:true|false)$",
 }
@@ -55,19 +71,6 @@ NEEDS_NUMBERS = frozenset(
     ]
 )
 NEEDS_TEXT = frozenset(("MinLength", "MaxLength", "PatternMatch"))
-
-
-Decode = Callable[[Sequence[Any]], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """SQL expressions over `data` in one SELECT, and how their results become the value. `own`: expressions are scalar
-    subqueries (they group), so the rows are kept for the statement rather than scanned again."""
-
-    expressions: tuple[str, ...]
-    decode: Decode
-    own: bool = False
 
 
 def evaluate(
@@ -186,7 +189,7 @@ class Session:
         return builder(metric)
 
     def _size(self, m: Metric) -> Part:
-        return Part((f"count(*){_filter(m)}",), _first)
+        return Part((f"count(*){filtered(m)}",), first_value)
 
     def _column_count(self, m: Metric) -> Callable[[], Any]:
         return lambda: float(len(self.schema.names))
@@ -206,93 +209,110 @@ class Session:
         return self._share(m, f"{quoted(m.columns[0])} IS NOT NULL")
 
     def _compliance(self, m: Metric) -> Part:
-        return self._share(m, m.option("predicate"))
+        """The share of rows that meet the predicate; there is none when it is null (unknown) for every row."""
+        predicate = m.option("predicate")
+        share = self._share(m, predicate)
+        judged = f"count(*) FILTER (WHERE {narrowed(f'({predicate}) IS NOT NULL', m.where)})"
+
+        def decode(row: Sequence[Any]) -> float:
+            if not row[2]:
+                raise MetricFailed(f"{m.text}: the predicate is null for every row")
+            return float(share.decode(row[:2]))
+
+        return Part((*share.expressions, judged), decode)
 
     def _pattern_match(self, m: Metric) -> Part:
-        return self._share(m, f"regexp_matches({quoted(m.columns[0])}, {_text(m.option('pattern'))})")
+        return self._share(m, matches(m.columns[0], m.option("pattern")))
 
     def _share(self, m: Metric, condition: str) -> Part:
         """The share of rows for which the condition is true; null is not true."""
-        return Part((f"count(*) FILTER (WHERE {_and(condition, m.where)})", f"count(*){_filter(m)}"), _ratio(m))
+        return Part((f"count(*) FILTER (WHERE {narrowed(condition, m.where)})", f"count(*){filtered(m)}"), ratio(m))
 
     def _mean(self, m: Metric) -> Part:
-        return Part((f"avg({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"avg({number_of(m)}){filtered(m)}",), needed(m))
 
     def _sum(self, m: Metric) -> Part:
-        return Part((f"sum({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"sum({number_of(m)}){filtered(m)}",), needed(m))
 
     def _minimum(self, m: Metric) -> Part:
-        return Part((f"min({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"min({number_of(m)}){filtered(m)}",), needed(m))
 
     def _maximum(self, m: Metric) -> Part:
-        return Part((f"max({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"max({number_of(m)}){filtered(m)}",), needed(m))
 
     def _range(self, m: Metric) -> Part:
-        return Part((f"max({_number(m)}){_filter(m)} - min({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"max({number_of(m)}){filtered(m)} - min({number_of(m)}){filtered(m)}",), needed(m))
 
     def _standard_deviation(self, m: Metric) -> Part:
-        return Part((f"stddev_pop({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"stddev_pop({number_of(m)}){filtered(m)}",), needed(m))
 
     def _variance(self, m: Metric) -> Part:
-        return Part((f"var_pop({_number(m)}){_filter(m)}",), _known(m))
+        return Part((f"var_pop({number_of(m)}){filtered(m)}",), needed(m))
 
     def _skewness(self, m: Metric) -> Part:
-        return Part(self._powers(m), lambda row: _standardised(m, row)[0])
+        return Part(self._powers(m), lambda row: standardised(m, row)[0])
 
     def _kurtosis(self, m: Metric) -> Part:
-        return Part(self._powers(m), lambda row: _standardised(m, row)[1])
+        return Part(self._powers(m), lambda row: standardised(m, row)[1])
 
     def _powers(self, m: Metric) -> tuple[str, ...]:
         centre, spread = self._centres[m.columns[0]]
-        z = f"(({_number(m)} - ({centre!r})) / {spread!r})"
-        return (f"count({_number(m)}){_filter(m)}", *(f"sum({'*'.join([z] * k)}){_filter(m)}" for k in (1, 2, 3, 4)))
+        z = f"(({number_of(m)} - ({centre!r})) / {spread!r})"
+        sums = (f"sum({'*'.join([z] * k)}){filtered(m)}" for k in (1, 2, 3, 4))
+        return (f"count({number_of(m)}){filtered(m)}", *sums)
 
     def _zeros_count(self, m: Metric) -> Part:
-        return Part((f"count(*) FILTER (WHERE {_and(f'{_number(m)} = 0', m.where)})",), _first)
+        return Part((f"count(*) FILTER (WHERE {narrowed(f'{number_of(m)} = 0', m.where)})",), first_value)
 
     def _ratio_of_sums(self, m: Metric) -> Part:
         first, second = (m.option("numerator"), m.option("denominator")) if not m.columns else m.columns
         for name in (first, second):
             if name not in self.schema.names:
                 raise MetricFailed(f"{m.text}: there is no column {name!r}")
-        sums = tuple(f"sum({quoted(c)}::DOUBLE){_filter(m)}" for c in (first, second))
-        return Part(sums, _ratio(m))
+        sums = tuple(f"sum({quoted(c)}::DOUBLE){filtered(m)}" for c in (first, second))
+
+        def decode(row: Sequence[Any]) -> float:
+            if row[1] == 0:
+                raise MetricFailed(f"{m.text}: the sum of {second!r} is zero")
+            return float(ratio(m)(row))
+
+        return Part(sums, decode)
 
     def _correlation(self, m: Metric) -> Part:
         a, b = (f"{quoted(c)}::DOUBLE" for c in m.columns)
-        return Part((f"corr({a}, {b}){_filter(m)}",), _known(m))
+        return Part((f"corr({a}, {b}){filtered(m)}",), needed(m))
 
     def _exact_quantile(self, m: Metric) -> Part:
-        share = _probability(m, m.option("quantile"))
-        return Part((f"quantile_cont({_number(m)}, {share!r}){_filter(m)}",), _known(m))
+        share = probability(m, m.option("quantile"))
+        return Part((f"quantile_cont({number_of(m)}, {share!r}){filtered(m)}",), needed(m))
 
     def _approx_quantile(self, m: Metric) -> Part:
-        share = _probability(m, m.option("quantile"))
-        return Part((f"quantile_disc({_number(m)}, {share!r}){_filter(m)}",), _known(m))
+        share = probability(m, m.option("quantile"))
+        return Part((f"quantile_disc({number_of(m)}, {share!r}){filtered(m)}",), needed(m))
 
     def _approx_quantiles(self, m: Metric) -> Part:
-        shares = [_probability(m, q) for q in m.option("quantiles", ())]
-        decode = _known(m)
+        shares = [probability(m, q) for q in m.option("quantiles", ())]
+        decode = needed(m)
         return Part(
-            (f"quantile_disc({_number(m)}, {shares}){_filter(m)}",),
+            (f"quantile_disc({number_of(m)}, {shares}){filtered(m)}",),
             lambda row: {f"{q:g}": float(v) for q, v in zip(shares, decode(row), strict=True)},
         )
 
     def _interquartile_range(self, m: Metric) -> Part:
-        decode = _known(m)
-        quartiles = f"quantile_cont({_number(m)}, [0.25, 0.75]){_filter(m)}"
+        decode = needed(m)
+        quartiles = f"quantile_cont({number_of(m)}, [0.25, 0.75]){filtered(m)}"
         return Part((quartiles,), lambda row: float(np.diff(decode(row))[0]))
 
     def _approx_count_distinct(self, m: Metric) -> Part:
-        return Part((f"approx_count_distinct({quoted(m.columns[0])}){_filter(m)}",), _first)
+        return Part((f"approx_count_distinct({quoted(m.columns[0])}){filtered(m)}",), first_value)
 
     def _min_length(self, m: Metric) -> Part:
-        return Part((f"min({self._length(m, '-inf')}){_filter(m)}",), _known(m))
+        return Part((f"min({self._length(m, -sys.float_info.max)}){filtered(m)}",), needed(m))
 
     def _max_length(self, m: Metric) -> Part:
-        return Part((f"max({self._length(m, 'inf')}){_filter(m)}",), _known(m))
+        return Part((f"max({self._length(m, sys.float_info.max)}){filtered(m)}",), needed(m))
 
-    def _length(self, m: Metric, failing: str) -> str:
+    def _length(self, m: Metric, failing: float) -> str:
         """Characters; nulls are left out, count as empty text, or fail (`null_behavior`)."""
         behaviour = m.option("null_behavior", "Ignore")
         size = f"length({quoted(m.columns[0])})::DOUBLE"
@@ -302,52 +322,57 @@ class Session:
             case "EmptyString":
                 return f"coalesce({size}, 0)"
             case "Fail":
-                return f"coalesce({size}, '{failing}'::DOUBLE)"
+                return f"coalesce({size}, {failing!r}::DOUBLE)"
         raise MetricFailed(f"{m.text}: null_behavior is Ignore, EmptyString or Fail, not {behaviour!r}")
 
     # -- analyzers that group --------------------------------------------------------------------------------
 
-    def _grouped(self, m: Metric, *aggregates: str, decode: Decode, complete: bool = False) -> Part:
-        """Aggregates over the groups of the columns, where `n` counts rows. Groups whose columns are all null go;
-        with `complete` those with any null."""
+    def _grouped(self, m: Metric, *aggregates: str, decode: Decode) -> Part:
+        """Aggregates over the groups of the columns, where `n` counts rows. Groups whose columns are all null go."""
         names = m.columns or tuple(self.schema.names)
         columns = ", ".join(quoted(c) for c in names)
-        joined = (" AND " if complete else " OR ").join(f"{quoted(c)} IS NOT NULL" for c in names)
-        source = f"(SELECT {columns}, count(*) AS n FROM rows_ WHERE {_and(joined, m.where)} GROUP BY {columns})"
+        joined = " OR ".join(f"{quoted(c)} IS NOT NULL" for c in names)
+        source = f"(SELECT {columns}, count(*) AS n FROM rows_ WHERE {narrowed(joined, m.where)} GROUP BY {columns})"
         return Part(tuple(f"(SELECT {a} FROM {source})" for a in aggregates), decode, own=True)
 
     def _count_distinct(self, m: Metric) -> Part:
-        return self._grouped(m, "count(*)", decode=_first)
+        return self._grouped(m, "count(*)", decode=first_value)
 
     def _distinctness(self, m: Metric) -> Part:
-        return self._grouped(m, "count(*)", "sum(n)", decode=_ratio(m))
+        return self._grouped(m, "count(*)", "sum(n)", decode=ratio(m))
 
     def _uniqueness(self, m: Metric) -> Part:
-        return self._grouped(m, "count(*) FILTER (WHERE n = 1)", "sum(n)", decode=_ratio(m))
+        return self._grouped(m, "count(*) FILTER (WHERE n = 1)", "sum(n)", decode=ratio(m))
 
     def _unique_value_ratio(self, m: Metric) -> Part:
-        return self._grouped(m, "count(*) FILTER (WHERE n = 1)", "count(*)", decode=_ratio(m))
+        return self._grouped(m, "count(*) FILTER (WHERE n = 1)", "count(*)", decode=ratio(m))
 
     def _duplicate_row_count(self, m: Metric) -> Part:
-        return self._grouped(m, "coalesce(sum(n) FILTER (WHERE n > 1), 0)", decode=_first)
+        return self._grouped(m, "coalesce(sum(n) FILTER (WHERE n > 1), 0)", decode=first_value)
 
     def _entropy(self, m: Metric) -> Part:
         entropy = "ln(sum(n)) - sum(n * ln(n)) / sum(n)"
-        return self._grouped(m, entropy, decode=_known(m))
+        return self._grouped(m, entropy, decode=needed(m))
 
     def _mutual_information(self, m: Metric) -> Part:
-        a, b = m.columns
-        both = self._grouped(m, "ln(sum(n)) - sum(n * ln(n)) / sum(n)", decode=_known(m), complete=True)
-        kept = _and(f"{quoted(a)} IS NOT NULL AND {quoted(b)} IS NOT NULL", m.where)
-        sides = [
-            f"(SELECT ln(sum(n)) - sum(n * ln(n)) / sum(n) FROM "
-            f"(SELECT count(*) AS n FROM rows_ WHERE {kept} GROUP BY {quoted(c)}))"
-            for c in (a, b)
-        ]
-        known = _known(m)
-        return Part((*both.expressions, *sides), lambda row: max(0.0, row[1] + row[2] - known(row[:1])), own=True)
+        """Over the rows that have both values; as in Deequ, shares are of the rows that have either, so that what a
+        column says beside a null counts in its own share."""
+        a, b = (quoted(c) for c in m.columns)
+        kept = narrowed(f"{a} IS NOT NULL OR {b} IS NOT NULL", m.where)
+        pairs = f"SELECT {a} AS a, {b} AS b, count(*)::DOUBLE AS n FROM rows_ WHERE {kept} GROUP BY ALL"
+        shares = (
+            f"SELECT a, b, n / sum(n) OVER () AS p, sum(n) OVER (PARTITION BY a) / sum(n) OVER () AS pa, "
+            f"sum(n) OVER (PARTITION BY b) / sum(n) OVER () AS pb FROM ({pairs})"
+        )
+        value = f"(SELECT sum(p * ln(p / (pa * pb))) FROM ({shares}) WHERE a IS NOT NULL AND b IS NOT NULL)"
+        return Part((value,), needed(m), own=True)
 
     def _histogram(self, m: Metric) -> Part:
+        """The most frequent values with counts, null as NullValue; with of="bins" how many values there are."""
+        if m.option("of") == "bins":
+            columns = ", ".join(map(quoted, m.columns))
+            distinct = f"SELECT DISTINCT {columns} FROM rows_ WHERE {m.where or 'TRUE'}"
+            return Part((f"(SELECT count(*) FROM ({distinct}))",), first_value, own=True)
         x = f"coalesce({quoted(m.columns[0])}::VARCHAR, 'NullValue')"
         limit = int(m.option("max_bins", HISTOGRAM_MAX))
         inner = f"SELECT {x} AS v, count(*) AS n FROM rows_ WHERE {m.where or 'TRUE'} GROUP BY v"
@@ -362,25 +387,37 @@ class Session:
         return Part((counted, f"(SELECT count(*) FROM rows_ WHERE {m.where or 'TRUE'})"), decode, own=True)
 
     def _histogram_binned(self, m: Metric) -> Part:
-        bins = int(m.option("bins", 10))
-        if bins < 1:
-            raise MetricFailed(f"{m.text}: there is at least one bin, not {bins}")
-        x = f"{_number(m)}"
-        ends = f"SELECT min({x}) AS low, max({x}) AS high FROM rows_ WHERE isfinite({x}) AND {m.where or 'TRUE'}"
-        place = f"least({bins - 1}, floor(({x} - low) / nullif(high - low, 0) * {bins}))"
+        """Counts in bins of one width between the ends (one bin where all values are equal), or between `edges`, the
+        last bin with its upper end; what lies outside given edges is not counted. `nulls` are counted apart."""
+        given = sorted(float(e) for e in as_tuple(m.option("edges")))
+        bins = len(given) - 1 if given else int(m.option("bins", 10))
+        if bins < 1 or bins > HISTOGRAM_MAX:
+            raise MetricFailed(f"{m.text}: there are 1 to {HISTOGRAM_MAX} bins, not {bins}")
+        x, where = number_of(m), m.where or "TRUE"
+        ends = f"SELECT min({x}) AS low, max({x}) AS high FROM rows_ WHERE isfinite({x}) AND ({where})"
+        place = f"least({bins - 1}, coalesce(floor(({x} - low) / nullif((high - low) / {bins}, 0)), 0))"
+        inside = f"isfinite({x})"
+        if given:
+            place = f"least({bins - 1}, len(list_filter({given!r}, lambda e: e <= {x})) - 1)"
+            inside = f"{x} BETWEEN {given[0]!r} AND {given[-1]!r}"
         counts = (
-            f"(SELECT map_from_entries(list((b, n))) FROM (SELECT coalesce({place}, 0)::INT AS b, count(*) AS n "
-            f"FROM rows_, ({ends}) WHERE isfinite({x}) AND {m.where or 'TRUE'} GROUP BY b))"
+            f"(SELECT map_from_entries(list((b, n))) FROM (SELECT ({place})::INT AS b, count(*) AS n "
+            f"FROM rows_, ({ends}) WHERE {inside} AND ({where}) GROUP BY b))"
         )
+        nulls = f"count(*) FILTER (WHERE {narrowed(f'{quoted(m.columns[0])} IS NULL', m.where)})"
 
         def decode(row: Sequence[Any]) -> dict[str, Any]:
-            low, high, counted = row
-            if low is None:
-                raise MetricFailed(f"{m.text}: there are no values")
-            edges = [low + (high - low) * i / bins for i in range(bins + 1)]
-            return {"edges": edges, "counts": [int((counted or {}).get(i, 0)) for i in range(bins)]}
+            low, high, counted, missing = row
+            edges = given
+            if not given and low is not None:
+                edges = [low, high] if low == high else [low + (high - low) / bins * i for i in range(bins + 1)]
+            by_bin = counted or {}
+            found = [int(by_bin.get(i, 0)) for i in range(len(edges) - 1)]
+            if edges and edges[0] == edges[-1]:  # all values are equal, and in the one bin wherever they were put
+                found = [int(sum(by_bin.values()))]
+            return {"edges": edges, "counts": found, "nulls": int(missing)}
 
-        return Part((f"(SELECT low FROM ({ends}))", f"(SELECT high FROM ({ends}))", counts), decode, own=True)
+        return Part((f"(SELECT low FROM ({ends}))", f"(SELECT high FROM ({ends}))", counts, nulls), decode, own=True)
 
     def _data_type(self, m: Metric) -> Part:
         name = m.columns[0]
@@ -388,11 +425,11 @@ class Session:
         fixed = {"INT": "Integral", "FLOAT": "Fractional", "BOOL": "Boolean", "TIMESTAMP": "String"}.get(kind)
         x = quoted(name)
         conditions = {
-            k: f"({fixed == k!s} AND {x} IS NOT NULL)" if fixed else f"regexp_matches({x}, {_text(p)})"
+            k: f"({fixed == k!s} AND {x} IS NOT NULL)" if fixed else f"regexp_matches({x}, {literal(p)})"
             for k, p in TYPES.items()
         }
-        counts = [f"count(*) FILTER (WHERE {_and(c, m.where)})" for c in conditions.values()]
-        counts += [f"count(*) FILTER (WHERE {_and(f'{x} IS NULL', m.where)})", f"count(*){_filter(m)}"]
+        counts = [f"count(*) FILTER (WHERE {narrowed(c, m.where)})" for c in conditions.values()]
+        counts += [f"count(*) FILTER (WHERE {narrowed(f'{x} IS NULL', m.where)})", f"count(*){filtered(m)}"]
 
         def decode(row: Sequence[Any]) -> Any:
             fractional, integral, boolean, unknown, total = row
@@ -403,7 +440,7 @@ class Session:
                 "Boolean": boolean,
                 "String": total - unknown - fractional - integral - boolean,
             }
-            return _type_share(m, found) if m.option("type") else found
+            return type_share(m, found) if m.option("type") else found
 
         return Part(tuple(counts), decode)
 
@@ -413,7 +450,7 @@ class Session:
         def run() -> dict[str, Any]:
             sketch = Kll()
             low, high = math.inf, -math.inf
-            query = f"SELECT {_number(m)} AS x FROM data WHERE isfinite({_number(m)}) AND {m.where or 'TRUE'}"
+            query = f"SELECT {number_of(m)} AS x FROM data WHERE isfinite({number_of(m)}) AND {m.where or 'TRUE'}"
             for batch in self.duck.sql(query).to_arrow_reader(1 << 17):
                 values = batch.column(0).to_numpy(zero_copy_only=False)
                 if len(values):
@@ -437,7 +474,7 @@ class Session:
             rows = self.duck.execute(m.option("expression")).fetchmany(2)
             if len(rows) != 1 or len(rows[0]) != 1:
                 raise MetricFailed(f"{m.text}: the SELECT must give one row of one number")
-            value: float = _known(m)(rows[0])
+            value: float = needed(m)(rows[0])
             return value
 
         return run
@@ -449,7 +486,7 @@ class Session:
         return lambda: float(function(self.duck.sql(f"SELECT * FROM data WHERE {m.where or 'TRUE'}").to_arrow_table()))
 
     def _row_count_match(self, m: Metric) -> Part:
-        return Part((f"count(*){_filter(m)}", f"(SELECT count(*) FROM {self._reference(m)})"), _ratio(m))
+        return Part((f"count(*){filtered(m)}", f"(SELECT count(*) FROM {self._reference(m)})"), ratio(m))
 
     def _schema_match(self, m: Metric) -> Callable[[], Any]:
         other = {c[0]: str(c[1]) for c in self.duck.execute(f"DESCRIBE {self._reference(m)}").fetchall()}
@@ -459,11 +496,11 @@ class Session:
 
     def _referential_integrity(self, m: Metric) -> Part:
         """The share of rows whose values are in the reference; nulls are not."""
-        theirs = _listed(m.option("keys")) or m.columns
+        theirs = as_tuple(m.option("keys")) or m.columns
         on = " AND ".join(f"r.{quoted(b)} = d.{quoted(a)}" for a, b in zip(m.columns, theirs, strict=True))
         found = f"EXISTS (SELECT 1 FROM {self._reference(m)} r WHERE {on})"
-        hit = f"(SELECT count(*) FROM rows_ d WHERE {_and(found, m.where)})"
-        return Part((hit, f"count(*){_filter(m)}"), _ratio(m), own=True)
+        hit = f"(SELECT count(*) FROM rows_ d WHERE {narrowed(found, m.where)})"
+        return Part((hit, f"count(*){filtered(m)}"), ratio(m), own=True)
 
     def _dataset_match(self, m: Metric) -> Part:
         """The share of rows of the larger side that are on the other side too, equal in every column compared; by
@@ -473,7 +510,7 @@ class Session:
         listed = ", ".join(quoted(c) for c in columns)
         both = f"(SELECT count(*) FROM (SELECT {listed} FROM rows_ INTERSECT ALL SELECT {listed} FROM {other}))"
         larger = f"(SELECT greatest((SELECT count(*) FROM rows_), (SELECT count(*) FROM {other})))"
-        return Part((both, larger), _ratio(m), own=True)
+        return Part((both, larger), ratio(m), own=True)
 
     def _data_synchronization(self, m: Metric) -> Part:
         return self._dataset_match(m)
@@ -484,15 +521,15 @@ class Session:
         for text in (mine, theirs):
             if len(self.duck.extract_statements(f"SELECT ({text})")) != 1:
                 raise MetricFailed(f"{m.text}: {text!r} is no aggregate")
-        return Part((f"({mine})::DOUBLE", f"(SELECT ({theirs})::DOUBLE FROM {self._reference(m)})"), _ratio(m))
+        return Part((f"({mine})::DOUBLE", f"(SELECT ({theirs})::DOUBLE FROM {self._reference(m)})"), ratio(m))
 
     def _data_freshness(self, m: Metric) -> Part:
         """Hours from the newest value of a time column to `now` (an instant with a zone; the caller's clock)."""
         now = m.option("now")
         if now is None:
             raise MetricFailed(f"{m.text}: freshness needs now=, the present instant")
-        newest = f"max({quoted(m.columns[0])}::TIMESTAMPTZ){_filter(m)}"
-        return Part((f"epoch({_text(str(now))}::TIMESTAMPTZ - {newest}) / 3600",), _known(m))
+        newest = f"max({quoted(m.columns[0])}::TIMESTAMPTZ){filtered(m)}"
+        return Part((f"epoch({literal(str(now))}::TIMESTAMPTZ - {newest}) / 3600",), needed(m))
 
     def _reference(self, m: Metric) -> str:
         name = str(m.option("reference", ""))
@@ -509,82 +546,3 @@ def _failed(metric: Metric, error: Exception) -> MetricFailed:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("kllsketch", "kll_sketch")
-
-
-def _number(m: Metric) -> str:
-    return f"{quoted(m.columns[0])}::DOUBLE"
-
-
-def _filter(m: Metric) -> str:
-    return f" FILTER (WHERE ({m.where}))" if m.where else ""
-
-
-def _and(condition: str, where: str) -> str:
-    return f"({condition}) AND ({where})" if where else f"({condition})"
-
-
-def _text(value: Any) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _listed(value: Any) -> tuple[str, ...]:
-    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
-
-
-def _first(row: Sequence[Any]) -> float:
-    return float(row[0] or 0)
-
-
-def _known(m: Metric) -> Decode:
-    def decode(row: Sequence[Any]) -> Any:
-        if row[0] is None:
-            raise MetricFailed(f"{m.text}: there are no values to compute it from")
-        return row[0] if isinstance(row[0], list) else float(row[0])
-
-    return decode
-
-
-def _ratio(m: Metric) -> Decode:
-    def decode(row: Sequence[Any]) -> float:
-        if not row[1]:
-            raise MetricFailed(f"{m.text}: there are no rows to compute it from")
-        return float((row[0] or 0) / row[1])
-
-    return decode
-
-
-def _probability(m: Metric, value: Any) -> float:
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise MetricFailed(f"{m.text}: a quantile is between 0 and 1, not {value!r}")
-    return float(value)
-
-
-def _standardised(m: Metric, row: Sequence[Any]) -> tuple[float, float]:
-    """Population skewness and excess kurtosis from sums of powers about a centre; 0 for a constant."""
-    n = row[0]
-    if not n:
-        raise MetricFailed(f"{m.text}: there are no values to compute it from")
-    s1, s2, s3, s4 = (x / n for x in row[1:])
-    m2 = s2 - s1**2
-    if m2 <= 1e-14 * max(1.0, s2):
-        return 0.0, 0.0
-    m3 = s3 - 3 * s1 * s2 + 2 * s1**3
-    m4 = s4 - 4 * s1 * s3 + 6 * s1**2 * s2 - 3 * s1**4
-    return m3 / m2**1.5, m4 / m2**2 - 3
-
-
-def _type_share(m: Metric, found: Mapping[str, int]) -> float:
-    """The share of non-null values of a type; Numeric is integral or fractional, Null the share of nulls of all."""
-    wanted = str(m.option("type"))
-    total = sum(found.values())
-    if wanted == "Null":
-        return found["Unknown"] / total if total else 0.0
-    known = total - found["Unknown"]
-    if not known:
-        raise MetricFailed(f"{m.text}: there are no values to tell the type of")
-    match wanted:
-        case "Numeric":
-            return (found["Integral"] + found["Fractional"]) / known
-        case "Integral" | "Fractional" | "Boolean" | "String":
-            return found[wanted] / known
-    raise MetricFailed(f"{m.text}: a type is Numeric, Integral, Fractional, Boolean, String or Null, not {wanted!r}")

@@ -60,6 +60,9 @@ class SimpleThreshold:
     upper: float
     lower: float = -math.inf
 
+    def __post_init__(self) -> None:
+        _ordered(self.lower, self.upper)
+
     def detect(self, series: Sequence[float], start: int, end: int) -> list[int]:
         return [i for i in range(*_interval(series, start, end)) if not self.lower <= series[i] <= self.upper]
 
@@ -71,6 +74,9 @@ class AbsoluteChange:
     max_decrease: float = -math.inf
     max_increase: float = math.inf
     order: int = 1
+
+    def __post_init__(self) -> None:
+        _changes(self.max_decrease, self.max_increase, self.order, least=0)
 
     def detect(self, series: Sequence[float], start: int, end: int) -> list[int]:
         start, end = _interval(series, start, end)
@@ -88,32 +94,39 @@ class RelativeRateOfChange:
     max_increase: float = math.inf
     order: int = 1
 
+    def __post_init__(self) -> None:
+        _changes(self.max_decrease, self.max_increase, self.order, least=1)
+
     def detect(self, series: Sequence[float], start: int, end: int) -> list[int]:
         start, end = _interval(series, start, end)
         found = []
         for i in range(max(start, self.order), end):
             before, value = series[i - self.order], series[i]
-            ratio = value / before if before else (math.inf if value > 0 else -math.inf if value < 0 else 1.0)
-            if not self.max_decrease <= ratio <= self.max_increase:
+            ratio = value / before if before else (math.inf if value > 0 else -math.inf)
+            if (before or value) and not self.max_decrease <= ratio <= self.max_increase:
                 found.append(i)
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class BatchNormal:
-    """Values farther than so many sample standard deviations from the mean of what is outside the interval."""
+    """Values farther than so many sample standard deviations from the mean of what is outside the interval. One value
+    there has no deviation: what differs from it is an anomaly. A factor of None is no bound on that side."""
 
-    lower_factor: float = 3.0
-    upper_factor: float = 3.0
+    lower_factor: float | None = 3.0
+    upper_factor: float | None = 3.0
     include_interval: bool = False
+
+    def __post_init__(self) -> None:
+        _factors(self.lower_factor, self.upper_factor)
 
     def detect(self, series: Sequence[float], start: int, end: int) -> list[int]:
         start, end = _interval(series, start, end)
         base = series if self.include_interval else [*series[:start], *series[end:]]
-        if len(base) < 2:
-            raise Invalid(f"BatchNormal learns from two values or more outside the interval; there are {len(base)}")
-        mean, std = float(np.mean(base)), float(np.std(base, ddof=1))
-        low, high = mean - self.lower_factor * std, mean + self.upper_factor * std
+        if not len(base):
+            raise Invalid("BatchNormal learns from what is outside the interval; there is nothing")
+        mean, std = float(np.mean(base)), float(np.std(base, ddof=1)) if len(base) > 1 else 0.0
+        low, high = _band(mean, std, self.lower_factor, self.upper_factor)
         return [i for i in range(start, end) if not low <= series[i] <= high]
 
 
@@ -122,10 +135,15 @@ class OnlineNormal:
     """Values outside the running mean and standard deviation, which include the value itself (Welford). The first
     `ignore_start` share is not judged; with `ignore_anomalies` an anomaly does not move the running values."""
 
-    lower_factor: float = 3.0
-    upper_factor: float = 3.0
+    lower_factor: float | None = 3.0
+    upper_factor: float | None = 3.0
     ignore_start: float = 0.1
     ignore_anomalies: bool = True
+
+    def __post_init__(self) -> None:
+        _factors(self.lower_factor, self.upper_factor)
+        if not 0 <= self.ignore_start <= 1:
+            raise Invalid(f"the share of the series that is not judged is between 0 and 1, not {self.ignore_start:g}")
 
     def detect(self, series: Sequence[float], start: int, end: int) -> list[int]:
         start, end = _interval(series, start, end)
@@ -137,7 +155,8 @@ class OnlineNormal:
             mean += (value - mean) / (i + 1)
             squares += (value - before[0]) * (value - mean)
             std = math.sqrt(squares / (i + 1))
-            if mean - self.lower_factor * std <= value <= mean + self.upper_factor * std:
+            low, high = _band(mean, std, self.lower_factor, self.upper_factor)
+            if low <= value <= high:
                 continue
             if i >= skipped and start <= i < end:
                 found.append(i)
@@ -231,7 +250,31 @@ def strategy(name: str, **settings: float | bool) -> Strategy:
         raise Invalid(f"{name}: {error}") from None
 
 
+def _band(mean: float, std: float, lower: float | None, upper: float | None) -> tuple[float, float]:
+    low = -math.inf if lower is None else mean - lower * std
+    return low, math.inf if upper is None else mean + upper * std
+
+
+def _ordered(low: float, high: float) -> None:
+    if low > high:
+        raise Invalid(f"the lower bound ({low:g}) is above the upper ({high:g})")
+
+
+def _changes(decrease: float, increase: float, order: int, *, least: int) -> None:
+    _ordered(decrease, increase)
+    if order < least:
+        raise Invalid(f"the order of a change is {least} or more, not {order}")
+    if math.isinf(decrease) and math.isinf(increase):
+        raise Invalid("a change needs a bound: give max_decrease, max_increase or both")
+
+
+def _factors(lower: float | None, upper: float | None) -> None:
+    given = [f for f in (lower, upper) if f is not None]
+    if not given or min(given) < 0:
+        raise Invalid(f"a factor of the standard deviation is 0 or more, and one is needed; got {lower} and {upper}")
+
+
 def _interval(series: Sequence[float], start: int, end: int) -> tuple[int, int]:
-    if start >= end or start < 0:
-        raise Invalid(f"an interval of positions begins before it ends; got [{start}, {end})")
+    if start > end or start < 0:
+        raise Invalid(f"an interval of positions does not begin after its end; got [{start}, {end})")
     return start, min(end, len(series))

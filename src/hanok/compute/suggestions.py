@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -131,35 +132,38 @@ def _type(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     return None
 
 
-def _categorical(c: ColumnState) -> bool:
-    """Few values of which at most a tenth were seen but once."""
-    if c.type != "STRING" or not c.frequent.exact or not 0 < len(c.frequent.counts) <= CATEGORIES_MAX:
-        return False
-    return int((c.frequent.counts == 1).sum()) <= 0.1 * len(c.frequent.counts)
+def _categories_of(c: ColumnState, once: float) -> list[tuple[Any, int]]:
+    """The values of a column of text or whole numbers from the most frequent on, null among them; none where there are
+    many, or more than the share `once` of them were seen but once."""
+    if c.type not in ("STRING", "INT") or not c.frequent.exact or not 0 < len(c.frequent.counts) <= CATEGORIES_MAX:
+        return []
+    counted: list[tuple[Any, int]] = [(v, int(n)) for v, n in c.frequent.top(CATEGORIES_MAX)]
+    counted += [(None, c.nulls)] if c.nulls else []
+    singles = sum(n == 1 for _, n in counted)
+    return sorted(counted, key=lambda e: -e[1]) if singles <= once * len(counted) else []
 
 
 def _categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
-    if not _categorical(c):
+    values = [v for v, _ in _categories_of(c, 0.1) if v is not None]
+    if not values:
         return None
-    values = [v for v, _ in c.frequent.top(CATEGORIES_MAX)]
     made = constraint("isContainedIn", c.name, tuple(sorted(values)))
     return Suggestion(rule, c.name, made, f"{len(values)} values came again and again", 1.0)
 
 
 def _most_categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
-    if c.type != "STRING" or not c.frequent.exact or _categorical(c) or not len(c.frequent.counts):
-        return None
-    if int((c.frequent.counts == 1).sum()) > 0.4 * len(c.frequent.counts):
-        return None
     chosen, covered = [], 0
-    for value, count in c.frequent.top(len(c.frequent.counts)):
+    for value, count in _categories_of(c, 0.4):
+        if covered >= 0.9 * c.rows:
+            break
         chosen.append(value)
         covered += count
-        if covered >= 0.9 * c.present:
-            break
-    share = (covered + c.nulls) / c.rows
-    made = constraint("isContainedIn", c.name, tuple(sorted(chosen)), f">= {wilson_lower(share, c.rows)}")
-    return Suggestion(rule, c.name, made, f"{len(chosen)} values cover {share:.1%} of the rows", share)
+    values = sorted(v for v in chosen if v is not None)
+    if not values or covered >= c.rows:
+        return None
+    share = covered / c.rows
+    made = constraint("isContainedIn", c.name, tuple(values), f">= {wilson_lower(share, c.rows)}")
+    return Suggestion(rule, c.name, made, f"{len(values)} values cover {share:.1%} of the rows", share)
 
 
 def _non_negative(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
@@ -230,7 +234,7 @@ def _deviation(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
 
 def _unique(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     """What the sketch takes for unique is counted exactly before it is suggested."""
-    if not c.present or abs(1 - c.distinct_count / c.present) > 0.08:
+    if c.nulls or not c.present or abs(1 - c.distinct_count / c.present) > 0.08:
         return None
     m = metric("Uniqueness", c.name)
     value = evaluate(rows, [m])[m]

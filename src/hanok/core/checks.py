@@ -240,7 +240,7 @@ METHODS: Mapping[str, Method] = {
     "hasDistinctness": _m("Distinctness", "columns assertion"),
     "hasUniqueValueRatio": _m("UniqueValueRatio", "columns assertion"),
     "doesDatasetMatch": _m("DatasetMatch", "reference columns assertion", ONE),
-    "hasNumberOfDistinctValues": _m("CountDistinct", "columns assertion"),
+    "hasNumberOfDistinctValues": _m("Histogram", "columns assertion"),
     "hasHistogramValues": _m("Histogram", "column assertion"),
     "hasHistogramBinnedValues": _m("HistogramBinned", "column bins assertion"),
     "hasHistogramBinnedBins": _m("HistogramBinned", "column bins assertion"),
@@ -276,7 +276,7 @@ METHODS: Mapping[str, Method] = {
     "isLessThanOrEqualTo": _m("Compliance", "first second assertion", ONE),
     "isGreaterThan": _m("Compliance", "first second assertion", ONE),
     "isGreaterThanOrEqualTo": _m("Compliance", "first second assertion", ONE),
-    "isContainedIn": _m("Compliance", "column values assertion", ONE),
+    "isContainedIn": _m("Compliance", "column values assertion lower upper include_lower include_upper", ONE),
     # Between data sets, and what DQDL has beyond Deequ's methods.
     "hasReferentialIntegrity": _m("ReferentialIntegrity", "columns reference assertion", ONE),
     "hasRowCountMatch": _m("RowCountMatch", "reference assertion", ONE),
@@ -287,20 +287,24 @@ METHODS: Mapping[str, Method] = {
     "isFresh": _m("DataFreshness", "column assertion"),
 }
 SNAKE = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(): name for name in METHODS}
-PATTERNS = {
+AREA = r"(?:00[1-9]|0[1-9]\d|[1-578]\d{2}|6(?:[0-57-9]\d|6[0-57-9]))"
+GROUP, SERIAL = r"(?:0[1-9]|[1-9]\d)", r"(?:0{3}[1-9]|0{2}[1-9]\d|0[1-9]\d{2}|[1-9]\d{3})"
+FOURS = r"(?:4\d{3}|5[1-5]\d{2}|2(?:22[1-9]|2[3-9]\d|[3-6]\d{2}|7[01]\d|720)|6011|65\d{2})"
+PATTERNS = {  # each is found anywhere in the text; one separator holds throughout a number
     "containsEmail": (  # a local part, a domain, and a top level of two letters or more
-        r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}$"
+        r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
     ),
-    "containsURL": r"^(?:https?|ftp)://[^\s/$.?#][^\s]*$",
+    "containsURL": r"(?:https?|ftp)://[^\s/$.?#][^\s]*",
     "containsSocialSecurityNumber": (  # area 001-899 but 666, group 01-99, serial 0001-9999
-        r"^(?:00[1-9]|0[1-9]\d|[1-578]\d{2}|6(?:[0-57-9]\d|6[0-57-9]))-?(?:0[1-9]|[1-9]\d)-?"
-        r"(?:0{3}[1-9]|0{2}[1-9]\d|0[1-9]\d{2}|[1-9]\d{3})$"
+        r"\b(?:" + "|".join(AREA + sep + GROUP + sep + SERIAL for sep in ("", "-", " ")) + r")\b"
     ),
     "containsCreditCardNumber": (  # Visa, Mastercard and Discover in fours; American Express as 4-6-5
-        r"^(?:4\d{3}|5[1-5]\d{2}|2(?:22[1-9]|2[3-9]\d|[3-6]\d{2}|7[01]\d|720)|6011|65\d{2})"
-        r"(?:[ -]?\d{4}){3}$|^3[47]\d{2}[ -]?\d{6}[ -]?\d{5}$"
+        r"\b(?:"
+        + "|".join(rf"{FOURS}(?:{sep}\d{{4}}){{3}}|3[47]\d{{2}}{sep}\d{{6}}{sep}\d{{5}}" for sep in ("", "-", " "))
+        + r")\b"
     ),
 }
+OPTIONAL = ("assertion", "bins", "columns", "values", "lower", "upper", "include_lower", "include_upper")
 COMPARE = {
     "isLessThan": "<",
     "isLessThanOrEqualTo": "<=",
@@ -323,7 +327,7 @@ def constraint(method: str, /, *given: Any, where: str = "", **named: Any) -> Co
     must = arguments.get("assertion", known.default)
     if must == "":
         raise Invalid(f"{name} needs an assertion, like '>= 0.9'")
-    missing = [p for p in known.parameters if p not in arguments and p not in ("assertion", "bins", "columns")]
+    missing = [p for p in known.parameters if p not in arguments and p not in OPTIONAL]
     if missing or ("columns" in known.parameters and not arguments.get("columns") and name != "hasDuplicateRowCount"):
         raise Invalid(f"{name} needs {(missing or ['columns'])[0]!r}; it takes {', '.join(known.parameters)}")
     asserted = must if callable(must) else assertion(must)
@@ -333,7 +337,9 @@ def constraint(method: str, /, *given: Any, where: str = "", **named: Any) -> Co
 
 def _metric_of(name: str, known: Method, arguments: Mapping[str, Any], where: str) -> Metric:
     options = {
-        k: v for k, v in arguments.items() if k not in ("assertion", "column", "columns", "first", "second", "values")
+        k: v
+        for k, v in arguments.items()
+        if k not in ("assertion", "column", "columns", "first", "second") and (k == "bins" or k not in OPTIONAL)
     }
     columns: tuple[str, ...] = ()
     if "column" in arguments:
@@ -345,6 +351,8 @@ def _metric_of(name: str, known: Method, arguments: Mapping[str, Any], where: st
         columns = (listed,) if isinstance(listed, str) else tuple(listed)
     if bad := [c for c in columns if not isinstance(c, str)]:
         raise Invalid(f"{name}: a column is named by text, got {bad[0]!r}")
+    if known.analyzer == "Histogram" and (name == "hasNumberOfDistinctValues" or not callable(arguments["assertion"])):
+        options["of"] = "bins"  # null is a value among them
     if name in PATTERNS:
         options["pattern"] = PATTERNS[name]
     if known.analyzer == "Compliance" and "predicate" not in options:
@@ -358,17 +366,28 @@ def _predicate(name: str, columns: Sequence[str], arguments: Mapping[str, Any]) 
         return " AND ".join(f"{c} IS NOT NULL" for c in quoted)
     if name in ("areAnyComplete", "haveAnyCompleteness"):
         return " OR ".join(f"{c} IS NOT NULL" for c in quoted)
-    if name == "isNonNegative":
-        return f"{quoted[0]} IS NULL OR {quoted[0]} >= 0"
+    if name == "isNonNegative":  # text is read as a number; null, and what is no number, passes
+        return f"coalesce(try_cast({quoted[0]} AS DOUBLE), 0) >= 0"
     if name == "isPositive":
-        return f"{quoted[0]} IS NULL OR {quoted[0]} > 0"
+        return f"coalesce(try_cast({quoted[0]} AS DOUBLE), 1) > 0"
     if name in COMPARE:
         return f"{quoted[0]} {COMPARE[name]} {quoted[1]}"
+    if "lower" in arguments or "upper" in arguments:
+        return _range_predicate(quoted[0], arguments)
     values = arguments.get("values") or ()
     if isinstance(values, str) or not values:
-        raise Invalid("isContainedIn needs 'values', a list")
+        raise Invalid("isContainedIn needs 'values', a list, or 'lower' and 'upper'")
     listed = ", ".join(_literal(v) for v in values)
     return f"{quoted[0]} IS NULL OR {quoted[0]} IN ({listed})"
+
+
+def _range_predicate(column: str, arguments: Mapping[str, Any]) -> str:
+    low, high = arguments.get("lower"), arguments.get("upper")
+    if arguments.get("values") or not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+        raise Invalid("isContainedIn takes 'values', or two numbers 'lower' and 'upper', the smaller first")
+    above = ">=" if arguments.get("include_lower", True) else ">"
+    below = "<=" if arguments.get("include_upper", True) else "<"
+    return f"{column} IS NULL OR ({column} {above} {low!r} AND {column} {below} {high!r})"
 
 
 def _literal(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from hanok.compute.analyzer_parts import filtered, matches
 from hanok.compute.analyzers import NUMBERED, POSITION, Session, opened
 from hanok.compute.duck import Relation, quoted
 from hanok.core.checks import Assertion, Check, Combined, Constraint, Metric, Rule
@@ -107,14 +108,14 @@ def row_condition(rule: Rule) -> str | None:
         case "Compliance":
             condition = m.option("predicate")
         case "PatternMatch":
-            condition = f"regexp_matches({column}, '{m.option('pattern').replace(chr(39), chr(39) * 2)}')"
+            condition = matches(m.columns[0], m.option("pattern"))
         case "Minimum" | "Maximum" if isinstance(rule.must, Assertion) and rule.must.op in (">", ">=", "<", "<="):
             condition = f"{column} IS NULL OR {rule.must.sql(column)}"
         case "MinLength" | "MaxLength" if isinstance(rule.must, Assertion) and rule.must.op in (">", ">=", "<", "<="):
             condition = f"{column} IS NULL OR {rule.must.sql(f'length({column})')}"
         case "Uniqueness":
             listed = ", ".join(quoted(c) for c in m.columns)
-            condition = f"count(*) OVER (PARTITION BY {listed}) = 1"
+            condition = f"count(*){filtered(m)} OVER (PARTITION BY {listed}) = 1"
         case _:
             return None
     return f"NOT coalesce(({m.where}), FALSE) OR coalesce(({condition}), FALSE)" if m.where else condition
@@ -153,8 +154,6 @@ def _comparable(rule: Constraint, value: Any) -> Any:
     """A number for an assertion in text: of a histogram its number of bins. A function gets the whole value."""
     if callable(rule.must) or not isinstance(value, dict):
         return value
-    if rule.metric.name == "Histogram":
-        return len(value)
     return len(value["counts"]) if "counts" in value else len(value)
 
 

@@ -52,6 +52,8 @@ def _measure(name: str, bound: Message, view: FeatureView, control: FeatureView)
     if name == "NORMALIZED_ABSOLUTE_DIFFERENCE":
         return normalized_absolute_difference(a, b)
     if a and b:
+        if min(*a.values(), *b.values()) <= 0:  # a listed value that never came is no distribution
+            return None
         keys = sorted(a.keys() | b.keys())
         return _divergence([a.get(k, 0.0) for k in keys], [b.get(k, 0.0) for k in keys])
     kind = "QUANTILES" if bound["source"]["type"] == "QUANTILES" else "STANDARD"

@@ -103,7 +103,9 @@ def _neither_zero_nor_one(view: FeatureView) -> str | None:
             return "NaN"
         for bucket in histogram["buckets"]:
             low, high = bucket["low_value"], bucket["high_value"]
-            if bucket["sample_count"] > 0 and (high < 0 or low > 1 or (low > 0 and high < 1)):
+            # An even bucket between 0 and 1 may hold an interpolated share of either end; a quantile's holds values.
+            between = histogram["type"] == "QUANTILES" and low > 0 and high < 1
+            if bucket["sample_count"] > 0 and (high < 0 or low > 1 or between):
                 return f"between {low:g} and {high:g}"
     return None
 
@@ -116,12 +118,21 @@ def _int(finding: Finding, view: FeatureView) -> None:
         try:
             numbers = [_whole(text) for text in view.value_counts]
         except ValueError as error:
-            finding.add("INT_TYPE_NOT_INT_STRING", "some of its texts are no whole numbers", str(error))
-            feature.clear("int_domain")
+            if view.feature_type == "BYTES":
+                finding.add("INT_TYPE_NOT_INT_STRING", "some of its texts are no whole numbers", str(error))
+                feature.clear("int_domain")
+            elif domain.has("min") or domain.has("max"):
+                finding.add("DOMAIN_INVALID_FOR_TYPE", "a category is no 64-bit whole number", str(error))
+                feature.clear("int_domain")
             return
         low, high = min(numbers), max(numbers)
     elif view.type == "INT":
         low, high = int(view.low), int(view.high)
+        if (domain.has("min") or domain.has("max")) and (low < -(1 << 63) or high > 1 << 63):
+            beyond = low if low < -(1 << 63) else high
+            finding.add("DOMAIN_INVALID_FOR_TYPE", "it has values that are no 64-bit whole numbers", beyond)
+            feature.clear("int_domain")
+            return
     else:
         return
     if domain.has("min") and low < domain["min"]:
@@ -143,27 +154,24 @@ def _whole(text: str) -> int:
 def _float(finding: Finding, view: FeatureView) -> None:
     """Bounds are 32-bit floats in the schema, so values are rounded alike before they are compared."""
     feature, domain = finding.feature, finding.feature["float_domain"]
+    bad = None
     if view.type == "FLOAT":
         low, high, nan = view.low, view.high, view.not_a_number > 0
     elif view.value_counts:
-        try:
-            numbers = [float(text) for text in view.value_counts if _no_underscore(text)]
-        except ValueError:
-            bad = next(t for t in view.value_counts if not _reads_as_float(t))
-            finding.add("FLOAT_TYPE_STRING_NOT_FLOAT", "some of its texts are no numbers", bad)
-            feature.clear("float_domain")
-            return
-        nan = any(math.isnan(x) for x in numbers)
+        bad = next((text for text in view.value_counts if not _reads_as_float(text)), None)
+        numbers = [float(text) for text in view.value_counts if _reads_as_float(text)]
         real = [x for x in numbers if not math.isnan(x)]
-        if not real:
-            low = high = math.nan
-        else:
-            low, high = min(real), max(real)
+        nan = len(real) < len(numbers)
+        low, high = (min(real), max(real)) if real else (math.nan, math.nan)
     else:
         return
     if domain["disallow_nan"] and nan:
         finding.add("FLOAT_TYPE_HAS_NAN", "it has values that are not a number")
         domain.clear("disallow_nan")
+    if bad is not None:
+        finding.add("FLOAT_TYPE_STRING_NOT_FLOAT", "some of its texts are no numbers", bad)
+        feature.clear("float_domain")
+        return
     if domain.has("min") and single(low) < domain["min"]:
         finding.add("FLOAT_TYPE_SMALL_FLOAT", "it has values below its range", low, f">= {domain['min']:g}")
         domain.set("min", low)
@@ -173,12 +181,6 @@ def _float(finding: Finding, view: FeatureView) -> None:
     if domain["disallow_inf"] and (math.isinf(low) or math.isinf(high)):
         finding.add("FLOAT_TYPE_HAS_INF", "it has infinite values", low if math.isinf(low) else high, "finite")
         domain.clear("disallow_inf")
-
-
-def _no_underscore(text: str) -> bool:
-    if "_" in text:
-        raise ValueError(text)
-    return True
 
 
 def _reads_as_float(text: str) -> bool:

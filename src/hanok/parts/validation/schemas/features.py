@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, prod
+from math import prod
 
 from hanok.parts.validation.schemas.comparators import compare_feature
 from hanok.parts.validation.schemas.domains import check_domain
@@ -265,10 +265,12 @@ def new_feature(view: FeatureView) -> Message:
     if view.present and not view.missing:
         presence.set("min_fraction", 1.0)
     if view.present and view.type != "STRUCT":
-        low, high = view.values_by_level[0]
-        count = feature.sub("value_count")
-        if low:
-            count.set("min", low)
-        if high == low or isfinite(high):
-            count.set("max", high)
+        levels = view.values_by_level
+        holders = [feature] if len(levels) == 1 else [feature.sub("value_counts")] * len(levels)
+        for holder, (low, high) in zip(holders, levels, strict=True):
+            bounds = {"min": low, "max": high} if low == high else {"min": 1}
+            if len(levels) > 1:
+                holder.add("value_count", **(bounds if low else {}))
+            elif low:
+                holder.set("value_count", Message("ValueCount", **bounds))
     return feature

@@ -13,6 +13,7 @@ Path = tuple[str, ...]
 PLAIN_STEP = re.compile(r"\([^()]*\)|[^().']+")
 FEATURE_TYPES = {"INT": "INT", "FLOAT": "FLOAT", "STRING": "BYTES", "BYTES": "BYTES", "STRUCT": "STRUCT"}
 WHOLE = "All Examples"
+STATISTICS = ("num_stats", "string_stats", "bytes_stats", "struct_stats")
 
 
 def path_text(path: Path) -> str:
@@ -40,7 +41,7 @@ class FeatureView:
 
     @cached_property
     def common(self) -> Message:
-        for name in ("num_stats", "string_stats", "bytes_stats", "struct_stats"):
+        for name in STATISTICS:
             if self.stats.has(name):
                 return self.stats[name]["common_stats"]
         return Message("CommonStatistics")
@@ -100,7 +101,7 @@ class FeatureView:
 
     @property
     def not_a_number(self) -> int:
-        return max((int(h["num_nan"]) for h in self.histograms), default=0)
+        return max((int(h["num_nan"]) for h in self.stats["num_stats"]["histograms"]), default=0)
 
     def custom(self, name: str) -> Message | None:
         return next((c for c in self.stats["custom_stats"] if c["name"] == name), None)
@@ -112,7 +113,7 @@ class DatasetView:
     def __init__(self, stats: Message, *, weighted: bool | None = None) -> None:
         self.stats = stats
         self.weighted = False
-        self.features = {path: FeatureView(self, f, path) for f in stats["features"] for path in [_path(f)]}
+        self.features = {path: FeatureView(self, f, path) for path, f in _by_path(stats)}
         self.weighted = self._all_weighted() if weighted is None else weighted
 
     def _all_weighted(self) -> bool:
@@ -142,5 +143,17 @@ def whole(statistics: Message) -> Message | None:
     return next((d for d in datasets if d["name"] == WHOLE), datasets[0] if datasets else None)
 
 
-def _path(feature: Message) -> Path:
-    return (feature["name"],) if feature.has("name") else tuple(feature["path"]["step"])
+def _by_path(stats: Message) -> list[tuple[Path, Message]]:
+    """The features that say anything, each with its path. Where features have names instead of paths, what begins with
+    the name of a struct and a dot lies in that struct."""
+    told = [f for f in stats["features"] if any(f.has(s) for s in STATISTICS) or f["custom_stats"]]
+    structs = {f["name"] for f in told if f.has("name") and f["type"] == "STRUCT"}
+    return [(_nested(f["name"], structs) if f.has("name") else tuple(f["path"]["step"]), f) for f in told]
+
+
+def _nested(name: str, structs: set[str]) -> Path:
+    above = [s for s in structs if name.startswith(f"{s}.")]
+    if not above:
+        return (name,)
+    nearest = max(above, key=len)
+    return (*_nested(nearest, structs), name[len(nearest) + 1 :])
