@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hanok.core.errors import ConfigError, MissingExtra
 
 IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
-PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-32000")
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
 
 
 def engine_of(url: str) -> sa.Engine:

@@ -7,7 +7,7 @@ Driver SQL, one statement for each kind of thing however many runs; the database
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -30,9 +30,10 @@ _PAIRS = {
 }
 # index: the primary keys (run, key) of metric_latest, run_param, run_tag; (run, ...) of run_dataset and run_model
 _METRICS = (
-    "SELECT l.run, k.name, l.value, l.timestamp_ms, l.step, l.nan FROM metric_latest l "
-    "JOIN metric_key k ON k.key = l.key WHERE l.run {among}"
+    "SELECT run, key, CASE WHEN nan = 1 THEN NULL ELSE value END, timestamp_ms, step FROM metric_latest "
+    "WHERE run {among}"
 )
+_NAMES = "SELECT key, name FROM metric_key WHERE key {among}"  # few, however many runs: looked up once, not joined
 _DATASETS = (
     "SELECT i.run, i.tags, d.id, d.name, d.digest, d.source_type, d.source, d.schema, d.profile "
     "FROM run_dataset i JOIN dataset d ON d.id = i.dataset WHERE i.run {among}"
@@ -69,8 +70,10 @@ class SqlRunListings:
 
     def _metrics(self, keys: Sequence[int]) -> dict[int, list[tuple[str, float, int, int]]]:
         found: dict[int, list[tuple[str, float, int, int]]] = {key: [] for key in keys}
-        for run, name, value, timestamp_ms, step, nan in self._of(_METRICS, keys):
-            found[run].append((name, math.nan if nan else value, timestamp_ms, step))
+        rows = self._of(_METRICS, keys)
+        names = dict(self._of(_NAMES, list({row[1] for row in rows})))
+        for run, key, value, timestamp_ms, step in rows:
+            found[run].append((names[key], math.nan if value is None else value, timestamp_ms, step))
         return found
 
     def _pairs(self, table: str, keys: Sequence[int]) -> dict[int, str]:
@@ -83,7 +86,7 @@ class SqlRunListings:
             found.setdefault(run, []).append(ModelOutput(model_id, step))
         return found
 
-    def _of(self, statement: str, keys: Sequence[int]) -> Iterable[Any]:
+    def _of(self, statement: str, keys: Sequence[int]) -> list[Any]:
         among: Any = list(keys) if self._dialect == "postgresql" else orjson.dumps(keys).decode()
         cursor = driver(self._c).execute(statement.format(among=_AMONG[self._dialect]), (among,))
         found: list[Any] = cursor.fetchall()
