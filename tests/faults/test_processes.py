@@ -296,7 +296,7 @@ def test_on_postgresql_two_servers_are_killed_and_nothing_acknowledged_is_lost_o
 def test_two_servers_share_what_postgresql_holds(tmp_path, postgres):
     """A run logged at one is read at the other; names are unique over both; what one deletes is gone at the other."""
     url = postgres.database()
-    servers = [up(tmp_path / name, url) for name in ("a", "b")]
+    servers = [up(tmp_path / name, metadata_url=url) for name in ("a", "b")]
     try:
         one, two = (Client(address) for _, address in servers)
         experiment = one.call("/experiments/create", name="shared")["experiment_id"]
@@ -321,7 +321,7 @@ def test_two_servers_share_what_postgresql_holds(tmp_path, postgres):
 
 def test_a_second_server_on_an_sqlite_file_outside_the_home_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    process, _ = up(tmp_path / "a", url)
+    process, _ = up(tmp_path / "a", metadata_url=url)
     try:
         second = subprocess.run(
             [sys.executable, "-m", "hanok", "up", "--home", str(tmp_path / "b"), "--port", "0"],

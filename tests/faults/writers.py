@@ -15,9 +15,9 @@ CLIENTS = 8
 BATCH = 5
 
 
-def up(home, metadata_url=""):
+def up(home, *options, metadata_url=""):
     """A server on a port of its own, and its address."""
-    command = [sys.executable, "-m", "hanok", "up", "--home", str(home), "--port", "0", "--json"]
+    command = [sys.executable, "-m", "hanok", "up", "--home", str(home), "--port", "0", "--json", *options]
     env = os.environ | ({"HANOK_METADATA_URL": metadata_url} if metadata_url else {})
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
     return process, json.loads(process.stdout.readline())["address"]
@@ -49,7 +49,7 @@ def killed_round(*homes, seconds, seed, metadata_url=""):
     A client whose server is gone sends the batch under way once more to the next one. In the end every acknowledged
     point is there once, and of what was not acknowledged at most the batch under way, whole or not at all. Returns the
     acknowledged points."""
-    servers = [up(home, metadata_url) for home in homes]
+    servers = [up(home, metadata_url=metadata_url) for home in homes]
     addresses = [address for _, address in servers]
     first = Client(addresses[0])
     runs = [first.call("/runs/create", experiment_id="0")["run"]["info"]["run_id"] for _ in range(CLIENTS)]
@@ -79,7 +79,7 @@ def killed_round(*homes, seconds, seed, metadata_url=""):
         process.wait()
     for thread in threads:
         thread.join()
-    process, address = up(homes[0], metadata_url)
+    process, address = up(homes[0], metadata_url=metadata_url)
     try:
         reader = Client(address)
         for number, run in enumerate(runs):

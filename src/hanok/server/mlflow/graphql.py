@@ -33,7 +33,7 @@ from hanok.wire.mlflow.graphql import (
 if TYPE_CHECKING:
     from graphql import DocumentNode, FragmentDefinitionNode, GraphQLSchema, SelectionSetNode
 
-BODY_MAX_BYTES = 256 << 10
+BODY_MAX_BYTES = 1 << 20
 _ANSWERS: dict[str, tuple[type[msgspec.Struct], Callable[[Call, Any], Any]]] = {
     "mlflowGetExperiment": (requests.ExperimentId, experiments.get),
     "mlflowGetRun": (requests.RunId, runs.get),
