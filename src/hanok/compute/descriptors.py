@@ -162,5 +162,8 @@ def _decoded(raw: bytes) -> NDArray[Any]:
         raise MissingExtra("reading image files needs Pillow: pip install 'hanok[images]'; or give arrays") from None
     import io
 
-    with Image.open(io.BytesIO(raw)) as image:
-        return np.asarray(image.convert("RGB"))
+    try:
+        with Image.open(io.BytesIO(raw)) as image:
+            return np.asarray(image.convert("RGB"))
+    except Image.DecompressionBombError as error:  # a small file that claims to be of an enormous size
+        raise ValueError(str(error)) from None

@@ -7,7 +7,7 @@ sketched column counts for at most so many rows: its noise never passes for drif
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +20,14 @@ SKETCHED_ROWS = 10_000
 Counts = NDArray[np.float64]
 
 
-def compare_states(before: TableState, after: TableState) -> list[Drift]:
-    """Drift of every column that both have, with values of one type. Times are left out: they always move on."""
-    return [compare_columns(before.columns[name], after.columns[name]) for name in comparable(before, after)]
+def compare_states(
+    before: TableState, after: TableState, references: Mapping[str, Reference] | None = None
+) -> list[Drift]:
+    """Drift of every column that both have, with values of one type. Times are left out: they always move on.
+    `references` of the same rows know what the state does not: how far their weeks lay from the whole."""
+    known = references or {}
+    names = comparable(before, after)
+    return [compare_columns(before.columns[n], after.columns[n], known.get(n)) for n in names]
 
 
 def comparable(before: TableState, after: TableState) -> Iterator[str]:
@@ -34,8 +39,15 @@ def comparable(before: TableState, after: TableState) -> Iterator[str]:
             yield name
 
 
-def compare_columns(before: ColumnState, after: ColumnState) -> Drift:
+def compare_columns(before: ColumnState, after: ColumnState, known: Reference | None = None) -> Drift:
     ref = reference_of(before if before.values else replace(before, type=after.type))
+    if known is not None:
+        ref = replace(
+            ref,
+            usual_psi=known.usual_psi,
+            inflation=known.inflation,
+            inflation_variance=known.inflation_variance,
+        )
     return compare_with(ref, after, sketched=not before.frequent.exact)
 
 

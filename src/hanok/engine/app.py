@@ -29,6 +29,7 @@ from hanok.engine.notify import Outbound, send
 from hanok.engine.project import load_project
 from hanok.engine.shared import claim_data, not_here, sqlite_file
 from hanok.engine.skew import FOLD_ROWS, fold, serving_state
+from hanok.engine.skew_watch import watch
 from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
 from hanok.parts.automl import service as automl
 from hanok.parts.features.service import Features
@@ -229,11 +230,12 @@ class App:
             return []
         return self.serving.predict_batch(name, self.features.historical(model, spine), key=key)
 
-    def measure(self, name: str, day: datetime, *, days_back: int = 2) -> None:
-        """Performance of the last days whose labels may have come, and the drift of `day`."""
+    def measure(self, name: str, day: datetime, *, days_back: int = 2, least: int = FOLD_ROWS) -> None:
+        """Performance of the last days whose labels may have come, the drift of `day`, and the skew of the week once
+        `least` answers have gathered."""
         from datetime import timedelta
 
-        fold(self, name, least=FOLD_ROWS)
+        folded = fold(self, name, least=least)
         model = self.training.model(name)
         days = [day - timedelta(days=i) for i in range(days_back, -1, -1)]
         answers = self.monitoring.measure(name, model.task, days)
@@ -249,6 +251,8 @@ class App:
         report = self.monitoring.drift(
             name, version.id, references, importance, live, start=day, end=day + timedelta(days=1)
         )
+        if folded:
+            watch(self, name, importance)
         self.monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report or {}))
 
     def _doubts(self, model: Model, report: Mapping[str, Any]) -> list[str]:
@@ -282,8 +286,7 @@ class App:
         for name in (m.name for m in self.training.models() if self.serving.deployment(m.name)):
             if done.get(name) != hour["hour"]:
                 self.serving.compact(everything=True)
-                self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7)
-                fold(self, name)
+                self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
                 self.metadata.write(partial(_put_record, "measured", name, "hour", hour, now))
 
     def references(self, digest: str) -> list[Reference]:

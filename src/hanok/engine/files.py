@@ -51,6 +51,9 @@ def with_images(rows: pa.Table, column: str, folder: Path) -> pa.Table:
     """The table with the descriptors of the images that `column` names, as columns like `COLUMN.brightness`."""
     if column not in rows.column_names:
         raise BadData(f"there is no column {column!r}; there are {', '.join(rows.column_names[:20])}")
+    kind = rows.schema.field(column).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise BadData(f"{column!r} is {kind}, not paths of images")
     found = read_images(rows.column(column).to_pylist(), folder)
     for name, values in zip(found.column_names, found.columns, strict=True):
         rows = rows.append_column(f"{column}.{name}", values)

@@ -86,17 +86,20 @@ def skew(app: App, model: str, *, since: str = "", until: str = "", policy: Poli
         "rows": state.rows,
         "windows": len(windows),
         "features": [
-            asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect, "alarm": v.alarm} for v in ranked
+            asdict(v.drift)
+            | {"effect": v.drift.effect, "p_adjusted": v.p_adjusted, "moved": v.suspect, "alarm": v.alarm}
+            for v in ranked
         ],
     }
 
 
 def _compared(app: App, facts: Mapping[str, Any], state: TableState) -> list[Drift]:
-    """Against the state of the training set; versions of earlier releases kept the bins alone."""
+    """Against the state of the training set, beyond what was usual in it from week to week; versions of earlier
+    releases kept the bins alone."""
+    references = app.references(facts.get("reference", ""))
     if digest := facts.get("statistics"):
         with app.blobs.open(digest) as file:
-            return compare_states(TableState.from_bytes(file.read()), state)
-    references = app.references(facts.get("reference", ""))
+            return compare_states(TableState.from_bytes(file.read()), state, {r.column: r for r in references})
     if not references:
         raise Invalid("nothing is known of what this version was trained on: it was registered from elsewhere")
     return [compare_with(r, state.columns[r.column]) for r in references if r.column in state.columns]
@@ -111,10 +114,13 @@ def _windows(app: App, model: str, since: str, until: str) -> list[tuple[str, st
     if since or until:
         found = app.validation.kept.select(name, since=since, until=until)
         return [(*found.covers, found.merged)]
-    by_day = {d: s for d, s in app.validation.kept.select(name).by_partition.items() if s.rows}
-    days = [d for d in by_day if len(d) == len("2013-02-08")]
+    days = app.validation.kept.days(name)
     if not days:
-        return [(min(by_day), max(by_day), TableState.merged(list(by_day.values())))] if by_day else []
+        by_part = {d: s for d, s in app.validation.kept.select(name).by_partition.items() if s.rows}
+        return [(min(by_part), max(by_part), TableState.merged(list(by_part.values())))] if by_part else []
+    oldest = datetime.fromisoformat(days[-1]) + timedelta(days=1) - 3 * WINDOW
+    days = [d for d in days if datetime.fromisoformat(d) >= oldest]
+    by_day = app.validation.kept.select(name, since=days[0], until=days[-1]).by_partition
     made = []
     end = datetime.fromisoformat(days[-1]) + timedelta(days=1)
     for back in (2, 1, 0):

@@ -1,13 +1,19 @@
 """Training-serving skew is a merge and a comparison of statistics; requests pay nothing for it."""
 
+from datetime import timedelta
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from hanok.core.errors import Invalid
 from hanok.engine.skew import fold, serving_state, skew
+from hanok.engine.skew_watch import watch
 from hanok.engine.verbs import call
 from hanok.parts.serving.log import TABLE
+from hanok.ui.render import render
+from hanok.ui.views.common import Ask
+from hanok.ui.views.models import model_page
 from hanok.wire.tfdv import from_text
 
 
@@ -70,3 +76,55 @@ def test_a_declared_schema_holds_training_data_against_what_is_served(shop):
 def test_a_model_that_serves_nothing_is_said(empty_shop):
     with pytest.raises(Invalid, match="is deployed"):
         skew(empty_shop, "returns")
+
+
+def weeks_of(shop, count, seed, **columns):
+    """Answer once a week, and look each time."""
+    for week in range(count):
+        shop.clock.move_to(shop.clock.now() + timedelta(days=7))
+        trained = answered(shop, seed=seed + week, **columns)
+        fold(shop, "returns")
+        kept = watch(shop, "returns", dict.fromkeys(trained.columns, 1.0))
+    return kept
+
+
+def alerts(shop):
+    return [a for a in shop.alerts.list("returns", state="open") if a["kind"] == "skew"]
+
+
+def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(shop):
+    shop.clock.move_to(shop.clock.now() + timedelta(days=365))
+    weeks_of(shop, 1, 10)
+    assert alerts(shop) == []
+    state = serving_state(shop, "returns")
+    broken = {
+        n: pa.array(np.full(1500, 1e6)) for n, c in state.columns.items() if c.type in ("INT", "FLOAT") and n != "score"
+    }
+    weeks_of(shop, 1, 20, **broken)
+    assert alerts(shop) == []  # one week is no alarm
+    weeks_of(shop, 1, 30, **broken)
+    found = alerts(shop)
+    told = sorted(n for a in found for n in a["facts"]["features"])
+    assert told == sorted(broken) and len(found) == len({a["facts"]["table"] for a in found})
+    weeks_of(shop, 1, 40, **broken)
+    assert [a["id"] for a in alerts(shop)] == [a["id"] for a in found]  # raised once
+    weeks_of(shop, 3, 50)
+    assert alerts(shop) == []
+
+
+def test_what_drift_tells_already_is_not_told_again(shop):
+    shop.clock.move_to(shop.clock.now() + timedelta(days=365))
+    name = next(n for n, c in serving_state(shop, "returns").columns.items() if c.type == "FLOAT" and n != "score")
+    now = shop.clock.now() + timedelta(days=14)
+    report = {"day": f"{now:%Y-%m-%d}", "features": [{"feature": name, "suspicious": True, "integrity": False}]}
+    shop.metadata.write(lambda r: r.records.put("drift", "returns", report["day"], report, now))
+    kept = weeks_of(shop, 2, 60, **{name: pa.array(np.full(1500, 1e6))})
+    assert next(f for f in kept["features"] if f["column"] == name)["moved"] and alerts(shop) == []
+
+
+def test_the_page_of_the_model_shows_serving_beside_training(shop):
+    shop.clock.move_to(shop.clock.now() + timedelta(days=365))
+    weeks_of(shop, 1, 70)
+    view = model_page(shop, Ask({"model": "returns"}, {}))
+    page = render("model.html", view, now=shop.clock.now(), path="/models/returns")
+    assert "Serving beside training" in page and view.skew.rows == 1500

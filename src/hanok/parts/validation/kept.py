@@ -83,6 +83,12 @@ class KeptStates:
         merged = {p: TableState.merged(found[p]) for p in sorted(found)}
         return Selected(merged, batches, tuple(without))
 
+    def days(self, table: str) -> list[str]:
+        """The days of which something is kept, oldest first; none where it is not kept by day."""
+        kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))
+        found = {p[0] for body in kept for p in _index(body) if p[2]}
+        return sorted(d for d in found if len(d) == len("2013-02-08"))
+
     def slices(self, table: str) -> list[str]:
         """All slices of which something is kept."""
         kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))

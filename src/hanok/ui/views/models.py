@@ -18,8 +18,9 @@ from hanok.ui.views.estimates import Estimated, estimated
 if TYPE_CHECKING:
     from hanok.engine.app import App
 from hanok.engine.hindsight import newest
+from hanok.engine.skew_watch import newest as newest_skew
 
-VERSIONS_SHOWN, HISTORY_SHOWN, DAYS = 25, 20, 120
+VERSIONS_SHOWN, HISTORY_SHOWN, DAYS, SKEW_SHOWN = 25, 20, 120, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,28 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class SkewRow:
+    feature: str
+    table: str
+    psi: float
+    psi_noise_floor: float
+    harm: float
+    moved: bool
+    alarm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """What was answered in the newest week beside what the version was trained on."""
+
+    version: int
+    first: str
+    last: str
+    rows: int
+    features: tuple[SkewRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPage:
     now: datetime
     name: str
@@ -209,6 +232,7 @@ class ModelPage:
     performance: Days | None
     estimated: Estimated | None
     drift: Drift | None
+    skew: Skew | None
     look_back: LookBack | None
     deployments: tuple[DeploymentLine, ...]
     aliases: tuple[Alias, ...]
@@ -271,6 +295,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         _performance(app, name, live) if live else None,
         estimated(app, name),
         _drift(app, name),
+        _skew(app, name),
         _look_back(app, name, live),
         tuple(
             DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]
@@ -400,6 +425,17 @@ def _drift(app: App, name: str) -> Drift | None:
         for f in last["features"]
     )
     return Drift(last["day"], last["rows"], last["node"], rows)
+
+
+def _skew(app: App, name: str) -> Skew | None:
+    """What moved, then the rest by harm."""
+    found = newest_skew(app, name)
+    if found is None:
+        return None
+    ranked = sorted(found["features"], key=lambda f: (not f["alarm"], not f["moved"], -f["harm"]))[:SKEW_SHOWN]
+    kept = ("psi", "psi_noise_floor", "harm", "moved", "alarm")
+    rows = tuple(SkewRow(f["column"], f["table"], *(f[k] for k in kept)) for f in ranked)
+    return Skew(found["version"], found["from"], found["to"], found["rows"], rows)
 
 
 def _look_back(app: App, name: str, live: ModelVersion | None) -> LookBack | None:
