@@ -144,3 +144,32 @@ def test_a_schema_with_an_error_on_line_7_is_refused_with_its_place(app, tmp_pat
     path.write_text('feature {\n  name: "id"\n  type: INT\n}\nfeature {\n  name: "x"\n  type: WHOLE\n}\n')
     done = CliRunner().invoke(cli, ["schema", "declare", "orders", str(path)])
     assert done.exit_code and "line 7" in str(done.exception)
+
+
+def test_what_only_a_slice_shows_is_said_with_its_slice(app):
+    schema = SCHEMA.replace('name: "price" type: FLOAT', 'name: "price" type: FLOAT presence { min_fraction: 0.7 }')
+    ask(app, "schema.declare", table="orders", schema=schema, environment="TRAINING", on_error="report")
+    n = 1000
+    plans = pa.array(["pro"] * 150 + ["free"] * 850)
+    prices = pa.array([None] * 60 + [5.0] * (n - 60))  # 6 % of all, 40 % of pro
+    result = app.ingest("orders", orders(n, plan=plans, price=prices), key="one", slices=["plan"])
+    found = [a for a in result.anomalies if a.slice]
+    assert [(a.type, a.column, a.slice, a.rows) for a in found] == [
+        ("FEATURE_TYPE_LOW_FRACTION_PRESENT", "price", "plan=pro", 150)
+    ]
+    assert result.accepted == n  # a slice sets no row aside
+
+
+def test_what_the_whole_batch_says_is_not_said_again_by_its_slices(app):
+    prices = np.full(1000, 500.0)
+    result = app.ingest("orders", orders(1000, price=pa.array(prices)), key="one", slices=["plan"])
+    assert [a.slice for a in result.anomalies if a.type == "FLOAT_TYPE_BIG_FLOAT"] == [""]
+
+
+def test_slices_of_few_rows_are_not_judged(app):
+    plans = pa.array(["pro"] * 40 + ["free"] * 960)
+    labels = pa.array([None] * 40 + [1] * 960)
+    schema = SCHEMA.replace("presence { min_fraction: 1 } not_in", "presence { min_fraction: 0.9 } not_in")
+    ask(app, "schema.declare", table="orders", schema=schema, environment="TRAINING", on_error="report")
+    result = app.ingest("orders", orders(1000, plan=plans, label=labels), key="one", slices=["plan"])
+    assert not [a for a in result.anomalies if a.slice]

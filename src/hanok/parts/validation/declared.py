@@ -21,6 +21,7 @@ from hanok.parts.validation.schemas import validate
 from hanok.parts.validation.schemas.rows import INTEGRITY, faulty
 from hanok.parts.validation.schemas.statistics import statistics_of
 from hanok.parts.validation.schemas.validate import Report
+from hanok.parts.validation.slices import slice_anomalies
 from hanok.stores.ports import Metadata, Repositories
 from hanok.wire.tfdv import Message, from_text, to_text
 from hanok.wire.tfdv.yaml import to_yaml
@@ -120,9 +121,15 @@ class DeclaredSchemas:
         return self.declare(table, from_text("Schema", chosen["text"], name="proposal"), actor=actor)
 
     def hold(
-        self, declared: Declared, rows: pa.Table, state: TableState, checked: Checked, untyped: Sequence[str]
+        self,
+        declared: Declared,
+        rows: pa.Table,
+        state: TableState,
+        checked: Checked,
+        untyped: Sequence[str],
+        slices: Sequence[str] = (),
     ) -> Held:
-        """Validate a batch as it came; `checked` is what the table's own schema said of it."""
+        """Validate a batch as it came, and each of its slices; `checked` is what the table's own schema said of it."""
         whole = TableState(
             state.rows, {**state.columns, **{n: ColumnState(n, "NULL", state.rows, state.rows) for n in untyped}}
         )
@@ -135,12 +142,16 @@ class DeclaredSchemas:
             previous=self._previous(declared),
             serving=self._serving(declared),
         )
+        plain = rows.drop_columns([n for n in BOOKKEEPING if n in rows.column_names])
         if report.good:
-            return Held(checked)
+            hidden = slice_anomalies(plain, slices, declared.schema, declared.environment, checked.anomalies)
+            return Held(replace(checked, anomalies=(*checked.anomalies, *hidden)))
         proposal = {
             "of": declared.version, "text": to_text(report.proposed), "diff": _diff(declared.schema, report.proposed),
         }  # fmt: skip
-        return Held(_set_aside(declared, report, rows, checked), proposal)
+        checked = _set_aside(declared, report, rows, checked)
+        hidden = slice_anomalies(plain, slices, declared.schema, declared.environment, checked.anomalies)
+        return Held(replace(checked, anomalies=(*checked.anomalies, *hidden)), proposal)
 
     def note(self, repositories: Repositories, table: str, batch: str, held: Held) -> None:
         if held.proposal is not None:

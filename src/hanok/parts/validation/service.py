@@ -80,7 +80,8 @@ class Validation:
             expected = _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema
             checked = check_batch(rows, free(expected, declared) if declared else expected)
             _acceptable(table, checked)
-        held = self.declared.hold(declared, rows, state, checked, untyped) if declared else Held(checked)
+        by = slices or schema.slices
+        held = self.declared.hold(declared, rows, state, checked, untyped, by) if declared else Held(checked)
         checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
         arrivals = rows.column(ARRIVED)
@@ -93,7 +94,7 @@ class Validation:
         result = CheckResult(
             table, key, rows.num_rows, good.num_rows, int(checked.bad.sum()), checked.anomalies, measured
         )
-        kept = self._kept(schema, good, slices or schema.slices, state if good.num_rows == rows.num_rows else None)
+        kept = self._kept(schema, good, by, state if good.num_rows == rows.num_rows else None)
         schema = replace(schema, slices=tuple(slices) or schema.slices)
         self._record(result, widened(schema, good), appended, now, actor, kept, held)
         return result
