@@ -21,6 +21,7 @@ from hanok.ui.render import assets, environment
 from hanok.ui.report import arrow_table
 
 EXHIBITS = 6
+CANDIDATES = 20
 SNIPPET = 280
 
 
@@ -136,11 +137,30 @@ def _window(
 ) -> Window:
     found = shift(reference[1], current[1], seed=seed)
     moved = judge(compare_tables(describe_texts(reference[0]), describe_texts(current[0])))
-    far = found.rows(EXHIBITS)
+    far = _varied(found.rows(EXHIBITS * CANDIDATES), current[1], reference[1])
     near = squared_distances(current[1][far], reference[1]).argmin(axis=1)
     exhibits = [
-        Exhibit(current[0][i][:SNIPPET], float(found.row_scores[i]), reference[0][j][:SNIPPET])
+        Exhibit(_snippet(current[0][i]), float(found.row_scores[i]), _snippet(reference[0][j]))
         for i, j in zip(far, near, strict=True)
     ]
     shown = sorted((v for v in moved if v.suspect), key=lambda v: -v.drift.effect)
     return Window(name, len(current[0]), found, shown, exhibits)
+
+
+def _varied(far: list[int], current: NDArray[np.float64], reference: NDArray[np.float64]) -> list[int]:
+    """Of the farthest rows, in their order, those that lie nearer to the reference than to one chosen before: six
+    replies to one mail are one exhibit. The rest fills up where there are too few."""
+    rows = current[far]
+    within, across = squared_distances(rows, rows), squared_distances(rows, reference).min(axis=1)
+    chosen: list[int] = []
+    for i in range(len(far)):
+        if len(chosen) < EXHIBITS and all(within[i, j] >= across[i] for j in chosen):
+            chosen.append(i)
+    others = [i for i in range(len(far)) if i not in chosen]
+    return [far[i] for i in sorted(chosen + others[: EXHIBITS - len(chosen)])]
+
+
+def _snippet(text: str) -> str:
+    """The beginning, without what no font draws: control characters, and bytes that could not be decoded."""
+    drawn = "".join(c if c.isprintable() or c.isspace() else " " for c in text.replace("\ufffd", " "))
+    return drawn[:SNIPPET]
