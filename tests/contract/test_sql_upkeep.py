@@ -3,8 +3,10 @@
 import math
 from datetime import UTC, datetime, timedelta
 
+from hanok.core.evaluation import EvaluationDataset
 from hanok.core.lineage import Node, NodeKind
 from hanok.core.registry import ModelVersion, RegisteredModel, StageChange
+from hanok.core.scorers import OnlineScoring, ScorerVersion
 from hanok.core.tracking import DELETED, Artifact, Experiment, Metric, Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,3 +94,17 @@ def test_stages_are_remembered_newest_first_and_digests_are_found_in_documents(m
     assert [c.version for c in metadata.read(lambda r: r.stage_history.of("late"))] == [2, 1]
     assert metadata.read(lambda r: r.blob_references.documents()) == {"e" * 64}
     assert metadata.read(lambda r: r.blob_references.direct()) == {"d" * 64}
+
+
+def test_a_purged_experiment_takes_its_scorers_along_and_leaves_evaluation_data_without_it(metadata):
+    def work(r):
+        experiment = r.experiments.add(Experiment("", "gone", "", NOW, NOW))
+        r.evaluation_datasets.put(EvaluationDataset("d-1", "d", "x", NOW, NOW, experiment_ids=("0", experiment.id)))
+        r.scorers.add(ScorerVersion("sc-1", experiment.id, "tone", 1, "{}", NOW))
+        r.scorers.put_online(OnlineScoring("oc-1", "sc-1", experiment.id, 0.5))
+        r.tracking_upkeep.purge_experiment(experiment.id)
+        return experiment.id
+
+    gone = metadata.write(work)
+    assert metadata.read(lambda r: r.evaluation_datasets.get("d-1")).experiment_ids == ("0",)
+    assert metadata.read(lambda r: r.scorers.latest(gone) + r.scorers.online(["sc-1"])) == []

@@ -142,6 +142,16 @@ class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
 
+class GatewayItemNotFound(NotFound):
+    """A secret, a model definition or an endpoint of the gateway."""
+
+    code = "gateway_item_not_found"
+
+
+class ScorerNotFound(NotFound):
+    code = "scorer_not_found"
+
+
 class NodeNotFound(NotFound):
     code = "node_not_found"
 

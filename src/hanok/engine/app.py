@@ -48,6 +48,7 @@ from hanok.stores.blobs import LocalBlobs, LocalFolder, LocalUploads, folder_of
 from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.ports import Repositories
+from hanok.stores.sealing import FernetSealer
 from hanok.stores.sql import SqlMetadata
 from hanok.wire.mlflow.webhooks import KINDS
 
@@ -114,7 +115,10 @@ class App:
         uploads = LocalUploads(self.home.uploads, self.blobs)
         places = artifact_places(self.config.artifact_root, Path.cwd())
         self.outbound = Outbound(allow_private=self.config.webhooks_allow_private)
-        self.tracking = Tracking(metadata, self.blobs, clock, places, uploads=uploads, sender=self.outbound)
+        sealer = FernetSealer(self.home.secrets_key, self.config.secrets_key)
+        self.tracking = Tracking(
+            metadata, self.blobs, clock, places, uploads=uploads, sender=self.outbound, sealer=sealer
+        )
         self.access = AccessVerbs(metadata.inner, self.directory, clock)
         self.features = Features(metadata=metadata, tables=self.tables, online=self.online, clock=clock)
         self.validation = Validation(metadata=metadata, tables=self.tables, blobs=self.blobs, clock=clock)

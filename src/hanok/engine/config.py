@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ FILE = "hanok.toml"
 class Config:
     """`project` is the file with the declarations. `metadata_url` "" means SQLite inside the home, `artifact_root` ""
     that artifacts of runs are kept inside it too. `mlflow_ui` names where MLflow's own web UI is installed; "" means
-    that it is not served."""
+    that it is not served. `secrets_key` "" means the key in the file `secrets.key` of the home."""
 
     home: Path = Path(".hanok")
     project: Path | None = None
@@ -26,6 +26,7 @@ class Config:
     webhooks_allow_private: bool = False
     mlflow_ui: str = ""
     artifact_root: str = ""
+    secrets_key: str = field(default="", repr=False)
 
 
 def load_config(directory: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -49,6 +50,7 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         ("metadata_url", str),
         ("mlflow_ui", str),
         ("artifact_root", str),
+        ("secrets_key", str),
     ):
         if name in values and not isinstance(values[name], kind):
             raise ConfigError(f"{path}: {name} is {values[name]!r}, it must be of type {kind.__name__}")
@@ -63,4 +65,5 @@ def load_config(directory: Path, environment: Mapping[str, str] | None = None) -
         values.get("webhooks_allow_private", False),
         values.get("mlflow_ui", ""),
         env.get("HANOK_ARTIFACT_ROOT") or values.get("artifact_root", ""),
+        env.get("HANOK_SECRETS_KEY") or values.get("secrets_key", ""),
     )

@@ -41,6 +41,11 @@ class Home:
         return self.root / "uploads"
 
     @property
+    def secrets_key(self) -> Path:
+        """What seals secrets, unless HANOK_SECRETS_KEY does. No backup holds it."""
+        return self.root / "secrets.key"
+
+    @property
     def online(self) -> Path:
         return self.root / "online"
 

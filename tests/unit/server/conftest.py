@@ -12,6 +12,7 @@ from hanok.core.clock import SystemClock
 from hanok.parts.tracking import Tracking
 from hanok.server.mlflow import routes
 from hanok.stores.blobs import LocalBlobs, LocalUploads
+from hanok.stores.sealing import FernetSealer
 from hanok.stores.sql import SqlMetadata
 
 API = "/api/2.0/mlflow"
@@ -36,7 +37,13 @@ class Sync(httpx.BaseTransport):
 def client(tmp_path):
     metadata = SqlMetadata("sqlite://")
     blobs = LocalBlobs(tmp_path / "blobs")
-    tracking = Tracking(metadata, blobs, SystemClock(), uploads=LocalUploads(tmp_path / "uploads", blobs))
+    tracking = Tracking(
+        metadata,
+        blobs,
+        SystemClock(),
+        uploads=LocalUploads(tmp_path / "uploads", blobs),
+        sealer=FernetSealer(tmp_path / "key"),
+    )
     app = Starlette(routes=[StarletteRoute(r.path, r.handler, methods=[r.method]) for r in routes(tracking)])
     with TestClient(app) as made:
         made.tracking = tracking

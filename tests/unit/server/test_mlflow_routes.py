@@ -22,7 +22,8 @@ API = "/api/2.0/mlflow"
         ("POST", "/runs/search", {"filter": "metrics.a"}, 400, "INVALID_PARAMETER_VALUE", "filter"),
         ("POST", "/runs/search", {"max_results": 50001}, 400, "INVALID_PARAMETER_VALUE", "max_results"),
         ("GET", "/registered-models/get?name=x", None, 404, "RESOURCE_DOES_NOT_EXIST", "x"),
-        ("POST", "/gateway/endpoints", {}, 404, "ENDPOINT_NOT_FOUND", "gateway"),
+        ("POST", "/gateway/endpoints", {}, 501, "NOT_IMPLEMENTED", "gateway"),
+        ("POST", "/review-queues/create", {}, 404, "ENDPOINT_NOT_FOUND", "review-queues"),
     ],
 )
 def test_an_error_has_its_code_status_and_reason(client, method, path, body, status, code, text):

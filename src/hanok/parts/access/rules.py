@@ -396,6 +396,21 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "delete": _change_evaluation,
         "count": _see_evaluation,
     },
+    "gateway_secrets": dict.fromkeys(("put", "get", "all", "delete"), everywhere(Access.OWN)),
+    "model_definitions": dict.fromkeys(("put", "get", "all", "delete"), everywhere(Access.OWN)),
+    "gateway_endpoints": {
+        **dict.fromkeys(("put", "get", "all", "delete"), everywhere(Access.OWN)),
+        "named": free,  # whoever registers a scorer names one
+    },
+    "endpoint_bindings": dict.fromkeys(("put", "all", "delete"), everywhere(Access.OWN)),
+    "scorers": {
+        "add": changes(_in_experiment),
+        "versions": sees(_experiment),
+        "latest": sees(_experiment),
+        "delete": changes(_experiment),
+        "put_online": changes(_in_experiment),
+        "online": lists(lambda gate, c: gate.experiment(c.experiment_id)),
+    },
     "lineage": {
         "add": free,
         "node": _see_node,

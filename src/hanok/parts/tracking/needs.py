@@ -21,3 +21,15 @@ class Sender(Protocol):
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Never raises."""
         ...
+
+
+class Sealer(Protocol):
+    """Encrypts what is kept and never shown."""
+
+    @property
+    def available(self) -> bool: ...
+
+    def seal(self, values: Mapping[str, str], about: str) -> str:
+        """`about` is the id of what the values belong to: a sealed text moved elsewhere does not open.
+        Raises MissingExtra where the means to encrypt are not installed."""
+        ...

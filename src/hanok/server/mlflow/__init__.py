@@ -8,10 +8,12 @@ from hanok.server.mlflow import (
     charts,
     datasets,
     experiments,
+    gateway,
     graphql,
     logged_models,
     registry,
     runs,
+    scorers,
     server_info,
     spans,
     traces,
@@ -35,6 +37,8 @@ def routes(tracking: Tracking) -> list[Route]:
         *traces.ENDPOINTS,
         *webhooks.ENDPOINTS,
         *datasets.ENDPOINTS,
+        *scorers.ENDPOINTS,
+        *gateway.ENDPOINTS,
     ]
     calls = [route(tracking, endpoint, prefix) for endpoint in endpoints for prefix in PREFIXES]
     return [

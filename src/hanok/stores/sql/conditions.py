@@ -23,8 +23,9 @@ class Bound:
         """For IN; nothing is in the empty list."""
         return ", ".join(self.one(value) for value in values) or "NULL"
 
-    def test(self, column: str, wanted: Comparison) -> str:
-        """The comparison on an SQL expression. LIKE minds the case, ILIKE does not."""
+    def test(self, column: str, wanted: Comparison, *, scale: int = 1) -> str:
+        """The comparison on an SQL expression. LIKE minds the case, ILIKE does not. A number is multiplied by `scale`
+        first, to the column's unit."""
         operator, value = wanted.operator, wanted.value
         if operator in ("IS NULL", "IS NOT NULL"):
             return f"{column} {operator}"
@@ -37,7 +38,7 @@ class Bound:
             return f"{column} LIKE {self.one(value)}"
         if operator == "ILIKE":
             return f"lower({column}) LIKE lower({self.one(value)})"
-        return f"{column} {operator} {self.one(value)}"
+        return f"{column} {operator} {self.one(value * scale if isinstance(value, float | int) else value)}"
 
 
 def _glob(pattern: str) -> str:

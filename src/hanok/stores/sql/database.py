@@ -20,6 +20,7 @@ from hanok.stores.sql.deployments import SqlDeployments
 from hanok.stores.sql.engines import engine_of
 from hanok.stores.sql.errors import translated, worth_repeating
 from hanok.stores.sql.evaluation import SqlEvaluationDatasets, SqlEvaluationRecords
+from hanok.stores.sql.gateway import SqlEndpointBindings, SqlGatewayEndpoints, SqlGatewaySecrets, SqlModelDefinitions
 from hanok.stores.sql.imports import SqlImports
 from hanok.stores.sql.lineage import SqlLineage, SqlOutbox
 from hanok.stores.sql.projects import SqlProjects
@@ -28,6 +29,7 @@ from hanok.stores.sql.registry import SqlRegistry
 from hanok.stores.sql.registry_stages import SqlStageHistory
 from hanok.stores.sql.run_tables import SqlRunTables
 from hanok.stores.sql.schema import migrate
+from hanok.stores.sql.scorers import SqlScorers
 from hanok.stores.sql.traces import SqlTraceLinks, SqlTraces
 from hanok.stores.sql.traces_judged import SqlAssessments
 from hanok.stores.sql.traces_spans import SqlSpans
@@ -147,6 +149,26 @@ class SqlRepositories:
     @cached_property
     def evaluation_records(self) -> SqlEvaluationRecords:
         return SqlEvaluationRecords(self._connection)
+
+    @cached_property
+    def gateway_secrets(self) -> SqlGatewaySecrets:
+        return SqlGatewaySecrets(self._connection)
+
+    @cached_property
+    def model_definitions(self) -> SqlModelDefinitions:
+        return SqlModelDefinitions(self._connection)
+
+    @cached_property
+    def gateway_endpoints(self) -> SqlGatewayEndpoints:
+        return SqlGatewayEndpoints(self._connection)
+
+    @cached_property
+    def endpoint_bindings(self) -> SqlEndpointBindings:
+        return SqlEndpointBindings(self._connection)
+
+    @cached_property
+    def scorers(self) -> SqlScorers:
+        return SqlScorers(self._connection)
 
     @cached_property
     def registry_upkeep(self) -> SqlRegistryUpkeep:

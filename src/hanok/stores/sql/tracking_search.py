@@ -7,6 +7,7 @@ from typing import Any
 
 from hanok.core.errors import Invalid
 from hanok.core.tracking import All, AnyOf, Comparison, Filter, Not, Order, RunQuery
+from hanok.stores.sql.conditions import Bound
 from hanok.stores.sql.tracking_experiments import as_key
 
 ATTRIBUTES: Mapping[str, str] = {
@@ -27,34 +28,26 @@ _KEY_OF = "(SELECT key FROM metric_key WHERE name = :{name})"
 def search_statement(columns: str, query: RunQuery, dialect: str) -> tuple[str, dict[str, Any]]:
     """SQL text and its values. Raises Invalid for an attribute that runs do not have."""
     statement = _Statement(dialect)
+    bound = statement.bound
     keys = [key for key in map(as_key, query.experiment_ids) if key is not None]
     conditions = [
-        f"run.experiment IN ({statement.bound_list(keys)})",
-        f"run.lifecycle IN ({statement.bound_list(list(query.lifecycles))})",
+        f"run.experiment IN ({bound.many(keys)})",
+        f"run.lifecycle IN ({bound.many(list(query.lifecycles))})",
         statement.condition(query.filter),
     ]
     order = [term for wanted in query.order for term in statement.order(wanted)]
     order += ["run.started DESC", "run.id"]
     sql = (
         f"SELECT {columns} FROM run {' '.join(statement.joins)} WHERE {' AND '.join(conditions)} "
-        f"ORDER BY {', '.join(order)} LIMIT {statement.bound(query.limit)} OFFSET {statement.bound(query.offset)}"
+        f"ORDER BY {', '.join(order)} LIMIT {bound.one(query.limit)} OFFSET {bound.one(query.offset)}"
     )
-    return sql, statement.values
+    return sql, bound.values
 
 
 class _Statement:
     def __init__(self, dialect: str) -> None:
-        self.values: dict[str, Any] = {}
+        self.bound = Bound(dialect)
         self.joins: list[str] = []
-        self._sqlite = dialect == "sqlite"
-
-    def bound(self, value: object) -> str:
-        name = f"v{len(self.values)}"
-        self.values[name] = value
-        return f":{name}"
-
-    def bound_list(self, values: list[Any]) -> str:
-        return ", ".join(self.bound(value) for value in values) or "NULL"
 
     def condition(self, wanted: Filter) -> str:
         if isinstance(wanted, Comparison):
@@ -74,51 +67,35 @@ class _Statement:
             return [f"CASE WHEN {column} IS NULL THEN 1 ELSE 0 END", f"{column} {direction}"]
         joined = f"o{len(self.joins)}"
         if wanted.subject == "metric":
-            key = _KEY_OF.format(name=self.bound(wanted.key)[1:])
+            key = _KEY_OF.format(name=self.bound.one(wanted.key)[1:])
             self.joins.append(f"LEFT JOIN metric_latest {joined} ON {joined}.run = run.key AND {joined}.key = {key}")
             missing = f"CASE WHEN {joined}.value IS NULL THEN 2 ELSE {joined}.nan END"
             return [missing, f"{joined}.value {direction}"]
         table = _table(wanted.subject)
-        name = self.bound(wanted.key)
+        name = self.bound.one(wanted.key)
         self.joins.append(f"LEFT JOIN {table} {joined} ON {joined}.run = run.key AND {joined}.key = {name}")
         return [f"CASE WHEN {joined}.value IS NULL THEN 1 ELSE 0 END", f"{joined}.value {direction}"]
 
     def _comparison(self, wanted: Comparison) -> str:
         if wanted.subject == "attribute":
-            return self._test(_column(wanted.key), wanted, scale=1000 if wanted.key in _INSTANTS else 1)
+            return self.bound.test(_column(wanted.key), wanted, scale=1000 if wanted.key in _INSTANTS else 1)
         if wanted.subject == "dataset":
             column = {"name": "d.name", "digest": "d.digest", "context": "i.context"}[wanted.key]
             return (
                 "EXISTS (SELECT 1 FROM run_dataset i JOIN dataset d ON d.id = i.dataset "
-                f"WHERE i.run = run.key AND {self._test(column, wanted)})"
+                f"WHERE i.run = run.key AND {self.bound.test(column, wanted)})"
             )
         if wanted.subject == "metric":
-            found = (
-                f"metric_latest f WHERE f.run = run.key AND f.key = {_KEY_OF.format(name=self.bound(wanted.key)[1:])}"
-            )
+            key = _KEY_OF.format(name=self.bound.one(wanted.key)[1:])
+            found = f"metric_latest f WHERE f.run = run.key AND f.key = {key}"
         else:
-            found = f"{_table(wanted.subject)} f WHERE f.run = run.key AND f.key = {self.bound(wanted.key)}"
+            found = f"{_table(wanted.subject)} f WHERE f.run = run.key AND f.key = {self.bound.one(wanted.key)}"
         if wanted.operator == "IS NULL":
             return f"NOT EXISTS (SELECT 1 FROM {found})"
         if wanted.operator == "IS NOT NULL":
             return f"EXISTS (SELECT 1 FROM {found})"
         number = " AND f.nan = 0" if wanted.subject == "metric" else ""
-        return f"EXISTS (SELECT 1 FROM {found}{number} AND {self._test('f.value', wanted)})"
-
-    def _test(self, column: str, wanted: Comparison, *, scale: int = 1) -> str:
-        operator, value = wanted.operator, wanted.value
-        if operator in ("IS NULL", "IS NOT NULL"):
-            return f"{column} {operator}"
-        if operator in ("IN", "NOT IN"):
-            assert isinstance(value, tuple)
-            return f"{column} {operator} ({self.bound_list(list(value))})"
-        if operator == "LIKE":
-            if self._sqlite:  # SQLite's LIKE ignores case; its GLOB does not
-                return f"{column} GLOB {self.bound(_glob(str(value)))}"
-            return f"{column} LIKE {self.bound(value)}"
-        if operator == "ILIKE":
-            return f"lower({column}) LIKE lower({self.bound(value)})"
-        return f"{column} {operator} {self.bound(value * scale if isinstance(value, float | int) else value)}"
+        return f"EXISTS (SELECT 1 FROM {found}{number} AND {self.bound.test('f.value', wanted)})"
 
 
 def _column(attribute: str) -> str:
@@ -131,9 +108,3 @@ def _table(subject: str) -> str:
     if subject not in ("param", "tag"):
         raise Invalid(f"runs cannot be ordered by a {subject}")
     return f"run_{subject}"
-
-
-def _glob(pattern: str) -> str:
-    """A LIKE pattern as GLOB: % is any text, _ any character, the rest itself."""
-    replaced = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-    return "".join(replaced.get(character, character) for character in pattern)

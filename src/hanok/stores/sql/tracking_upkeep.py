@@ -14,6 +14,7 @@ from hanok.stores.sql.tracking_artifacts import SqlArtifacts
 from hanok.stores.sql.tracking_experiments import as_key
 from hanok.stores.sql.tracking_metrics import chunks
 
+_OF_EXPERIMENT = ("evaluation_experiment", "scorer_version", "online_scoring")
 _OF_RUN = ("metric_latest", "run_param", "run_tag", "run_dataset", "run_model")
 
 
@@ -78,6 +79,8 @@ class SqlTrackingUpkeep:
         removed = {"artifacts": 0, "bytes": 0}
         values: dict[str, Any] = {"key": as_key(experiment_id)}
         location = self._c.execute(text("SELECT location FROM experiment WHERE key = :key"), values).scalar_one()
+        for table in _OF_EXPERIMENT:
+            self._c.execute(text(f"DELETE FROM {table} WHERE experiment = :key"), values)
         self._c.execute(text("DELETE FROM experiment WHERE key = :key"), values)
         values = {"below": f"{location}/", "beyond": f"{location}0"}  # "0" is the character after "/"
         lived_in = any(
