@@ -21,14 +21,14 @@ PLUGIN = path_of("HANOK_MLFLOW_TESTS_PLUGIN", "mlflow_tests_plugin.py")
 LEFT_OUT = (
     "secret or endpoint or model_definition or provider or list_models or scorer or issue or promptlab or gateway"
 )
-# Module, -k, the fewest that pass. `online_scoring` needs the gateway; `validation_regex` starts a server of MLflow's.
+KEPT_FOR_GATEWAYS = "secret or endpoint or model_definition or scorer"
+# Module, -k, the fewest that pass. In the first, `validation_regex` starts a server of MLflow's and gives it 10 s: on
+# a busy machine it may fail, without Hanok having a part in it. `default_passphrase` expects a key that all know.
 MODULES = [
-    (
-        "tests/tracking/test_rest_tracking.py",
-        f"not ({LEFT_OUT} or graphql or online_scoring or validation_regex)",
-        92,
-    ),
+    ("tests/tracking/test_rest_tracking.py", f"not ({LEFT_OUT} or graphql)", 95),
     ("tests/tracking/test_rest_tracking.py", "graphql", 8),
+    ("tests/tracking/test_rest_tracking.py", f"({KEPT_FOR_GATEWAYS}) and not default_passphrase", 22),
+    ("tests/tracking/test_model_registry.py", "test", 48),
 ]
 
 
@@ -68,7 +68,7 @@ def server(tmp_path_factory):
 
 
 @pytest.mark.conformance
-@pytest.mark.parametrize(("module", "selection", "fewest"), MODULES, ids=[f"{m}-{n}" for m, _, n in MODULES])
+@pytest.mark.parametrize(("module", "selection", "fewest"), MODULES, ids=[f"{Path(m).stem}-{n}" for m, _, n in MODULES])
 def test_mlflows_own_tests_pass(given, server, tmp_path, module, selection, fewest):
     tests, python = given
     tree = tmp_path / "mlflow"  # the tests write beside themselves

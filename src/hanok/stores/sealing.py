@@ -22,7 +22,9 @@ class FernetSealer:
     def __init__(self, file: Path, key: str = "") -> None:
         self._file, self._key = file, key
         if key and len(_decoded(key)) != 32:
-            raise ConfigError("HANOK_SECRETS_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32")
+            raise ConfigError(
+                "secrets_key or HANOK_SECRETS_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32"
+            )
 
     @property
     def available(self) -> bool:
@@ -33,10 +35,11 @@ class FernetSealer:
         return sealed.decode()
 
     def open(self, sealed: str, about: str) -> Mapping[str, str]:
+        fernet = self._fernet()
         from cryptography.fernet import InvalidToken
 
         try:
-            held = orjson.loads(self._fernet().decrypt(sealed.encode()))
+            held = orjson.loads(fernet.decrypt(sealed.encode()))
         except InvalidToken:
             raise Corrupt(
                 "a secret was sealed with another key, or changed since: set the HANOK_SECRETS_KEY it was written "
