@@ -15,6 +15,7 @@ PHASES = [
     "autolog_fit log_model_and_register pyfunc_load registry_client",  # each goes on with what the one before made
     "fluent_core",
     "logged_models",
+    "traces",
     "prompts",
     "big_artifact",
 ]
