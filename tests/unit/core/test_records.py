@@ -1,0 +1,65 @@
+"""Records travel as frozen dataclasses; their bodies open in later versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from hanok.core.errors import Corrupt
+from hanok.core.records import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    name: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    at: datetime
+    parts: tuple[Part, ...]
+    by_day: Mapping[str, Part] = field(default_factory=dict)
+    hold: timedelta = timedelta(0)
+    mode: Literal["a", "b"] = "a"
+    version: int | None = None
+    best: Part | None = None
+
+
+WHOLE = Kind("whole", Whole, owner="model")
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_a_record_comes_back_as_it_went():
+    made = Whole(NOW, (Part("x", 0.5), Part("y")), {"d": Part("z")}, timedelta(hours=1), "b", 3, Part("q"))
+    assert WHOLE.open(WHOLE.body(made)) == made
+
+
+def test_a_body_of_an_earlier_version_opens_with_defaults_and_without_what_is_gone():
+    body = {"at": NOW.isoformat(), "parts": [{"name": "x", "colour": "red"}], "gone": 1, "_name": "m"}
+    assert WHOLE.open(body) == Whole(NOW, (Part("x"),))
+
+
+def test_no_body_and_an_empty_body_are_no_record():
+    assert WHOLE.open(None) is None and WHOLE.open({}) is None
+    assert WHOLE.all([{"_name": "m", "_key": "k", "_at": NOW}]) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"parts": []}, "'at'"),
+        ({"at": None, "parts": []}, "whole.at"),
+        ({"at": "yesterday", "parts": []}, "yesterday"),
+        ({"at": NOW.isoformat(), "parts": 3}, "whole.parts"),
+        ({"at": NOW.isoformat(), "parts": [], "version": "x"}, "whole.version"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(body, named):
+    with pytest.raises(Corrupt, match="whole") as error:
+        WHOLE.open(body)
+    assert named in error.value.message
