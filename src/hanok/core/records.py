@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hanok.core.errors import Corrupt
 from hanok.core.json import Json, JsonObject
@@ -98,6 +98,8 @@ def _hints(record: type) -> dict[str, Any]:
 
 def _from_json(kind: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
+    if _is_json(kind):
+        return value
     if origin in (Union, types.UnionType):
         return _of_union(inner, value, where)
     if kind is Any or isinstance(kind, TypeVar | str) or origin is Literal:
@@ -122,6 +124,11 @@ def _from_json(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+def _is_json(kind: Any) -> bool:
+    """Whether this is `Json` (or the name of it, where it stands within itself): such a value stays as it is."""
+    return isinstance(kind, ForwardRef) or {str, int, float, bool, type(None)} <= set(get_args(kind))
+
+
 def _of_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     """The first kind that the value opens as; null only where the union holds it."""
     if value is None and type(None) in kinds:
@@ -130,6 +137,9 @@ def _of_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     for kind in (k for k in kinds if k is not type(None)):
         plain = kind if isinstance(kind, type) else None
         if plain in (str, int, bool, float) and not isinstance(value, (int, float) if plain is float else plain):
+            continue
+        container = get_origin(kind)
+        if isinstance(container, type) and isinstance(value, Mapping) is not issubclass(container, Mapping):
             continue
         try:
             return _from_json(kind, value, where)

@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from hanok.core.errors import Corrupt
+from hanok.core.json import Json, JsonObject
 from hanok.core.records import Kind
 
 
@@ -28,6 +29,8 @@ class Whole:
     mode: Literal["a", "b"] = "a"
     version: int | None = None
     best: Part | None = None
+    notes: JsonObject = field(default_factory=dict)
+    either: Mapping[str, float] | tuple[float, ...] = ()
 
 
 WHOLE = Kind("whole", Whole, owner="model")
@@ -63,3 +66,10 @@ def test_what_cannot_be_opened_is_named(body, named):
     with pytest.raises(Corrupt, match="whole") as error:
         WHOLE.open(body)
     assert named in error.value.message
+
+
+def test_json_inside_a_record_stays_as_it_is_and_unions_tell_objects_from_lists():
+    notes: dict[str, Json] = {"a": [1, {"b": None}], "c": {"d": [True, "x"]}, "e": 1.5}
+    for either in ({"x": 1.0}, (1.0, 2.0)):
+        made = Whole(NOW, (), notes=notes, either=either)
+        assert WHOLE.open(WHOLE.body(made)) == made
