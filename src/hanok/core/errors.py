@@ -62,6 +62,12 @@ class MetricFailed(Invalid):
     code = "metric_failed"
 
 
+class BadKey(Invalid):
+    """A value is no key of the type that its column has; the fields name key, value and type."""
+
+    code = "bad_key"
+
+
 class SchemaMismatch(BadData):
     """A batch lacks a column, or has it in another type."""
 
