@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from bench.tools import row
 from hanok.core.clock import ReplayClock
 from hanok.core.tracking import Metric, Run
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.server.run import build
 
@@ -76,7 +76,7 @@ def _curve(app, experiment):
 
 def measure():
     with tempfile.TemporaryDirectory() as home:
-        app = App(Config(home=Path(home)), clock=ReplayClock(NOW))
+        app = open_app(Config(home=Path(home)), clock=ReplayClock(NOW))
         client = TestClient(build(app), base_url="http://localhost", headers={"accept-encoding": "gzip"})
         run = _curve(app, fill(app))
         either = quote("metrics.val_log_loss < 0.31 and (params.depth = '3' or params.depth = '4')")

@@ -20,7 +20,7 @@ def _home(path):
 
     import hanok as hk
     from hanok.core.declare import Project
-    from hanok.engine.app import App
+    from hanok.engine.app import open_app
     from hanok.engine.config import Config
 
     rng = np.random.default_rng(0)
@@ -41,9 +41,9 @@ def _home(path):
         train=hk.AutoML(trials=0),
         split=hk.at_random(),
     )
-    app = App(Config(home=Path(path)), project=Project((), (), (model,)))
-    app.ingest("rows", spine, key="1")
-    app.ingest("labels", labels, key="1")
+    app = open_app(Config(home=Path(path)), project=Project((), (), (model,)))
+    app.ingesting.ingest("rows", spine, key="1")
+    app.ingesting.ingest("labels", labels, key="1")
     app.training.train("bench")
     row_ = {**{n: [float(x[0, i])] for i, n in enumerate(names)}, "kind": ["a"]}
     return app, row_

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from bench.tools import row
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.diagnose import why_alert
 from hanok.parts.monitoring.estimates import record
@@ -20,7 +20,7 @@ LAST_DAY = "2013-12-31"
 
 
 def measure(home):
-    app = App(Config(home=Path(home)))
+    app = open_app(Config(home=Path(home)))
     try:
         return [*_data(app), *_drift(app), *_estimates(app), *_alerts(app)]
     finally:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hanok.core.clock import ReplayClock
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.server.run import bind, build
 from tests.browser.chromium import Chromium, binary
@@ -29,7 +29,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[
     """The address of a server over a filled home, and its paths."""
     import uvicorn
 
-    app = App(Config(home=tmp_path_factory.mktemp("home")), clock=ReplayClock(datetime(2013, 3, 1, tzinfo=UTC)))
+    app = open_app(Config(home=tmp_path_factory.mktemp("home")), clock=ReplayClock(datetime(2013, 3, 1, tzinfo=UTC)))
     ids = filled(app)
     listener = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(build(app), log_level="error", lifespan="off"))

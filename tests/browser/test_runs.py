@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hanok.core.clock import ReplayClock
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.server.run import bind, build
 from tests.browser.chromium import Chromium, binary
@@ -28,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list
     """The address of a server over 220 runs, and their ids, the newest first."""
     import uvicorn
 
-    app = App(Config(home=tmp_path_factory.mktemp("home")), clock=ReplayClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    app = open_app(Config(home=tmp_path_factory.mktemp("home")), clock=ReplayClock(datetime(2026, 1, 1, tzinfo=UTC)))
     ids = sweep(app, COUNT)
     listener = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(build(app), log_level="error", lifespan="off"))

@@ -7,7 +7,7 @@ import pytest
 from hanok.core.clock import SystemClock
 from hanok.core.errors import ArtifactNotFound, ConfigError, Conflict, Invalid
 from hanok.core.tracking import ARTIFACTS
-from hanok.engine.app import artifact_places
+from hanok.engine.stores import artifact_places
 from hanok.parts.tracking import Tracking
 from hanok.stores.blobs import LocalFolder, folder_of
 from hanok.stores.memory.blobs import MemoryBlobs

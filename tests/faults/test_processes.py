@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from hanok.core.errors import Conflict, Corrupt, HomeLocked, PortInUse
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.server.run import admin_secret, asks_for_login, bind
@@ -338,11 +338,11 @@ def test_a_second_server_on_an_sqlite_file_outside_the_home_is_refused(tmp_path)
 
 def test_on_postgresql_the_tables_stay_with_the_home_that_came_first(tmp_path, postgres):
     url = postgres.database()
-    first, second = (App(Config(home=tmp_path / name, metadata_url=url)) for name in ("a", "b"))
+    first, second = (open_app(Config(home=tmp_path / name, metadata_url=url)) for name in ("a", "b"))
     rows = pa.table({"product": ["mug"], "amount": [20]})
     with pytest.raises(Conflict, match=str(tmp_path / "a")):
-        second.ingest("prices", rows, key="1")
-    assert first.ingest("prices", rows, key="1").accepted == 1
+        second.ingesting.ingest("prices", rows, key="1")
+    assert first.ingesting.ingest("prices", rows, key="1").accepted == 1
     second.bus.drain()
     cursors = first.metadata.read(lambda r: [r.outbox.cursor(name) for name in ("online-values", "labels")])
     assert cursors == [0, 0]  # the second server reacts to nothing, and passes nothing over
@@ -350,7 +350,7 @@ def test_on_postgresql_the_tables_stay_with_the_home_that_came_first(tmp_path, p
     assert min(first.metadata.read(lambda r: [r.outbox.cursor(n) for n in ("online-values", "labels")])) > 0
     for app in (first, second):
         app.close()
-    again = App(Config(home=tmp_path / "a", metadata_url=url))
+    again = open_app(Config(home=tmp_path / "a", metadata_url=url))
     assert again.keeps_data
     again.close()
 

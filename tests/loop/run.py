@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hanok.core.clock import ReplayClock
 from hanok.core.durations import duration
-from hanok.engine.app import App
+from hanok.engine.app import App, open_app
 from hanok.engine.config import Config
 from hanok.engine.project import load_project
 from hanok.engine.replay import Replay
@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parent / "project.py"
 def open_shop(home: Path, metadata_url: str = "") -> App:
     start = datetime.fromisoformat(feeds.START).replace(tzinfo=UTC)
     config = Config(home=home, project=PROJECT, metadata_url=metadata_url)
-    return App(config, clock=ReplayClock(start), project=load_project(PROJECT))
+    return open_app(config, clock=ReplayClock(start), project=load_project(PROJECT))
 
 
 def replay(app: App, days: int) -> None:

@@ -56,9 +56,9 @@ def test_a_label_that_comes_weeks_later_is_measured_when_it_comes(shop):
             "known": pa.array([later], pa.timestamp("us", "UTC")),
         }
     )
-    shop.ingest("returns", rows, key="very late")
+    shop.ingesting.ingest("returns", rows, key="very late")
     shop.bus.drain()
-    shop.measure("returns", later.replace(hour=0, minute=0, second=0, microsecond=0))
+    shop.watching.measure("returns", later.replace(hour=0, minute=0, second=0, microsecond=0))
     assert first_day()["mean_label"] == pytest.approx(before["mean_label"] + 1 / before["rows"])
 
 

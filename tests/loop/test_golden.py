@@ -37,7 +37,10 @@ def test_every_version_answers_bit_for_bit_as_it_did(kept):
 
 def test_an_entity_is_predicted_online_as_it_was(kept):
     app, expected = kept
-    assert app.predict_entity("returns", expected["online"]["match"])["score"].hex() == expected["online"]["score"]
+    assert (
+        app.predicting.predict_entity("returns", expected["online"]["match"])["score"].hex()
+        == expected["online"]["score"]
+    )
 
 
 def test_its_training_set_is_rebuilt_and_its_loop_goes_on(kept):

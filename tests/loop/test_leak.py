@@ -10,7 +10,7 @@ import hanok as hk
 from hanok.cli.demo import example_folder
 from hanok.core.clock import ReplayClock
 from hanok.core.declare import Project
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.project import load_module
 from hanok.engine.replay import Replay
@@ -73,7 +73,7 @@ def trained(home, declared, *feeds):
     """The verdict on a model trained at the end of the replay."""
     views = tuple(f for f in declared.features if isinstance(f, hk.FeatureView))
     project = Project(tuple(v.source for v in views), views, (declared,))
-    app = App(Config(home=home), clock=ReplayClock(START), project=project)
+    app = open_app(Config(home=home), clock=ReplayClock(START), project=project)
     Replay(app, feeds, start=START, first_training=timedelta(days=DAYS)).run(DAYS)
     (version,) = app.tracking.registry.versions("late")
     app.close()

@@ -82,7 +82,7 @@ def test_online_values_are_the_bits_of_the_historical_ones(shop):
 
 
 def test_a_prediction_id_leads_to_features_version_and_training_set(shop):
-    answer = shop.predict_entity("returns", {"order": "o01900"})
+    answer = shop.predicting.predict_entity("returns", {"order": "o01900"})
     found = shop.serving.find(answer["prediction_id"])
     assert found.features == answer["features"]
     assert found.entity["order"] == "o01900"
@@ -139,12 +139,12 @@ def test_a_replay_killed_at_random_moments_ends_as_one_that_was_not(tmp_path):
 
 
 def test_a_backup_taken_in_use_restores_to_the_same_summary(shop, tmp_path):
-    from hanok.engine.backup import check, restore
+    from hanok.engine.backup import backup, check, restore
     from hanok.engine.home import Home
     from hanok.engine.summary import summary
     from tests.loop.run import open_shop
 
-    shop.backup(tmp_path / "b.tar")
+    backup(shop, tmp_path / "b.tar")
     restore(tmp_path / "b.tar", Home(tmp_path / "again"))
     app = open_shop(tmp_path / "again")
     app.clock.move_to(shop.clock.now())
@@ -160,7 +160,7 @@ def test_an_old_version_is_rebuilt_bit_for_bit_after_later_backfills(shop):
 
     now = pa.array([shop.clock.now()], pa.timestamp("us", "UTC"))
     backfill = pa.table({"order": ["o00001"], "product": ["mug"], "returned": [1], "known": now})
-    shop.ingest("returns", backfill, key="a correction, later")
+    shop.ingesting.ingest("returns", backfill, key="a correction, later")
     first = shop.tracking.registry.versions("returns")[-1]
     again = reproduce(shop, "returns", first.version)
     assert again.training_set_bit_equal and again.model_bit_equal and again.same_environment
@@ -230,11 +230,11 @@ def test_a_window_predicted_in_bulk_by_hand_is_logged_once(shop):
 
 
 def test_what_serves_live_is_measured_once_an_hour(shop):
-    shop.measure_live()
+    shop.watching.measure_live()
     assert shop.metadata.read(lambda r: r.records.get("measured", "returns", "hour")) == {
         "hour": f"{shop.clock.now():%Y-%m-%dT%H}"
     }
-    shop.measure_live()
+    shop.watching.measure_live()
 
 
 def test_answers_are_not_lost_while_the_log_is_compacted_beside_them(shop):

@@ -19,7 +19,9 @@ def fresh_day(shop, change):
     for feed in feeds():
         rows, arrived = feed.between(start, start + DAY)
         if rows.num_rows:
-            shop.ingest(feed.table, rows, key="next day", arrived=arrived, keys=feed.keys, event_time=feed.event_time)
+            shop.ingesting.ingest(
+                feed.table, rows, key="next day", arrived=arrived, keys=feed.keys, event_time=feed.event_time
+            )
     shop.clock.move_to(start + DAY)
     model = shop.training.model("returns")
     rows = shop.features.historical(model, shop.features.spine_rows(model, start=start, end=start + DAY))
@@ -60,7 +62,7 @@ def test_an_input_that_is_served_wrong_is_named_first(shop, column, values):
 def test_a_feed_that_stops_raises_an_alert_that_leads_to_it(shop):
     now = shop.clock.now()
     shop.clock.move_to(now + timedelta(days=5))
-    shop.check_feeds()
+    shop.watching.check_feeds()
     alert = next(a for a in shop.alerts.list() if a["kind"] == "feed" and a["subject"] == "orders")
     assert "orders has sent nothing for" in alert["summary"]
     from hanok.core.errors import NotFound

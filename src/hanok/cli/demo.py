@@ -25,7 +25,7 @@ def demo(weeks: int | None, headless: bool, as_json: bool, home: Path, port: int
     """
     from hanok.core.clock import ReplayClock
     from hanok.core.durations import duration
-    from hanok.engine.app import App
+    from hanok.engine.app import open_app
     from hanok.engine.config import Config
     from hanok.engine.project import load_module
     from hanok.engine.replay import Replay
@@ -37,7 +37,7 @@ def demo(weeks: int | None, headless: bool, as_json: bool, home: Path, port: int
     recorded, story = load_module(example / "feeds.py"), load_module(example / "story.py")
     days = weeks * 7 if weeks else story.WHOLE_YEAR_DAYS
     start = datetime.fromisoformat(recorded.START).replace(tzinfo=UTC)
-    app = App(Config(home=home, project=example / "project.py"), clock=ReplayClock(start))
+    app = open_app(Config(home=home, project=example / "project.py"), clock=ReplayClock(start))
     try:
         first = duration(story.first_training(days))
         _run(Replay(app, recorded.feeds(), start=start, first_training=first, actions=story.ACTIONS), days)

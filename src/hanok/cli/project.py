@@ -39,7 +39,7 @@ def init(source: Path | None, target: str | None, name: str | None, home: Path |
             if client.app is None:
                 raise click.ClickException("a server is running on this home; stop it, or use another --home")
             checks = [
-                client.app.ingest(table, part, key=f"init {source.name}")
+                client.app.ingesting.ingest(table, part, key=f"init {source.name}")
                 for table, part in ((called, spine), (f"{called}-labels", labels))
             ]
             client.app.bus.drain()

@@ -23,7 +23,7 @@ from hanok.cli.output import say
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON when ready.")
 def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | None, as_json: bool) -> None:
     """Serve everything from one process, in the foreground, until interrupted."""
-    from hanok.engine.app import App
+    from hanok.engine.app import open_app
     from hanok.engine.config import load_config
     from hanok.server.run import admin_secret, asks_for_login, bind, serve
 
@@ -34,7 +34,7 @@ def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | No
         config = replace(config, mlflow_ui=mlflow_ui)
     secret = admin_secret()
     listener = bind(host, port)
-    app = App(config)
+    app = open_app(config)
 
     def ready(address: str) -> None:
         if as_json:

@@ -48,7 +48,7 @@ def backup(file: Path, home: Path | None, as_json: bool) -> None:
 def restore(file: Path, home: Path | None, as_json: bool) -> None:
     """Make a home from a backup FILE, and check it."""
     from hanok.engine import backup as backups
-    from hanok.engine.app import App
+    from hanok.engine.app import open_app
     from hanok.engine.config import load_config
     from hanok.engine.home import Home
 
@@ -56,7 +56,7 @@ def restore(file: Path, home: Path | None, as_json: bool) -> None:
     if home is not None:
         config = replace(config, home=home)
     root = backups.restore(file.resolve(), Home(config.home))
-    app = App(replace(config, home=root))
+    app = open_app(replace(config, home=root))
     try:
         for view in app.features.views():
             if app.tables.size(view.source.table):

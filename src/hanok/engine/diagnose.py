@@ -128,7 +128,7 @@ def why_prediction(app: App, prediction_id: str) -> Diagnosis:
     whole = why_window(app, found.deployment, start, start + DAY)
     version = app.training.version(found.deployment, found.version)
     loaded = app.packages.load(version.package)
-    references = app.references(version.facts.get("reference", ""))
+    references = app.references.of(version.facts.get("reference", ""))
     base = float(np.max(loaded.score({k: [v] for k, v in found.features.items()})[0]))
     rows = []
     for reference in references:
@@ -187,7 +187,7 @@ def _case(app: App, name: str, start: datetime, end: datetime) -> _Case:
         else {}
     )
     truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
-    references = app.references(facts.get("reference", ""))
+    references = app.references.of(facts.get("reference", ""))
     return _Case(app, model, start, end, rows, before[::-1], deployment, version, references, truth)
 
 

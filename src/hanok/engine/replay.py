@@ -90,9 +90,9 @@ class Replay:
         steps("ingest", lambda: self._ingest(day, end, key))
         self._clock.move_to(end)
         live = [m.name for m in app.training.models() if app.serving.deployment(m.name)]
-        steps("predict", lambda: {m: len(app.predict_window(m, day, end, key=key)) for m in live})
+        steps("predict", lambda: {m: len(app.predicting.predict_window(m, day, end, key=key)) for m in live})
         app.bus.drain()
-        app.check_feeds()
+        app.watching.check_feeds()
         for name in live:
             steps(f"measure {name}", lambda name=name: self._measure(name, day))
         app.training.resume()
@@ -100,14 +100,14 @@ class Replay:
             for model in app.training.models():
                 app.training.train(model.name, reason="first training", actor="replay", key=f"{model.name} first")
         app.bus.drain()
-        app.advance()
+        app.upkeep.advance()
         app.bus.drain()
         if key in self._actions:
             steps("action", lambda: dict(self._actions[key](app)))
         return {"day": key}
 
     def _measure(self, name: str, day: datetime) -> dict[str, Any]:
-        self._app.measure(name, day)
+        self._app.watching.measure(name, day)
         return {"model": name}
 
     def _ingest(self, day: datetime, end: datetime, key: str) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Replay:
             begin = datetime(1, 1, 1, tzinfo=day.tzinfo) if day == self._start else day
             rows, arrived = feed.between(begin, end)
             if rows.num_rows:
-                result = self._app.ingest(
+                result = self._app.ingesting.ingest(
                     feed.table,
                     rows,
                     key=key,

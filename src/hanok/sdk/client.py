@@ -189,7 +189,7 @@ def open(where: str | Path | None = None, *, secret: str = "", project: str | Pa
         return Client(address=where.rstrip("/"), secret=secret)
     from dataclasses import replace
 
-    from hanok.engine.app import App
+    from hanok.engine.app import open_app
     from hanok.engine.config import load_config
 
     config = load_config(Path.cwd())
@@ -198,7 +198,7 @@ def open(where: str | Path | None = None, *, secret: str = "", project: str | Pa
     if project is not None:
         config = replace(config, project=Path(project))
     try:
-        return Client(App(config))
+        return Client(open_app(config))
     except HomeLocked:
         from hanok.engine.home import Home
 

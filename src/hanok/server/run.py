@@ -123,10 +123,16 @@ def serve(
         ),
         threading.Thread(target=_every, args=(stopping, GROUP_S, built.keep), name="hanok-audit", daemon=True),
         threading.Thread(
-            target=_every, args=(stopping, TELL_S, app.tell_registry_webhooks), name="hanok-webhooks", daemon=True
+            target=_every,
+            args=(stopping, TELL_S, app.upkeep.tell_registry_webhooks),
+            name="hanok-webhooks",
+            daemon=True,
         ),
         threading.Thread(
-            target=_every, args=(stopping, UPKEEP_S, app.forget_old, app.forget_old), name="hanok-upkeep", daemon=True
+            target=_every,
+            args=(stopping, UPKEEP_S, app.upkeep.forget_old, app.upkeep.forget_old),
+            name="hanok-upkeep",
+            daemon=True,
         ),
     ]
     gc.collect()
@@ -175,7 +181,7 @@ def _tick(app: App) -> None:
     """Each step by itself, so that one that fails holds up no other."""
     steps: list[Callable[[], Any]] = [app.serving.compact]
     if app.keeps_data:
-        steps += [app.bus.drain, app.measure_live, app.check_feeds, app.advance, app.bus.drain]
+        steps += [app.bus.drain, app.watching.measure_live, app.watching.check_feeds, app.upkeep.advance, app.bus.drain]
     for step in steps:
         _attempt(step)
 

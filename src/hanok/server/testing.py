@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hanok.core.access import Access
-from hanok.engine.app import artifact_places
+from hanok.engine.stores import artifact_places
 from hanok.server.api import Json
 from hanok.server.routes import Route, in_thread
 
@@ -31,5 +31,5 @@ def routes(app: Any) -> list[Route]:
 
 
 def _emptied(app: Any) -> None:
-    with app.telling:
+    with app.upkeep.telling:
         app.metadata.reset()

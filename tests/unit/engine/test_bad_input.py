@@ -56,15 +56,15 @@ def test_the_same_file_twice_has_one_effect(empty_shop, tmp_path):
 def test_a_batch_without_its_key_is_refused_whole(shop):
     size = shop.tables.size("orders")
     with pytest.raises(BadData, match="order"):
-        shop.ingest("orders", orders().drop_columns(["order"]), key="x")
+        shop.ingesting.ingest("orders", orders().drop_columns(["order"]), key="x")
     assert shop.tables.size("orders") == size
 
 
 def test_wrong_types_duplicates_and_nulls_go_to_quarantine_with_their_reasons(shop):
-    result = shop.ingest("orders", orders(size=["9.5", "huge"]), key="x")
+    result = shop.ingesting.ingest("orders", orders(size=["9.5", "huge"]), key="x")
     assert (result.accepted, result.quarantined) == (1, 1)
-    assert shop.ingest("orders", orders(order=["c", "c"]), key="y").quarantined == 1
-    assert shop.ingest("orders", orders(order=["d", None]), key="z").quarantined == 1
+    assert shop.ingesting.ingest("orders", orders(order=["c", "c"]), key="y").quarantined == 1
+    assert shop.ingesting.ingest("orders", orders(order=["d", None]), key="z").quarantined == 1
     reasons = [row["reason"] for row in shop.validation.quarantined("orders")]
     assert any("size is FLOAT" in r for r in reasons) and any("second row" in r for r in reasons)
     assert shop.validation.quarantined("orders")[-1]["row"]["size"] == "huge"
@@ -72,14 +72,14 @@ def test_wrong_types_duplicates_and_nulls_go_to_quarantine_with_their_reasons(sh
 
 def test_an_empty_batch_is_no_error_and_changes_nothing(shop):
     size = shop.tables.size("orders")
-    result = shop.ingest("orders", orders().slice(0, 0), key="x")
+    result = shop.ingesting.ingest("orders", orders().slice(0, 0), key="x")
     assert result.accepted == 0 and result.anomalies[0].type == "DATASET_LOW_NUM_EXAMPLES"
     assert shop.tables.size("orders") == size
 
 
 def test_a_category_never_seen_is_predicted_all_the_same_and_reported(shop):
-    assert shop.ingest("orders", orders(product=["teapot", "mug"]), key="x").accepted == 2
-    assert 0 <= shop.predict_entity("returns", {"order": "a"})["score"] <= 1
+    assert shop.ingesting.ingest("orders", orders(product=["teapot", "mug"]), key="x").accepted == 2
+    assert 0 <= shop.predicting.predict_entity("returns", {"order": "a"})["score"] <= 1
 
 
 def test_a_label_that_comes_before_its_prediction_is_joined_when_it_is_made(shop):
@@ -87,11 +87,11 @@ def test_a_label_that_comes_before_its_prediction_is_joined_when_it_is_made(shop
 
     now = shop.clock.now()
     instant = pa.array([now, now], pa.timestamp("us", "UTC"))
-    shop.ingest("orders", orders().set_column(1, "ordered", instant), key="x")
+    shop.ingesting.ingest("orders", orders().set_column(1, "ordered", instant), key="x")
     labels = pa.table({"order": ["a", "b"], "product": ["mug", "vase"], "returned": [0, 1], "known": instant})
-    shop.ingest("returns", labels, key="early")
+    shop.ingesting.ingest("returns", labels, key="early")
     shop.bus.drain()
-    shop.predict_window("returns", now, now + timedelta(hours=1), key="late")
+    shop.predicting.predict_window("returns", now, now + timedelta(hours=1), key="late")
     shop.bus.drain()
     found = [r for r in shop.monitoring.outcomes("returns", start=now).to_pylist() if r["arm"] != "shadow"]
     assert sorted(r["label"] for r in found) == [0.0, 1.0]
@@ -106,7 +106,7 @@ def test_a_label_for_something_never_predicted_is_kept(shop):
             "known": pa.array([shop.clock.now()], pa.timestamp("us", "UTC")),
         }
     )
-    assert shop.ingest("returns", labels, key="x").accepted == 1
+    assert shop.ingesting.ingest("returns", labels, key="x").accepted == 1
     shop.bus.drain()
 
 
@@ -214,11 +214,11 @@ def test_own_code_trains_like_automl(tmp_path):
         mine = hk.Model(
             "mine", task="binary", spine=base.spine, label=base.label, features=["size", "product"], train=train
         )
-        app.apply(Project((), (), (mine,)))
+        app.declaring.apply(Project((), (), (mine,)))
         from tests.loop.feeds import feeds
 
         for feed in feeds():
-            app.ingest(
+            app.ingesting.ingest(
                 feed.table, feed.rows, key="all", arrived=feed.arrived, keys=feed.keys, event_time=feed.event_time
             )
         from datetime import UTC, datetime
@@ -260,7 +260,7 @@ def test_own_code_that_raises_is_said_with_its_line_and_the_home_goes_on(shop):
         raise ValueError("I have a bug")
 
     base = shop.training.model("returns")
-    shop.apply(
+    shop.declaring.apply(
         Project(
             (),
             (),
@@ -295,7 +295,7 @@ def test_a_small_first_batch_does_not_bind_the_next_ones(empty_shop):
         rows = pa.table(
             {"product": [f"p{number}-{i}" for i in range(len(values))], "amount": pa.array(values, pa.float64())}
         )
-        assert empty_shop.ingest("other", rows, key=str(number)).quarantined == 0
+        assert empty_shop.ingesting.ingest("other", rows, key=str(number)).quarantined == 0
 
 
 def test_a_reaction_that_fails_is_set_aside_and_holds_up_nobody(shop):

@@ -7,8 +7,6 @@ import pyarrow as pa
 import pytest
 
 from hanok.core.errors import Invalid
-from hanok.engine.skew import fold, serving_state, skew
-from hanok.engine.skew_watch import watch
 from hanok.engine.verbs import call
 from hanok.parts.serving.log import TABLE
 from hanok.ui.render import render
@@ -38,13 +36,13 @@ def answered(shop, n=1500, seed=0, **columns):
 
 
 def test_the_statistics_of_answers_are_those_of_the_log(shop):
-    state = serving_state(shop, "returns")
+    state = shop.skew.serving_state("returns")
     assert state.rows > 0 and "score" in state.columns
-    assert fold(shop, "returns") == 0  # nothing new
+    assert shop.skew.fold("returns") == 0  # nothing new
     before = shop.tables.size(TABLE + "returns")
     answered(shop, 300)
     assert shop.tables.size(TABLE + "returns") >= before + 300
-    assert fold(shop, "returns", least=10**6) == 0 and fold(shop, "returns") == 300
+    assert shop.skew.fold("returns", least=10**6) == 0 and shop.skew.fold("returns") == 300
 
 
 def test_equal_data_is_not_skewed_and_a_unit_break_is(shop):
@@ -55,7 +53,7 @@ def test_equal_data_is_not_skewed_and_a_unit_break_is(shop):
     name = next(n for n, c in trained.columns.items() if c.type in ("INT", "FLOAT"))
     shop.clock.move_to(shop.clock.now().replace(year=shop.clock.now().year + 1))
     answered(shop, seed=1, **{name: pa.array(np.full(1500, 1e6))})
-    found = skew(shop, "returns")
+    found = shop.skew.measure("returns")
     assert found["features"][0]["column"] == name and found["features"][0]["moved"]
     assert not found["features"][0]["alarm"]  # one week is no alarm
 
@@ -65,7 +63,7 @@ def test_a_declared_schema_holds_training_data_against_what_is_served(shop):
     table = shop.training.model("returns").spine.table
     schema = 'feature { name: "amount" type: FLOAT skew_comparator { jensen_shannon_divergence { threshold: 0.5 } } }'
     call(shop, "schema.declare", "test", {"table": "orders_again", "schema": schema, "serving": "returns"})
-    result = shop.ingest("orders_again", pa.table({"amount": np.linspace(1e6, 2e6, 500)}), key="one")
+    result = shop.ingesting.ingest("orders_again", pa.table({"amount": np.linspace(1e6, 2e6, 500)}), key="one")
     assert table and {a.type for a in result.anomalies} & {
         "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH",
         "COMPARATOR_CONTROL_DATA_MISSING",
@@ -75,7 +73,7 @@ def test_a_declared_schema_holds_training_data_against_what_is_served(shop):
 
 def test_a_model_that_serves_nothing_is_said(empty_shop):
     with pytest.raises(Invalid, match="is deployed"):
-        skew(empty_shop, "returns")
+        empty_shop.skew.measure("returns")
 
 
 def weeks_of(shop, count, seed, **columns):
@@ -83,8 +81,8 @@ def weeks_of(shop, count, seed, **columns):
     for week in range(count):
         shop.clock.move_to(shop.clock.now() + timedelta(days=7))
         trained = answered(shop, seed=seed + week, **columns)
-        fold(shop, "returns")
-        kept = watch(shop, "returns", dict.fromkeys(trained.columns, 1.0))
+        shop.skew.fold("returns")
+        kept = shop.skew_watch.watch("returns", dict.fromkeys(trained.columns, 1.0))
     return kept
 
 
@@ -96,7 +94,7 @@ def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(s
     shop.clock.move_to(shop.clock.now() + timedelta(days=365))
     weeks_of(shop, 1, 10)
     assert alerts(shop) == []
-    state = serving_state(shop, "returns")
+    state = shop.skew.serving_state("returns")
     broken = {
         n: pa.array(np.full(1500, 1e6)) for n, c in state.columns.items() if c.type in ("INT", "FLOAT") and n != "score"
     }
@@ -114,7 +112,7 @@ def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(s
 
 def test_what_drift_tells_already_is_not_told_again(shop):
     shop.clock.move_to(shop.clock.now() + timedelta(days=365))
-    name = next(n for n, c in serving_state(shop, "returns").columns.items() if c.type == "FLOAT" and n != "score")
+    name = next(n for n, c in shop.skew.serving_state("returns").columns.items() if c.type == "FLOAT" and n != "score")
     now = shop.clock.now() + timedelta(days=14)
     report = {"day": f"{now:%Y-%m-%d}", "features": [{"feature": name, "suspicious": True, "integrity": False}]}
     shop.metadata.write(lambda r: r.records.put("drift", "returns", report["day"], report, now))

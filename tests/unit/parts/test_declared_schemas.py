@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hanok.cli import cli
 from hanok.core.clock import ReplayClock, utc
 from hanok.core.errors import Invalid
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.verbs import call
 
@@ -38,7 +38,7 @@ def orders(n=200, seed=0, **columns):
 def app(tmp_path):
     from datetime import datetime
 
-    made = App(Config(home=tmp_path / "home"), clock=ReplayClock(utc(datetime(2024, 5, 1))))
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(utc(datetime(2024, 5, 1))))
     ask(made, "schema.declare", table="orders", schema=SCHEMA, environment="TRAINING")
     yield made
     made.close()
@@ -60,13 +60,13 @@ def changed(table, name, places):
 
 
 def test_a_batch_that_fits_enters_whole(app):
-    result = app.ingest("orders", orders(), key="one")
+    result = app.ingesting.ingest("orders", orders(), key="one")
     assert (result.accepted, result.anomalies) == (200, ())
 
 
 def test_rows_at_fault_are_set_aside_with_their_reason_and_shown(app):
     bad = changed(changed(orders(), "price", {3: 250.0, 7: float("nan")}), "plan", {9: "gold"})
-    result = app.ingest("orders", bad, key="one")
+    result = app.ingesting.ingest("orders", bad, key="one")
     assert (result.accepted, result.quarantined) == (197, 3)
     assert types(result) == [
         ("ENUM_TYPE_UNEXPECTED_STRING_VALUES", "plan", "error"),
@@ -80,11 +80,11 @@ def test_rows_at_fault_are_set_aside_with_their_reason_and_shown(app):
 
 
 def test_the_proposed_change_is_looked_at_and_accepted(app):
-    app.ingest("orders", changed(orders(), "plan", {9: "gold"}), key="one")
+    app.ingesting.ingest("orders", changed(orders(), "plan", {9: "gold"}), key="one")
     proposal = ask(app, "schema.proposal", table="orders")
     assert proposal["batch"] == "one" and any(line.startswith("+") and "gold" in line for line in proposal["diff"])
     assert ask(app, "schema.accept", table="orders")["version"] == 2
-    again = app.ingest("orders", changed(orders(seed=1), "plan", {9: "gold"}), key="two")
+    again = app.ingesting.ingest("orders", changed(orders(seed=1), "plan", {9: "gold"}), key="two")
     assert again.quarantined == 0 and "ENUM_TYPE_UNEXPECTED_STRING_VALUES" not in str(again.anomalies)
     row = app.validation.quarantined("orders")[0]
     assert app.validation.replay("orders", [row["id"]]).accepted == 1
@@ -94,32 +94,36 @@ def test_the_proposed_change_is_looked_at_and_accepted(app):
 
 def test_a_whole_batch_is_set_aside_where_that_is_the_policy(app):
     ask(app, "schema.declare", table="orders", schema=SCHEMA, on_error="batch")
-    result = app.ingest("orders", changed(orders(), "price", {3: 250.0}), key="one")
+    result = app.ingesting.ingest("orders", changed(orders(), "price", {3: 250.0}), key="one")
     assert (result.accepted, result.quarantined) == (0, 200)
     assert len(app.validation.quarantined("orders", limit=500)) == 200
     ask(app, "schema.declare", table="orders", schema=SCHEMA, on_error="report")
-    result = app.ingest("orders", changed(orders(), "price", {3: 250.0}), key="two")
+    result = app.ingesting.ingest("orders", changed(orders(), "price", {3: 250.0}), key="two")
     assert (result.accepted, result.quarantined) == (200, 0)
     assert types(result) == [("FLOAT_TYPE_BIG_FLOAT", "price", "warning")]
 
 
 def test_environments_say_which_columns_must_be_there(app):
     without = orders().drop_columns(["label"])
-    assert ("SCHEMA_MISSING_COLUMN", "label", "warning") in types(app.ingest("orders", without, key="training"))
+    assert ("SCHEMA_MISSING_COLUMN", "label", "warning") in types(
+        app.ingesting.ingest("orders", without, key="training")
+    )
     ask(app, "schema.declare", table="requests", schema=SCHEMA, environment="SERVING")
-    assert types(app.ingest("requests", without, key="serving")) == []
-    assert types(app.ingest("requests", orders(seed=1), key="both")) == [("SCHEMA_NEW_COLUMN", "label", "warning")]
+    assert types(app.ingesting.ingest("requests", without, key="serving")) == []
+    assert types(app.ingesting.ingest("requests", orders(seed=1), key="both")) == [
+        ("SCHEMA_NEW_COLUMN", "label", "warning")
+    ]
 
 
 def test_a_column_of_nulls_alone_is_there_but_not_present(app):
-    result = app.ingest("orders", orders(plan=pa.nulls(200)), key="one")
+    result = app.ingesting.ingest("orders", orders(plan=pa.nulls(200)), key="one")
     assert ("FEATURE_TYPE_NOT_PRESENT", "plan", "warning") in types(result)
     assert not any(a.type == "SCHEMA_MISSING_COLUMN" for a in result.anomalies)
 
 
 def test_drift_is_measured_against_the_batch_before(app):
-    app.ingest("orders", orders(), key="one")
-    result = app.ingest("orders", orders(seed=1, plan=pa.array(["pro"] * 200)), key="two")
+    app.ingesting.ingest("orders", orders(), key="one")
+    result = app.ingesting.ingest("orders", orders(seed=1, plan=pa.array(["pro"] * 200)), key="two")
     found = [a for a in result.anomalies if a.type == "COMPARATOR_L_INFTY_HIGH"]
     assert [(a.column, a.bound) for a in found] == [("plan", "<= 0.3")] and result.accepted == 200
 
@@ -127,15 +131,15 @@ def test_drift_is_measured_against_the_batch_before(app):
 def test_what_the_table_taught_itself_gives_way_to_what_is_declared(app):
     ask(app, "schema.declare", table="free", schema='feature { name: "x" type: FLOAT }')
     for i in range(6):
-        app.ingest("free", pa.table({"x": np.random.default_rng(i).uniform(0, 1, 300)}), key=str(i))
-    assert app.ingest("free", pa.table({"x": [1e9]}), key="big").accepted == 1
+        app.ingesting.ingest("free", pa.table({"x": np.random.default_rng(i).uniform(0, 1, 300)}), key=str(i))
+    assert app.ingesting.ingest("free", pa.table({"x": [1e9]}), key="big").accepted == 1
 
 
 def test_integers_beyond_2_to_53_are_held_to_their_bound_exactly(app):
     bound = 2**53
     schema = f'feature {{ name: "k" type: INT int_domain {{ max: {bound} }} }}'
     ask(app, "schema.declare", table="keys", schema=schema)
-    result = app.ingest("keys", pa.table({"k": [bound - 1, bound, bound + 4]}), key="one")
+    result = app.ingesting.ingest("keys", pa.table({"k": [bound - 1, bound, bound + 4]}), key="one")
     assert (result.accepted, result.quarantined) == (2, 1)
 
 
@@ -152,7 +156,7 @@ def test_what_only_a_slice_shows_is_said_with_its_slice(app):
     n = 1000
     plans = pa.array(["pro"] * 150 + ["free"] * 850)
     prices = pa.array([None] * 60 + [5.0] * (n - 60))  # 6 % of all, 40 % of pro
-    result = app.ingest("orders", orders(n, plan=plans, price=prices), key="one", slices=["plan"])
+    result = app.ingesting.ingest("orders", orders(n, plan=plans, price=prices), key="one", slices=["plan"])
     found = [a for a in result.anomalies if a.slice]
     assert [(a.type, a.column, a.slice, a.rows) for a in found] == [
         ("FEATURE_TYPE_LOW_FRACTION_PRESENT", "price", "plan=pro", 150)
@@ -162,7 +166,7 @@ def test_what_only_a_slice_shows_is_said_with_its_slice(app):
 
 def test_what_the_whole_batch_says_is_not_said_again_by_its_slices(app):
     prices = np.full(1000, 500.0)
-    result = app.ingest("orders", orders(1000, price=pa.array(prices)), key="one", slices=["plan"])
+    result = app.ingesting.ingest("orders", orders(1000, price=pa.array(prices)), key="one", slices=["plan"])
     assert [a.slice for a in result.anomalies if a.type == "FLOAT_TYPE_BIG_FLOAT"] == [""]
 
 
@@ -171,5 +175,5 @@ def test_slices_of_few_rows_are_not_judged(app):
     labels = pa.array([None] * 40 + [1] * 960)
     schema = SCHEMA.replace("presence { min_fraction: 1 } not_in", "presence { min_fraction: 0.9 } not_in")
     ask(app, "schema.declare", table="orders", schema=schema, environment="TRAINING", on_error="report")
-    result = app.ingest("orders", orders(1000, plan=plans, label=labels), key="one", slices=["plan"])
+    result = app.ingesting.ingest("orders", orders(1000, plan=plans, label=labels), key="one", slices=["plan"])
     assert not [a for a in result.anomalies if a.slice]

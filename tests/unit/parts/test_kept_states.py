@@ -14,7 +14,7 @@ from hanok.compute.state_drift import compare_states
 from hanok.compute.states import TableState
 from hanok.core.clock import ReplayClock
 from hanok.core.errors import HanokError, Invalid
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.verbs import call
 
@@ -37,10 +37,10 @@ def week(number, *, shift=0.0, rows=700):
 
 @pytest.fixture
 def app(tmp_path):
-    made = App(Config(home=tmp_path / "home"), clock=ReplayClock(START))
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(START))
     for number in range(6):
         rows = week(number, shift=8.0 * (number >= 4))
-        made.ingest(
+        made.ingesting.ingest(
             "flights",
             rows,
             key=f"week {number}",
@@ -117,21 +117,21 @@ def test_what_was_not_kept_is_said(app):
     with pytest.raises(HanokError, match="no column 'airline'"):
         ask(app, "table.slice", name="flights", columns=["airline"])
     ask(app, "table.slice", name="flights", columns=[])
-    app.ingest("flights", week(6), key="week 6")
+    app.ingesting.ingest("flights", week(6), key="week 6")
     warnings = ask(app, "table.profile", name="flights", slice="carrier=UA")["warnings"]
     assert warnings[0] == "1 batches keep no statistics of carrier and are left out: 'week 6'"
 
 
 def test_rows_set_aside_are_not_in_the_statistics(app):
     bad = week(7).set_column(3, "delay", pa.array([1e9] + [10.0] * 699))
-    assert app.ingest("flights", bad, key="week 7").quarantined == 1
+    assert app.ingesting.ingest("flights", bad, key="week 7").quarantined == 1
     assert app.validation.state("flights", batch="week 7").columns["delay"].maximum == 10.0
 
 
 def test_a_batch_of_many_thin_days_is_kept_by_month_or_year(app):
     at = [START + timedelta(days=3 * i) for i in range(700)]
     thin = pa.table({"at": pa.array(at, pa.timestamp("us", "UTC")), "x": np.arange(700)})
-    app.ingest("thin", thin, key="one", event_time="at")
+    app.ingesting.ingest("thin", thin, key="one", event_time="at")
     assert [p["partition"] for p in ask(app, "table.history", name="thin")] == [str(2024 + i) for i in range(6)]
 
 

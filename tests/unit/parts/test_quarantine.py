@@ -6,7 +6,7 @@ import pytest
 
 from hanok.core.clock import ReplayClock, utc
 from hanok.core.errors import Invalid
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.ui.render import render
 from hanok.ui.views.common import Ask
@@ -18,7 +18,7 @@ from hanok.wire.tfdv import from_text
 def app(tmp_path):
     from datetime import datetime
 
-    made = App(Config(home=tmp_path / "home"), clock=ReplayClock(utc(datetime(2024, 5, 1))))
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(utc(datetime(2024, 5, 1))))
     rng = np.random.default_rng(0)
     first = pa.table(
         {

@@ -12,7 +12,7 @@ import pytest
 from hanok.core.access import SYSTEM, Access, acting
 from hanok.core.clock import ReplayClock, SystemClock
 from hanok.core.errors import Forbidden
-from hanok.engine.app import App
+from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.parts.access.rules import RULES
 from hanok.server.run import build
@@ -72,7 +72,7 @@ class Team:
 
 @pytest.fixture
 def app(tmp_path):
-    made = App(Config(home=tmp_path / "home"), clock=SystemClock())
+    made = open_app(Config(home=tmp_path / "home"), clock=SystemClock())
     yield made
     made.close()
 
@@ -301,7 +301,7 @@ def test_a_token_may_no_more_than_its_scope_and_its_user(team):
 
 def test_an_expired_token_is_refused_when_its_time_has_come(tmp_path):
     clock = ReplayClock(datetime(2026, 1, 1, tzinfo=UTC))
-    app = App(Config(home=tmp_path / "home"), clock=clock)
+    app = open_app(Config(home=tmp_path / "home"), clock=clock)
     ann = Team(app).member("ann", {"*": "reader"}, days=1)
     assert ann.get("/api/v1/whoami").status_code == 200
     clock.move_to(clock.now() + timedelta(days=1))

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from hanok.core.clock import ReplayClock
-from hanok.engine.app import App
+from hanok.engine.app import App, open_app
 from hanok.engine.config import Config
 from hanok.server.run import build
 from hanok.ui.graph import arrange, draw
@@ -27,7 +27,7 @@ COLD_BYTES_MAX = 60_000
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    made = App(Config(home=tmp_path / "home"), clock=ReplayClock(datetime(2013, 3, 1, tzinfo=UTC)))
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(datetime(2013, 3, 1, tzinfo=UTC)))
     yield made
     made.close()
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from hanok.core.clock import ReplayClock
 from hanok.core.tracking import Metric
-from hanok.engine.app import App
+from hanok.engine.app import App, open_app
 from hanok.engine.config import Config
 from hanok.server.run import build
 
@@ -21,7 +21,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    made = App(Config(home=tmp_path / "home"), clock=ReplayClock(NOW))
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(NOW))
     yield made
     made.close()
 

@@ -31,7 +31,7 @@ def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]
         raise DeclarationError(
             f"{path} declares neither a hk.Model nor a hk.FeatureView yet; add one, then apply again"
         )
-    return list(app.plan(project) if dry_run else app.apply(project))
+    return list(app.declaring.plan(project) if dry_run else app.declaring.apply(project))
 
 
 @verb("ingest", Access.EDIT, on_this_machine=True)
@@ -58,7 +58,7 @@ def ingest(
     name = key or f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
     before = app.validation.result(table, name)
     known = _arrivals(rows, arrived) if arrived else None
-    result = app.ingest(
+    result = app.ingesting.ingest(
         table,
         rows,
         key=name,
@@ -114,7 +114,7 @@ def add_label(
     row.setdefault(label.known_at, now)
     text = repr(sorted((k, str(v)) for k, v in row.items() if k != label.known_at))
     key = f"label {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    result = app.ingest(label.table, pa.Table.from_pylist([row]), key=key, actor=actor)
+    result = app.ingesting.ingest(label.table, pa.Table.from_pylist([row]), key=key, actor=actor)
     if result.quarantined:
         raise BadData(f"the label was set aside: {result.anomalies[0].message}")
     app.bus.drain()

@@ -113,7 +113,7 @@ def predict_batch(app: Any, actor: str, *, model: str, start: str, end: str) -> 
         first, last = (utc(datetime.fromisoformat(t)) for t in (start, end))
     except ValueError as error:
         raise Invalid(f"not an instant: {error}; write it like 2013-12-31 or 2013-12-31T14:00") from None
-    ids = app.predict_window(model, first, last, key=f"batch {first.isoformat()} {last.isoformat()}")
+    ids = app.predicting.predict_window(model, first, last, key=f"batch {first.isoformat()} {last.isoformat()}")
     app.bus.drain()
     return {"model": model, "predictions": len(ids), "first": ids[0] if ids else None, "last": ids[-1] if ids else None}
 
@@ -121,4 +121,4 @@ def predict_batch(app: Any, actor: str, *, model: str, start: str, end: str) -> 
 @verb("predict", Access.USE)
 def predict(app: Any, actor: str, *, model: str, match: Mapping[str, Any]) -> dict[str, Any]:
     """Predict one entity, with its features read from the online store."""
-    return dict(app.predict_entity(model, match))
+    return dict(app.predicting.predict_entity(model, match))

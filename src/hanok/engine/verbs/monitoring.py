@@ -30,7 +30,7 @@ def benign(app: Any, actor: str, *, alert: str, why: str) -> dict[str, Any]:
     subject = app.alerts.get(alert)
     if subject["kind"] == "drift":
         app.metadata.require_model(subject["subject"], Access.EDIT)
-    return dict(app.monitoring.mark_benign(alert, why=why, actor=actor, reference=app.live_references))
+    return dict(app.monitoring.mark_benign(alert, why=why, actor=actor, reference=app.references.live))
 
 
 def _newest(app: Any, model: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from hanok.core.access import Access
 from hanok.core.clock import wall_seconds
 from hanok.core.version import VERSION
+from hanok.engine.backup import backup as write_backup
 from hanok.engine.backup import check
 from hanok.engine.verbs.registry import verb
 
@@ -44,11 +45,11 @@ def doctor(app: Any, actor: str) -> list[dict[str, Any]]:
 @verb("backup", Access.OWN, on_this_machine=True)
 def backup(app: Any, actor: str, *, path: str) -> dict[str, Any]:
     """A consistent copy of the whole home in one tar file."""
-    target = app.backup(Path(path))
+    target = write_backup(app, Path(path))
     return {"path": str(target), "size_bytes": target.stat().st_size}
 
 
 @verb("tick", Access.EDIT)
 def tick(app: Any, actor: str) -> list[dict[str, Any]]:
     """Do now what the clock would do: move rollouts on, retrain what is due."""
-    return [dict(d) for d in app.tick()]
+    return [dict(d) for d in app.upkeep.tick()]

@@ -15,7 +15,6 @@ from hanok.compute.states import TableState
 from hanok.compute.statistics import summary
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
-from hanok.engine.skew import skew
 from hanok.engine.verbs.registry import verb
 from hanok.parts.validation.declared import Declared
 from hanok.parts.validation.kept import Selected, period
@@ -152,7 +151,7 @@ def skew_of(
     app: Any, actor: str, *, model: str, since: str = "", until: str = "", effect: float = EFFECT
 ) -> dict[str, Any]:
     """How far what a model answers lies from what its version was trained on: statistics merged and compared."""
-    return skew(app, model, since=since, until=until, policy=Policy(effect=float(effect)))
+    return app.skew.measure(model, since=since, until=until, policy=Policy(effect=float(effect)))
 
 
 @verb("table.statistics", Access.READ)

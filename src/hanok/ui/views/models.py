@@ -429,7 +429,7 @@ def _drift(app: App, name: str) -> Drift | None:
 
 def _skew(app: App, name: str) -> Skew | None:
     """What moved, then the rest by harm."""
-    found = newest_skew(app, name)
+    found = newest_skew(app.metadata, name)
     if found is None:
         return None
     ranked = sorted(found["features"], key=lambda f: (not f["alarm"], not f["moved"], -f["harm"]))[:SKEW_SHOWN]

@@ -127,7 +127,7 @@ def _features(
     app: App, found: Prediction, reference: str, importance: Mapping[str, float], report: Mapping[str, Any] | None
 ) -> tuple[FeatureLine, ...]:
     """The unusual ones first, each group by importance."""
-    references: dict[str, Reference] = {r.column: r for r in app.references(reference)}
+    references: dict[str, Reference] = {r.column: r for r in app.references.of(reference)}
     drift = {f["feature"]: f for f in report["features"]} if report else {}
     lines = []
     for name, value in found.features.items():

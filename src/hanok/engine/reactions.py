@@ -1,0 +1,115 @@
+"""What happens after an event: online values, alerts on data, labels joined to predictions, messages to webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from hanok.compute.duck import arrow, connect
+from hanok.core.clock import Clock
+from hanok.core.declare import Model
+from hanok.core.lineage import Event
+from hanok.core.tables import SEQUENCE
+from hanok.engine.bus import Bus
+from hanok.engine.notify import Outbound, send
+from hanok.parts.features.service import Features
+from hanok.parts.monitoring.alerts import INFO
+from hanok.parts.monitoring.service import Monitoring
+from hanok.parts.serving.service import Serving, key_text
+from hanok.parts.training.service import Training
+from hanok.parts.validation.service import Validation
+from hanok.stores.ports import Metadata, Tables
+
+EARLIER_LABELS = 4_000  # how far back a label is looked for that came before its prediction
+
+
+class Reactions:
+    """The bus calls these, each with one event of the kinds that `connect_to` names."""
+
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        tables: Tables,
+        features: Features,
+        validation: Validation,
+        serving: Serving,
+        training: Training,
+        monitoring: Monitoring,
+        outbound: Outbound,
+        clock: Clock,
+    ) -> None:
+        self._metadata, self._tables, self._clock, self._outbound = metadata, tables, clock, outbound
+        self._features, self._validation, self._serving = features, validation, serving
+        self._training, self._monitoring = training, monitoring
+
+    def connect_to(self, bus: Bus) -> None:
+        bus.on("online-values", {"batch_ingested"}, self.push_online)
+        bus.on("data-alerts", {"batch_ingested"}, self.alert_on_data)
+        bus.on("labels", {"batch_ingested"}, self.join_labels)
+        bus.on("webhooks", {"alert_raised", "alert_resolved"}, self.send_alert)
+        bus.on("labels-that-came-first", {"batch_predicted"}, self.join_earlier_labels)
+
+    def push_online(self, event: Event) -> None:
+        table, rows = event.facts["table"], self._batch(event)
+        if rows is not None:
+            self._features.push(table, rows)
+
+    def alert_on_data(self, event: Event) -> None:
+        result = self._validation.result(event.facts["table"], event.facts["batch"])
+        if result is not None:
+            self._monitoring.batch_checked(result.table, result.batch, event.subject, result.anomalies)
+
+    def join_labels(self, event: Event) -> None:
+        """Join a batch of a label table to the predictions that it labels."""
+        table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]
+        for model in self._training.models():
+            if model.label.table == table and rows and self._serving.deployment(model.name):
+                self._serving.compact(everything=True)
+                labels = self._features.label_rows(model, first, first + rows)
+                self._join(model, labels, f"{table} {event.facts['batch']}")
+
+    def join_earlier_labels(self, event: Event) -> None:
+        """Join labels that had arrived before the batch of predictions that they are for."""
+        model = next((m for m in self._training.models() if m.name == event.facts["model"]), None)
+        if model is not None and (size := self._tables.size(model.label.table)):
+            recent = self._features.label_rows(model, max(0, size - EARLIER_LABELS), size)
+            self._join(model, recent, f"earlier {event.facts['key']}", batch=event.facts["key"])
+
+    def send_alert(self, event: Event) -> None:
+        """Send an alert to the webhooks of the models it concerns, and keep what came of it. What only informs is shown
+        and not sent."""
+        alert = event.facts
+        if alert["severity"] == INFO:
+            return
+        for model in self._training.models():
+            if model.alert is None or alert["subject"] not in (model.name, *model.tables):
+                continue
+            outcome = send(model.alert.url, alert, outbound=self._outbound)
+            body = {"alert": alert["id"], "url": model.alert.url, "outcome": outcome, "event": event.kind}
+            self._keep(model.name, str(event.sequence), body)
+
+    def _keep(self, model: str, key: str, body: Mapping[str, Any]) -> None:
+        now = self._clock.now()
+        self._metadata.write(lambda r: r.records.put("webhook", model, key, body, now))
+
+    def _join(self, model: Model, labels: pa.Table, key: str, *, batch: str = "") -> None:
+        keys = self._features.spine_keys(model)
+        for name in keys:
+            labels = labels.set_column(labels.column_names.index(name), name, key_text(labels.column(name)))
+        signature = self._serving.model(model.name).signature
+        self._monitoring.join_labels(
+            model.name, signature, keys, labels, key=key, slices=model.gate.slices, batch=batch
+        )
+
+    def _batch(self, event: Event) -> pa.Table | None:
+        table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]
+        if not rows or not any(v.source.table == table for v in self._features.views()):
+            return None
+        with connect({"source": self._tables.scan(table)}) as duck:
+            return arrow(
+                duck,
+                f"SELECT * FROM source WHERE {SEQUENCE} >= {first} AND {SEQUENCE} < {first + rows} ORDER BY {SEQUENCE}",
+            )

@@ -1,0 +1,107 @@
+"""Looking after what serves: performance, drift, skew and silent feeds, from the prediction log and the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from hanok.core.access import SYSTEM, acting
+from hanok.core.clock import Clock
+from hanok.core.declare import Model
+from hanok.engine.references import References
+from hanok.engine.skew import FOLD_ROWS, Skew
+from hanok.engine.skew_watch import SkewWatch
+from hanok.parts.features.service import Features
+from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.service import Monitoring
+from hanok.parts.serving.packages import Packages
+from hanok.parts.serving.service import Serving
+from hanok.parts.training.service import Training
+from hanok.stores.ports import Metadata
+
+MISSING_GAIN = 0.1  # of a model's gain may be missing before its estimates are withheld
+
+
+class Watching:
+    """Measures models day by day, and tables by how long they are silent."""
+
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        features: Features,
+        serving: Serving,
+        packages: Packages,
+        training: Training,
+        monitoring: Monitoring,
+        alerts: Alerts,
+        references: References,
+        skew: Skew,
+        skew_watch: SkewWatch,
+        clock: Clock,
+    ) -> None:
+        self._metadata, self._clock, self._packages, self._references = metadata, clock, packages, references
+        self._features, self._serving, self._training = features, serving, training
+        self._monitoring, self._alerts, self._skew = monitoring, alerts, skew
+        self._skew_watch = skew_watch
+
+    def measure(self, name: str, day: datetime, *, days_back: int = 2, least: int = FOLD_ROWS) -> None:
+        """Performance of the last days whose labels may have come, the drift of `day`, and the skew of the week once
+        `least` answers have gathered."""
+        folded = self._skew.fold(name, least=least)
+        model = self._training.model(name)
+        days = [day - timedelta(days=i) for i in range(days_back, -1, -1)]
+        answers = self._monitoring.measure(name, model.task, days)
+        deployment = self._serving.deployment(name)
+        if deployment is None:
+            return
+        version = self._training.version(name, deployment.primary)
+        references = self._references.of(version.facts.get("reference", ""))
+        live = self._packages.load(version.package)
+        importance = live.notes.get("importance")
+        if not importance:  # not known: every feature may matter
+            importance = {r.column: 1 / len(references) for r in references}
+        report = self._monitoring.drift(
+            name, version.id, references, importance, live, start=day, end=day + timedelta(days=1)
+        )
+        if folded:
+            self._skew_watch.watch(name, importance)
+        self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report or {}))
+
+    def measure_live(self) -> None:
+        """Once an hour: performance of the last days and drift of today, for everything that serves."""
+        now = self._clock.now()
+        hour = {"hour": f"{now:%Y-%m-%dT%H}"}
+        done = self._metadata.read(lambda r: {b["_name"]: b["hour"] for b in r.records.list("measured")})
+        for name in (m.name for m in self._training.models() if self._serving.deployment(m.name)):
+            if done.get(name) != hour["hour"]:
+                self._serving.compact(everything=True)
+                self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
+                self._metadata.write(lambda r, name=name: r.records.put("measured", name, "hour", hour, now))  # type: ignore[misc]
+
+    def check_feeds(self) -> None:
+        """Alarm on tables that have fallen silent."""
+        with acting(SYSTEM):
+            for table in self._sources():
+                self._monitoring.check_feed(table)
+
+    def _doubts(self, model: Model, report: Mapping[str, Any]) -> list[str]:
+        """Why what came in that day cannot be trusted to mean what it meant before."""
+        missing = [f for f in report.get("features", ()) if f["missing"]]
+        gone = [f["feature"] for f in missing] if sum(f["importance"] for f in missing) > MISSING_GAIN else []
+        silent = [
+            a["subject"]
+            for a in self._alerts.list(state="open", limit=1000)
+            if a["kind"] == "feed" and a["subject"] in model.tables
+        ]
+        return [
+            *([f"{', '.join(gone[:3])}{' and more' * (len(gone) > 3)} missing"] if gone else []),
+            *(f"{table} has fallen silent" for table in silent),
+        ]
+
+    def _sources(self) -> list[str]:
+        tables = [v.source.table for v in self._features.views()]
+        for model in self._training.models():
+            tables += [model.spine.table, model.label.table]
+        return list(dict.fromkeys(tables))
