@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from hanok.compute.text import is_free_text, term_counts, vocabulary
 from hanok.core.errors import NotTrainable, SignatureMismatch
-from hanok.core.serving import Column, Signature
+from hanok.core.serving import Cell, Column, Signature
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Matrix = NDArray[np.float64]
+Columns = Mapping[str, "pa.Array | pa.ChunkedArray | Sequence[Cell]"]  # raw, as they came
 CATEGORIES_MAX = 1000
 PREDICT_AT = "_at"
 
@@ -60,11 +61,12 @@ def _class_name(value: Any) -> str:
     return str(value)
 
 
-def encode(signature: Signature, columns: Mapping[str, Any]) -> Matrix:
+def encode(signature: Signature, columns: Columns) -> Matrix:
     """A float64 matrix (rows, `signature.width`): a category becomes its number, an unknown one and nulls NaN, free
     text one column for each term.
 
-    `columns` maps each input to an Arrow column or a Python sequence; raises SignatureMismatch naming what is missing.
+    `columns` maps each input to an Arrow column or a Python sequence; raises SignatureMismatch naming the input that is
+    missing, of another type, or of another number of rows.
     """
     missing = [c.name for c in signature.inputs if c.name not in columns]
     if missing:
@@ -81,32 +83,76 @@ def encode(signature: Signature, columns: Mapping[str, Any]) -> Matrix:
 
 
 def _encoded(column: Column, values: Any) -> Matrix:
+    arrow = isinstance(values, pa.ChunkedArray | pa.Array)
     if column.terms:
-        texts = values.to_pylist() if isinstance(values, pa.ChunkedArray | pa.Array) else values
-        for value in texts:
-            if not isinstance(value, str):
-                _not_text(column, value)
+        texts = _arrow_text(column, values).to_pylist() if arrow else values
+        _check_text(column, texts)
         return term_counts(column.terms, texts)
     if column.datatype == "BYTES":
-        if isinstance(values, pa.ChunkedArray | pa.Array):
-            codes = pc.index_in(values.cast(pa.string()), pa.array(column.categories, pa.string()))
+        if arrow:
+            codes = pc.index_in(_arrow_text(column, values), pa.array(column.categories, pa.string()))
             return codes.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        _check_text(column, values)
         place = {name: float(i) for i, name in enumerate(column.categories)}
-        return np.array([place.get(v, np.nan) if isinstance(v, str) else _not_text(column, v) for v in values])
-    if isinstance(values, pa.ChunkedArray | pa.Array):
-        return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return np.array([place.get(v, np.nan) for v in values], np.float64)
+    if arrow:
+        return _arrow_numbers(column, values)
+    return _numbers(column, values)
+
+
+_NUMBER = {int, float, bool, type(None)}
+
+
+def _numbers(column: Column, values: Sequence[Cell]) -> Matrix:
+    """Python numbers, booleans and nulls, one value for each row; nothing is parsed, flattened or rounded to inf."""
     try:
-        return np.array([np.nan if v is None else v for v in values], np.float64)
-    except (TypeError, ValueError):
-        raise SignatureMismatch(
-            f"input {column.name!r} is {column.datatype}: {list(values)[:3]!r} are no numbers"
-        ) from None
+        if set(map(type, values)) <= _NUMBER:
+            return np.array([np.nan if v is None else v for v in values], np.float64)
+        numbers = [np.nan if v is None else v for v in values]
+        if all(isinstance(v, int | float | np.number | np.bool_) for v in numbers):
+            return np.array(numbers, np.float64)
+    except OverflowError:
+        raise SignatureMismatch(f"input {column.name!r} holds a number beyond the range of 64-bit floats") from None
+    odd = next(v for v in values if type(v) not in _NUMBER)
+    raise SignatureMismatch(f"input {column.name!r} is {column.datatype}: {_shown(odd)} is no number")
 
 
-def _not_text(column: Column, value: Any) -> float:
-    if value is None:
-        return np.nan
-    raise SignatureMismatch(f"input {column.name!r} is text (BYTES), got {value!r}")
+def _arrow_numbers(column: Column, values: pa.ChunkedArray) -> Matrix:
+    kind = values.type
+    if not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_null(kind)
+    ):
+        raise SignatureMismatch(f"input {column.name!r} is {column.datatype}; a column of {kind} does not fit")
+    return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _arrow_text(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    ):
+        raise SignatureMismatch(f"input {column.name!r} is text (BYTES); a column of {kind} does not fit")
+    return values.cast(pa.string())
+
+
+def _check_text(column: Column, values: Sequence[Cell]) -> None:
+    for value in values:
+        if value is not None and not isinstance(value, str):
+            raise SignatureMismatch(f"input {column.name!r} is text (BYTES), got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, cut short: printing an integer of thousands of digits is refused by Python itself."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "an integer of more than 38 digits"
+    return repr(value)[:80]
 
 
 @dataclass(frozen=True)

@@ -274,6 +274,12 @@ class MissingExtra(HanokError):
     code, status = "missing_extra", 501
 
 
+class ScoringFailed(HanokError):
+    """A model raised, or gave no finite score; what it was given is in the prediction log."""
+
+    code, status = "scoring_failed", 500
+
+
 class Unavailable(HanokError):
     """The service cannot answer now; try again."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hanok.core.clock import micros
@@ -21,23 +21,36 @@ def new_id(now: datetime) -> str:
     return f"{value:032x}"
 
 
-_PREDICTION = re.compile(r"([a-z0-9][a-z0-9_.-]*)~([0-9a-f]{12})-([0-9a-f]{6})-([0-9a-f]{8})")
+_PREDICTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)~([0-9a-f]{12})(?:-([0-9a-f]{4}))?-([0-9a-f]{6})-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class PredictionId:
-    """Names deployment, worker start (ms), segment and sequence: enough to find the record without an index.
+    """Names deployment, process (its start in ms, which no other process of a home shares), worker, segment and
+    sequence: enough to find the record without an index.
 
-    Text form `deployment~start-segment-sequence` in fixed-width hex, so that text order is order of writing.
+    Text form `deployment~start-worker-segment-sequence` in fixed-width hex, so that text order is order of writing.
+    Ids of earlier versions have no worker (-1) and are written as they were.
     """
 
     deployment: str
     start_ms: int
     segment: int
     sequence: int
+    worker: int = -1
 
     def __str__(self) -> str:
-        return f"{self.deployment}~{self.start_ms:012x}-{self.segment:06x}-{self.sequence:08x}"
+        return f"{self.deployment}~{self.file}-{self.sequence:08x}"
+
+    def in_deployment(self, deployment: str) -> PredictionId:
+        """The same place in the log of another deployment."""
+        return replace(self, deployment=deployment)
+
+    @property
+    def file(self) -> str:
+        """What names the segment within its deployment."""
+        worker = "" if self.worker < 0 else f"-{self.worker:04x}"
+        return f"{self.start_ms:012x}{worker}-{self.segment:06x}"
 
     @classmethod
     def parse(cls, text: str) -> PredictionId:
@@ -45,11 +58,11 @@ class PredictionId:
         match = _PREDICTION.fullmatch(text)
         if match is None:
             raise Invalid(
-                f"{text[:80]!r} is not a prediction id; one looks like churn~0193a5c0f3e2-000000-0000002a "
+                f"{text[:80]!r} is not a prediction id; one looks like churn~0193a5c0f3e2-0000-000000-0000002a "
                 "and stands in each prediction reply as prediction_id"
             )
-        deployment, start, segment, sequence = match.groups()
-        return cls(deployment, int(start, 16), int(segment, 16), int(sequence, 16))
+        deployment, start, worker, segment, sequence = match.groups()
+        return cls(deployment, int(start, 16), int(segment, 16), int(sequence, 16), int(worker, 16) if worker else -1)
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
+Cell: TypeAlias = str | int | float | bool | datetime | None
+Entity: TypeAlias = Mapping[str, Cell]
 Mode = Literal["primary", "canary", "shadow"]
 
 
@@ -57,6 +59,15 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """One output of a model. `width` is the length of a row's list of values; None: one value for each row."""
+
+    name: str
+    datatype: str
+    width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
     """What a model takes and gives."""
 
@@ -68,6 +79,14 @@ class Signature:
     def width(self) -> int:
         """Columns of the matrix that the model sees."""
         return sum(len(c.terms) + 1 if c.terms else 1 for c in self.inputs)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What a runtime of this signature gives: `predict`, and for classes `label`."""
+        if self.task == "regression":
+            return (Output("predict", "FP64"),)
+        wide = len(self.classes) if self.task == "multiclass" else None
+        return Output("predict", "FP64", wide), Output("label", "BYTES")
 
     @property
     def owners(self) -> tuple[Column, ...]:
@@ -104,7 +123,10 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer, as it was logged. `row_id` of a shadow is the id of the answer it stands beside."""
+    """One answer, as it was logged. `row_id` of a shadow is the id of the answer it stands beside.
+
+    `features` are what its version saw, as they came. `error` says why there is no score, or none that is finite.
+    """
 
     id: str
     deployment: str
@@ -117,3 +139,4 @@ class Prediction:
     entity: Mapping[str, Any] = field(default_factory=dict)
     batch: str = ""
     row_id: str = ""
+    error: str = ""

@@ -9,19 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
+from hanok.compute.runtimes.encoded import Encoded, Scores
 from hanok.core.errors import Unsafe
 from hanok.core.serving import Signature
 
-Scores = NDArray[np.float64]
+__all__ = ["Encoded", "Package", "Runtime", "Scores", "load"]
 
 
 class Runtime(Protocol):
-    """Scores a float64 matrix (rows, signature.width): P(class 1) or values (rows,), P of classes (rows, classes)."""
+    """Takes a record batch of raw named columns and gives named outputs, those of `Signature.outputs`.
 
-    def score(self, matrix: NDArray[np.float64]) -> Scores: ...
+    A model of one float matrix and one score is the special case: `Encoded` adapts it.
+    """
+
+    def run(self, rows: pa.RecordBatch) -> Mapping[str, pa.Array]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +36,26 @@ class Package:
     files: Mapping[str, bytes]
     notes: Mapping[str, Any] = field(default_factory=dict)
 
-    def load(self) -> Runtime:
-        return load(self.runtime, self.signature, self.files.__getitem__)
+    def load(self) -> Encoded:
+        return load(self.runtime, self.signature, self.files.__getitem__, self.notes)
 
 
-def load(runtime: str, signature: Signature, read: Callable[[str], bytes]) -> Runtime:
-    """`read` gives the bytes of a file of the package. Raises Unsafe for a runtime that is not on the list."""
+def load(
+    runtime: str, signature: Signature, read: Callable[[str], bytes], notes: Mapping[str, Any] | None = None
+) -> Encoded:
+    """`read` gives the bytes of a file of the package. Raises Unsafe for a runtime that is not on the list, Corrupt for
+    a model that takes another number of columns than its signature says."""
+    refuses_nulls = bool((notes or {}).get("refuses_nulls"))
     if runtime == "lightgbm":
         from hanok.compute.runtimes.lightgbm import LightGBM
 
-        return LightGBM(read("model.txt"), signature.width)
+        return Encoded(LightGBM(read("model.txt"), signature.width), signature, refuses_nulls=refuses_nulls)
     if runtime == "linear":
         from hanok.compute.runtimes.linear import Linear
 
-        return Linear(read("linear.json"))
+        return Encoded(Linear(read("linear.json")), signature, refuses_nulls=refuses_nulls)
     if runtime == "onnx":
         from hanok.compute.runtimes.onnx import Onnx
 
-        return Onnx(read("model.onnx"), signature)
+        return Encoded(Onnx(read("model.onnx"), signature), signature, refuses_nulls=refuses_nulls)
     raise Unsafe(f"runtime {runtime!r} is not one that loads without running foreign code (lightgbm, linear, onnx)")

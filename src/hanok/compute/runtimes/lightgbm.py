@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.core.errors import Corrupt, MissingExtra
+from hanok.core.errors import Corrupt, MissingExtra, SignatureMismatch
 
 _FLOAT64, _NORMAL, _ROW_MAJOR = 1, 0, 1
 _PARAMETERS = b"num_threads=1"
@@ -49,6 +49,10 @@ class LightGBM:
                 ctypes.c_char_p(text), ctypes.byref(rounds), ctypes.byref(self._handle)
             )
         )
+        features = ctypes.c_int()
+        _checked(library.LGBM_BoosterGetNumFeature(self._handle, ctypes.byref(features)))
+        if features.value != width:
+            raise Corrupt(f"this LightGBM model takes {features.value} columns, its signature says {width}")
         classes = ctypes.c_int()
         _checked(library.LGBM_BoosterGetNumClasses(self._handle, ctypes.byref(classes)))
         self._classes, self._width = classes.value, width
@@ -63,6 +67,8 @@ class LightGBM:
 
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = len(matrix)
+        if matrix.ndim != 2 or matrix.shape[1] != self._width:  # the library reads memory by the width that it knows
+            raise SignatureMismatch(f"the model takes {self._width} columns of numbers, not {matrix.shape}")
         data = np.ascontiguousarray(matrix, np.float64)
         out = np.empty(rows * self._classes)
         if rows == 1:

@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from hanok.core.clock import from_micros, micros
-from hanok.core.errors import PredictionNotFound
+from hanok.core.errors import BadData, Corrupt, HanokError, PredictionNotFound, SourceNotFound
 from hanok.core.ids import PredictionId
-from hanok.core.serving import Prediction, Signature
-from hanok.core.tables import ARRIVED, SEQUENCE
-from hanok.stores.frames import FrameFile, read_frames
+from hanok.core.logged import FEATURE, KEY, TABLE
+from hanok.core.serving import Prediction
+from hanok.parts.serving.entries import Entry, decode, encode
+from hanok.parts.serving.rows import INSTANT, prediction_of, table_of
+from hanok.parts.serving.segments import SET_ASIDE, Segments, segment_of
+from hanok.stores.disk import sync_directory
+from hanok.stores.frames import owned, read_frame, read_frames
 from hanok.stores.ports import Tables
 
-TABLE = "predictions--"
-FEATURE = "f__"
-KEY = "key__"
-SEGMENT_FRAMES = 50_000
-INSTANT = pa.timestamp("us", "UTC")
+__all__ = ["FEATURE", "INSTANT", "KEY", "TABLE", "Entry", "PredictionLog", "SetAside", "prediction_of", "table_of"]
+
+log = logging.getLogger("hanok.serving")
+RACES_MAX = 5  # appends of other writers that may add a column between our look at a table and our append
+_ODD = (BadData, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
+RECENT_MAX = 200_000
+Made = Callable[[pa.Schema | None], pa.Table]
 
 
-class Entry(msgspec.Struct, array_like=True, omit_defaults=False):
-    """One logged answer as it stands in a frame. `row_id` of a shadow is the id of the answer it stands beside."""
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Records that could not go into the table: their file, kept as it was, and why."""
 
-    at: int
-    version: int
-    arm: str
-    score: float | None
-    scores: list[float]
-    features: dict[str, Any]
-    entity: dict[str, Any]
-    error: str = ""
-    microseconds: int = 0
-    row_id: str = ""
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
-
-
-@dataclass
-class _Segment:
-    file: FrameFile
-    number: int
+    deployment: str
+    file: str
+    reason: str
 
 
 class PredictionLog:
@@ -59,94 +50,88 @@ class PredictionLog:
     log; a power cut may lose that last second.
     """
 
-    def __init__(self, root: Path, tables: Tables, *, started: datetime) -> None:
-        """`started` is the real start of this process, which no other process of this home shares."""
+    def __init__(self, root: Path, tables: Tables, *, started: datetime, worker: int = 0) -> None:
+        """`started` is the start of this process, `worker` its number among those that share it."""
         self._root, self._tables = root, tables
-        self._start_ms = micros(started) // 1000
-        self._numbers: dict[str, int] = {}
-        self._segments: dict[str, _Segment] = {}
-        self._lock = threading.Lock()
+        self._segments = Segments(root, start_ms=micros(started) // 1000, worker=worker)
         self.compaction = threading.RLock()  # held while segments move; a backup holds it too
+        self.sync, self.close = self._segments.sync, self._segments.close
+
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def append(self, deployment: str, entry: Entry) -> PredictionId:
-        payload = _encode(entry)
-        with self._lock:  # compaction closes files
-            segment = self._segments.get(deployment)
-            if segment is None or segment.file.count >= SEGMENT_FRAMES:
-                segment = self._rotate(deployment, segment)
-            return PredictionId(deployment, self._start_ms, segment.number, segment.file.append(payload))
+        return self.append_many(deployment, (entry,))[0]
+
+    def append_many(self, deployment: str, entries: Sequence[Entry]) -> list[PredictionId]:
+        """Log answers in one write; they survive kill -9 when this returns."""
+        return self._segments.append(deployment, [encode(e) for e in entries])
+
+    def append_batch(self, deployment: str, made: Made, key: str) -> bool:
+        """Log answers in bulk, durable on return; False when the batch was logged before. `made` gives the rows for a
+        table that has the columns it is handed."""
+        return self._append(TABLE + deployment, made, key)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def find(self, prediction: PredictionId) -> Prediction:
+        """Raises PredictionNotFound. Finds the record before, while and after its segment moves into the table."""
+        payload = self._segments.read(prediction)
+        if payload is None:
+            row = self._row(prediction)
+            if row is not None:
+                return row
+            payload = self._set_aside_frame(prediction)
+        if payload is None:
+            raise PredictionNotFound(
+                f"there is no prediction {prediction}; ids stand in replies, and 'hanok predict' prints them"
+            )
+        return _prediction(prediction, decode(payload))
 
     def recent(self, deployment: str, *, limit: int) -> list[tuple[str, Entry]]:
         """The newest answers that are not in the table yet, newest first: their ids and records."""
         found: list[tuple[str, Entry]] = []
-        for path in sorted((self._root / deployment).glob("*.seg"), reverse=True):
-            start, number = (int(x, 16) for x in path.stem.split("-"))
-            try:
-                frames = list(enumerate(read_frames(path)))[-(limit - len(found)) :]
-            except FileNotFoundError:  # compacted in between: its rows are in the table by now
-                continue
-            found += [
-                (str(PredictionId(deployment, start, number, sequence)), _decode(payload))
-                for sequence, payload in reversed(frames)
-            ]
+        for path in reversed(self._segments.files(deployment)):
+            segment = segment_of(deployment, path)
+            entries = list(self._entries(path))[-(limit - len(found)) :]
+            found += [(str(_numbered(segment, number)), entry) for number, entry in reversed(entries)]
             if len(found) >= limit:
                 break
         return found
 
-    def sync(self) -> None:
-        with self._lock:
-            for segment in self._segments.values():
-                segment.file.sync()
+    def since(self, deployment: str, since: datetime) -> pa.Table:
+        """prediction_id, at, version, arm, error, rows and the microseconds of one row, of what was logged since."""
+        from hanok.compute.duck import arrow, connect
 
-    def find(self, prediction: PredictionId) -> Prediction:
-        """Raises PredictionNotFound."""
-        path = self._path(prediction.deployment, prediction.start_ms, prediction.segment)
-        try:
-            entry = next((_decode(p) for n, p in enumerate(read_frames(path)) if n == prediction.sequence), None)
-        except FileNotFoundError:  # compacted: its rows are in the table
-            entry = None
-        if entry is not None:
-            return Prediction(
-                str(prediction),
-                prediction.deployment,
-                entry.version,
-                from_micros(entry.at),
-                entry.arm,
-                entry.features,
-                entry.score,
-                tuple(entry.scores),
-                entry.entity,
-                row_id=entry.row_id or str(prediction),
+        low = micros(since)
+        fresh = [(i, e) for i, e in self.recent(deployment, limit=RECENT_MAX) if e.at >= low]
+        found = pa.table(
+            {
+                "prediction_id": pa.array([i for i, _ in fresh], pa.string()),
+                "at": pa.array([e.at for _, e in fresh], pa.int64()).cast(INSTANT),
+                "version": pa.array([e.version for _, e in fresh], pa.int64()),
+                "arm": pa.array([e.arm for _, e in fresh], pa.string()),
+                "error": pa.array([e.error for _, e in fresh], pa.string()),
+                "microseconds": pa.array([e.microseconds / max(1, e.rows) for _, e in fresh], pa.float64()),
+                "rows": pa.array([e.rows for _, e in fresh], pa.int64()),
+            }
+        )
+        if not self._tables.size(TABLE + deployment):
+            return found
+        scan = self._tables.scan(TABLE + deployment, since=since)
+        rows = "coalesce(rows, 1)" if "rows" in scan.schema.names else "1"
+        with connect({"log": scan, "fresh": found}) as duck:  # what moved between the two looks counts once
+            kept = arrow(
+                duck,
+                f'SELECT prediction_id, "at", version, arm, error, microseconds / greatest({rows}, 1) AS microseconds, '
+                f'{rows} AS rows FROM log WHERE "at" >= ? AND prediction_id NOT IN (SELECT prediction_id FROM fresh)',
+                [since],
             )
-        return self._find_in_table(prediction)
-
-    def compact(self, signatures: Mapping[str, Signature], *, everything: bool = False) -> int:
-        """Move finished segments (all with `everything`) into the tables; returns the number of rows moved."""
-        moved = 0
-        with self.compaction:
-            for directory in sorted(p for p in self._root.glob("*") if p.is_dir()):
-                if directory.name in signatures:
-                    for path in self._finished(directory, everything):
-                        moved += self._move(directory.name, path, signatures[directory.name])
-        return moved
-
-    def _finished(self, directory: Path, everything: bool) -> list[Path]:
-        """Segments that nobody writes any more; with `everything` the present one is closed and is among them."""
-        with self._lock:
-            current = self._segments.get(directory.name)
-            if current is not None and everything:
-                current.file.close()
-                del self._segments[directory.name]
-                current = None
-            return [p for p in sorted(directory.glob("*.seg")) if current is None or p != current.file.path]
-
-    def append_batch(self, deployment: str, rows: pa.Table, key: str) -> bool:
-        """Log answers in bulk, durable on return; False when the batch was logged before."""
-        return not self._tables.append(TABLE + deployment, rows, key=key).repeated
+        return pa.concat_tables([kept.cast(found.schema), found])
 
     def batch_ids(self, deployment: str, key: str) -> list[str]:
         """The ids of a batch's answers, in the order of its rows."""
         from hanok.compute.duck import arrow, connect
+        from hanok.core.tables import SEQUENCE
 
         with connect({"log": self._tables.scan(TABLE + deployment)}) as duck:
             rows = arrow(
@@ -154,95 +139,160 @@ class PredictionLog:
             )
         return rows.column("row_id").to_pylist()
 
-    def close(self) -> None:
-        with self._lock:
-            for segment in self._segments.values():
-                segment.file.close()
-            self._segments.clear()
+    def set_aside(self, deployment: str) -> list[SetAside]:
+        """What could not go into the table, and why."""
+        directory = self._segments.directory(deployment) / SET_ASIDE
+        return [SetAside(deployment, p.stem, p.read_text()) for p in sorted(directory.glob("*.reason"))]
 
-    def _move(self, deployment: str, path: Path, signature: Signature) -> int:
-        start, number = (int(x, 16) for x in path.stem.split("-"))
-        entries = [_decode(p) for p in read_frames(path)]
-        if entries:
-            ids = [str(PredictionId(deployment, start, number, i)) for i in range(len(entries))]
-            self._tables.append(TABLE + deployment, table_of(signature, ids, entries), key=f"segment-{path.stem}")
-        path.unlink(missing_ok=True)
-        return len(entries)
+    # -- moving into the table -------------------------------------------------------------------------------
 
-    def _rotate(self, deployment: str, before: _Segment | None) -> _Segment:
-        if before is not None:
-            before.file.close()
-        number = self._numbers.get(deployment, 0)
-        self._numbers[deployment] = number + 1  # never used again, also after compaction removed the file
-        segment = _Segment(FrameFile(self._path(deployment, self._start_ms, number)), number)
-        self._segments[deployment] = segment
-        return segment
+    def compact(self, *, everything: bool = False) -> int:
+        """Move finished segments (with `everything` the open ones of this process too) into the tables; returns the
+        number of rows moved.
 
-    def _path(self, deployment: str, start_ms: int, number: int) -> Path:
-        return self._root / deployment / f"{start_ms:012x}-{number:06x}.seg"
+        A record that cannot be moved is set aside and holds up nothing. Segments that another process writes stay.
+        Raises what the disk says, after all that can move has moved.
+        """
+        moved, failed = 0, None
+        with self.compaction:
+            self.sync()
+            for deployment in self._segments.deployments():
+                if everything:
+                    self._segments.finish(deployment)
+                for path in self._segments.files(deployment):
+                    try:
+                        moved += self._move(deployment, path)
+                    except (HanokError, OSError) as error:
+                        log.warning("segment %s of %s stays for now: %s", path.name, deployment, error)
+                        failed = failed or error
+        if failed is not None:
+            raise failed
+        return moved
 
-    def _find_in_table(self, prediction: PredictionId) -> Prediction:
+    def _move(self, deployment: str, path: Path) -> int:
+        """Append the segment's rows under its name as the key, then remove it: done again after a kill, nothing is
+        there twice."""
+        try:
+            lock = owned(path)
+        except FileNotFoundError:
+            return 0
+        if lock is None:
+            return 0
+        try:
+            entries, bad = self._readable(path)
+            try:
+                self._move_entries(deployment, path, entries)
+            except _ODD as error:
+                entries, reason = _convertible(entries, error)
+                self._move_entries(deployment, path, entries)
+                bad = bad or reason
+            if bad:
+                _set_aside(path, bad)
+            else:
+                path.unlink(missing_ok=True)
+            return len(entries)
+        finally:
+            os.close(lock)
+
+    def _move_entries(self, deployment: str, path: Path, entries: Sequence[tuple[int, Entry]]) -> None:
+        if not entries:
+            return
+        segment = segment_of(deployment, path)
+        ids = [str(_numbered(segment, number)) for number, _ in entries]
+        chosen = [entry for _, entry in entries]
+        self._append(TABLE + deployment, lambda known: table_of(chosen, ids, known), f"segment-{path.stem}")
+
+    def _readable(self, path: Path) -> tuple[list[tuple[int, Entry]], str]:
+        """The entries of a segment with their numbers, and why not all of it is readable."""
+        found: list[tuple[int, Entry]] = []
+        bad = ""
+        try:
+            for number, payload in enumerate(read_frames(path)):
+                try:
+                    found.append((number, decode(payload)))
+                except (msgspec.DecodeError, ValueError, RecursionError) as error:
+                    bad = bad or f"record {number} is no entry of the prediction log: {error}"
+        except Corrupt as error:
+            bad = error.message
+        return found, bad
+
+    def _append(self, table: str, made: Made, key: str) -> bool:
+        for attempt in range(RACES_MAX):
+            try:
+                known = self._tables.scan(table).schema
+            except SourceNotFound:
+                known = None
+            try:
+                return not self._tables.append(table, made(known), key=key).repeated
+            except BadData:
+                if attempt == RACES_MAX - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _entries(self, path: Path) -> Iterator[tuple[int, Entry]]:
+        try:
+            yield from self._readable(path)[0]
+        except FileNotFoundError:  # moved in between: its rows are in the table by now
+            return
+
+    def _row(self, prediction: PredictionId) -> Prediction | None:
         from hanok.compute.duck import add, arrow, connect
 
-        missing = PredictionNotFound(
-            f"there is no prediction {prediction}; ids stand in replies, and 'hanok predict' prints them"
-        )
-        if not self._tables.size(TABLE + prediction.deployment):
-            raise missing
+        table = TABLE + prediction.deployment
+        if not self._tables.size(table):
+            return None
         with connect() as duck:
-            add(duck, "log", self._tables.scan(TABLE + prediction.deployment))
+            add(duck, "log", self._tables.scan(table))
             rows = arrow(duck, "SELECT * FROM log WHERE prediction_id = ?", [str(prediction)])
-        if not rows.num_rows:
-            raise missing
-        return prediction_of(prediction.deployment, rows.to_pylist()[0])
+        return prediction_of(prediction.deployment, rows.to_pylist()[0]) if rows.num_rows else None
+
+    def _set_aside_frame(self, prediction: PredictionId) -> bytes | None:
+        path = self._segments.path(prediction)
+        try:
+            return read_frame(path.parent / SET_ASIDE / path.name, prediction.sequence)
+        except (FileNotFoundError, Corrupt):
+            return None
 
 
-def prediction_of(deployment: str, row: Mapping[str, Any]) -> Prediction:
-    """A row of the table as a Prediction."""
+def _numbered(segment: PredictionId, number: int) -> PredictionId:
+    return PredictionId(segment.deployment, segment.start_ms, segment.segment, number, segment.worker)
+
+
+def _prediction(prediction: PredictionId, entry: Entry) -> Prediction:
     return Prediction(
-        row["prediction_id"],
-        deployment,
-        row["version"],
-        row["at"],
-        row["arm"],
-        {n.removeprefix(FEATURE): v for n, v in row.items() if n.startswith(FEATURE)},
-        row["score"],
-        tuple(row["scores"] or ()),
-        {n.removeprefix(KEY): v for n, v in row.items() if n.startswith(KEY) and v is not None},
-        row["batch"],
-        row["row_id"],
+        str(prediction),
+        prediction.deployment,
+        entry.version,
+        from_micros(entry.at),
+        entry.arm,
+        entry.features,
+        entry.score,
+        tuple(entry.scores),
+        entry.entity,
+        row_id=entry.row_id or str(prediction),
+        error=entry.error,
     )
 
 
-def table_of(signature: Signature, ids: Sequence[str], entries: Sequence[Entry]) -> pa.Table:
-    """Frames as rows of the prediction table."""
-    columns: dict[str, pa.Array] = {
-        "prediction_id": pa.array(ids),
-        "row_id": pa.array([e.row_id or i for e, i in zip(entries, ids, strict=True)]),
-        "at": pa.array([e.at for e in entries], pa.int64()).cast(INSTANT),
-        "version": pa.array([e.version for e in entries], pa.int64()),
-        "arm": pa.array([e.arm for e in entries]),
-        "batch": pa.array([""] * len(entries)),
-        "score": pa.array([e.score for e in entries], pa.float64()),
-        "scores": pa.array([e.scores for e in entries], pa.list_(pa.float64())),
-        "error": pa.array([e.error for e in entries]),
-        "microseconds": pa.array([e.microseconds for e in entries], pa.int64()),
-    }
-    for column in signature.inputs:
-        values = [e.features.get(column.name) for e in entries]
-        text = column.datatype == "BYTES"
-        columns[FEATURE + column.name] = pa.array(
-            [None if v is None else str(v) if text else float(v) for v in values],
-            pa.string() if text else pa.float64(),
-        )
-    for name in sorted({k for e in entries for k in e.entity}):
-        columns[KEY + name] = pa.array([_plain(e.entity.get(name)) for e in entries])
-    columns[ARRIVED] = columns["at"]
-    return pa.table(columns)
+def _convertible(entries: Sequence[tuple[int, Entry]], error: Exception) -> tuple[list[tuple[int, Entry]], str]:
+    """The entries that can be rows by themselves, and what is wrong with the first of the others."""
+    good, reason = [], f"{type(error).__name__}: {error}"
+    for number, entry in entries:
+        try:
+            table_of([entry], ["-"], None)
+            good.append((number, entry))
+        except _ODD as why:
+            reason = f"record {number} cannot be a row of a table: {type(why).__name__}: {why}"
+    return good, reason
 
 
-def _plain(value: Any) -> str | None:
-    """Entity keys are logged as text, so that every way of predicting writes the same column type."""
-    if value is None:
-        return None
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _set_aside(path: Path, reason: str) -> None:
+    """Keep the whole file and why; its readable records are in the table, or none is."""
+    directory = path.parent / SET_ASIDE
+    directory.mkdir(exist_ok=True)
+    (directory / f"{path.stem}.reason").write_text(reason, errors="backslashreplace")
+    path.replace(directory / path.name)
+    sync_directory(directory)
+    log.error("records of %s were set aside in %s: %s", path.parent.name, directory / path.name, reason)

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 
-from hanok.compute.frames import encode
-from hanok.compute.runtimes import Package, Runtime, load
-from hanok.core.errors import Corrupt, SignatureMismatch
+from hanok.compute.frames import Columns
+from hanok.compute.runtimes import Encoded, Package, Scores, load
+from hanok.core.errors import Corrupt
 from hanok.core.serving import Signature
 from hanok.stores.ports import Blobs
 
@@ -28,24 +27,14 @@ class Loaded:
 
     digest: str
     signature: Signature
-    runtime: Runtime
+    runtime: Encoded
     notes: Mapping[str, Any]
 
-    def score(self, columns: Mapping[str, Any]) -> np.ndarray:
-        """Scores of named columns; raises SignatureMismatch."""
-        return self.score_matrix(encode(self.signature, columns))
+    def score(self, columns: Columns) -> Scores:
+        """Scores of raw named columns; raises SignatureMismatch, ScoringFailed and whatever the model raises."""
+        return self.runtime.score(self.runtime.encode(columns))
 
-    def score_matrix(self, matrix: np.ndarray) -> np.ndarray:
-        """Scores of encoded rows; raises SignatureMismatch for a null that the model was not made for."""
-        if self.notes.get("refuses_nulls") and (missing := np.flatnonzero(np.isnan(matrix).any(axis=0))).size:
-            name = self.signature.owners[missing[0]].name
-            raise SignatureMismatch(
-                f"input {name!r} is null, or text never seen in training, and this model takes no missing values: "
-                "impute it in the source, or train with a model that does"
-            )
-        return self.runtime.score(matrix)
-
-    def score_table(self, rows: pa.Table) -> np.ndarray:
+    def score_table(self, rows: pa.Table) -> Scores:
         return self.score({c.name: rows.column(c.name) for c in self.signature.inputs if c.name in rows.column_names})
 
 
@@ -94,7 +83,9 @@ class Packages:
             with self._blobs.open(address) as file:
                 return file.read()
 
-        loaded = Loaded(digest, signature, load(manifest["runtime"], signature, read), manifest["notes"])
+        loaded = Loaded(
+            digest, signature, load(manifest["runtime"], signature, read, manifest["notes"]), manifest["notes"]
+        )
         with self._lock:
             self._loaded[digest] = loaded
             while len(self._loaded) > KEEP_LOADED:

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 
-from hanok.compute.frames import PREDICT_AT, encode
-from hanok.core.clock import Clock, micros, wall_seconds
-from hanok.core.errors import Conflict, HanokError, ModelNotFound, PredictionNotFound
-from hanok.core.ids import PredictionId, new_id
+from hanok.compute.frames import PREDICT_AT, Columns
+from hanok.core.clock import Clock, micros
+from hanok.core.errors import PredictionNotFound, SignatureMismatch
+from hanok.core.ids import PredictionId
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
-from hanok.core.registry import ModelVersion
+from hanok.core.logged import KEY
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
-from hanok.core.tables import ARRIVED
-from hanok.parts.serving.log import FEATURE, INSTANT, KEY, Entry, PredictionLog
+from hanok.parts.serving.deployments import Deployments, Snapshot
+from hanok.parts.serving.log import INSTANT, PredictionLog
+from hanok.parts.serving.needs import Speller
 from hanok.parts.serving.packages import Loaded, Packages
+from hanok.parts.serving.records import entries_of
+from hanok.parts.serving.router import answering, answering_rows, beside, sticky
+from hanok.parts.serving.rows import BatchRows
+from hanok.parts.serving.scorer import Decision, answer_of, decide, decide_with
+from hanok.parts.serving.shadows import Answered, Shadows
 from hanok.stores.ports import Metadata, Repositories
+
+DRAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one request is answered with."""
+    """What one row is answered with."""
 
     prediction_id: str
     version: int
@@ -35,187 +43,162 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Live:
-    """A deployment with its models loaded."""
+class Routed:
+    """A request that has its arm: decoded, answered and logged by this one snapshot, whatever is deployed meanwhile.
 
-    deployment: Deployment
-    models: Mapping[int, Loaded]
+    `loaded` is the model that answers, `beside` are the arms that score the same rows after the reply.
+    """
+
+    model: str
+    snapshot: Snapshot
+    arm: Arm
+    beside: tuple[Arm, ...]
+    loaded: Loaded
+    keys: Mapping[str, str]
+
+    @property
+    def signature(self) -> Signature:
+        """What the answering arm takes and gives."""
+        return self.loaded.signature
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All columns that some arm takes: a request may hold these, and those of `signature` it must."""
+        return self.snapshot.inputs | {c.name for c in self.loaded.signature.inputs}
+
+
+class BatchIds(list[str]):
+    """The ids of a batch's answers in the order of its rows. `failed` says of each version that could not answer all
+    of its rows why; those rows are logged with that error."""
+
+    def __init__(self, ids: Sequence[str], failed: Mapping[int, str] | None = None) -> None:
+        super().__init__(ids)
+        self.failed = dict(failed or {})
 
 
 class Serving:
-    """Holds what is deployed in memory; `refresh` follows changes that other processes made."""
+    """Answers by what is deployed, and logs every answer."""
 
-    def __init__(self, *, metadata: Metadata, packages: Packages, log: PredictionLog, clock: Clock) -> None:
-        self._metadata, self._packages, self._log, self._clock = metadata, packages, log, clock
-        self._live: dict[str, _Live] = {}
-        self._generation = -1
-        self.refresh()
-
-    # -- deployments -----------------------------------------------------------------------------------------
-
-    def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment:
-        """Let these versions answer under `name`. The new versions are loaded before the old ones stop answering."""
-        models = {arm.version: self._load(name, arm.version) for arm in arms}
-        before = self.deployment(name)
-        now = self._clock.now()
-        node_id = new_id(now)
-        generation = before.generation if before else 0
-        deployment = Deployment(name, generation + 1, tuple(arms), now, actor, reason, node_id)
-        facts = {
-            "generation": generation + 1,
-            "arms": [(a.version, a.mode, a.share) for a in arms],
-            "actor": actor,
-            "reason": reason,
-        }
-
-        def work(repositories: Repositories) -> None:
-            repositories.deployments.put(deployment, expected=generation)
-            edges = [
-                Edge(repositories.registry.versions(name, arm.version)[0].id, EdgeKind.DEPLOYED_AS, node_id)
-                for arm in arms
-            ]
-            if before is not None and before.node_id:
-                edges.append(Edge(node_id, EdgeKind.SUPERSEDED, before.node_id))
-            if caused_by:
-                edges.append(Edge(node_id, EdgeKind.CAUSED_BY, caused_by))
-            repositories.lineage.add(
-                [Node(node_id, NodeKind.DEPLOYMENT, f"{name} g{generation + 1}", now, facts)], edges
-            )
-            repositories.outbox.append(Event("deployed", node_id, now, {"model": name, **facts}))
-
-        self._metadata.write(work)
-        kept = self._live[name].models if name in self._live else {}
-        self._live[name] = _Live(
-            deployment, {**{v: m for v, m in kept.items() if before and v == before.primary}, **models}
-        )
-        return deployment
-
-    def deployment(self, name: str) -> Deployment | None:
-        return self._metadata.read(lambda r: r.deployments.get(name))
-
-    def deployments(self) -> list[Deployment]:
-        return [live.deployment for live in self._live.values()]
-
-    def history(self, name: str) -> list[Deployment]:
-        return self._metadata.read(lambda r: r.deployments.history(name))
-
-    def last_primary_before(self, name: str) -> int:
-        """The version that answered before the present primary. Raises Conflict when there was none."""
-        history = self.history(name)
-        if not history:
-            raise ModelNotFound(f"{name!r} is not deployed; see 'hanok deploy --help'")
-        current = history[0].primary
-        for earlier in history[1:]:
-            if earlier.primary != current:
-                return earlier.primary
-        raise Conflict(f"{name!r} has served version {current} only; there is nothing to go back to")
-
-    def refresh(self) -> None:
-        """Load what is deployed by now."""
-        generation = self._metadata.read(lambda r: r.deployments.generation())
-        if generation == self._generation:
-            return
-        for deployment in self._metadata.read(lambda r: r.deployments.all()):
-            known = self._live.get(deployment.name)
-            if known is None or known.deployment.generation != deployment.generation:
-                models = {a.version: self._load(deployment.name, a.version) for a in deployment.arms}
-                self._live[deployment.name] = _Live(deployment, models)
-        self._generation = generation
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        packages: Packages,
+        log: PredictionLog,
+        clock: Clock,
+        speller: Speller | None = None,
+    ) -> None:
+        self._metadata, self._log, self._clock = metadata, log, clock
+        self._versions = Deployments(metadata=metadata, packages=packages, clock=clock)
+        self._shadows = Shadows(log)
+        self.speller: Speller = speller or _as_text
+        self.deploy, self.refresh = self._versions.deploy, self._versions.refresh
+        self.deployment, self.deployments = self._versions.current, self._versions.all
+        self.history, self.last_primary_before = self._versions.history, self._versions.last_primary_before
 
     def model(self, name: str, version: int | None = None) -> Loaded:
         """A loaded version: the primary, or the one asked for. Raises ModelNotFound."""
-        live = self._live.get(name)
-        if live is None:
-            known = ", ".join(sorted(self._live)) or "none"
-            raise ModelNotFound(f"no model {name!r} is deployed (deployed: {known}); see 'hanok deploy --help'")
+        snapshot = self._versions.snapshot(name)
         if version is None:
-            return live.models[live.deployment.primary]
-        return live.models[version] if version in live.models else self._load(name, version)
-
-    def signatures(self) -> dict[str, Signature]:
-        return {name: self.model(name).signature for name in self._live}
+            return snapshot.model(snapshot.deployment.primary)
+        return snapshot.models[version] if version in snapshot.models else self._versions.load(name, version)
 
     # -- answering -------------------------------------------------------------------------------------------
+
+    def route(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        entity: Mapping[str, object] | None = None,
+        request_id: str = "",
+    ) -> Routed:
+        """Choose who answers a request. Raises ModelNotFound, BadKey, Unavailable (its model could not be loaded)."""
+        snapshot = self._versions.snapshot(name)
+        keys = self.speller(name, entity) if entity else {}
+        if version is not None:
+            return Routed(name, snapshot, Arm(version, "primary", 100), (), self.model(name, version), keys)
+        arms = snapshot.deployment.arms
+        place = answering(arms, sticky(keys, request_id or str(micros(self._clock.now())))) if len(arms) > 1 else 0
+        arm = arms[place]
+        return Routed(name, snapshot, arm, beside(arms, place), snapshot.model(arm.version), keys)
+
+    def answer(self, routed: Routed, columns: Columns) -> list[Answer]:
+        """Answer rows given column by column, raw as they came; each is logged before this returns.
+
+        Raises SignatureMismatch for columns that do not fit the answering arm, ScoringFailed when it fails on them.
+        """
+        if len({len(values) for values in columns.values()}) > 1:
+            raise SignatureMismatch("the columns have different numbers of rows")
+        decision = decide_with(routed.loaded, routed.arm, columns)
+        if isinstance(decision.error, SignatureMismatch) and routed.arm.mode == "canary":
+            routed = _by_the_primary(routed)
+            decision = decide_with(routed.loaded, routed.arm, columns)
+        if isinstance(decision.error, SignatureMismatch):
+            raise decision.error
+        at = micros(self._clock.now())
+        if routed.keys and decision.rows != 1:
+            raise SignatureMismatch(f"the entity names one row and the request has {decision.rows}")
+        if not decision.rows:
+            return []
+        entries = entries_of(decision, columns, at=at, mode=routed.arm.mode, keys=routed.keys)
+        ids = [str(i) for i in self._log.append_many(routed.model, entries)]
+        if routed.beside:
+            self._shadows.offer(Answered(routed.snapshot, routed.beside, columns, routed.keys, at, ids))
+        failure = decision.failure
+        if failure is not None:
+            raise failure
+        return _answers(decision, ids)
 
     def predict(
         self,
         name: str,
-        columns: Mapping[str, Sequence[Any]],
+        columns: Columns,
         *,
         version: int | None = None,
-        entity: Mapping[str, Any] | None = None,
+        entity: Mapping[str, object] | None = None,
         request_id: str = "",
     ) -> list[Answer]:
-        """Answer rows given column by column; each is logged before this returns. Raises SignatureMismatch."""
-        started = wall_seconds()
-        self.model(name)
-        live = self._live[name]  # read once: a deployment may change meanwhile
-        if version is None:
-            arm, others = self._arm(live, entity, request_id)
-            loaded = live.models[arm.version]
-        else:
-            arm, others, loaded = Arm(version, "primary", 100), list[Arm](), self.model(name, version)
-        matrix = encode(loaded.signature, columns)
-        try:
-            scores = loaded.score_matrix(matrix)
-        except HanokError as error:
-            if error.status >= 500:
-                at = micros(self._clock.now())
-                self._log.append(
-                    name, Entry(at, arm.version, arm.mode, None, [], {}, dict(entity or {}), error.message)
-                )
-            raise
-        spent = int((wall_seconds() - started) * 1e6 / max(1, len(matrix)))
-        at = micros(self._clock.now())
-        answers = []
-        for index in range(len(matrix)):
-            features = {c.name: columns[c.name][index] for c in loaded.signature.inputs}
-            score, many, label = _answer(loaded.signature, scores[index])
-            entry = Entry(at, arm.version, arm.mode, score, list(many), features, dict(entity or {}), "", spent)
-            prediction_id = str(self._log.append(name, entry))
-            answers.append(Answer(prediction_id, arm.version, score, many, label))
-            for other in others:
-                beside = live.models[other.version]
-                result = beside.score({k: [v] for k, v in features.items()})[0]
-                entry.version, entry.arm, entry.row_id = other.version, "shadow", prediction_id
-                entry.score, entry.scores = (
-                    _answer(beside.signature, result)[0],
-                    list(_answer(beside.signature, result)[1]),
-                )
-                self._log.append(name, entry)
-        return answers
+        """`route` and `answer`."""
+        return self.answer(self.route(name, version=version, entity=entity, request_id=request_id), columns)
 
-    def predict_batch(self, name: str, rows: pa.Table, *, key: str, record: bool = True) -> list[str]:
+    def predict_batch(self, name: str, rows: pa.Table, *, key: str, record: bool = True) -> BatchIds:
         """Answer and log a table of features (with `key__...` and `_at` columns where known) in bulk.
 
         Every version of the deployment scores every row: the arm that a row falls to answers it, the others are
-        logged as shadows, so that they can be compared row by row. The same key again has no effect.
+        logged as shadows, so that they can be compared row by row. An arm that fails is logged with its error for each
+        row, and named in the result when rows were its to answer. The same key again has no effect.
         """
-        live = self._live.get(name)
-        if live is None:
-            self.model(name)
-        assert live is not None
+        snapshot = self._versions.snapshot(name)
         if not rows.num_rows:
-            return []
-        order = rows.num_rows
-        shares = self._shares(live, rows)
+            return BatchIds(())
+        keys = {n.removeprefix(KEY): key_text(rows.column(n)) for n in rows.column_names if n.startswith(KEY)}
+        arms, count = snapshot.deployment.arms, rows.num_rows
+        places = answering_rows(arms, _sticky_rows(keys, count, key))
         now = micros(self._clock.now())
-        batch_number = int(hashlib.sha256(key.encode()).hexdigest()[:6], 16)
-        at = rows.column(PREDICT_AT) if PREDICT_AT in rows.column_names else pa.array([now] * order, pa.int64())
-        ids = [str(PredictionId(name, now // 1000, batch_number, int(p) * order + i)) for i, p in enumerate(shares)]
-        parts = []
-        for place, arm in enumerate(live.deployment.arms):
-            loaded = live.models[arm.version]
-            scores = loaded.score_table(rows)
-            mode = np.where(shares == place, arm.mode, "shadow")
-            own = [str(PredictionId(name, now // 1000, batch_number, place * order + i)) for i in range(order)]
-            parts.append(_logged(loaded.signature, rows, own, ids, at, arm.version, mode, scores, key))
-        logged = pa.concat_tables(parts, promote_options="default")
-        if not self._log.append_batch(name, logged, key):
-            ids = self._log.batch_ids(name, key)
+        at = rows.column(PREDICT_AT) if PREDICT_AT in rows.column_names else pa.array([now] * count, pa.int64())
+        ids = [[str(i) for i in _batch_ids(name, now, key, place * count, count)] for place in range(len(arms))]
+        row_ids = [ids[place][row] for row, place in enumerate(places)]
+        columns = {n: rows.column(n) for n in rows.column_names}
+        decisions = [decide(snapshot, arm, columns) for arm in arms]
+        batch = BatchRows(rows, key=key, at=at, keys=keys)
+
+        def made(known: pa.Schema | None) -> pa.Table:
+            parts = []
+            for place, decision in enumerate(decisions):
+                modes = np.where(places == place, decision.arm.mode, "shadow").tolist()
+                part = batch.table(decision, ids=ids[place], row_ids=row_ids, modes=modes, known=known)
+                parts.append(part)
+                known = part.schema if known is None else pa.unify_schemas([known, part.schema])
+            return pa.concat_tables(parts, promote_options="default")
+
+        first = self._log.append_batch(name, made, key)
+        answered = BatchIds(row_ids if first else self._log.batch_ids(name, key), _failed(decisions, places))
         if record:
-            self._record_batch(name, live.deployment, key, order)
-        return ids
+            self._record_batch(name, snapshot.deployment, key, count, answered.failed)
+        return answered
+
+    # -- the log ---------------------------------------------------------------------------------------------
 
     def find(self, prediction_id: str) -> Prediction:
         """Raises Invalid for what is no id, PredictionNotFound for what was never answered."""
@@ -226,60 +209,31 @@ class Serving:
             )
         return self._log.find(asked)
 
+    def answers_since(self, name: str, since: datetime) -> pa.Table:
+        """What was answered up to now, open segments included: prediction_id, at, version, arm, error, `rows` and the
+        `microseconds` of one row. Shadows are rows of their own (`arm` says so)."""
+        return self._log.since(name, since)
+
     def compact(self, *, everything: bool = False) -> int:
-        return self._log.compact(self.signatures(), everything=everything)
+        """Move finished segments (with `everything` the open ones too, and what shadows answer) into the tables."""
+        if everything:
+            self._shadows.drain(DRAIN_S)
+        return self._log.compact(everything=everything)
+
+    def close(self) -> None:
+        """Let the shadows end, then close the log."""
+        self._shadows.close()
+        self._log.close()
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _load(self, name: str, version: int) -> Loaded:
-        found = self._metadata.read(lambda r: r.registry.versions(name, version))
-        if not found:
-            versions = self._metadata.read(lambda r: r.registry.versions(name))
-            if not versions:
-                raise ModelNotFound(f"there is no model {name!r}; 'hanok model list' shows all")
-            raise ModelNotFound(
-                f"model {name!r} has no version {version}; the newest is {versions[0].version}. "
-                f"See: hanok model show {name}"
-            )
-        return self._packages.load(_package(found[0]))
-
-    def _arm(self, live: _Live, entity: Mapping[str, Any] | None, request_id: str) -> tuple[Arm, list[Arm]]:
-        arms = live.deployment.arms
-        if len(arms) == 1:
-            return arms[0], []
-        sticky = repr(sorted(entity.items())) if entity else request_id or str(micros(self._clock.now()))
-        point = int(hashlib.sha256(sticky.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF * 100
-        chosen = next(a for a in arms if a.mode == "primary")
-        for arm in arms:
-            if arm.mode == "canary":
-                if point < arm.share:
-                    chosen = arm
-                    break
-                point -= arm.share
-        return chosen, [a for a in arms if a is not chosen]
-
-    def _shares(self, live: _Live, rows: pa.Table) -> np.ndarray:
-        """For each row the place of the arm that answers it; sticky by entity key."""
-        arms = live.deployment.arms
-        primary = next(i for i, a in enumerate(arms) if a.mode == "primary")
-        chosen = np.full(rows.num_rows, primary)
-        canaries = [i for i, a in enumerate(arms) if a.mode == "canary"]
-        if not canaries:
-            return chosen
-        keys = [n for n in rows.column_names if n.startswith(KEY)]
-        texts = zip(*(rows.column(k).to_pylist() for k in keys), strict=True) if keys else range(rows.num_rows)
-        points = np.array([int(hashlib.sha256(repr(t).encode()).hexdigest()[:8], 16) / 0xFFFFFFFF * 100 for t in texts])
-        low = 0.0
-        for place in canaries:
-            high = low + arms[place].share
-            chosen[(points >= low) & (points < high)] = place
-            low = high
-        return chosen
-
-    def _record_batch(self, name: str, deployment: Deployment, key: str, rows: int) -> None:
+    def _record_batch(self, name: str, deployment: Deployment, key: str, rows: int, failed: Mapping[int, str]) -> None:
         now = self._clock.now()
         node_id = hashlib.sha256(f"batch:{name}:{key}".encode()).hexdigest()[:32]
-        node = Node(node_id, NodeKind.PREDICTION_BATCH, f"{name} {key}", now, {"rows": rows, "key": key, "model": name})
+        facts = {"rows": rows, "key": key, "model": name} | (
+            {"failed": {str(v): why for v, why in failed.items()}} if failed else {}
+        )
+        node = Node(node_id, NodeKind.PREDICTION_BATCH, f"{name} {key}", now, facts)
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node], [Edge(node_id, EdgeKind.SERVED_BY, deployment.node_id)])
@@ -290,59 +244,60 @@ class Serving:
         self._metadata.write(work)
 
 
-def _package(version: ModelVersion) -> str:
-    if not version.package:
-        raise Conflict(
-            f"version {version.version} of {version.model!r} has no servable package: it was registered from outside; "
-            "train it with 'hanok train', with your own code if you like: docs/how-to/your-model.md"
-        )
-    return version.package
+def _by_the_primary(routed: Routed) -> Routed:
+    """What does not fit a canary is answered by the primary where it fits that one; the canary scores it as a shadow,
+    so that it is charged with what it cannot take."""
+    arms = routed.snapshot.deployment.arms
+    place = next(i for i, a in enumerate(arms) if a.mode == "primary")
+    loaded = routed.snapshot.models.get(arms[place].version)
+    if loaded is None:
+        return routed
+    return replace(routed, arm=arms[place], beside=beside(arms, place), loaded=loaded)
 
 
-def _answer(signature: Signature, score: Any) -> tuple[float | None, tuple[float, ...], str | None]:
-    """(score, class probabilities, label) of one row."""
-    if signature.task == "multiclass":
-        best = int(np.argmax(score))
-        return float(score[best]), tuple(float(s) for s in score), signature.classes[best]
-    value = float(score)
-    if signature.task == "binary":
-        return value, (), signature.classes[int(value >= 0.5)]
-    return value, (), None
+def _answers(decision: Decision, ids: Sequence[str]) -> list[Answer]:
+    signature, scores = decision.signature, decision.scores
+    assert signature is not None and scores is not None
+    return [Answer(i, decision.arm.version, *answer_of(signature, scores, row)) for row, i in enumerate(ids)]
 
 
-def _logged(
-    signature: Signature,
-    rows: pa.Table,
-    ids: list[str],
-    row_ids: list[str],
-    at: Any,
-    version: int,
-    mode: np.ndarray,
-    scores: np.ndarray,
-    key: str,
-) -> pa.Table:
-    count = rows.num_rows
-    multi = scores.ndim == 2
-    columns: dict[str, Any] = {
-        "prediction_id": pa.array(ids),
-        "row_id": pa.array(row_ids),
-        "at": at.cast(INSTANT),
-        "version": pa.array(np.full(count, version)),
-        "arm": pa.array(mode.astype(object), pa.string()),
-        "batch": pa.array([key] * count),
-        "score": pa.array(scores.max(axis=1) if multi else scores),
-        "scores": pa.array(scores.tolist() if multi else [[]] * count, pa.list_(pa.float64())),
-        "error": pa.array([""] * count),
-        "microseconds": pa.nulls(count, pa.int64()),  # a batch has no latency of one row
+def _sticky_rows(keys: Mapping[str, pa.Array], count: int, key: str) -> list[str]:
+    """The texts by which the rows of a batch are routed."""
+    columns = {name: texts.to_pylist() for name, texts in keys.items()}
+    names = sorted(columns)
+    return [
+        sticky({n: columns[n][row] for n in names if columns[n][row] is not None}, f"{key} {row}")
+        for row in range(count)
+    ]
+
+
+BATCH_WORKERS = 0x8000  # ids of batches have worker numbers that no process has
+
+
+def _batch_ids(name: str, now: int, key: str, first: int, count: int) -> list[PredictionId]:
+    """Ids that the batch's key decides, so that a batch that is answered again has the same."""
+    digest = int(hashlib.sha256(key.encode()).hexdigest()[:10], 16)
+    worker, segment = BATCH_WORKERS | digest >> 24 & 0x7FFF, digest & 0xFFFFFF
+    return [PredictionId(name, now // 1000, segment, first + i, worker) for i in range(count)]
+
+
+def _failed(decisions: Sequence[Decision], places: np.ndarray) -> dict[int, str]:
+    """Why versions did not answer rows that were theirs."""
+    failed = {}
+    for place, decision in enumerate(decisions):
+        own = np.isin(np.flatnonzero(places == place), decision.broken_rows)
+        if own.any() and (failure := decision.failure) is not None:
+            failed[decision.arm.version] = failure.message
+    return failed
+
+
+def _as_text(model: str, entity: Mapping[str, object]) -> dict[str, str]:
+    """Keys of a model whose key types nobody has declared."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else str(value)
+        for name, value in entity.items()
+        if value is not None
     }
-    for column in signature.inputs:
-        kind = pa.string() if column.datatype == "BYTES" else pa.float64()
-        columns[FEATURE + column.name] = rows.column(column.name).cast(kind)
-    for name in rows.column_names:
-        if name.startswith(KEY):
-            columns[name] = key_text(rows.column(name))
-    columns[ARRIVED] = columns["at"]
-    return pa.table(columns)
 
 
 def key_text(column: pa.ChunkedArray) -> pa.Array:

@@ -1,5 +1,5 @@
 """Append-only files of checksummed frames."""
 
-from hanok.stores.frames.files import FrameFile, read_frames
+from hanok.stores.frames.files import FrameFile, owned, read_frame, read_frames
 
-__all__ = ["FrameFile", "read_frames"]
+__all__ = ["FrameFile", "owned", "read_frame", "read_frames"]

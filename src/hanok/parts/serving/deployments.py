@@ -1,0 +1,170 @@
+"""Which versions answer under a name: loaded, swapped as a whole, with history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hanok.core.clock import Clock
+from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable
+from hanok.core.ids import new_id
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.registry import ModelVersion
+from hanok.core.serving import Arm, Deployment
+from hanok.parts.serving.packages import Loaded, Packages
+from hanok.stores.ports import Metadata, Repositories
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A deployment with its models loaded. Never changed: a request is routed, scored and logged by one snapshot.
+
+    `broken` says of a version that could not be loaded why not.
+    """
+
+    deployment: Deployment
+    models: Mapping[int, Loaded]
+    broken: Mapping[int, str]
+
+    def model(self, version: int) -> Loaded:
+        """Raises Unavailable for a version that could not be loaded."""
+        if version not in self.models:
+            why = self.broken.get(version, "it was not loaded")
+            raise Unavailable(f"version {version} of {self.deployment.name!r} cannot answer: {why}")
+        return self.models[version]
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The names of all columns that any arm takes."""
+        return frozenset(c.name for m in self.models.values() for c in m.signature.inputs)
+
+
+class Deployments:
+    """Holds what is deployed in memory; `refresh` follows changes that other processes made."""
+
+    def __init__(self, *, metadata: Metadata, packages: Packages, clock: Clock) -> None:
+        self._metadata, self._packages, self._clock = metadata, packages, clock
+        self._live: dict[str, Snapshot] = {}
+        self._lock = threading.Lock()  # held while `_live` is changed; readers take one snapshot without it
+        self._generation = -1
+        self.refresh()
+
+    def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment:
+        """Let these versions answer under `name`. The new versions are loaded before the old ones stop answering."""
+        models = {arm.version: self.load(name, arm.version) for arm in arms}
+        before = self.current(name)
+        now = self._clock.now()
+        generation = before.generation if before else 0
+        deployment = Deployment(name, generation + 1, tuple(arms), now, actor, reason, new_id(now))
+        self._metadata.write(lambda r: _record(r, deployment, before, caused_by))
+        with self._lock:
+            kept = self._live[name].models if name in self._live else {}
+            warm = {v: m for v, m in kept.items() if before and v == before.primary}
+            self._swap(Snapshot(deployment, {**warm, **models}, {}))
+        return deployment
+
+    def current(self, name: str) -> Deployment | None:
+        return self._metadata.read(lambda r: r.deployments.get(name))
+
+    def all(self) -> list[Deployment]:
+        return [snapshot.deployment for snapshot in list(self._live.values())]
+
+    def history(self, name: str) -> list[Deployment]:
+        """Newest first."""
+        return self._metadata.read(lambda r: r.deployments.history(name))
+
+    def last_primary_before(self, name: str) -> int:
+        """The version that answered before the present primary. Raises Conflict when there was none."""
+        history = self.history(name)
+        if not history:
+            raise ModelNotFound(f"{name!r} is not deployed; see 'hanok deploy --help'")
+        current = history[0].primary
+        for earlier in history[1:]:
+            if earlier.primary != current:
+                return earlier.primary
+        raise Conflict(f"{name!r} has served version {current} only; there is nothing to go back to")
+
+    def refresh(self) -> None:
+        """Load what is deployed by now. An arm that cannot be loaded is broken; the others answer."""
+        generation = self._metadata.read(lambda r: r.deployments.generation())
+        if generation == self._generation:
+            return
+        for deployment in self._metadata.read(lambda r: r.deployments.all()):
+            known = self._live.get(deployment.name)
+            if known is None or known.deployment.generation != deployment.generation:
+                loaded = self._loaded(deployment)
+                with self._lock:
+                    self._swap(loaded)
+        self._generation = generation
+
+    def snapshot(self, name: str) -> Snapshot:
+        """What answers under `name` now. Raises ModelNotFound."""
+        found = self._live.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._live)) or "none"
+            raise ModelNotFound(f"no model {name!r} is deployed (deployed: {known}); see 'hanok deploy --help'")
+        return found
+
+    def load(self, name: str, version: int) -> Loaded:
+        """Any version of a model, deployed or not. Raises ModelNotFound, Conflict, Corrupt."""
+        found = self._metadata.read(lambda r: r.registry.versions(name, version))
+        if not found:
+            versions = self._metadata.read(lambda r: r.registry.versions(name))
+            if not versions:
+                raise ModelNotFound(f"there is no model {name!r}; 'hanok model list' shows all")
+            raise ModelNotFound(
+                f"model {name!r} has no version {version}; the newest is {versions[0].version}. "
+                f"See: hanok model show {name}"
+            )
+        return self._packages.load(_package(found[0]))
+
+    def _loaded(self, deployment: Deployment) -> Snapshot:
+        models, broken = {}, {}
+        for arm in deployment.arms:
+            try:
+                models[arm.version] = self.load(deployment.name, arm.version)
+            except HanokError as error:
+                broken[arm.version] = error.message
+        return Snapshot(deployment, models, broken)
+
+    def _swap(self, snapshot: Snapshot) -> None:
+        """Never back to an earlier generation, whichever thread comes last."""
+        known = self._live.get(snapshot.deployment.name)
+        if known is None or known.deployment.generation <= snapshot.deployment.generation:
+            self._live[snapshot.deployment.name] = snapshot
+
+
+def _record(r: Repositories, deployment: Deployment, before: Deployment | None, caused_by: str) -> None:
+    name, now, node = deployment.name, deployment.at, deployment.node_id
+    facts = {
+        "generation": deployment.generation,
+        "arms": [(a.version, a.mode, a.share) for a in deployment.arms],
+        "actor": deployment.actor,
+        "reason": deployment.reason,
+    }
+    r.deployments.put(deployment, expected=deployment.generation - 1)
+    edges = [Edge(_node_of(r, name, arm.version), EdgeKind.DEPLOYED_AS, node) for arm in deployment.arms]
+    if before is not None and before.node_id:
+        edges.append(Edge(node, EdgeKind.SUPERSEDED, before.node_id))
+    if caused_by:
+        edges.append(Edge(node, EdgeKind.CAUSED_BY, caused_by))
+    title = f"{name} g{deployment.generation}"
+    r.lineage.add([Node(node, NodeKind.DEPLOYMENT, title, now, facts)], edges)
+    r.outbox.append(Event("deployed", node, now, {"model": name, **facts}))
+
+
+def _node_of(r: Repositories, name: str, version: int) -> str:
+    found = r.registry.versions(name, version)
+    if not found:
+        raise StaleGeneration(f"version {version} of {name!r} was deleted meanwhile; nothing was deployed")
+    return found[0].id
+
+
+def _package(version: ModelVersion) -> str:
+    if not version.package:
+        raise Conflict(
+            f"version {version.version} of {version.model!r} has no servable package: it was registered from outside; "
+            "train it with 'hanok train', with your own code if you like: docs/how-to/your-model.md"
+        )
+    return version.package

@@ -1,0 +1,240 @@
+"""Entries of the log as rows of its table, and back: each row keeps its own columns, and gives them back exactly."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from hanok.core.logged import KEY, NUMBER, TEXT, TRUTH, WHOLE, candidates, feature_of, key_of
+from hanok.core.serving import Prediction
+from hanok.core.tables import ARRIVED
+from hanok.parts.serving.entries import Entry, decode_values, encode_values
+from hanok.parts.serving.scorer import Decision
+
+INSTANT = pa.timestamp("us", "UTC")
+NULLS, EXACT = "nulls", "exact"  # features that were null; values that no typed column holds
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+class Names:
+    """Gives each kind of value of a feature its column, beside those that a table has already."""
+
+    def __init__(self, known: pa.Schema | None) -> None:
+        self._types: dict[str, pa.DataType] = {f.name: f.type for f in known} if known is not None else {}
+        self._taken = {name.lower(): name for name in self._types}
+        self._given: dict[tuple[tuple[str, ...], str, bool], str] = {}
+
+    def column(self, prefixes: tuple[str, ...], name: str, kind: pa.DataType) -> str:
+        """The column of values of type `kind`."""
+        given = self._given.get((prefixes, name, kind == pa.string()))
+        if given is not None:
+            return given
+        turn = 1
+        while True:
+            for candidate in candidates(prefixes, name, turn):
+                if self._free(candidate, kind):
+                    self._types[candidate] = kind
+                    self._taken[candidate.lower()] = candidate
+                    self._given[prefixes, name, kind == pa.string()] = candidate
+                    return candidate
+            turn += 1
+
+    def _free(self, column: str, kind: pa.DataType) -> bool:
+        holder = self._taken.get(column.lower())
+        return holder is None or (holder == column and self._types[column] == kind)
+
+
+def table_of(entries: Sequence[Entry], ids: Sequence[str], known: pa.Schema | None) -> pa.Table:
+    """Frames as rows of a table that has the columns `known` already."""
+    names = Names(known)
+    at = pa.array([e.at for e in entries], pa.int64()).cast(INSTANT)
+    columns: dict[str, pa.Array] = {
+        "prediction_id": pa.array(ids, pa.string()),
+        "row_id": pa.array([e.row_id or i for e, i in zip(entries, ids, strict=True)], pa.string()),
+        "at": at,
+        "version": pa.array([e.version for e in entries], pa.int64()),
+        "arm": pa.array([e.arm for e in entries], pa.string()),
+        "batch": pa.array([""] * len(entries), pa.string()),
+        "score": pa.array([e.score for e in entries], pa.float64()),
+        "scores": pa.array([e.scores for e in entries], pa.list_(pa.float64())),
+        "error": pa.array([e.error for e in entries], pa.string()),
+        "microseconds": pa.array([e.microseconds for e in entries], pa.int64()),
+        "rows": pa.array([e.rows for e in entries], pa.int64()),
+    }
+    odd: list[dict[str, object]] = [{} for _ in entries]
+    nulls: list[list[str]] = [[n for n, v in e.features.items() if v is None] for e in entries]
+    for name in dict.fromkeys(n for e in entries for n in e.features):
+        values = [e.features.get(name) for e in entries]
+        _add(columns, names, name, values, odd)
+    for name in dict.fromkeys(k for e in entries for k in e.entity):
+        texts = [_key(e.entity.get(name)) for e in entries]
+        columns[names.column((KEY,), name, pa.string())] = pa.array(texts, pa.string())
+    columns[NULLS] = pa.array(nulls, pa.list_(pa.string()))
+    columns[EXACT] = pa.array([base64.b64encode(encode_values(o)).decode() if o else None for o in odd], pa.string())
+    columns[ARRIVED] = at
+    return pa.table(columns)
+
+
+def _add(
+    columns: dict[str, pa.Array], names: Names, name: str, values: Sequence[object], odd: Sequence[dict[str, object]]
+) -> None:
+    """The columns of one feature; what fits none goes to `odd`."""
+    numbers: list[float | None] = [None] * len(values)
+    whole: list[int | None] = [None] * len(values)
+    truth: list[bool | None] = [None] * len(values)
+    texts: list[str | None] = [None] * len(values)
+    for row, value in enumerate(values):
+        if isinstance(value, bool):
+            truth[row], numbers[row] = value, float(value)
+        elif isinstance(value, int) and value in _INT64:
+            whole[row], numbers[row] = value, float(value)
+        elif isinstance(value, float):
+            numbers[row] = value
+        elif isinstance(value, str) and _is_valid(value):
+            texts[row] = value
+        elif value is not None:
+            odd[row][name] = value
+    kinds: list[tuple[Sequence[object], tuple[str, ...], pa.DataType]] = [
+        (numbers, NUMBER, pa.float64()),
+        (texts, TEXT, pa.string()),
+        (whole, WHOLE, pa.int64()),
+        (truth, TRUTH, pa.bool_()),
+    ]
+    for found, prefixes, kind in kinds:
+        if any(v is not None for v in found):
+            columns[names.column(prefixes, name, kind)] = pa.array(found, kind)
+
+
+def _is_valid(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _key(value: object) -> str | None:
+    """Entity keys are text; frames of earlier versions hold other things too."""
+    if value is None:
+        return None
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class BatchRows:
+    """The rows of one arm of a batch: columns of `rows` that its signature takes, and its scores or error."""
+
+    def __init__(self, rows: pa.Table, *, key: str, at: pa.ChunkedArray, keys: Mapping[str, pa.Array]) -> None:
+        self._rows, self._key, self._at, self._keys = rows, key, at, keys
+
+    def table(
+        self,
+        decision: Decision,
+        *,
+        ids: Sequence[str],
+        row_ids: Sequence[str],
+        modes: Sequence[str],
+        known: pa.Schema | None,
+    ) -> pa.Table:
+        """The rows for a table that has the columns `known` already."""
+        count, names = self._rows.num_rows, Names(known)
+        scores = decision.scores
+        wide = scores is not None and scores.ndim == 2
+        single = None if scores is None else scores.max(axis=1) if wide else scores
+        columns: dict[str, pa.Array] = {
+            "prediction_id": pa.array(ids, pa.string()),
+            "row_id": pa.array(row_ids, pa.string()),
+            "at": self._at.cast(INSTANT),
+            "version": pa.array(np.full(count, decision.arm.version)),
+            "arm": pa.array(modes, pa.string()),
+            "batch": pa.array([self._key] * count, pa.string()),
+            "score": pa.nulls(count, pa.float64()) if single is None else pa.array(single, pa.float64()),
+            "scores": pa.array(
+                scores.tolist() if wide and scores is not None else [[]] * count, pa.list_(pa.float64())
+            ),
+            "error": pa.array(_errors(decision, count), pa.string()),
+            "microseconds": pa.array(np.full(count, decision.microseconds)),
+            "rows": pa.array(np.full(count, count)),
+        }
+        wanted = [c.name for c in decision.signature.inputs] if decision.signature is not None else []
+        seen = {n: self._rows.column(n) for n in wanted if n in self._rows.column_names}
+        for name, column in seen.items():
+            columns |= _typed(names, name, column)
+        for name, texts in self._keys.items():
+            columns[names.column((KEY,), name, pa.string())] = texts
+        columns[NULLS] = _null_names(seen, count)
+        columns[ARRIVED] = columns["at"]
+        return pa.table(columns)
+
+
+def _errors(decision: Decision, count: int) -> list[str]:
+    errors = [decision.error.message if decision.error is not None else ""] * count
+    if decision.error is None and decision.scores is not None:
+        for row in decision.broken_rows:
+            errors[row] = f"the score is {decision.scores[row]}"
+    return errors
+
+
+def _typed(names: Names, name: str, column: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_null(kind):
+        return {}
+    if pa.types.is_boolean(kind) or (pa.types.is_integer(kind) and not pa.types.is_uint64(kind)):
+        exact, prefixes = (pa.bool_(), TRUTH) if pa.types.is_boolean(kind) else (pa.int64(), WHOLE)
+        return {
+            names.column(NUMBER, name, pa.float64()): column.cast(pa.float64(), safe=False),
+            names.column(prefixes, name, exact): column.cast(exact, safe=False),
+        }
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_uint64(kind):
+        return {names.column(NUMBER, name, pa.float64()): column.cast(pa.float64(), safe=False)}
+    return {names.column(TEXT, name, pa.string()): column.cast(pa.string())}
+
+
+def _null_names(seen: Mapping[str, pa.ChunkedArray], count: int) -> pa.Array:
+    """For each row the names of the columns that are null in it."""
+    if not seen:
+        return pa.array([[]] * count, pa.list_(pa.string()))
+    missing = np.column_stack([c.is_null().to_numpy(zero_copy_only=False) for c in seen.values()])
+    offsets = np.concatenate([[0], np.cumsum(missing.sum(axis=1))]).astype(np.int32)
+    values = pa.array(list(seen), pa.string()).take(pa.array(np.nonzero(missing)[1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def prediction_of(deployment: str, row: Mapping[str, object]) -> Prediction:
+    """A row of the table as a Prediction."""
+    batch, row_id, error = (str(row.get(n) or "") for n in ("batch", "row_id", "error"))
+    version, at, score, scores = row["version"], row["at"], row["score"], row["scores"]
+    assert isinstance(version, int) and isinstance(at, datetime)
+    return Prediction(
+        str(row["prediction_id"]),
+        deployment,
+        version,
+        at,
+        str(row["arm"]),
+        features_of(row),
+        score if isinstance(score, float) else None,
+        tuple(scores) if isinstance(scores, list) else (),
+        {k: v for n, v in row.items() if (k := key_of(n)) is not None and v is not None},
+        batch,
+        row_id,
+        error,
+    )
+
+
+def features_of(row: Mapping[str, object]) -> dict[str, object]:
+    """The features of a row of the table, as they came. Rows of earlier versions do not say which were null."""
+    nulls, exact = row.get(NULLS), row.get(EXACT)
+    found: dict[str, object] = {}
+    for column, value in row.items():  # typed columns come after the numbers they stand beside
+        if (name := feature_of(column)) is None:
+            continue
+        if value is None:
+            if nulls is None:
+                found.setdefault(name, None)
+        elif name not in found or found[name] is None or column[:3] in (*WHOLE, *TRUTH):
+            found[name] = value
+    if isinstance(nulls, list):
+        found |= dict.fromkeys((str(n) for n in nulls), None)
+    if isinstance(exact, str):
+        found |= decode_values(base64.b64decode(exact))
+    return found
