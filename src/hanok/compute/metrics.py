@@ -8,15 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hanok.core.metric_names import DEFAULT_METRIC as DEFAULT_METRIC
+from hanok.core.metric_names import HIGHER_IS_BETTER as HIGHER_IS_BETTER
+from hanok.core.metric_names import METRICS as METRICS
+
 Floats = NDArray[np.float64]
 CLIP = 1e-15
-HIGHER_IS_BETTER = {"auc": True, "accuracy": True, "r2": True}
-DEFAULT_METRIC = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
-METRICS = {
-    "binary": ("log_loss", "auc", "brier", "accuracy"),
-    "multiclass": ("log_loss", "accuracy"),
-    "regression": ("rmse", "mae", "r2"),
-}
 
 
 def chosen_metric(task: str, metric: str) -> str:

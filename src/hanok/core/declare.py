@@ -10,155 +10,35 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
-from hanok.core.durations import RelativeTime, duration, relative_time, shortest
+from hanok.core import wording
+from hanok.core.declare_data import Aggregate as Aggregate
+from hanok.core.declare_data import FeatureView as FeatureView
+from hanok.core.declare_data import Label as Label
+from hanok.core.declare_data import Source as Source
+from hanok.core.declare_data import Spine as Spine
+from hanok.core.declare_data import count as count
+from hanok.core.declare_data import max_ as max_
+from hanok.core.declare_data import mean as mean
+from hanok.core.declare_data import min_ as min_
+from hanok.core.declare_data import sum_ as sum_
+from hanok.core.declare_data import view_columns as view_columns
+from hanok.core.durations import RelativeTime, duration, shortest
 from hanok.core.errors import DeclarationError
-from hanok.core.ids import checked_name
+from hanok.core.json import Json, JsonObject
+from hanok.core.metric_names import ANY_TASK, METRICS
+from hanok.core.rules import parse_rules
+from hanok.core.wording import declaration, give, spoken
 
 Task = Literal["binary", "multiclass", "regression"]
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A table that data arrives in. `event_time` names the column that says when a row's facts hold."""
-
-    table: str
-    event_time: str
-
-    def __post_init__(self) -> None:
-        checked_name("table", self.table)
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A function over the rows of one window. Null inputs are skipped; `count` without a column counts rows."""
-
-    function: Literal["count", "sum", "mean", "min", "max"]
-    column: str | None = None
-
-
-def count(column: str | None = None) -> Aggregate:
-    """Rows in the window, or its non-null values of `column`."""
-    return Aggregate("count", column)
-
-
-def sum_(column: str) -> Aggregate:
-    """Sum of the non-null values; null when there is none."""
-    return Aggregate("sum", column)
-
-
-def mean(column: str) -> Aggregate:
-    """Arithmetic mean of the non-null values; null when there is none."""
-    return Aggregate("mean", column)
-
-
-def min_(column: str) -> Aggregate:
-    return Aggregate("min", column)
-
-
-def max_(column: str) -> Aggregate:
-    return Aggregate("max", column)
-
-
-def _set(declaration: Any, name: str, value: Any) -> None:
-    """Give a field of a frozen declaration its normalised value while it is being made."""
-    object.__setattr__(declaration, name, value)
-
-
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class FeatureView:
-    """Features of an entity, from one source: its latest values, or aggregates over time windows.
-
-    Exactly one of `features` and `aggregate` is given. A windowed feature is named `<name>_<window>`.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    source: Source
-    features: tuple[str, ...]
-    ttl: timedelta | None
-    windows: tuple[str, ...]
-    aggregate: tuple[tuple[str, Aggregate], ...]
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        keys: str | Sequence[str],
-        source: Source,
-        features: str | Sequence[str] = (),
-        ttl: str | timedelta | None = None,
-        windows: Sequence[str] = (),
-        aggregate: Mapping[str, Aggregate] | None = None,
-    ) -> None:
-        _set(self, "name", checked_name("feature view", name))
-        _set(self, "keys", _names(keys))
-        _set(self, "source", source)
-        _set(self, "features", _names(features))
-        _set(self, "ttl", duration(ttl) if ttl else None)
-        _set(self, "windows", tuple(w.replace(" ", "") for w in windows if duration(w)))
-        _set(self, "aggregate", tuple((aggregate or {}).items()))
-        if not self.keys:
-            raise DeclarationError(f"feature view {name!r} has no keys; say which column identifies its entity")
-        if bool(self.features) == bool(self.aggregate):
-            raise DeclarationError(f"feature view {name!r} needs either features=[...] or aggregate={{...}}, not both")
-        if self.aggregate and not self.windows:
-            raise DeclarationError(f"feature view {name!r} aggregates, so it needs windows=['24h', ...]")
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """The columns that this view adds to a row, without the view's name before them."""
-        if self.features:
-            return self.features
-        return tuple(f"{name}_{window}" for name, _ in self.aggregate for window in self.windows)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The source columns that the view reads besides keys and event time."""
-        if self.features:
-            return self.features
-        return tuple(dict.fromkeys(a.column for _, a in self.aggregate if a.column))
-
-    @property
-    def horizon(self) -> timedelta | None:
-        """How far back a row can matter; None means for ever."""
-        return max(map(duration, self.windows)) if self.windows else self.ttl
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Spine:
-    """The rows to predict: one prediction for each row of `table`, made at `predict_at`.
-
-    `keys` identify a row; when left out they are the columns that spine and label table share.
-    """
-
-    table: str
-    predict_at: RelativeTime
-    keys: tuple[str, ...]
-
-    def __init__(self, table: str, *, predict_at: str, keys: str | Sequence[str] = ()) -> None:
-        _set(self, "table", checked_name("table", table))
-        _set(self, "predict_at", relative_time(predict_at))
-        _set(self, "keys", _names(keys))
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on."""
-
-    table: str
-    column: str
-    known_at: str
-
-
+@declaration
 @dataclass(frozen=True, slots=True, init=False)
 class AutoML:
     """Let Hanok find the model.
@@ -182,10 +62,11 @@ class AutoML:
     ) -> None:
         if budget is not None and trials is not None:
             raise DeclarationError("AutoML takes budget='8s' or trials=20, not both")
-        _set(self, "metric", metric)
-        _set(self, "budget", duration(budget) if budget else None)
-        _set(self, "trials", trials if trials is not None or budget else 8)
-        _set(self, "seed", seed)
+        give(self, "metric", wording.one_of("AutoML metric", metric, (AUTO, *ANY_TASK)))
+        give(self, "budget", None if budget is None else wording.span("AutoML budget", budget, like="'8s'"))
+        found = trials if trials is None else wording.whole("AutoML trials", trials, least=1)
+        give(self, "trials", found if found is not None or budget is not None else 8)
+        give(self, "seed", wording.whole("AutoML seed", seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +87,23 @@ def own_code(function: Callable[..., Any]) -> OwnCode:
     return OwnCode(function, name, hashlib.sha256(source.encode()).hexdigest())
 
 
+@declaration
 @dataclass(frozen=True, slots=True)
 class TimeSplit:
     """The last `test` of the time axis is held out; the model never sees it before the gate."""
 
     test: timedelta
 
+    def __post_init__(self) -> None:
+        give(self, "test", wording.span("by_time test", self.test, like="'28d'"))
 
+
+@spoken
 def by_time(test: str | timedelta = "28d") -> TimeSplit:
-    return TimeSplit(duration(test))
+    return TimeSplit(wording.span("by_time test", test, like="'28d'"))
 
 
+@declaration
 @dataclass(frozen=True, slots=True)
 class RandomSplit:
     """A seeded share of the rows is held out (stratified for classification)."""
@@ -224,11 +111,17 @@ class RandomSplit:
     test: float = 0.2
     seed: int = 7
 
+    def __post_init__(self) -> None:
+        wording.number("at_random test", self.test, above=0, below=1, like="0.2")
+        wording.whole("at_random seed", self.seed)
 
+
+@spoken
 def at_random(test: float = 0.2, seed: int = 7) -> RandomSplit:
     return RandomSplit(test, seed)
 
 
+@declaration
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What a challenger must show before it may serve.
@@ -244,11 +137,14 @@ class Gate:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        _set(self, "slices", tuple(self.slices))
-        if not 0.5 < self.confidence < 1:
-            raise DeclarationError(f"Gate confidence is {self.confidence}; it lies between 0.5 and 1, like 0.95")
+        wording.one_of("Gate beats", self.beats, ("champion", "baseline"))
+        wording.one_of("Gate metric", self.metric, (AUTO, *ANY_TASK))
+        wording.number("Gate confidence", self.confidence, above=0.5, below=1, like="0.95")
+        give(self, "slices", wording.names("Gate slices", self.slices))
+        wording.number("Gate tolerance", self.tolerance, like="0.001")
 
 
+@declaration
 @dataclass(frozen=True, slots=True, init=False)
 class Retrain:
     """When a new model is trained without being asked for."""
@@ -268,11 +164,11 @@ class Retrain:
         drop: tuple[str, float] | None = None,
         cooldown: str | timedelta = "1d",
     ) -> None:
-        _set(self, "window", window if window == "expanding" else shortest(duration(window)))
-        _set(self, "every", duration(every) if every else None)
-        _set(self, "new_rows", new_rows)
-        _set(self, "drop", tuple(drop) if drop else None)
-        _set(self, "cooldown", duration(cooldown))
+        give(self, "window", wording.window("Retrain window", window))
+        give(self, "every", None if every is None else wording.span("Retrain every", every, like="'30d'"))
+        give(self, "new_rows", None if new_rows is None else wording.whole("Retrain new_rows", new_rows, least=1))
+        give(self, "drop", None if drop is None else wording.drop("Retrain drop", drop))
+        give(self, "cooldown", wording.span("Retrain cooldown", cooldown, zero=True))
 
     @property
     def lookback(self) -> timedelta | None:
@@ -280,6 +176,7 @@ class Retrain:
         return None if self.window == "expanding" else duration(self.window)
 
 
+@declaration
 @dataclass(frozen=True, slots=True, init=False)
 class Rollout:
     """How a model that passed its gate comes to serve: beside the champion first, then by growing shares; and when it
@@ -297,25 +194,30 @@ class Rollout:
         shadow: str | timedelta | None = None,
         canary: Sequence[int] = (100,),
         hold: str | timedelta = "1d",
-        bake: str | timedelta = "7d",
+        bake: str | timedelta | None = "7d",
         rollback_if: Sequence[str] = (),
     ) -> None:
-        _set(self, "shadow", duration(shadow) if shadow else None)
-        _set(self, "canary", tuple(canary))
-        _set(self, "hold", duration(hold))
-        _set(self, "bake", duration(bake))
-        _set(self, "rollback_if", tuple(rollback_if))
-        if any(not 0 < share <= 100 for share in self.canary) or list(self.canary) != sorted(self.canary):
-            raise DeclarationError(f"Rollout canary={list(canary)}: shares grow and lie in 1..100, like [5, 25, 100]")
+        give(self, "shadow", None if shadow is None else wording.span("Rollout shadow", shadow))
+        give(self, "canary", wording.shares("Rollout canary", canary))
+        give(self, "hold", wording.span("Rollout hold", hold))
+        give(self, "bake", timedelta() if bake is None else wording.span("Rollout bake", bake, zero=True))
+        give(self, "rollback_if", wording.names("Rollout rollback_if", rollback_if))
+        parse_rules(self.rollback_if)
 
 
+@declaration
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """Where alerts are sent, as Alertmanager-shaped JSON."""
 
     url: str
 
+    def __post_init__(self) -> None:
+        if not wording.text("Webhook url", self.url).startswith(("http://", "https://")):
+            raise wording.refused("Webhook url", self.url, "it begins with http:// or https://")
 
+
+@declaration
 @dataclass(frozen=True, slots=True, init=False)
 class Model:
     """One thing to predict, and how its model is trained, judged, rolled out and watched."""
@@ -347,26 +249,50 @@ class Model:
         rollout: Rollout | None = None,
         alert: Webhook | None = None,
     ) -> None:
-        _set(self, "name", checked_name("model", name))
-        if task not in TASKS:
-            raise DeclarationError(f"model {name!r} has task {task!r}; it is one of {', '.join(TASKS)}")
-        if not features:
-            raise DeclarationError(f"model {name!r} has no features; name spine columns or feature views")
-        _set(self, "task", task)
-        _set(self, "spine", spine)
-        _set(self, "label", label)
-        _set(self, "features", tuple(features))
-        _set(self, "train", train if isinstance(train, AutoML) else own_code(train) if train is not None else AutoML())
-        _set(self, "split", split or TimeSplit(timedelta(days=28)))
-        _set(self, "gate", gate or Gate())
-        _set(self, "retrain", retrain)
-        _set(self, "rollout", rollout or Rollout())
-        _set(self, "alert", alert)
-        if label.column in features:
-            raise DeclarationError(f"model {name!r} lists its own label {label.column!r} as a feature: that is a leak")
-        names = [n for f in self.features for n in ((f,) if isinstance(f, str) else view_columns(f))]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise DeclarationError(f"model {name!r} has the feature {twice[0]!r} twice")
+        give(self, "name", wording.name("Model name", "model", name))
+        title = f"model {name!r}"
+        give(self, "task", wording.one_of(f"{title} task", task, TASKS))
+        give(self, "spine", wording.of_kind(f"{title} spine", spine, Spine, "hk.Spine('orders', predict_at='ordered')"))
+        give(self, "label", wording.of_kind(f"{title} label", label, Label, LABEL_LIKE))
+        kinds = (FeatureView, str)
+        give(self, "features", wording.listed(f"{title} features", features, kinds, "column names and feature views"))
+        give(self, "train", _train(title, train))
+        chosen = _optional(f"{title} split", split, (TimeSplit, RandomSplit), "hk.by_time(test='28d')")
+        give(self, "split", chosen or TimeSplit(timedelta(days=28)))
+        give(self, "gate", _optional(f"{title} gate", gate, (Gate,), "hk.Gate(beats='champion')") or Gate())
+        give(self, "retrain", _optional(f"{title} retrain", retrain, (Retrain,), "hk.Retrain(every='30d')"))
+        give(
+            self, "rollout", _optional(f"{title} rollout", rollout, (Rollout,), "hk.Rollout(shadow='1d')") or Rollout()
+        )
+        give(self, "alert", _optional(f"{title} alert", alert, (Webhook,), "hk.Webhook('http://localhost:9093')"))
+        self._check_features(title)
+        self._check_metrics(title)
+
+    def _check_features(self, title: str) -> None:
+        if not self.features:
+            raise DeclarationError(f"{title} has no features; name spine columns or feature views")
+        for column in self.spine_columns:
+            wording.text(f"{title} features", column)
+        if self.label.column in self.features:
+            raise DeclarationError(f"{title} lists its own label {self.label.column!r} as a feature: that is a leak")
+        wording.distinct(f"{title} features", [v.name for v in self.views])
+        if twice := sorted({n for n in self.feature_columns if self.feature_columns.count(n) > 1}):
+            raise DeclarationError(f"{title} has the feature {twice[0]!r} twice")
+        wording.distinct(f"{title} features", self.feature_columns)
+
+    def _check_metrics(self, title: str) -> None:
+        """Each metric named anywhere has to fit the task."""
+        known = METRICS[self.task]
+        if isinstance(self.train, AutoML) and self.train.metric != AUTO:
+            wording.one_of(f"{title} is {self.task}: AutoML metric", self.train.metric, known)
+        if self.gate.metric != AUTO:
+            wording.one_of(f"{title} is {self.task}: Gate metric", self.gate.metric, known)
+        if self.retrain is not None and self.retrain.drop is not None:
+            wording.one_of(f"{title} is {self.task}: Retrain drop", self.retrain.drop[0], known)
+        try:
+            parse_rules(self.rollout.rollback_if, self.task)
+        except DeclarationError as error:
+            raise DeclarationError(f"{title} is {self.task}: {error.message}") from None
 
     @property
     def views(self) -> tuple[FeatureView, ...]:
@@ -388,11 +314,6 @@ class Model:
         return tuple(n for f in self.features for n in ((f,) if isinstance(f, str) else view_columns(f)))
 
 
-def view_columns(view: FeatureView) -> tuple[str, ...]:
-    """The column names of a view's features in a training set: `view__feature`."""
-    return tuple(f"{view.name}__{feature}" for feature in view.feature_names)
-
-
 @dataclass(frozen=True, slots=True)
 class Project:
     """All that one project file declares."""
@@ -401,75 +322,114 @@ class Project:
     views: tuple[FeatureView, ...]
     models: tuple[Model, ...]
 
+    def __post_init__(self) -> None:
+        wording.distinct("the project's models", [m.name for m in self.models])
+        views = {digest(v): v for v in (*self.views, *(v for m in self.models for v in m.views))}
+        wording.distinct("the project's feature views", [v.name for v in views.values()])
+        wording.distinct("the project's tables", sorted({t for m in self.models for t in m.tables}))
 
-def as_dict(value: Any) -> Any:
+
+def as_dict(value: object) -> JsonObject:
     """The canonical JSON form of a declaration: what its version is the hash of."""
     if isinstance(value, OwnCode):
         return {"kind": "OwnCode", "name": value.name, "code_digest": value.code_digest}
     if is_dataclass(value) and not isinstance(value, type):
-        return {"kind": type(value).__name__} | {f.name: as_dict(getattr(value, f.name)) for f in fields(value)}
+        return {"kind": type(value).__name__} | {f.name: _json(getattr(value, f.name)) for f in fields(value)}
+    raise TypeError(f"{type(value).__name__} is no declaration")
+
+
+def _json(value: object) -> Json:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, timedelta):
         return shortest(value) if value >= timedelta() else f"-{shortest(-value)}"
     if isinstance(value, tuple | list):
-        return [as_dict(item) for item in value]
-    return value
+        return [_json(item) for item in value]
+    return as_dict(value)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """SHA-256 of the canonical form, as hex."""
     return hashlib.sha256(json.dumps(as_dict(value), sort_keys=True).encode()).hexdigest()
 
 
-def from_dict(body: Any) -> Any:
-    """The declaration that `as_dict` gave this form. A user's own training function comes back as its name and digest
-    only. Raises DeclarationError for an unknown kind."""
-    if isinstance(body, list):
-        return tuple(from_dict(item) for item in body)
+def from_dict(body: Json) -> Any:
+    """The declaration that `as_dict` gave this form, as it was: what an earlier version accepted is not judged again.
+    A user's own training function comes back as its name and digest only. Raises DeclarationError for an unknown
+    kind."""
     if not isinstance(body, Mapping):
-        return body
-    values = {name: from_dict(value) for name, value in body.items() if name != "kind"}
-    kind = body.get("kind")
-    if kind == "FeatureView":
-        values["aggregate"] = dict(values["aggregate"])
-        return FeatureView(values.pop("name"), **values)
-    if kind == "Model":
-        return _model_from(values)
-    if kind == "Spine":
-        at = values["predict_at"]
-        return Spine(values["table"], predict_at=_relative_text(at.column, at.offset), keys=values["keys"])
-    if kind == "RelativeTime":
-        return RelativeTime(values["column"], _signed(values["offset"]))
-    if kind == "OwnCode":
-        return OwnCode(_lost, values["name"], values["code_digest"])
-    if kind == "TimeSplit":
-        return TimeSplit(duration(values["test"]))
-    simple = {c.__name__: c for c in (Source, Aggregate, Label, AutoML, RandomSplit, Gate, Retrain, Rollout, Webhook)}
-    if kind not in simple:
+        raise DeclarationError(f"a stored declaration is {type(body).__name__}, not an object")
+    kind = _KINDS.get(str(body.get("kind")))
+    if kind is None:
         raise DeclarationError(
-            f"a stored declaration is of the unknown kind {kind!r}: was it written by a newer Hanok?"
+            f"a stored declaration is of the unknown kind {body.get('kind')!r}: was it written by a newer Hanok?"
         )
-    return simple[kind](**values)
+    made = object.__new__(kind)
+    hints = get_type_hints(kind)
+    for place in fields(kind):
+        if place.name in body:
+            give(made, place.name, _restored(hints[place.name], body[place.name]))
+        elif kind is OwnCode and place.name == "function":
+            give(made, place.name, _lost)
+        elif place.default is not MISSING:
+            give(made, place.name, place.default)
+        else:
+            raise DeclarationError(f"a stored {kind.__name__} has no {place.name!r}: was it written by a newer Hanok?")
+    return made
 
 
-def _model_from(values: dict[str, Any]) -> Model:
-    train = values.pop("train")
-    model = Model(values.pop("name"), train=None if isinstance(train, OwnCode) else train, **values)
-    if isinstance(train, OwnCode):
-        _set(model, "train", train)
-    return model
-
-
-def _signed(text: str) -> timedelta:
-    return -duration(text[1:]) if text.startswith("-") else duration(text)
-
-
-def _relative_text(column: str, offset: timedelta) -> str:
-    if not offset:
-        return column
-    return f"{column} - {shortest(-offset)}" if offset < timedelta() else f"{column} + {shortest(offset)}"
+def _restored(kind: Any, value: Json) -> object:
+    """A value of a field from its JSON form."""
+    if isinstance(value, Mapping):
+        return from_dict(value)
+    if isinstance(value, list | tuple):
+        inner = get_args(kind)
+        item = inner[0] if inner else None
+        return tuple(_restored(item, v) for v in value)
+    if timedelta in (kind, *get_args(kind)) and isinstance(value, str):
+        return -duration(value[1:]) if value.startswith("-") else duration(value)
+    return value
 
 
 def _lost(frame: Any) -> Any:
     raise DeclarationError(
         "the code of this training function is known by its digest only; load the project that has it"
     )
+
+
+Declared: TypeAlias = (
+    Source
+    | Aggregate
+    | FeatureView
+    | Spine
+    | RelativeTime
+    | Label
+    | AutoML
+    | OwnCode
+    | TimeSplit
+    | RandomSplit
+    | Gate
+    | Retrain
+    | Rollout
+    | Webhook
+    | Model
+)
+_KINDS: dict[str, type[Declared]] = {c.__name__: c for c in get_args(Declared)}
+AUTO = "auto"
+LABEL_LIKE = "hk.Label('returns', column='returned', known_at='known')"
+
+
+def _train(title: str, value: object) -> AutoML | OwnCode:
+    if value is None:
+        return AutoML()
+    if isinstance(value, AutoML | OwnCode):
+        return value
+    if callable(value) and not isinstance(value, type):
+        return own_code(value)
+    raise wording.refused(f"{title} train", value, "it is hk.AutoML(...) or a function 'def train(frame)'")
+
+
+def _optional(field_: str, value: object, kinds: tuple[type[T], ...], like: str) -> T | None:
+    if value is None or isinstance(value, kinds):
+        return value
+    raise wording.refused(field_, value, f"it is like {like}")

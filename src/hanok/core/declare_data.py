@@ -1,0 +1,181 @@
+"""Declarations of data: where it arrives, the features made of it, the rows to predict, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from hanok.core import wording
+from hanok.core.durations import RelativeTime, duration, relative_time
+from hanok.core.errors import DeclarationError
+from hanok.core.wording import declaration, give, spoken
+
+AGGREGATES = ("count", "sum", "mean", "min", "max")
+SOURCE_LIKE = "hk.Source('weather', event_time='time_hour')"
+
+
+@declaration
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that data arrives in. `event_time` names the column that says when a row's facts hold."""
+
+    table: str
+    event_time: str
+
+    def __post_init__(self) -> None:
+        wording.name("Source table", "table", self.table)
+        wording.text("Source event_time", self.event_time)
+
+
+@declaration
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A function over the rows of one window. Null inputs are skipped; `count` without a column counts rows."""
+
+    function: Literal["count", "sum", "mean", "min", "max"]
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        wording.one_of("Aggregate function", self.function, AGGREGATES)
+        if self.column is not None or self.function != "count":
+            wording.text(f"{self.function} column", self.column)
+
+
+@spoken
+def count(column: str | None = None) -> Aggregate:
+    """Rows in the window, or its non-null values of `column`."""
+    return Aggregate("count", column)
+
+
+@spoken
+def sum_(column: str) -> Aggregate:
+    """Sum of the non-null values; null when there is none."""
+    return Aggregate("sum", column)
+
+
+@spoken
+def mean(column: str) -> Aggregate:
+    """Arithmetic mean of the non-null values; null when there is none."""
+    return Aggregate("mean", column)
+
+
+@spoken
+def min_(column: str) -> Aggregate:
+    return Aggregate("min", column)
+
+
+@spoken
+def max_(column: str) -> Aggregate:
+    return Aggregate("max", column)
+
+
+@declaration
+@dataclass(frozen=True, slots=True, init=False)
+class FeatureView:
+    """Features of an entity, from one source: its latest values, or aggregates over time windows.
+
+    Exactly one of `features` and `aggregate` is given. A windowed feature is named `<name>_<window>`.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    source: Source
+    features: tuple[str, ...]
+    ttl: timedelta | None
+    windows: tuple[str, ...]
+    aggregate: tuple[tuple[str, Aggregate], ...]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        keys: str | Sequence[str],
+        source: Source,
+        features: str | Sequence[str] = (),
+        ttl: str | timedelta | None = None,
+        windows: Sequence[str] = (),
+        aggregate: Mapping[str, Aggregate] | None = None,
+    ) -> None:
+        give(self, "name", wording.name("FeatureView name", "feature view", name))
+        title = f"feature view {name!r}"
+        give(self, "keys", wording.names(f"{title} keys", keys, alone=True))
+        give(self, "source", wording.of_kind(f"{title} source", source, Source, SOURCE_LIKE))
+        give(self, "features", wording.names(f"{title} features", features, alone=True))
+        give(self, "ttl", None if ttl is None else wording.span(f"{title} ttl", ttl, like="'3h'"))
+        give(self, "windows", wording.windows(f"{title} windows", windows))
+        given = {} if aggregate is None else aggregate
+        give(
+            self, "aggregate", wording.mapping(f"{title} aggregate", given, Aggregate, "{'late_rate': hk.mean('late')}")
+        )
+        if not self.keys:
+            raise DeclarationError(f"{title} has no keys; say which column identifies its entity")
+        if bool(self.features) == bool(self.aggregate):
+            raise DeclarationError(f"{title} needs either features=[...] or aggregate={{...}}, not both")
+        if self.aggregate and not self.windows:
+            raise DeclarationError(f"{title} aggregates, so it needs windows=['24h', ...]")
+        if self.windows and not self.aggregate:
+            raise DeclarationError(f"{title} has windows={list(windows)} and nothing to aggregate over them")
+        wording.distinct(f"{title} features", self.feature_names)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns that this view adds to a row, without the view's name before them."""
+        if self.features:
+            return self.features
+        return tuple(f"{name}_{window}" for name, _ in self.aggregate for window in self.windows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source columns that the view reads besides keys and event time."""
+        if self.features:
+            return self.features
+        return tuple(dict.fromkeys(a.column for _, a in self.aggregate if a.column))
+
+    @property
+    def horizon(self) -> timedelta | None:
+        """How far back a row can matter; None means for ever."""
+        return max(map(duration, self.windows)) if self.windows else self.ttl
+
+
+@declaration
+@dataclass(frozen=True, slots=True, init=False)
+class Spine:
+    """The rows to predict: one prediction for each row of `table`, made at `predict_at`.
+
+    `keys` identify a row; when left out they are the columns that spine and label table share.
+    """
+
+    table: str
+    predict_at: RelativeTime
+    keys: tuple[str, ...]
+
+    def __init__(self, table: str, *, predict_at: str, keys: str | Sequence[str] = ()) -> None:
+        give(self, "table", wording.name("Spine table", "table", table))
+        wording.text("Spine predict_at", predict_at)
+        try:
+            give(self, "predict_at", relative_time(predict_at))
+        except DeclarationError as error:
+            raise wording.refused("Spine predict_at", predict_at, error.message) from None
+        give(self, "keys", wording.names("Spine keys", keys, alone=True))
+
+
+@declaration
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on."""
+
+    table: str
+    column: str
+    known_at: str
+
+    def __post_init__(self) -> None:
+        wording.name("Label table", "table", self.table)
+        wording.text("Label column", self.column)
+        wording.text("Label known_at", self.known_at)
+
+
+def view_columns(view: FeatureView) -> tuple[str, ...]:
+    """The column names of a view's features in a training set: `view__feature`."""
+    return tuple(f"{view.name}__{feature}" for feature in view.feature_names)
