@@ -4,12 +4,14 @@ What it holds and how it is made stands in tests/golden; `expected` is what the 
 """
 
 import json
+import sqlite3
 import tarfile
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from hanok.core.records import owner_of
 from tests.golden import asking
 from tests.golden.make import open_home
 
@@ -105,6 +107,13 @@ def test_performance_and_labels_are_kept(left):
     for model in MODELS:
         within(expected["performance"][model], asking.performance(client, model), model)
         assert asking.labels(client, model).items() >= expected["labels"][model].items()
+
+
+def test_every_record_that_lies_there_has_an_owner(left):
+    client, _ = left
+    with sqlite3.connect(client.app.home.database) as connection:
+        kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM record")}
+    assert len(kinds) > 15 and {kind for kind in kinds if owner_of(kind) is None} == set()
 
 
 def test_labels_come_after_the_change_of_versions_too(left):

@@ -18,7 +18,25 @@ from hanok.core.errors import Corrupt
 from hanok.core.json import Json, JsonObject
 
 T = TypeVar("T")
-Owner = Literal["model", "table", "run", "home"]
+Owner = Literal["model", "table", "run", "subject", "home"]
+"""Whose records they are: a registered model's, a table's, a run's, a model's or table's (alerts), or the home's."""
+
+_OWNERS: dict[str, Owner] = {  # kinds that no `Kind` declares yet
+    **dict.fromkeys(("alert", "alert-open"), "subject"),
+    **dict.fromkeys(("check", "declared-schema", "proposed-schema", "replayed", "schema", "state"), "table"),
+    **dict.fromkeys(
+        ("benign", "concept", "drift", "estimate-day", "estimate-week", "hindsight", "labelled-day", "labels-measured"),
+        "model",
+    ),
+    **dict.fromkeys(("measured", "performance", "rollback", "rollout", "scores", "skew", "webhook"), "model"),
+    "run-writer": "run",
+    **dict.fromkeys(("data-home", "doctor", "event-set-aside", "mlflow-import", "signing-key"), "home"),
+}
+
+
+def owner_of(kind: str) -> Owner | None:
+    """Who owns the records of a kind; None for one that nobody declared."""
+    return _OWNERS.get(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,10 @@ class Kind(Generic[T]):
     name: str
     record: type[T]
     owner: Owner
+
+    def __post_init__(self) -> None:
+        if _OWNERS.setdefault(self.name, self.owner) != self.owner:
+            raise ValueError(f"records of kind {self.name!r} are owned by {_OWNERS[self.name]!r}, not {self.owner!r}")
 
     def body(self, record: T) -> JsonObject:
         """The record as JSON."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 from hanok.core.lineage import Edge, Event, Graph, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from hanok.stores.ports_upkeep import BlobReferences, Imports, RunTables, StageHistory, TrackingUpkeep
 
 T = TypeVar("T")
+Document: TypeAlias = Mapping[str, Any]
+"""A JSON object as it was stored; `core/records.py` opens it."""
 
 
 class Lineage(Protocol):
@@ -86,15 +89,15 @@ class Outbox(Protocol):
 class Declarations(Protocol):
     """What a project declares, version by version. A body equal to the newest adds no version."""
 
-    def put(self, kind: str, name: str, digest: str, body: Mapping[str, Any], at: datetime) -> int:
+    def put(self, kind: str, name: str, digest: str, body: Document, at: datetime) -> int:
         """Returns the version number that holds this digest: a new one if it differs from the newest."""
         ...
 
-    def newest(self, kind: str, name: str) -> tuple[int, Mapping[str, Any]] | None: ...
+    def newest(self, kind: str, name: str) -> tuple[int, Document] | None: ...
 
     def names(self, kind: str) -> list[str]: ...
 
-    def at_version(self, kind: str, name: str, version: int) -> Mapping[str, Any] | None: ...
+    def at_version(self, kind: str, name: str, version: int) -> Document | None: ...
 
 
 class Registry(Protocol):
@@ -162,7 +165,7 @@ class Workflows(Protocol):
         """Raises LeaseLost when a newer fencing number was given out."""
         ...
 
-    def finish(self, workflow_id: str, fence: int, state: str, result: Mapping[str, Any], at: datetime) -> None: ...
+    def finish(self, workflow_id: str, fence: int, state: str, result: Document, at: datetime) -> None: ...
 
     def steps(self, workflow_id: str) -> list[Step]: ...
 
@@ -174,15 +177,15 @@ class Workflows(Protocol):
 class Records(Protocol):
     """Small documents that change and that one lists by name and time: schemas, alerts, daily measurements."""
 
-    def put(self, kind: str, name: str, key: str, body: Mapping[str, Any], at: datetime) -> None:
+    def put(self, kind: str, name: str, key: str, body: Document, at: datetime) -> None:
         """Insert or replace (`kind`, `name`, `key`)."""
         ...
 
-    def get(self, kind: str, name: str, key: str) -> Mapping[str, Any] | None: ...
+    def get(self, kind: str, name: str, key: str) -> Document | None: ...
 
     def list(
         self, kind: str, name: str | None = None, *, since: datetime | None = None, limit: int = 1000
-    ) -> list[Mapping[str, Any]]:
+    ) -> list[Document]:
         """Newest first; each body carries `_name`, `_key` and `_at`."""
         ...
 
@@ -287,6 +290,10 @@ class Metadata(Protocol):
 
     def backup(self, path: str) -> None: ...
 
+    def reset(self) -> None:
+        """Forget everything. For tests that start from nothing each time."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -337,6 +344,10 @@ class Tables(Protocol):
 
     def flush(self, name: str) -> None:
         """Move the durable tail into the columnar log."""
+        ...
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """While it is entered no file is moved or removed, so that all can be copied."""
         ...
 
     def close(self) -> None: ...

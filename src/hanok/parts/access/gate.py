@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from hanok.core.access import Access, Call
 from hanok.core.errors import (
@@ -19,8 +19,12 @@ from hanok.core.errors import (
     TraceNotFound,
 )
 from hanok.core.lineage import Node
+from hanok.core.records import owner_of
+from hanok.core.tracking import artifact_path
 from hanok.parts.access.directory import Directory
 from hanok.stores.ports import Repositories
+
+R = TypeVar("R")
 
 
 class Place(NamedTuple):
@@ -56,6 +60,23 @@ class Gate:
 
     def node(self, node: Node) -> Place:
         return Place(self.directory.node(self.r, node), "node", node.id)
+
+    def record(self, kind: str, name: str) -> Place:
+        """Where the records of a kind under a name belong. Raises Forbidden for a kind that has no owner."""
+        owner = owner_of(kind)
+        if owner is None:
+            raise Forbidden(
+                f"records of kind {kind!r} have no owner, so nobody's rights to them are known: "
+                "declare the kind with hanok.core.records.Kind and its owner"
+            )
+        if owner == "run":
+            return self.run(name)
+        if owner == "home":
+            return Place(None, "record", name)
+        use, dashes, model = name.partition("--")  # a table "predictions--late" follows the model late
+        if owner == "table":
+            return self.model(model) if dashes else Place(None, "table", use)
+        return self.model(model if dashes else name)
 
     def path(self, path: str) -> list[Place]:
         """A path belongs to each experiment that it overlaps with; outside of all, to whoever may act everywhere."""
@@ -94,12 +115,30 @@ class Gate:
             )
         self.call.touched.append((project, f"{kind} {name}"))
 
+    def may_keep_artifacts_at(self, location: str) -> None:
+        """Raises Forbidden: a place inside the artifacts of another project would open them."""
+        self.directory.forget()
+        inside = artifact_path(location)
+        if inside is None:
+            self.everywhere(Access.EDIT)
+        else:
+            self.change(*self.path(inside))
+
     def everywhere(self, needed: Access) -> None:
         if self.actor.access_everywhere < needed:
             raise Forbidden(f"this needs the right to {needed.name.lower()} in all projects")
 
     def seen_experiments(self, ids: Iterable[str]) -> list[str]:
         return [i for i in ids if self.may_see(self.experiment(i))]
+
+
+class Guarded(Generic[R]):
+    """A repository as one caller sees it: the methods of its port, each with its rule."""
+
+    __slots__ = ("_gate", "_inner")
+
+    def __init__(self, gate: Gate, inner: R) -> None:
+        self._gate, self._inner = gate, inner
 
 
 def _missing(place: Place) -> HanokError:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from hanok.core.access import ANONYMOUS, SYSTEM, Access, Call, current_call
 from hanok.core.errors import Forbidden, SourceNotFound
 from hanok.parts.access.directory import Directory
 from hanok.parts.access.gate import Gate
-from hanok.parts.access.rules import RULES, Rule
+from hanok.parts.access.repositories import GuardedRepositories
 from hanok.stores.ports import Metadata, Repositories, Tables
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class GuardedMetadata:
     def reset(self) -> None:
         """For conformance tests, which start from nothing each time."""
         self.directory.forget()
-        cast(Any, self.inner).reset()
+        self.inner.reset()
 
     def close(self) -> None:
         self.inner.close()
@@ -86,7 +87,7 @@ class GuardedMetadata:
 
         def guarded(r: Repositories) -> T:
             try:
-                return work(cast(Repositories, GuardedRepositories(Gate(r, call, directory))))
+                return work(GuardedRepositories(Gate(r, call, directory)))
             except BaseException:
                 if call.touched:  # what was looked up may never be committed
                     directory.forget()
@@ -97,34 +98,6 @@ class GuardedMetadata:
 
 def _require(gate: Gate, name: str, needed: Access) -> None:
     gate.change(gate.model(name), needed=needed)
-
-
-class GuardedRepositories:
-    """Each repository with its rules."""
-
-    __slots__ = ("_gate",)
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    def __getattr__(self, name: str) -> GuardedRepository:
-        return GuardedRepository(self._gate, name)
-
-
-class GuardedRepository:
-    __slots__ = ("_gate", "_name", "_repository")
-
-    def __init__(self, gate: Gate, name: str) -> None:
-        self._gate, self._name = gate, name
-        self._repository = getattr(gate.r, name)
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        gate, inner = self._gate, getattr(self._repository, method)
-        rule: Rule | None = RULES.get(self._name, {}).get(method)
-        if rule is None:
-            gate.everywhere(Access.OWN)
-            return cast(Callable[..., Any], inner)
-        return lambda *args, **kwargs: rule(gate, inner, args, kwargs)
 
 
 class GuardedTables:
@@ -153,9 +126,8 @@ class GuardedTables:
     def close(self) -> None:
         self._inner.close()
 
-    def __getattr__(self, name: str) -> Any:
-        """What one engine has beyond the port, such as compaction."""
-        return getattr(self._inner, name)
+    def frozen(self) -> AbstractContextManager[None]:
+        return self._inner.frozen()
 
     def _visible(self, name: str) -> bool:
         _, dashes, model = name.partition("--")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 import pyarrow as pa
@@ -44,6 +45,9 @@ class MemoryTables:
 
     def flush(self, name: str) -> None:
         self.scan(name)
+
+    def frozen(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         self._tables.clear()
