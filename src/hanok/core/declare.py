@@ -64,7 +64,7 @@ class AutoML:
             raise DeclarationError("AutoML takes budget='8s' or trials=20, not both")
         give(self, "metric", wording.one_of("AutoML metric", metric, (AUTO, *ANY_TASK)))
         give(self, "budget", None if budget is None else wording.span("AutoML budget", budget, like="'8s'"))
-        found = trials if trials is None else wording.whole("AutoML trials", trials, least=1)
+        found = trials if trials is None else wording.whole("AutoML trials", trials, least=0)
         give(self, "trials", found if found is not None or budget is not None else 8)
         give(self, "seed", wording.whole("AutoML seed", seed))
 
