@@ -256,6 +256,12 @@ class TooLarge(HanokError):
     code, status = "too_large", 413
 
 
+class UnsupportedMedia(HanokError):
+    """A body in a format or an encoding that this route does not read."""
+
+    code, status = "unsupported_media_type", 415
+
+
 class StorageFull(HanokError):
     """The disk is full: nothing was acknowledged, reads go on."""
 

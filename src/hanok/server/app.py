@@ -17,7 +17,7 @@ from hanok.core.access import ANONYMOUS, Access, Actor, acting
 from hanok.core.errors import HanokError, TooLarge
 from hanok.server.audit import Trail
 from hanok.server.auth import Gatekeeper, authorise
-from hanok.server.inference import Inference
+from hanok.server.inference import BODY_MAX, Inference, is_prediction, refused
 from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Route, in_thread
 from hanok.server.table import RouteTable
@@ -25,7 +25,6 @@ from hanok.wire.mlflow.errors import error_body
 
 Scope = MutableMapping[str, Any]
 log = logging.getLogger("hanok.server")
-PREDICT_BODY_MAX = 32 << 20
 PUBLIC_PREDICT_PATHS = ("/ping", "/v2/health/live", "/v2/health/ready")
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -61,10 +60,9 @@ class Server:
         kind = "other"
         answering = Answering(scope)
         try:
-            path = scope["path"]
-            if path.startswith("/v2") or path in ("/invocations", "/ping"):
+            if is_prediction(scope["path"]):
                 kind = "predict"
-                body = Body(receive, PREDICT_BODY_MAX, answering.headers)
+                body = Body(receive, BODY_MAX, answering.headers)
                 await self._predict(answering, body, status)
             else:
                 kind = await self._route(answering, receive, status)
@@ -74,7 +72,8 @@ class Server:
             reference = uuid.uuid4().hex[:12]
             log.exception("request failed, reference %s", reference)
             message = f"an internal error; the server's log has it as {reference}"
-            await status.answer(500, orjson.dumps({"error": {"code": "internal", "message": message}}))
+            said = orjson.dumps({"error": {"code": "internal", "message": message}})
+            await status.answer(500, refused(scope["path"], 500, message) if kind == "predict" else said)
         finally:
             self._metrics.observe(kind, status.code, time.perf_counter() - started)
             if self._trail is not None:
@@ -102,12 +101,12 @@ class Server:
     async def _predict(self, answering: Answering, body: Body, status: Status) -> None:
         scope, actor = answering.scope, ANONYMOUS
         if scope["path"] not in PUBLIC_PREDICT_PATHS:
-            actor = await self._admit(answering, Access.READ if scope["method"] == "GET" else Access.USE)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
+            actor = await self._admit(answering, Access.READ if reads else Access.USE)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
         with acting(actor) as call:
             answering.touched = call.touched
-            reply = await self._inference.handle(scope["method"], scope["path"], query, body.whole)
-        assert reply is not None
+            reply = await self._inference.handle(scope["method"], scope["path"], query, answering.headers, body.whole)
         await status.answer(*reply)
 
     async def _route(self, answering: Answering, receive: Any, status: Status) -> str:
@@ -138,6 +137,10 @@ class Server:
         if "/mlflow" in path:
             body = {"error_code": "ENDPOINT_NOT_FOUND", "message": message}
         await status.answer(405 if known else 404, orjson.dumps(body))
+
+    def close(self) -> None:
+        """End the threads and the process that predictions use."""
+        self._inference.scoring.close()
 
     def keep(self) -> None:
         """Write what is gathered for the audit record, and which tokens were used."""
@@ -177,6 +180,9 @@ async def _refuse(answering: Answering, error: HanokError, status: Status) -> No
     if "/mlflow" in scope["path"]:
         code, body = error_body(error)
         await status.answer(code, body, _said_with(error))
+        return
+    if is_prediction(scope["path"]):
+        await status.answer(error.status, refused(scope["path"], error.status, error.message), _said_with(error))
         return
     await status.answer(error.status, orjson.dumps(error.as_dict(), default=str), _said_with(error))
 

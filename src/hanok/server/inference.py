@@ -3,112 +3,277 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
 from hanok.core.access import Access
-from hanok.core.errors import Forbidden, HanokError, Invalid, ModelNotFound, NotFound
-from hanok.core.serving import Deployment
+from hanok.core.errors import (
+    Forbidden,
+    HanokError,
+    Invalid,
+    ModelNotFound,
+    NotFound,
+    SignatureMismatch,
+    TooLarge,
+    UnsupportedMedia,
+)
+from hanok.core.json import Json
+from hanok.core.serving import Deployment, Signature
 from hanok.core.version import VERSION
 from hanok.parts.serving.service import Answer, Serving
+from hanok.server import decoding
+from hanok.server.decoding import Protocol, Request
 from hanok.server.metrics import ServerMetrics
+from hanok.server.scoring import FOREIGN_BYTES, INLINE_BYTES, INLINE_S, Scoring
 from hanok.wire.inference import invocations, oip
 
-_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
-Reply = tuple[int, bytes]
+BODY_MAX = 32 << 20
+_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer|/config)?")
+_V1 = re.compile(r"/v1/models/([^/:]+)(:predict)?")
+_JSON_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded", "application/octet-stream")
+Header = tuple[bytes, bytes]
+Reply = tuple[int, bytes, Sequence[Header]]
 Read = Callable[[], Awaitable[bytes]]
+Keys = Callable[[str], Sequence[str] | None]
+
+
+def is_prediction(path: str) -> bool:
+    return path.startswith(("/v2", "/v1/models")) or path in ("/invocations", "/ping")
+
+
+def refused(path: str, status: int, message: str) -> bytes:
+    """An error in the words of the protocol that a path belongs to."""
+    if path.startswith(("/v2", "/v1")):
+        return oip.error(message)
+    code = "RESOURCE_DOES_NOT_EXIST" if status == 404 else "INTERNAL_ERROR" if status >= 500 else "BAD_REQUEST"
+    return invocations.error(code, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request before its body is read."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    read: Read
+
+    def allow(self, *methods: str) -> Reply | None:
+        """The answer to another method than these: what is allowed, or a refusal."""
+        if self.method in methods or (self.method == "HEAD" and "GET" in methods):
+            return None
+        allowed = ", ".join((*methods, *(("HEAD",) if "GET" in methods else ()), "OPTIONS"))
+        header = [(b"allow", allowed.encode())]
+        if self.method == "OPTIONS":
+            return 200, b"", header
+        message = f"{self.method[:20]} does not fit {self.path[:200]}: send {' or '.join(methods)}"
+        return 405, refused(self.path, 405, message), header
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The models that may answer: their signatures, the one that speaks for them first."""
+
+    name: str
+    version: int | None
+    arms: Sequence[Signature]
+    primary: int
+    loaded: bool
 
 
 class Inference:
-    """Answers /v2/... and /invocations. `handle` gives None for paths that are not its own. `require` raises unless the
-    caller has an access to a model."""
+    """Answers /v2/..., /v1/models/... and /invocations. `require` raises unless the caller has an access to a model;
+    `keys` gives the columns that say whose row is predicted, None where a model declares none here."""
 
     def __init__(
         self,
         serving: Serving,
         metrics: ServerMetrics,
         require: Callable[[str, Access], None] = lambda name, access: None,
+        keys: Keys = lambda name: None,
+        scoring: Scoring | None = None,
     ) -> None:
-        self._serving, self._metrics, self._require = serving, metrics, require
+        self._serving, self._metrics, self._require, self._keys = serving, metrics, require, keys
+        self.scoring = scoring or Scoring()
 
-    async def handle(self, method: str, path: str, query: Mapping[str, str], read: Read) -> Reply | None:
-        if path in ("/invocations", "/ping"):
-            return await self._invocations(method, path, query, read)
-        if not path.startswith("/v2"):
-            return None
+    async def handle(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], read: Read
+    ) -> Reply:
+        asked = Asked(method, path, query, headers, read)
         try:
-            return await self._oip(method, path.rstrip("/"), read)
+            if path == "/invocations":
+                return asked.allow("POST") or await self._invocations(asked)
+            if path == "/ping":
+                return asked.allow("GET") or (200, b"\n", ())
+            if path.startswith("/v1"):
+                return await self._v1(asked)
+            return await self._v2(asked, path.rstrip("/"))
         except HanokError as error:
-            return error.status, oip.error(error.message)
+            wait = error.fields.get("retry_after_s")
+            extra = [(b"retry-after", str(wait).encode())] if wait is not None else ()
+            return error.status, refused(path, error.status, error.message), extra
 
-    async def _oip(self, method: str, path: str, read: Read) -> Reply:
-        if path == "/v2":
-            body = {"name": "hanok", "version": VERSION, "extensions": []}
-            return 200, orjson.dumps(body)
-        if path in ("/v2/health/live", "/v2/health/ready"):
-            return 200, orjson.dumps({path.rpartition("/")[2]: True})
+    # -- protocols ---------------------------------------------------------------------------------------------------
+
+    async def _v2(self, asked: Asked, path: str) -> Reply:
+        if path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models"):
+            if refusal := asked.allow("GET"):
+                return refusal
+            if path == "/v2":
+                return _json({"name": "hanok", "version": VERSION, "extensions": []})
+            if path == "/v2/models":
+                return _json({"models": [d.name for d in self._visible()]})
+            return _json({path.rpartition("/")[2]: True})
         if path == "/v2/repository/index":
             rows = [
                 {"name": d.name, "version": str(d.primary), "state": "READY", "reason": ""} for d in self._visible()
             ]
-            return 200, orjson.dumps(rows)
+            return asked.allow("POST", "GET") or _json(rows)
         match = _MODEL.fullmatch(path)
         if match is None:
-            return 404, oip.error(f"there is no {path}")
+            raise NotFound(f"there is no {path[:200]}")
+        if refusal := asked.allow("POST" if match[3] == "/infer" else "GET"):
+            return refusal
         name, version = match[1], _version(match[1], match[2])
-        self._require(name, Access.READ if method == "GET" else Access.USE)
+        if match[3] == "/infer":
+            return await self._infer(asked, name, version)
+        self._require(name, Access.READ)
+        return await self.scoring.beside(partial(self._about, name, version, match[3]))
+
+    def _about(self, name: str, version: int | None, what: str | None) -> Reply:
         loaded = self._serving.model(name, version)
-        if match[3] == "/ready":
-            return 200, orjson.dumps({"name": name, "ready": True})
-        if match[3] is None:
-            deployed = next(d for d in self._serving.deployments() if d.name == name)
-            return 200, orjson.dumps(oip.model_metadata(name, [a.version for a in deployed.arms], loaded.signature))
-        if method != "POST":
-            return 405, oip.error("inference is POST")
-        request = oip.decode(await read(), loaded.signature)
-        answers = self._answer(name, request.columns, version, request.entity, request.id)
-        multi = loaded.signature.task == "multiclass"
-        return 200, oip.encode(
-            name,
-            loaded.signature,
-            request,
-            answers[0].version if answers else loaded_version(self._serving, name, version),
+        if what == "/ready":
+            return _json({"name": name, "ready": True})
+        deployed = next(d for d in self._serving.deployments() if d.name == name)
+        if what == "/config":
+            return _json(oip.model_config(name, loaded.signature))
+        return _json(oip.model_metadata(name, [a.version for a in deployed.arms], loaded.signature))
+
+    async def _infer(self, asked: Asked, name: str, version: int | None) -> Reply:
+        return await self._scored(asked, "oip", name, version, self._infer_reply)
+
+    def _infer_reply(self, target: Target, request: Request, answers: Sequence[Answer]) -> Reply:
+        version = answers[0].version if answers else target.primary
+        signature = target.arms[0]
+        if version != target.primary:
+            signature = self._serving.model(target.name, version).signature
+        multi = signature.task == "multiclass"
+        body = oip.encode(
+            target.name,
+            signature,
+            request.outputs,
+            request.id,
+            version,
             [a.scores if multi else a.score for a in answers],
             [a.label for a in answers],
             [a.prediction_id for a in answers],
         )
+        return 200, body, ()
 
-    async def _invocations(self, method: str, path: str, query: Mapping[str, str], read: Read) -> Reply:
-        if path == "/ping":
-            return 200, b"\n"
-        if method != "POST":
-            return 405, invocations.error("BAD_REQUEST", "/invocations is POST")
-        try:
-            name = query.get("model") or self._only_model()
-            self._require(name, Access.USE)
-            signature = self._serving.model(name).signature
-            columns = invocations.checked(invocations.decode(await read(), signature), signature)
-            answers = self._answer(name, columns, None, None, "")
-        except HanokError as error:
-            code = "RESOURCE_DOES_NOT_EXIST" if error.status == 404 else "BAD_REQUEST"
-            return error.status, invocations.error(code, error.message)
-        values = [a.score if a.label is None else list(a.scores) or a.score for a in answers]
-        return 200, invocations.encode(values, [a.prediction_id for a in answers])
+    async def _invocations(self, asked: Asked) -> Reply:
+        name = asked.query.get("model") or self._only_model()
+        return await self._scored(asked, "mlflow", name, None, _invocations_reply)
 
-    def _answer(
+    async def _v1(self, asked: Asked) -> Reply:
+        """KServe's first protocol: `instances` and `predictions`."""
+        match = _V1.fullmatch(asked.path)
+        if asked.path == "/v1/models":
+            return asked.allow("GET") or _json({"models": [d.name for d in self._visible()]})
+        if match is None:
+            raise NotFound(f"there is no {asked.path[:200]}")
+        if refusal := asked.allow("POST" if match[2] else "GET"):
+            return refusal
+        if match[2]:
+            return await self._scored(asked, "mlflow", match[1], None, _invocations_reply)
+        self._require(match[1], Access.READ)
+        self._serving.model(match[1])
+        return _json({"name": match[1], "ready": True})
+
+    # -- the way of a request ----------------------------------------------------------------------------------------
+
+    async def _scored(
         self,
+        asked: Asked,
+        protocol: Protocol,
         name: str,
-        columns: Mapping[str, Any],
         version: int | None,
-        entity: Mapping[str, Any] | None,
-        request_id: str,
-    ) -> list[Answer]:
-        answers = self._serving.predict(name, columns, version=version, entity=entity, request_id=request_id)
+        reply: Callable[[Target, Request, Sequence[Answer]], Reply],
+    ) -> Reply:
+        """Read, decode, predict and encode: at once when all of that is small, else beside the event loop."""
+        self._require(name, Access.USE)
+        content_type, encoding = _media(asked.headers, protocol)
+        scoring = self.scoring
+        declared = asked.headers.get("content-length", "")
+        with scoring.hold(int(declared) if declared.isascii() and declared.isdigit() else 0) as held:
+            body = await asked.read()
+            if encoding:
+                body = await scoring.beside(partial(_inflated, body))
+            held.grew(len(body))
+            target = self._target(name, version)
+            if not target.loaded:
+                target = await scoring.beside(partial(self._loaded, name, version))
+            if len(body) > FOREIGN_BYTES or content_type == invocations.PARQUET:
+                packed = await scoring.foreign(
+                    partial(decoding.decode_packed, protocol, body, content_type, target.arms)
+                )
+                del body
+
+                def work() -> Reply:
+                    return self._finish(target, decoding.unpacked(packed), reply)
+
+                return await scoring.beside(work)
+            if len(body) <= INLINE_BYTES:
+                request = decoding.decode(protocol, body, content_type, target.arms)
+                if scoring.costs.expected_s(name, request.rows) < INLINE_S:
+                    return self._finish(target, request, reply)
+                return await scoring.beside(partial(self._finish, target, request, reply))
+            return await scoring.beside(
+                lambda: self._finish(target, decoding.decode(protocol, body, content_type, target.arms), reply)
+            )
+
+    def _finish(
+        self, target: Target, request: Request, reply: Callable[[Target, Request, Sequence[Answer]], Reply]
+    ) -> Reply:
+        name, entity = target.name, request.entity
+        if entity:
+            _check_keys(name, entity, self._keys(name))
+        answers = self.scoring.timed(
+            name,
+            request.rows,
+            lambda: self._serving.predict(
+                name, request.columns, version=target.version, entity=entity or None, request_id=request.id
+            ),
+        )
         if answers:
             self._metrics.predictions.labels(name, str(answers[0].version)).inc(len(answers))
-        return answers
+        return reply(target, request, answers)
+
+    def _target(self, name: str, version: int | None) -> Target:
+        deployed = next((d for d in self._serving.deployments() if d.name == name), None)
+        if version is not None and (deployed is None or all(a.version != version for a in deployed.arms)):
+            return Target(name, version, (), version, loaded=False)
+        first = self._serving.model(name, version).signature
+        assert deployed is not None
+        if version is not None or len(deployed.arms) == 1:
+            return Target(name, version, (first,), version or deployed.primary, loaded=True)
+        others = [self._signature(name, a.version) for a in deployed.arms if a.version != deployed.primary]
+        return Target(name, None, (first, *(s for s in others if s is not None)), deployed.primary, loaded=True)
+
+    def _signature(self, name: str, version: int) -> Signature | None:
+        """None for an arm whose model could not be loaded: what it takes is not known, and others answer."""
+        try:
+            return self._serving.model(name, version).signature
+        except HanokError:
+            return None
+
+    def _loaded(self, name: str, version: int | None) -> Target:
+        assert version is not None
+        return Target(name, version, (self._serving.model(name, version).signature,), version, loaded=True)
 
     def _visible(self) -> list[Deployment]:
         return [d for d in self._serving.deployments() if self._may_read(d.name)]
@@ -129,14 +294,63 @@ class Inference:
         raise Invalid(f"several models are deployed ({', '.join(names)}): say which with /invocations?model=NAME")
 
 
-def loaded_version(serving: Serving, name: str, version: int | None) -> int:
-    return version or next(d.primary for d in serving.deployments() if d.name == name)
+def _json(body: Json) -> Reply:
+    return 200, orjson.dumps(body), ()
+
+
+def _invocations_reply(target: Target, request: Request, answers: Sequence[Answer]) -> Reply:
+    values: list[Json] = [a.score if a.label is None else list(a.scores) or a.score for a in answers]
+    return 200, invocations.encode(values, [a.prediction_id for a in answers]), ()
+
+
+def _check_keys(model: str, entity: Mapping[str, object], keys: Sequence[str] | None) -> None:
+    if keys is None:
+        return
+    odd = [k for k in entity if k not in keys] or [k for k in keys if k not in entity]
+    if odd:
+        said = "is no key" if odd[0] in entity else "is missing: it is one of the keys"
+        raise SignatureMismatch(
+            f"parameters.entity: {odd[0][:200]!r} {said} of {model!r}, whose rows are told apart by {', '.join(keys)}"
+        )
 
 
 def _version(name: str, text: str | None) -> int | None:
     if text is None:
         return None
     number = text.removeprefix("v")
-    if not number.isdigit():
+    if not (number.isascii() and number.isdecimal() and len(number) <= 15):
         raise ModelNotFound(f"model {name!r} has no version {text[:40]!r}; versions are numbers")
     return int(number)
+
+
+def _media(headers: Mapping[str, str], protocol: Protocol) -> tuple[str, str]:
+    """(content type, content encoding or ""). Raises UnsupportedMedia before a body is read."""
+    said, _, rest = headers.get("content-type", "").partition(";")
+    content_type = said.strip().lower()
+    parameters = (p.partition("=") for p in rest.lower().split(";"))
+    charset = next((v.strip(' "') for k, _, v in parameters if k.strip() == "charset"), "utf-8")
+    taken = (invocations.CSV, invocations.PARQUET) if protocol == "mlflow" else ()
+    if content_type not in (*_JSON_TYPES, *taken):
+        raise UnsupportedMedia(f"the body is {said[:80]!r}; send {' or '.join(('application/json', *taken))}")
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMedia(f"the body is in {charset[:40]!r}; send UTF-8")
+    if "inference-header-content-length" in headers:
+        raise UnsupportedMedia("binary tensors are not taken: send each tensor's data as JSON")
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "deflate"):
+        raise UnsupportedMedia(f"the body is encoded as {encoding[:40]!r}; send it plain, as gzip or as deflate")
+    return content_type, "" if encoding == "identity" else encoding
+
+
+def _inflated(body: bytes) -> bytes:
+    """A gzip or zlib body, bounded. Raises Invalid, TooLarge."""
+    inflater = zlib.decompressobj(wbits=47)
+    try:
+        found = inflater.decompress(body, BODY_MAX + 1)
+    except zlib.error as error:
+        raise Invalid(f"the body is not what its content-encoding says: {error}") from None
+    if len(found) > BODY_MAX:
+        raise TooLarge(f"the body unpacks to over {BODY_MAX} bytes, which is the most that this route takes")
+    if not inflater.eof or inflater.unused_data:
+        raise Invalid("the compressed body is cut off, or something follows it")
+    return found

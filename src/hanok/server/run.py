@@ -8,10 +8,11 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hanok.core.access import SYSTEM, acting
+from hanok.core.declare import Model
 from hanok.core.errors import ConfigError, HanokError, PortInUse
 from hanok.engine.app import App
 from hanok.server import api
@@ -89,8 +90,25 @@ def build(app: App, secret: str = "", *, team: bool | None = None) -> Server:
 
         routes += testing.routes(app)
     trail = Trail(app.access, app.clock) if team else None
-    inference = Inference(app.serving, metrics, app.metadata.require_model)
+    inference = Inference(app.serving, metrics, app.metadata.require_model, spine_keys(app))
     return Server(routes, inference, gatekeeper, metrics, trail)
+
+
+def spine_keys(app: App) -> Callable[[str], Sequence[str] | None]:
+    """The keys of a model's spine; None for a model that this project does not declare. Kept while its declaration
+    stays, because without `keys=` the tables are looked at."""
+    known: dict[str, tuple[Model, Sequence[str]]] = {}
+
+    def keys(name: str) -> Sequence[str] | None:
+        try:
+            model = app.training.model(name)
+            if name not in known or known[name][0] is not model:
+                known[name] = model, app.features.spine_keys(model)
+        except HanokError:
+            return None
+        return known[name][1]
+
+    return keys
 
 
 def serve(
@@ -148,6 +166,7 @@ def serve(
         stopping.set()
         for keeper in keepers:
             keeper.join(timeout=30)
+        built.close()
         _attempt(built.keep)
         app.metadata.strict = False
 

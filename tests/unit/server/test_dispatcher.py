@@ -70,7 +70,7 @@ def test_invocations_and_infer_give_the_same_score(client):
             "values",
         ),
         (b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}', "JSON"),
-        (b"[" * 100_000, "not an inference request"),
+        (b"[" * 100_000, "depth"),
     ],
 )
 def test_a_bad_request_is_a_400_that_names_what_is_wrong(client, body, said):

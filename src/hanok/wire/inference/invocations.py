@@ -1,67 +1,285 @@
-"""MLflow's scoring formats: exactly one of dataframe_split, dataframe_records, instances, inputs."""
+"""MLflow's scoring formats: JSON with one of dataframe_split, dataframe_records, instances, inputs; CSV; Parquet.
+
+As MLflow does: columns that the model does not take are ignored, members beside the format are ignored, a column that
+it takes must be there. Stricter than MLflow: rows have equal keys, no column stands twice, a number is no text, text is
+no number, and a fraction is no whole number (MLflow cuts it off).
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
+from msgspec import UNSET, UnsetType
 
-from hanok.core.errors import SignatureMismatch
+from hanok.core.errors import SignatureMismatch, TooLarge
+from hanok.core.json import Json
 from hanok.core.serving import Signature
+from hanok.wire.inference import strict
+from hanok.wire.inference.cells import CELLS_MAX, Cell, Columns, Given, bounded, fit, names
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+UNPACKED_MAX = 256 << 20
 
 
-def decode(body: bytes, signature: Signature) -> dict[str, Sequence[Any]]:
-    """Columns by input name. Raises SignatureMismatch."""
+class _Split(msgspec.Struct, forbid_unknown_fields=True):
+    columns: list[str]
+    data: list[list[Cell]]
+    index: list[Cell] | UnsetType | None = UNSET
+
+
+class _Fast(msgspec.Struct, forbid_unknown_fields=True):
+    """The usual bodies; all else is read slowly."""
+
+    dataframe_split: _Split | UnsetType = UNSET
+    dataframe_records: list[dict[str, Cell]] | UnsetType = UNSET
+    instances: list[dict[str, Cell]] | UnsetType = UNSET
+    inputs: dict[str, list[Cell]] | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The columns of a request in the types of the model."""
+
+    columns: Columns
+    rows: int
+
+
+_decoder = msgspec.json.Decoder(_Fast)
+
+
+def decode(body: bytes, content_type: str, arms: Sequence[Signature]) -> Frame:
+    """Read a request for the models behind a name; rows without names are in the order of the first. Raises
+    SignatureMismatch, TooLarge."""
+    if content_type == CSV:
+        rows, given = _csv(body, arms)
+    elif content_type == PARQUET:
+        rows, given = _parquet(body, arms)
+    else:
+        body = strict.without_mark(body)
+        found = _fast(body)
+        rows, given = found if found is not None else _slow(body, arms[0])
+    bounded(rows, len(given))
+    return Frame(fit(given, arms, ignore_extra=True), rows)
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _fast(body: bytes) -> tuple[int, dict[str, Given]] | None:
     try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise SignatureMismatch(f"the body is not JSON: {error}") from None
-    given = [f for f in FORMATS if isinstance(request, dict) and f in request]
-    if len(given) != 1:
-        raise SignatureMismatch(f"the body has {len(given)} of {', '.join(FORMATS)}; it needs exactly one")
-    content = request[given[0]]
-    if given[0] == "dataframe_split":
-        if not isinstance(content, dict) or not {"columns", "data"} <= set(content):
-            raise SignatureMismatch("dataframe_split is an object with columns and data")
-        return _from_rows(content["columns"], content["data"])
-    if isinstance(content, dict):
-        columns: dict[str, Sequence[Any]] = {str(k): v if isinstance(v, list) else [v] for k, v in content.items()}
-        if len({len(v) for v in columns.values()}) > 1:
-            raise SignatureMismatch("the columns have different lengths")
-        return columns
-    if not isinstance(content, list):
-        raise SignatureMismatch(f"{given[0]} is a list of rows")
-    if content and isinstance(content[0], dict):
-        names = [c.name for c in signature.inputs]
-        return {n: [row.get(n) if isinstance(row, dict) else None for row in content] for n in names}
-    return _from_rows([c.name for c in signature.inputs], content)
+        request = _decoder.decode(body)
+    except msgspec.ValidationError:
+        return None
+    except RecursionError:
+        raise strict.not_json("it is nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise strict.not_json(error) from None
+    given: list[tuple[int, tuple[int, dict[str, Given]]]] = []
+    if not isinstance(split := request.dataframe_split, UnsetType):
+        count = 3 + (split.index is not UNSET) + strict.colons(split.columns) + strict.members(split.index or ())
+        count += sum(map(strict.colons, split.data)) if any(str in map(type, row) for row in split.data[:100]) else 0
+        given.append((count, _split(split.columns, split.data, split.index or None)))
+    for rows in (request.dataframe_records, request.instances):
+        if not isinstance(rows, UnsetType):
+            if not rows:
+                return None
+            named = strict.colons(list(rows[0]))
+            texts = any(str in map(type, row.values()) for row in rows[:100])
+            count = 1 + sum(len(row) + named + (strict.colons(list(row.values())) if texts else 0) for row in rows)
+            given.append((count, _records(rows)))
+    if not isinstance(columns := request.inputs, UnsetType):
+        count = 1 + len(columns) + strict.colons(list(columns)) + sum(map(strict.colons, columns.values()))
+        given.append((count, _columns(columns)))
+    if len(given) != 1 or not strict.surely_once(body, given[0][0]):
+        return None
+    return given[0][1]
 
 
-def _from_rows(names: Any, rows: Any) -> dict[str, Sequence[Any]]:
-    if not isinstance(rows, list) or not isinstance(names, list):
-        raise SignatureMismatch("columns and data are lists")
-    for row in rows:
-        if not isinstance(row, list) or len(row) != len(names):
+def _slow(body: bytes, signature: Signature) -> tuple[int, dict[str, Given]]:
+    request = strict.read(body)
+    present = [f for f in FORMATS if isinstance(request, Mapping) and f in request]
+    if not isinstance(request, Mapping) or len(present) != 1:
+        raise SignatureMismatch(f"the body has {len(present)} of {', '.join(FORMATS)}; it needs exactly one")
+    if not isinstance(request.get("params"), Mapping | None):
+        raise SignatureMismatch("params is an object of names and values")
+    form, content = present[0], request[present[0]]
+    if form == "dataframe_split":
+        if not isinstance(content, Mapping) or not {"columns", "data"} <= set(content) <= {"columns", "data", "index"}:
+            raise SignatureMismatch("dataframe_split is an object of columns, data and, where wanted, index")
+        return _split(_list(content["columns"], "columns"), _list(content["data"], "data"), content.get("index"))
+    if form != "dataframe_records" and isinstance(content, Mapping):
+        return _columns(content)
+    rows = _list(content, form)
+    if rows and isinstance(rows[0], Mapping):
+        return _records(rows)
+    if form == "dataframe_records" or not rows:
+        raise SignatureMismatch(f"{form} is a list of objects, one for each row; the model takes {names(signature)}")
+    if len(signature.inputs) == 1 and not isinstance(rows[0], list):
+        rows = [[value] for value in rows]
+    return _split([c.name for c in signature.inputs], rows, None)
+
+
+def _list(value: Json, what: str) -> Sequence[Json]:
+    if not isinstance(value, list):
+        raise SignatureMismatch(f"{what} is a list")
+    return value
+
+
+def _split(columns: Sequence[Json], data: Sequence[Json], index: Json) -> tuple[int, dict[str, Given]]:
+    width, seen = len(columns), set[str]()
+    bounded(len(data), width)
+    for name in columns:
+        if not isinstance(name, str):
+            raise SignatureMismatch(f"columns are texts, and {str(name)[:80]} is none")
+        if name in seen:
+            raise SignatureMismatch(f"column {name[:200]!r} stands twice in columns")
+        seen.add(name)
+    for number, row in enumerate(data):
+        if not isinstance(row, list) or len(row) != width:
+            held = f"has {len(row)} values" if isinstance(row, list) else "is no list of values"
+            raise SignatureMismatch(f"row {number} {held}, and there are {width} columns")
+    if index is not None and (not isinstance(index, list) or len(index) != len(data)):
+        raise SignatureMismatch(f"index names each of the {len(data)} rows once, or is left out")
+    cells: list[Sequence[Json]] = list(zip(*data, strict=True)) if data else [()] * width
+    return len(data), {name: Given(found) for name, found in zip(columns, cells, strict=True)}  # type: ignore[misc]
+
+
+def _records(rows: Sequence[Json]) -> tuple[int, dict[str, Given]]:
+    first = rows[0]
+    assert isinstance(first, Mapping)
+    bounded(len(rows), len(first))
+    keys = first.keys()
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise SignatureMismatch(f"row {number} is no object of columns and values")
+        if row.keys() != keys:
+            odd = sorted(row.keys() ^ keys)[0]
+            has = "has" if odd in row else "lacks"
             raise SignatureMismatch(
-                f"a row has {len(row) if isinstance(row, list) else 1} values for {len(names)} columns"
+                f"row {number} {has} {odd[:200]!r} and the first row {'has not' if odd in row else 'has it'}: rows "
+                "have equal keys; send null for a missing value"
             )
-    return {str(n): [row[i] for row in rows] for i, n in enumerate(names)}
+    return len(rows), {name: Given([row[name] for row in rows]) for name in first}  # type: ignore[index,call-overload]
 
 
-def encode(predictions: Sequence[Any], ids: Sequence[str]) -> bytes:
+def _columns(content: Mapping[str, Json] | Mapping[str, list[Cell]]) -> tuple[int, dict[str, Given]]:
+    """Lists of values by name, or one value for each name: one row."""
+    columns: dict[str, Sequence[Json]] = {}
+    lists = sum(isinstance(v, list) for v in content.values())
+    for name, value in content.items():
+        if lists and not isinstance(value, list):
+            raise SignatureMismatch(f"column {name[:200]!r} is one value and others are lists")
+        columns[name] = value if isinstance(value, list) else [value]
+    rows = len(next(iter(columns.values()), ()))
+    for name, cells in columns.items():
+        if len(cells) != rows:
+            raise SignatureMismatch(f"column {name[:200]!r} has {len(cells)} values and the first has {rows}")
+    return rows, {name: Given(cells) for name, cells in columns.items()}
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def _wanted(arms: Sequence[Signature]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for signature in arms:
+        for column in signature.inputs:
+            found.setdefault(column.name, column.datatype)
+    return found
+
+
+def _csv(body: bytes, arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]:
+    """With a header; an empty cell is a missing value, a number is what the model's column says it is."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    body = strict.without_mark(body)
+    wanted = _wanted(arms)
+    try:
+        header = csv.open_csv(io.BytesIO(body), csv.ReadOptions(block_size=1 << 20)).schema.names
+        _once(header)
+        table = csv.read_csv(
+            io.BytesIO(body),
+            csv.ReadOptions(use_threads=False),
+            csv.ParseOptions(newlines_in_values=True),
+            csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()),
+                include_columns=[n for n in header if n in wanted],
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise SignatureMismatch(f"the body is not CSV with a header: {str(error)[:200]}") from None
+    bounded(table.num_rows, table.num_columns)
+    return table.num_rows, {
+        n: Given(table.column(n).to_pylist(), written=wanted[n] != "BYTES") for n in table.column_names
+    }
+
+
+def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    wanted = _wanted(arms)
+    try:
+        file = parquet.ParquetFile(io.BytesIO(body))
+        header = file.schema_arrow.names
+        _once(header)
+        known = [n for n in header if n in wanted]
+        bounded(file.metadata.num_rows, len(known))
+        _unpacked(file.metadata)
+        table: pa.Table = file.read(columns=known, use_threads=False)
+        if table.num_rows * table.num_columns > CELLS_MAX:
+            bounded(table.num_rows, table.num_columns)
+        return table.num_rows, {n: Given(_cells(table.column(n))) for n in known}
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SignatureMismatch(f"the body is not Parquet: {str(error)[:200]}") from None
+
+
+def _unpacked(metadata: pa.FileMetaData) -> None:
+    size = sum(
+        metadata.row_group(g).column(c).total_uncompressed_size
+        for g in range(metadata.num_row_groups)
+        for c in range(metadata.num_columns)
+    )
+    if size > UNPACKED_MAX:
+        raise TooLarge(f"the Parquet body unpacks to {size} bytes; at most {UNPACKED_MAX}")
+
+
+def _cells(column: pa.ChunkedArray) -> list[Json]:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    cells: list[Json] = column.to_pylist()
+    if pa.types.is_floating(kind):  # pandas writes a missing value as NaN
+        cells = [None if v != v else v for v in cells]
+    return cells
+
+
+def _once(header: Sequence[str]) -> None:
+    if twice := [n for n in header if header.count(n) > 1]:
+        raise SignatureMismatch(f"column {twice[0][:200]!r} stands twice in the header")
+
+
+# -- answering -------------------------------------------------------------------------------------------------------
+
+
+def encode(predictions: Sequence[Json], ids: Sequence[str]) -> bytes:
     return orjson.dumps({"predictions": list(predictions), "prediction_ids": list(ids)})
 
 
 def error(code: str, message: str) -> bytes:
     return orjson.dumps({"error_code": code, "message": message})
-
-
-def checked(columns: Mapping[str, Sequence[Any]], signature: Signature) -> Mapping[str, Sequence[Any]]:
-    """The columns the model takes; MLflow ignores further ones."""
-    names = [c.name for c in signature.inputs]
-    if missing := [n for n in names if n not in columns]:
-        raise SignatureMismatch(f"column {missing[0]!r} is missing; the model takes {', '.join(names)}")
-    return {n: columns[n] for n in names}

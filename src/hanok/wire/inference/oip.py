@@ -6,137 +6,258 @@ signature's order. The reply's outputs are `predict` (the score, or a row of pro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 import orjson
+from msgspec import UNSET, UnsetType
 
-from hanok.core.errors import SignatureMismatch, TooLarge
+from hanok.core.errors import SignatureMismatch
+from hanok.core.json import Json, JsonObject
 from hanok.core.serving import Signature
+from hanok.wire.inference import strict
+from hanok.wire.inference.cells import ROWS_MAX, Cell, Columns, Given, bounded, declared, fit, names
 
-NUMERIC = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"}
-ROWS_MAX = 100_000
 PLATFORM = "hanok"
+ID_MAX = 1024
+
+__all__ = ["ROWS_MAX", "Infer", "decode", "encode", "error", "model_metadata", "output_names"]
 
 
 class _Tensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Cell] | UnsetType = UNSET
+    parameters: dict[str, Cell] | UnsetType | None = UNSET
 
 
 class _Output(msgspec.Struct):
     name: str
+    parameters: dict[str, Cell] | UnsetType | None = UNSET
 
 
-class _Request(msgspec.Struct):
+class _Body(msgspec.Struct):
+    """The members that a tensor takes no part in."""
+
+    id: str | UnsetType | None = UNSET
+    outputs: list[_Output] | UnsetType | None = UNSET
+    parameters: dict[str, object] | UnsetType | None = UNSET
+
+
+class _Request(_Body, kw_only=True):
     inputs: list[_Tensor]
-    id: str = ""
-    outputs: list[_Output] | None = None
-    parameters: dict[str, Any] = {}
 
 
-class Infer(msgspec.Struct, frozen=True):
+class _NestedTensor(_Tensor, kw_only=True):
+    data: list[object] | UnsetType = UNSET  # type: ignore[assignment]
+
+
+class _NestedRequest(_Body, kw_only=True):
+    inputs: list[_NestedTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Infer:
     """A decoded request: columns by input name, the id to echo, and the outputs asked for (None: all)."""
 
-    columns: dict[str, Sequence[Any]]
+    columns: Columns
+    rows: int
     id: str
     outputs: tuple[str, ...] | None
-    entity: dict[str, Any]
+    entity: dict[str, Cell]
 
 
+_CONFIG = {"BYTES": "STRING"}
 _decoder = msgspec.json.Decoder(_Request)
 
 
-def decode(body: bytes, signature: Signature) -> Infer:
-    """Raises SignatureMismatch that names the tensor and what is wrong with it."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise SignatureMismatch(f"not an inference request: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SignatureMismatch(f"the body is not JSON: {error}") from None
+def decode(body: bytes, arms: Sequence[Signature]) -> Infer:
+    """Read a request for the models behind a name; a matrix is in the order of the first. Raises SignatureMismatch
+    that names the tensor and what is wrong with it, TooLarge."""
+    request = _request(strict.without_mark(body))
     if not request.inputs:
         raise SignatureMismatch("inputs is empty")
-    known = [c.name for c in signature.inputs]
-    only = request.inputs[0]
-    if (len(request.inputs) == 1 and only.name not in known) or (
-        len(only.shape) == 2 and only.shape[1] == len(known) > 1
-    ):
-        columns = _matrix(only, signature)
-    else:
-        columns = {t.name: _column(t, signature) for t in request.inputs}
-        if missing := [n for n in known if n not in columns]:
-            raise SignatureMismatch(f"input {missing[0]!r} is missing; the model takes {', '.join(known)}")
-        if extra := [n for n in columns if n not in known]:
-            raise SignatureMismatch(f"the model has no input {extra[0]!r}; it takes {', '.join(known)}")
-    outputs = None if request.outputs is None else tuple(o.name for o in request.outputs)
-    if outputs and (unknown := [o for o in outputs if o not in output_names(signature)]):
-        raise SignatureMismatch(
-            f"the model has no output {unknown[0]!r}; it gives {', '.join(output_names(signature))}"
-        )
-    entity = request.parameters.get("entity", {})
-    if not isinstance(entity, dict):
-        raise SignatureMismatch('parameters.entity is an object of key columns, like {"flight": "UA1545"}')
-    return Infer(columns, request.id, outputs, entity)
+    rows, given = _given(request.inputs, arms)
+    return Infer(
+        fit(given, arms, ignore_extra=False),
+        rows,
+        _id(request),
+        _outputs(request, arms),
+        _entity(request, rows),
+    )
 
 
-def _matrix(tensor: _Tensor, signature: Signature) -> dict[str, Sequence[Any]]:
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _request(body: bytes) -> _Request | _NestedRequest:
+    """As it is nearly always sent, else slowly with everything checked."""
+    try:
+        request = _decoder.decode(body)
+        if strict.surely_once(body, _members(request)):
+            return request
+    except msgspec.ValidationError:
+        pass  # nested data, or something wrong that is to be named
+    except RecursionError:
+        raise strict.not_json("it is nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise strict.not_json(error) from None
+    try:
+        return msgspec.convert(strict.read(body), _NestedRequest)
+    except msgspec.ValidationError as error:
+        raise SignatureMismatch(f"not an inference request: {error}") from None
+
+
+def _members(request: _Request) -> int:
+    count = 1 + 3 * len(request.inputs)
+    for tensor in request.inputs:
+        count += tensor.name.count(":") + tensor.datatype.count(":")
+        if tensor.data is not UNSET:
+            count += 1
+            if tensor.datatype == "BYTES":
+                count += strict.colons(tensor.data)
+        if tensor.parameters is not UNSET:
+            count += 1 + strict.members(tensor.parameters)
+    if request.id is not UNSET:
+        count += 1 + strict.members(request.id)
+    if request.parameters is not UNSET:
+        count += 1 + strict.members(request.parameters)  # type: ignore[arg-type]
+    if request.outputs is not UNSET:
+        count += 1
+        for output in request.outputs or ():
+            count += 1 + output.name.count(":")
+            if output.parameters is not UNSET:
+                count += 1 + strict.members(output.parameters)
+    return count
+
+
+def _given(tensors: Sequence[_Tensor], arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]:
+    """The number of rows, and the columns by name."""
+    only, signature = tensors[0], arms[0]
+    width = len(signature.inputs)
+    known = {c.name for s in arms for c in s.inputs}
+    if len(tensors) == 1 and len(only.shape) == 2 and (only.name not in known or only.shape[1] == width > 1):
+        return _matrix(only, signature)
+    rows = -1
+    given: dict[str, Given] = {}
+    for tensor in tensors:
+        name = tensor.name
+        if name in given:
+            raise SignatureMismatch(f"input {name[:200]!r} stands twice in inputs")
+        if len(tensors) == 1 and name not in known:
+            raise SignatureMismatch(
+                f"the model has no input {name[:200]!r}; it takes {names(signature)}, or one tensor of shape "
+                f"[rows, {width}] with all of them"
+            )
+        if rows < 0:
+            rows = _rows(tensor, 1)
+            bounded(rows, len(tensors))
+        elif _rows(tensor, 1) != rows:
+            raise SignatureMismatch(f"input {name!r} has {tensor.shape[0]} rows and {tensors[0].name!r} has {rows}")
+        cells = _flat(tensor)
+        declared(name, tensor.datatype, cells)
+        given[name] = Given(cells, tensor.datatype)
+    return rows, given
+
+
+def _matrix(tensor: _Tensor, signature: Signature) -> tuple[int, dict[str, Given]]:
     width = len(signature.inputs)
     rows = _rows(tensor, width)
-    if tensor.datatype not in NUMERIC:
-        raise SignatureMismatch(f"input {tensor.name!r} is {tensor.datatype}; one matrix for all inputs is numeric")
+    bounded(rows, width)
+    if tensor.datatype == "BYTES":
+        raise SignatureMismatch(f"input {tensor.name!r} is BYTES; one matrix for all inputs is numeric")
     if text := [c.name for c in signature.inputs if c.datatype == "BYTES"]:
         raise SignatureMismatch(f"input {text[0]!r} is text, so send one tensor for each input, by name")
-    flat = [_number(v, tensor.name) for v in _flattened(tensor)]
-    if len(flat) != rows * width:
-        raise SignatureMismatch(f"input {tensor.name!r} has {len(flat)} values for the shape {tensor.shape}")
-    return {c.name: flat[i::width] for i, c in enumerate(signature.inputs)}
-
-
-def _column(tensor: _Tensor, signature: Signature) -> Sequence[Any]:
-    column = next((c for c in signature.inputs if c.name == tensor.name), None)
-    rows = _rows(tensor, 1)
-    flat = _flattened(tensor)
-    if len(flat) != rows:
-        raise SignatureMismatch(f"input {tensor.name!r} has {len(flat)} values for the shape {tensor.shape}")
-    if column is None:
-        return flat
-    if column.datatype == "BYTES":
-        if tensor.datatype != "BYTES":
-            raise SignatureMismatch(f"input {tensor.name!r} is text: its datatype is BYTES, not {tensor.datatype}")
-        return flat
-    if tensor.datatype not in NUMERIC:
-        raise SignatureMismatch(f"input {tensor.name!r} is {column.datatype}; {tensor.datatype} does not fit")
-    return [None if v is None else _number(v, tensor.name) for v in flat]
+    cells = _flat(tensor)
+    declared(tensor.name, tensor.datatype, cells)
+    return rows, {c.name: Given(cells[i::width], tensor.datatype) for i, c in enumerate(signature.inputs)}
 
 
 def _rows(tensor: _Tensor, width: int) -> int:
     shape = tensor.shape
-    if not shape or any(not isinstance(n, int) or n < 0 for n in shape):
-        raise SignatureMismatch(f"input {tensor.name!r} has the shape {shape}; it is [rows] or [rows, {width}]")
-    if len(shape) > 2 or (len(shape) == 2 and shape[1] != width) or (len(shape) == 1 and width != 1):
-        raise SignatureMismatch(f"input {tensor.name!r} has the shape {shape}; it must be [rows, {width}]")
-    if shape[0] > ROWS_MAX:
-        raise TooLarge(f"{shape[0]} rows in one request; at most {ROWS_MAX}. Use batch prediction for more")
-    return shape[0]
+    if len(shape) == 1 == width and shape[0] >= 0:
+        return shape[0]
+    if len(shape) == 2 and shape[1] == width and shape[0] >= 0:
+        return shape[0]
+    wanted = "[rows] or [rows, 1]" if width == 1 else f"[rows, {width}]"
+    raise SignatureMismatch(f"input {tensor.name[:200]!r} has the shape {_shape(tensor)}; it must be {wanted}")
 
 
-def _flattened(tensor: _Tensor) -> list[Any]:
-    if tensor.data and isinstance(tensor.data[0], list):
-        return [v for row in tensor.data for v in (row if isinstance(row, list) else [row])]
-    return tensor.data
+def _shape(tensor: _Tensor) -> str:
+    return str([n if abs(n) < 10**18 else "..." for n in tensor.shape[:8]])
 
 
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool | int | float):
-        number = float(value)
-        if math.isfinite(number):
-            return number
-    raise SignatureMismatch(f"input {name!r} holds {value!r}, which is no finite number; send null for a missing value")
+def _flat(tensor: _Tensor) -> Sequence[Json]:
+    """The values row by row. Data may be nested as the shape says."""
+    name, shape = tensor.name, tensor.shape
+    data: Sequence[Json] | UnsetType = tensor.data
+    if isinstance(data, UnsetType):
+        binary = isinstance(tensor.parameters, dict) and "binary_data_size" in tensor.parameters
+        said = "; binary tensors are not taken: send data as JSON" if binary else ""
+        raise SignatureMismatch(f"input {name!r} has no data{said}")
+    count = shape[0] * shape[1] if len(shape) == 2 else shape[0]
+    if data and isinstance(data[0], list):
+        rows: Sequence[Json] = data
+        if len(shape) != 2 or len(rows) != shape[0]:
+            raise SignatureMismatch(f"input {name!r} has nested data that does not fit the shape {_shape(tensor)}")
+        for index, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != shape[1]:
+                held = len(row) if isinstance(row, list) else 1
+                raise SignatureMismatch(
+                    f"row {index} of input {name!r} has {held} values for the shape {_shape(tensor)}"
+                )
+        return list(chain.from_iterable(rows))  # type: ignore[arg-type]
+    if len(data) != count:
+        raise SignatureMismatch(f"input {name!r} has {len(data)} values for the shape {_shape(tensor)}")
+    return data
+
+
+# -- the rest of the request -----------------------------------------------------------------------------------------
+
+
+def _id(request: _Body) -> str:
+    found = request.id or ""
+    if len(found) > ID_MAX:
+        raise SignatureMismatch(f"the id has {len(found)} characters; at most {ID_MAX}")
+    return found
+
+
+def _outputs(request: _Body, arms: Sequence[Signature]) -> tuple[str, ...] | None:
+    """None for all of them."""
+    if not request.outputs:
+        return None
+    wanted = tuple(o.name for o in request.outputs)
+    known = {n for s in arms for n in output_names(s)}
+    if unknown := [n for n in wanted if n not in known]:
+        raise SignatureMismatch(
+            f"the model has no output {unknown[0][:200]!r}; it gives {', '.join(output_names(arms[0]))}"
+        )
+    if len(set(wanted)) < len(wanted):
+        raise SignatureMismatch("an output is asked for twice")
+    return wanted
+
+
+def _entity(request: _Body, rows: int) -> dict[str, Cell]:
+    found = (request.parameters or {}).get("entity")
+    if found is None or found == {}:
+        return {}
+    if not isinstance(found, dict):
+        raise SignatureMismatch('parameters.entity is an object of key columns, like {"flight": "UA1545"}')
+    if rows != 1:
+        raise SignatureMismatch(
+            f"parameters.entity says whose row it is, and there are {rows} rows: send one request for each entity, or "
+            "predict in bulk with 'hanok predict MODEL --from ... --to ...'"
+        )
+    for name, value in found.items():
+        if not isinstance(value, str | int | float):
+            raise SignatureMismatch(f"key {name[:200]!r} of parameters.entity is one text, number or true/false")
+    return found
+
+
+# -- answering -------------------------------------------------------------------------------------------------------
 
 
 def output_names(signature: Signature) -> tuple[str, ...]:
@@ -146,50 +267,74 @@ def output_names(signature: Signature) -> tuple[str, ...]:
 def encode(
     name: str,
     signature: Signature,
-    request: Infer,
+    wanted: Sequence[str] | None,
+    request_id: str,
     version: int,
-    scores: Sequence[Any],
+    scores: Sequence[Json],
     labels: Sequence[str | None],
     ids: Sequence[str],
 ) -> bytes:
     """The reply; `parameters.prediction_ids` leads from each row to its log record."""
-    outputs: list[dict[str, Any]] = []
+    outputs: list[JsonObject] = []
     rows = len(ids)
-    for wanted in request.outputs or output_names(signature):
-        if wanted == "predict":
+    for output in wanted or output_names(signature):
+        if output == "predict":
             wide = signature.task == "multiclass"
-            data = [v for row in scores for v in row] if wide else list(scores)
+            data = list(chain.from_iterable(scores)) if wide else list(scores)  # type: ignore[arg-type]
             shape = [rows, len(signature.classes)] if wide else [rows]
             outputs.append({"name": "predict", "shape": shape, "datatype": "FP64", "data": data})
         else:
             outputs.append({"name": "label", "shape": [rows], "datatype": "BYTES", "data": list(labels)})
-    body: dict[str, Any] = {
+    body: dict[str, Json] = {
         "model_name": name,
         "model_version": str(version),
         "outputs": outputs,
         "parameters": {"prediction_ids": list(ids)},
     }
-    if request.id:
-        body["id"] = request.id
+    if request_id:
+        body["id"] = request_id
     return orjson.dumps(body)
 
 
-def model_metadata(name: str, versions: Sequence[int], signature: Signature) -> dict[str, Any]:
+_Described = tuple[str, str, list[int]]
+
+
+def _inputs_of(signature: Signature) -> list[_Described]:
+    return [(c.name, c.datatype, [-1]) for c in signature.inputs]
+
+
+def _outputs_of(signature: Signature) -> list[_Described]:
+    """Names, datatypes and shapes."""
+    score = [-1, len(signature.classes)] if signature.task == "multiclass" else [-1]
+    return [(n, "BYTES", [-1]) if n == "label" else (n, "FP64", score) for n in output_names(signature)]
+
+
+def _described(name: str, datatype: str, shape: list[int]) -> JsonObject:
+    return {"name": name, "datatype": datatype, "shape": shape}
+
+
+def _configured(name: str, datatype: str, shape: list[int]) -> JsonObject:
+    return {"name": name, "data_type": f"TYPE_{_CONFIG.get(datatype, datatype)}", "dims": shape[1:] or [1]}
+
+
+def model_metadata(name: str, versions: Sequence[int], signature: Signature) -> JsonObject:
     return {
         "name": name,
         "versions": [str(v) for v in versions],
         "platform": PLATFORM,
-        "inputs": [{"name": c.name, "datatype": c.datatype, "shape": [-1]} for c in signature.inputs],
-        "outputs": [
-            {
-                "name": output,
-                "datatype": "BYTES" if output == "label" else "FP64",
-                "shape": [-1, len(signature.classes)]
-                if output == "predict" and signature.task == "multiclass"
-                else [-1],
-            }
-            for output in output_names(signature)
-        ],
+        "inputs": [_described(*t) for t in _inputs_of(signature)],
+        "outputs": [_described(*t) for t in _outputs_of(signature)],
+    }
+
+
+def model_config(name: str, signature: Signature) -> JsonObject:
+    """What of Triton's model configuration is known of any model."""
+    return {
+        "name": name,
+        "platform": PLATFORM,
+        "max_batch_size": ROWS_MAX,
+        "input": [_configured(*t) for t in _inputs_of(signature)],
+        "output": [_configured(*t) for t in _outputs_of(signature)],
     }
 
 

@@ -1,0 +1,66 @@
+"""Decoding of prediction bodies: here, or in another process with the columns handed back as Arrow."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pyarrow as pa
+
+from hanok.compute.frames import Columns
+from hanok.core.serving import Signature
+from hanok.wire.inference import invocations, oip
+
+Protocol = Literal["oip", "mlflow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked, in either protocol."""
+
+    columns: Columns
+    rows: int
+    id: str = ""
+    outputs: tuple[str, ...] | None = None
+    entity: dict[str, str | int | float | bool | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A request as another process hands it over."""
+
+    request: Request
+    columns: bytes
+
+
+def decode(protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Signature]) -> Request:
+    """Raises SignatureMismatch, TooLarge."""
+    if protocol == "oip":
+        infer = oip.decode(body, arms)
+        return Request(infer.columns, infer.rows, infer.id, infer.outputs, infer.entity)
+    frame = invocations.decode(body, content_type, arms)
+    return Request(frame.columns, frame.rows)
+
+
+def decode_packed(protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Signature]) -> Packed:
+    """The same for another process to give back: as buffers, which are read without touching each value."""
+    request = decode(protocol, body, content_type, arms)
+    table = pa.table(list(map(pa.array, request.columns.values())), list(request.columns))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return Packed(replace(request, columns={}), sink.getvalue().to_pybytes())
+
+
+def unpacked(packed: Packed) -> Request:
+    with pa.ipc.open_stream(packed.columns) as stream:
+        table = stream.read_all()
+    return replace(packed.request, columns={n: table.column(n) for n in table.column_names})
+
+
+def start_worker() -> None:
+    """Ctrl-C in the terminal is for the server, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pa.set_cpu_count(1)

@@ -1,0 +1,158 @@
+"""Where a prediction is computed: at once when it is small, else in a few threads, with a bound on what waits.
+
+Bodies of megabytes are decoded in a process of their own, because a decoder holds the interpreter's lock from the first
+byte to the last and nothing else would be answered meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import TypeVar
+
+from hanok.core.errors import Unavailable
+from hanok.server.decoding import start_worker
+
+T = TypeVar("T")
+INLINE_BYTES = 32 << 10  # decoding these takes less than a change of threads
+FOREIGN_BYTES = 512 << 10  # decoding these would be felt by others
+INLINE_S = 0.003
+THREADS = 2
+WAITING_MAX = 64
+HELD_BYTES = 256 << 20
+RETRY_AFTER_S = 1
+WORKER_TASKS = 200  # then a fresh process, so that memory of large bodies returns
+
+
+class Costs:
+    """How long each model took of late, so that a slow one is not called where requests are read."""
+
+    def __init__(self) -> None:
+        self._call: dict[str, float] = {}
+        self._row: dict[str, float] = {}
+
+    def expected_s(self, model: str, rows: int) -> float:
+        """A model that nobody has called yet is taken for a slow one."""
+        call = self._call.get(model)
+        if call is None:
+            return float("inf")
+        return call + self._row.get(model, call) * (rows - 1)
+
+    def took(self, model: str, rows: int, seconds: float) -> None:
+        if rows == 1:
+            before = self._call.get(model, seconds)
+            self._call[model] = before + 0.2 * (seconds - before)
+        elif rows > 1:
+            row = seconds / rows
+            before = self._row.get(model, row)
+            self._row[model] = before + 0.2 * (row - before)
+            self._call.setdefault(model, seconds)
+
+
+class Scoring:
+    """Runs what one request asks for. Bodies held at once and requests that wait have a bound: beyond it the answer is
+    503 with the time after which to try again."""
+
+    def __init__(self, *, threads: int = THREADS, waiting_max: int = WAITING_MAX, held_bytes: int = HELD_BYTES) -> None:
+        self.costs = Costs()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hanok-scoring")
+        self._foreign: ProcessPoolExecutor | None = None
+        self._places, self._inside = threads + waiting_max, 0
+        self._held_max, self._held = held_bytes, 0
+
+    # -- bounds ------------------------------------------------------------------------------------------------------
+
+    def hold(self, size: int) -> Held:
+        """Room for a body, to be entered before it is read. Raises Unavailable when too much is held already."""
+        return Held(self, size)
+
+    def take(self, size: int) -> None:
+        if self._held and self._held + size > self._held_max:
+            raise _full(f"bodies of {self._held >> 20} MB are being answered")
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        self._held -= size
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def beside(self, work: Callable[[], T]) -> T:
+        """The result of work in another thread, on behalf of the same caller. Raises Unavailable when too many wait."""
+        if self._inside >= self._places:
+            raise _full(f"{self._inside} requests wait")
+        self._inside += 1
+        try:
+            context = contextvars.copy_context()
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(context.run, work))
+        finally:
+            self._inside -= 1
+
+    async def foreign(self, work: Callable[[], T]) -> T:
+        """The result of picklable work in another process. Raises Unavailable when too many wait or it died."""
+        if self._inside >= self._places:
+            raise _full(f"{self._inside} requests wait")
+        self._inside += 1
+        try:
+            if self._foreign is None:
+                self._foreign = _decoders()
+            pool = self._foreign
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except BrokenProcessPool:
+            if self._foreign is pool:
+                self._foreign = None
+            raise Unavailable(
+                "the process that reads large bodies ended; send the request again, or in smaller parts",
+                retry_after_s=RETRY_AFTER_S,
+            ) from None
+        finally:
+            self._inside -= 1
+
+    def timed(self, model: str, rows: int, work: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        result = work()
+        self.costs.took(model, rows, time.perf_counter() - started)
+        return result
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._foreign is not None:
+            self._foreign.shutdown(wait=False, cancel_futures=True)
+
+
+class Held:
+    """`size` bytes of body while the block runs; `grew` says what a body without a declared length turned out to be."""
+
+    __slots__ = ("_scoring", "_size")
+
+    def __init__(self, scoring: Scoring, size: int) -> None:
+        self._scoring, self._size = scoring, size
+
+    def __enter__(self) -> Held:
+        self._scoring.take(self._size)
+        return self
+
+    def grew(self, size: int) -> None:
+        if size > self._size:
+            self._scoring.take(size - self._size)
+            self._size = size
+
+    def __exit__(self, *_: object) -> None:
+        self._scoring.give_back(self._size)
+
+
+def _decoders() -> ProcessPoolExecutor:
+    """One process. It is spawned, never forked after threads."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, context, initializer=start_worker, max_tasks_per_child=WORKER_TASKS)
+
+
+def _full(why: str) -> Unavailable:
+    return Unavailable(
+        f"the server is busy: {why}; try again, or predict in bulk with 'hanok predict'", retry_after_s=RETRY_AFTER_S
+    )
