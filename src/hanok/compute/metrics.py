@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,14 @@ def evaluate(task: str, y: Floats, score: Floats) -> dict[str, float]:
     return result
 
 
+def best_constant(task: str, y: Floats, classes: int = 2) -> Floats:
+    """The answers of the best constant in hindsight: the mean of the label, or the shares of the classes. Its metrics
+    say how hard these rows are, whatever the model."""
+    if task == "multiclass":
+        return np.tile(np.bincount(y.astype(int), minlength=classes) / max(1, len(y)), (len(y), 1))
+    return np.full(len(y), float(y.mean()) if len(y) else 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Gain:
     """Mean gain of a challenger over a champion in per-row loss (positive: better), and its bounds: with the confidence
@@ -125,6 +134,25 @@ def blocked_gain(champion: Floats, challenger: Floats, blocks: NDArray[np.int64]
     error = float(np.sqrt(count / (count - 1) * (residual**2).sum())) / len(difference)
     reach = t_quantile(confidence, count - 1) * error
     return Gain(mean, mean - reach, mean + reach, len(difference), count)
+
+
+def jackknifed_gain(
+    measure: Callable[[NDArray[np.bool_]], float], blocks: NDArray[np.int64], *, confidence: float
+) -> Gain:
+    """The gain in a metric that is no mean over rows (AUC, R2), with one-sided bounds that count blocks of time.
+
+    `measure` gives the gain on the rows of a mask. The bounds are Student's t over the pseudo-values of the
+    delete-one-block jackknife (Efron & Tibshirani 1993, section 11.3).
+    """
+    names = np.unique(blocks)
+    whole, count = measure(np.ones(len(blocks), bool)), len(names)
+    if count < BLOCKS_MIN:
+        return Gain(whole, float("-inf"), float("inf"), len(blocks), count)
+    without = np.array([measure(blocks != name) for name in names])
+    pseudo = count * whole - (count - 1) * without
+    mean, error = float(pseudo.mean()), float(pseudo.std(ddof=1) / np.sqrt(count))
+    reach = t_quantile(confidence, count - 1) * error
+    return Gain(whole, mean - reach, mean + reach, len(blocks), count)
 
 
 def t_quantile(p: float, freedom: int) -> float:

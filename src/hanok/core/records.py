@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
@@ -74,7 +74,12 @@ _STORE_KEYS = {"_name", "_key", "_at"}
 
 def to_body(record: Any) -> JsonObject:
     """A dataclass as a JSON object, field by field."""
-    return {f.name: to_json(getattr(record, f.name)) for f in fields(record)}
+    return {stored_name(f): to_json(getattr(record, f.name)) for f in fields(record)}
+
+
+def stored_name(place: Field[Any]) -> str:
+    """The name of a field in JSON: its own, or `field(metadata={"name": "from"})` for a word that Python keeps."""
+    return str(place.metadata.get("name", place.name))
 
 
 def to_json(value: Any) -> Json:
@@ -104,11 +109,12 @@ def from_body(record: type[T], body: Mapping[str, Any], *, what: str = "") -> T:
     hints = _hints(record)  # type: ignore[arg-type]
     values = {}
     for f in fields(record):  # type: ignore[arg-type]
-        if f.name in body:
-            values[f.name] = _from_json(hints[f.name], body[f.name], f"{named}.{f.name}")
+        name = stored_name(f)
+        if name in body:
+            values[f.name] = _from_json(hints[f.name], body[name], f"{named}.{name}")
         elif f.default is MISSING and f.default_factory is MISSING:
             raise Corrupt(
-                f"a record of kind {named!r} has no {f.name!r}; it has {', '.join(sorted(body)) or 'nothing'}"
+                f"a record of kind {named!r} has no {name!r}; it has {', '.join(sorted(body)) or 'nothing'}"
             )
     return record(**values)
 

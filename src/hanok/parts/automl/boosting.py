@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
+from hanok.core.training import Number
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 MANY_ROWS = 100_000  # below it a second thread costs more than it gives
 ROUNDS_MAX = 200
 PATIENCE = 25
-DEFAULTS: dict[str, Any] = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 40}
+DEFAULTS: dict[str, Number] = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 40}
 
 
 def fit_boosting(
-    frame: Frame, parameters: Mapping[str, Any], *, seed: int, rounds: int, valid: Frame | None = None
+    frame: Frame, parameters: Mapping[str, Number], *, seed: int, rounds: int, valid: Frame | None = None
 ) -> tuple[Package, int]:
     """A booster after `rounds` rounds, or stopped early on `valid`; and how many rounds it kept."""
     import lightgbm as lgb
@@ -52,7 +56,7 @@ def fit_boosting(
     return Package("lightgbm", frame.signature, {"model.txt": text.encode()}, {"importance": shares}), int(kept)
 
 
-def _objective(frame: Frame) -> dict[str, Any]:
+def _objective(frame: Frame) -> dict[str, str | int]:
     if frame.task == "regression":
         return {"objective": "regression", "metric": "l2"}
     if frame.task == "binary":
@@ -60,7 +64,7 @@ def _objective(frame: Frame) -> dict[str, Any]:
     return {"objective": "multiclass", "num_class": len(frame.signature.classes), "metric": "multi_logloss"}
 
 
-def suggest(trial: Any) -> dict[str, Any]:
+def suggest(trial: Trial) -> dict[str, Number]:
     """The tuned space; `trial` is Optuna's."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 0.06, 0.3, log=True),

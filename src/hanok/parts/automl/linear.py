@@ -12,6 +12,7 @@ from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.linear import expand
 
 LEVELS_MAX = 50
+Shape = dict[str, Any]  # numeric: (column, mean, scale); categorical: (column, its levels)
 
 
 def fit_linear(frame: Frame, strength: float) -> Package:
@@ -41,8 +42,9 @@ def fit_linear(frame: Frame, strength: float) -> Package:
     return Package("linear", frame.signature, {"linear.json": content})
 
 
-def _shape(frame: Frame) -> dict[str, Any]:
-    numeric, categorical = [], []
+def _shape(frame: Frame) -> Shape:
+    numeric: list[tuple[int, float, float]] = []
+    categorical: list[tuple[int, list[float]]] = []
     for index, column in enumerate(frame.signature.owners):
         values = frame.X[:, index]
         finite = values[np.isfinite(values)]

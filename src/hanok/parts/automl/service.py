@@ -7,9 +7,9 @@ What was tried becomes a plan, and a plan can be run again without a clock.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -20,8 +20,13 @@ from hanok.compute.runtimes import Package
 from hanok.core.clock import wall_seconds
 from hanok.core.declare import AutoML
 from hanok.core.errors import MissingExtra, NotTrainable
+from hanok.core.json import JsonObject
+from hanok.core.training import Line, Plan, Recipe
 from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, suggest
 from hanok.parts.automl.linear import fit_linear, importance
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 VALID_SHARE = 0.2
 WIDE = 100  # columns of the matrix from which a linear model needs stronger regularisation than its default
@@ -35,7 +40,7 @@ class Candidate:
     """One line of the leaderboard. `value` is the metric on the validation part."""
 
     name: str
-    parameters: Mapping[str, Any]
+    recipe: Recipe
     value: float
     metrics: Mapping[str, float]
     seconds: float
@@ -48,9 +53,8 @@ class Search:
 
     package: Package
     leaderboard: tuple[Candidate, ...]
-    plan: Mapping[str, Any]
+    plan: Plan
     metric: str
-    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def best(self) -> Candidate:
@@ -70,10 +74,10 @@ def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what,
     def spent() -> float:
         return (wall_seconds() - started) / budget if budget else 0.0
 
-    runner.run({"kind": "baseline"})
+    runner.run(Recipe("baseline"))
     for strength in LINEAR_STRENGTHS if frame.signature.width > WIDE else LINEAR_STRENGTHS[:1]:
-        runner.run({"kind": "linear", "strength": strength})
-    runner.run({"kind": "boosting", "parameters": DEFAULTS})
+        runner.run(Recipe("linear", strength))
+    runner.run(Recipe("boosting", parameters=DEFAULTS))
     progress("boosting with defaults", 0.3)
     study = _study(settings.seed, metric)
     for number in range(trials):
@@ -81,43 +85,40 @@ def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what,
         if budget and spent() + 2 * last / budget > 0.85:  # room for one more and for the final fit
             break
         trial = study.ask()
-        candidate = runner.run({"kind": "boosting", "parameters": suggest(trial)})
+        candidate = runner.run(Recipe("boosting", parameters=suggest(trial)))
         study.tell(trial, candidate.value)
         progress(f"tuning trial {number + 1}", max(spent(), 0.3 + 0.6 * (number + 1) / trials if not budget else 0.0))
     return runner.finish()
 
 
-def run_plan(frame: Frame, plan: Mapping[str, Any]) -> Search:
+def run_plan(frame: Frame, plan: Plan) -> Search:
     """Train what the plan chose, with the rounds it found: no clock, no sampler."""
     _need_extra()
-    chosen = plan["candidates"][plan["chosen"]]
-    package = _fit(frame, chosen, plan["seed"], rounds=plan["rounds"])
-    candidate = Candidate(chosen["kind"], chosen, float("nan"), {}, 0.0, plan["rounds"])
-    return Search(package, (candidate,), plan, plan["metric"])
+    package = _fit(frame, plan.recipe, plan.seed, rounds=plan.rounds)
+    candidate = Candidate(plan.recipe.kind, plan.recipe, float("nan"), {}, 0.0, plan.rounds)
+    return Search(package, (candidate,), plan, plan.metric)
 
 
 class _Runner:
     def __init__(self, frame: Frame, fit: Frame, valid: Frame, metric: str, seed: int) -> None:
         self.frame, self.fit, self.valid, self.metric, self.seed = frame, fit, valid, metric, seed
         self.done: list[Candidate] = []
-        self.specs: list[Mapping[str, Any]] = []
         self.losses: list[np.ndarray] = []
 
-    def run(self, spec: Mapping[str, Any]) -> Candidate:
+    def run(self, recipe: Recipe) -> Candidate:
         started = wall_seconds()
         rounds = 0
-        if spec["kind"] == "boosting":
+        if recipe.kind == "boosting":
             package, rounds = fit_boosting(
-                self.fit, spec["parameters"], seed=self.seed, rounds=ROUNDS_MAX, valid=self.valid
+                self.fit, recipe.parameters, seed=self.seed, rounds=ROUNDS_MAX, valid=self.valid
             )
         else:
-            package = _fit(self.fit, spec, self.seed, rounds=0)
+            package = _fit(self.fit, recipe, self.seed, rounds=0)
         score = package.load().score(self.valid.X)
         metrics = evaluate(self.frame.task, self.valid.y, score)
-        name = f"{spec['kind']}-{len(self.done)}"
-        candidate = Candidate(name, spec, metrics[self.metric], metrics, wall_seconds() - started, rounds)
+        name = f"{recipe.kind}-{len(self.done)}"
+        candidate = Candidate(name, recipe, metrics[self.metric], metrics, wall_seconds() - started, rounds)
         self.done.append(candidate)
-        self.specs.append(spec)
         self.losses.append(row_losses(self.frame.task, self.metric, self.valid.y, score))
         return candidate
 
@@ -130,7 +131,7 @@ class _Runner:
             return bool(worse.mean() <= worse.std() / np.sqrt(len(worse)))
 
         eligible = [i for i in range(len(self.done)) if np.isfinite(self.done[i].value) and within(i)]
-        return min(eligible, key=lambda i: (_size(self.specs[i], self.done[i].rounds), i))
+        return min(eligible, key=lambda i: (_size(self.done[i].recipe, self.done[i].rounds), i))
 
     def finish(self) -> Search:
         sign = -1.0 if HIGHER_IS_BETTER.get(self.metric) else 1.0
@@ -141,28 +142,22 @@ class _Runner:
         chosen = self._cheapest_of_the_best(int(order[0]))
         grown = self.frame.rows / max(1, self.fit.rows)
         rounds = max(1, round(self.done[chosen].rounds * min(1.25, grown**0.5))) if self.done[chosen].rounds else 0
-        plan = {
-            "candidates": [orjson.loads(orjson.dumps(s)) for s in self.specs],
-            "chosen": chosen,
-            "rounds": rounds,
-            "seed": self.seed,
-            "metric": self.metric,
-        }
-        package = _fit(self.frame, self.specs[chosen], self.seed, rounds=rounds)
+        plan = Plan(tuple(c.recipe for c in self.done), chosen, rounds, self.seed, self.metric)
+        package = _fit(self.frame, plan.recipe, self.seed, rounds=rounds)
         first = [chosen, *(int(i) for i in order if i != chosen)]
         return Search(package, tuple(self.done[i] for i in first), plan, self.metric)
 
 
-def _size(spec: Mapping[str, Any], rounds: int) -> int:
+def _size(recipe: Recipe, rounds: int) -> int:
     """What a candidate costs to train and to answer: its leaves."""
-    return rounds * int(spec["parameters"]["num_leaves"]) if spec["kind"] == "boosting" else 1
+    return rounds * int(recipe.parameters["num_leaves"]) if recipe.kind == "boosting" else 1
 
 
-def _fit(frame: Frame, spec: Mapping[str, Any], seed: int, *, rounds: int) -> Package:
-    if spec["kind"] == "boosting":
-        return fit_boosting(frame, spec["parameters"], seed=seed, rounds=rounds)[0]
-    if spec["kind"] == "linear":
-        package = fit_linear(frame, spec["strength"])
+def _fit(frame: Frame, recipe: Recipe, seed: int, *, rounds: int) -> Package:
+    if recipe.kind == "boosting":
+        return fit_boosting(frame, recipe.parameters, seed=seed, rounds=rounds)[0]
+    if recipe.strength is not None:
+        package = fit_linear(frame, recipe.strength)
         return Package(package.runtime, package.signature, package.files, {"importance": importance(package)})
     return _constant(frame)
 
@@ -204,7 +199,7 @@ def _thinned(indices: np.ndarray, rows_max: int) -> np.ndarray:
     return indices[np.sort(np.random.default_rng(0).choice(len(indices), rows_max, replace=False))]
 
 
-def _study(seed: int, metric: str) -> Any:
+def _study(seed: int, metric: str) -> Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -219,9 +214,13 @@ def _need_extra() -> None:
         raise MissingExtra(f"AutoML needs {', '.join(missing)}, which is not installed: pip install 'hanok[automl]'")
 
 
-def leaderboard_rows(search_result: Search) -> Sequence[Mapping[str, Any]]:
-    """The leaderboard as JSON rows."""
-    return [
-        {"name": c.name, "parameters": dict(c.parameters), "metrics": dict(c.metrics), "seconds": round(c.seconds, 3)}
-        for c in search_result.leaderboard
-    ]
+def leaderboard_rows(found: Search) -> tuple[Line, ...]:
+    """The leaderboard as it is kept."""
+    return tuple(Line(c.name, _spec(c.recipe), dict(c.metrics), round(c.seconds, 3)) for c in found.leaderboard)
+
+
+def _spec(recipe: Recipe) -> JsonObject:
+    """A recipe in the few words that are its own."""
+    if recipe.kind == "boosting":
+        return {"kind": recipe.kind, "parameters": dict(recipe.parameters)}
+    return {"kind": recipe.kind} | ({"strength": recipe.strength} if recipe.strength is not None else {})

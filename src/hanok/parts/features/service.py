@@ -245,11 +245,11 @@ class Features:
             return []
         return source_rows(model.views, row, at, lambda table, since: self._tables.scan(table, since=since))
 
-    def record_training_set(self, model: Model, made: TrainingSet, package: str) -> str:
+    def record_training_set(self, model: Model, made: TrainingSet, package: str, *, node_id: str = "") -> str:
         """Make the training set a node that its snapshots and views lead to; returns its id. `package` is the digest
-        of its Parquet bytes."""
+        of its Parquet bytes. A `node_id` that is given is made once."""
         now = self._clock.now()
-        node_id = new_id(now)
+        node_id = node_id or new_id(now)
         facts = {
             "model": model.name,
             "rows": made.rows.num_rows,

@@ -124,24 +124,28 @@ class RegistryVerbs:
         trained_on: Sequence[str] = (),
         logged_model_id: str = "",
         actor: str = "local",
+        node_id: str = "",
     ) -> ModelVersion:
         """Add the next version: a node that its run wrote, trained on `trained_on` and on what the run read.
 
         `source` may be a URI, "models:/<name>/<version>" or "models:/m-<id>". Raises ModelNotFound when the model is
-        not registered.
+        not registered. With a `node_id` it is added once: the version that has it is returned.
         """
         checks.check_values("tag", tags or {}, checks.REGISTRY_TAG_VALUE_MAX)
         now = self._clock.now()
 
         def work(r: Repositories) -> ModelVersion:
             parent = model_named(r, model)
+            for known in r.registry.versions(model) if node_id else ():
+                if known.id == node_id:
+                    return known
             kept = {**(facts or {}), "location": location_of(r, source), "user": actor}
             if logged_model_id:
                 kept["logged_model_id"] = r.logged_models.get(logged_model_id).id
             made_by = run_id or run_behind(r, source, logged_model_id)
             version = r.registry.add_version(
                 ModelVersion(
-                    id=new_id(now),
+                    id=node_id or new_id(now),
                     model=model,
                     version=0,
                     created=now,

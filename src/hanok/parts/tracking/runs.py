@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from hanok.core.clock import Clock
-from hanok.core.errors import Invalid, TagNotFound
+from hanok.core.errors import Invalid, RunNotFound, TagNotFound
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind
 from hanok.core.tracking import (
@@ -50,9 +50,14 @@ class RunVerbs:
         started: datetime | None = None,
         tags: Mapping[str, str] | None = None,
         read: Sequence[str] = (),
+        run_id: str = "",
     ) -> Run:
-        """Start a run. `read` are lineage nodes that it reads. Raises ExperimentNotFound, Invalid."""
-        return self.create_soon(experiment_id, name=name, user=user, started=started, tags=tags, read=read).result()
+        """Start a run. `read` are lineage nodes that it reads. With a `run_id` it is started once: the run that has it
+        is returned, running again if it had ended. Raises ExperimentNotFound, Invalid."""
+        made = self.create_soon(
+            experiment_id, name=name, user=user, started=started, tags=tags, read=read, run_id=run_id
+        )
+        return made.result()
 
     def create_soon(
         self,
@@ -63,14 +68,18 @@ class RunVerbs:
         started: datetime | None = None,
         tags: Mapping[str, str] | None = None,
         read: Sequence[str] = (),
+        run_id: str = "",
     ) -> Future[Run]:
         """`create` without waiting for the commit."""
         checks.check_values("tag", tags or {}, checks.TAG_VALUE_MAX)
         now = self._clock.now()
-        run_id = new_id(now)
+        given, run_id = run_id, run_id or new_id(now)
         called = name or (tags or {}).get(RUN_NAME_TAG) or name_of(run_id)
 
         def work(r: Repositories) -> Run:
+            known = _started(r, given)
+            if known is not None:
+                return known
             experiment = r.experiments.get(experiment_id)
             run = Run(
                 id=run_id,
@@ -247,3 +256,16 @@ class RunVerbs:
             r.lineage.tombstone(run_id, self._clock.now() if after == DELETED else None)
 
         self._metadata.write(work)
+
+
+def _started(r: Repositories, run_id: str) -> Run | None:
+    """The run of this id, running again if it had ended; None where there is none."""
+    try:
+        found = r.runs.get(run_id) if run_id else None
+    except RunNotFound:
+        return None
+    if found is None or found.status == "RUNNING":
+        return found
+    again = replace(found, status="RUNNING", ended=None)
+    r.runs.put(again)
+    return again

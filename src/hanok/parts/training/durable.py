@@ -2,86 +2,109 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
 from hanok.core.clock import Clock, SystemClock
 from hanok.core.errors import Conflict, HanokError, LeaseLost
 from hanok.core.ids import new_id
+from hanok.core.json import JsonObject
+from hanok.core.records import from_body, to_body
 from hanok.core.workflows import CANCELLED, DONE, FAILED, RUNNING, Step, Workflow
-from hanok.stores.ports import Metadata
+from hanok.stores.ports import Metadata, Repositories
 
-Work = Callable[["Steps"], Mapping[str, Any]]
+Work = Callable[["Steps"], JsonObject]
+T = TypeVar("T")
 LEASE = timedelta(seconds=30)
-FAR = datetime(9999, 1, 1, tzinfo=UTC)
+BEATS = 3  # in the length of a lease
+FAR, NEVER = datetime(9999, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
+log = logging.getLogger("hanok.training")
 
 
 class Steps:
     """Handed to a workflow: `steps(name, function)` runs the function once and remembers what it returned."""
 
-    def __init__(
-        self, metadata: Metadata, workflow: Workflow, fence: int, renew: Callable[[], int], clock: Clock
-    ) -> None:
-        self._metadata, self._workflow, self._fence, self._renew, self._clock = metadata, workflow, fence, renew, clock
+    def __init__(self, metadata: Metadata, workflow: Workflow, fence: int, clock: Clock) -> None:
+        self._metadata, self._workflow, self._fence, self._clock = metadata, workflow, fence, clock
         self._done = {s.name: s.result for s in metadata.read(lambda r: r.workflows.steps(workflow.id))}
+        self.lost = threading.Event()  # set by the heartbeat when another worker has taken over
 
     @property
     def workflow(self) -> Workflow:
         return self._workflow
 
-    def __call__(self, name: str, function: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    def __call__(self, name: str, function: Callable[[], JsonObject]) -> JsonObject:
         """The step's JSON result, now or from before. Its effects must be idempotent: a step that was cut down before
         its result was recorded runs again. Raises LeaseLost when another worker took over."""
         if name in self._done:
             return self._done[name]
-        self._renew()
+        self.check()
         step = Step(name, dict(function()), self._clock.now())
         self._metadata.write(lambda r: r.workflows.record(self._workflow.id, self._fence, step))
         self._done[name] = step.result
         return step.result
 
+    def record(self, name: str, kind: type[T], function: Callable[[], T]) -> T:
+        """The same for a step that returns a record."""
+        return from_body(kind, self(name, lambda: to_body(function())), what=f"step {name}")
+
+    def check(self) -> None:
+        """Raises LeaseLost when another worker took over, or the workflow was ended: nothing may be done any more."""
+        now = self._metadata.read(lambda r: r.workflows.get(self._workflow.id))
+        if self.lost.is_set() or now.fence != self._fence or now.state != RUNNING:
+            raise LeaseLost(
+                f"workflow {self._workflow.key!r} was taken over by another worker, or ended; this one does no more"
+            )
+
 
 class Durable:
     """Starts, resumes, cancels and lists workflows.
 
-    Leases run on real time, whatever clock the work itself follows. `exclusive`: this process holds the lock of its
-    home, so any other holder is dead and its work is taken over at once.
+    Leases run on real time, whatever clock the work itself follows. A heartbeat renews the lease while a step runs, so
+    that a step may be longer than a lease. `exclusive`: this process holds the lock of its home, so any other holder is
+    dead and its work is taken over at once.
     """
 
-    def __init__(self, *, metadata: Metadata, clock: Clock, exclusive: bool, wall: Clock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        clock: Clock,
+        exclusive: bool,
+        wall: Clock | None = None,
+        lease: timedelta = LEASE,
+    ) -> None:
         self._metadata, self._clock, self._exclusive = metadata, clock, exclusive
-        self._wall = wall or SystemClock()
+        self._wall, self._lease = wall or SystemClock(), lease
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
-    def start(self, kind: str, key: str, arguments: Mapping[str, Any]) -> Workflow:
+    def start(self, kind: str, key: str, arguments: JsonObject) -> Workflow:
         """Record a workflow; the one that already has this key is returned instead."""
         now = self._clock.now()
         workflow = Workflow(new_id(now), kind, key, now, arguments)
         return self._metadata.write(lambda r: r.workflows.start(workflow))
 
-    def run(self, workflow: Workflow, work: Work, *, repeatable: bool = False) -> Mapping[str, Any]:
+    def run(self, workflow: Workflow, work: Work, *, repeatable: bool = False) -> JsonObject:
         """Do what is left of a workflow and return its result; that of a finished one at once.
 
-        Raises Conflict while another worker holds it or after it failed. An error of the work ends it as failed, unless
-        it is `repeatable`: then the next run goes on where it stopped.
+        Raises Conflict while another worker holds it or after it failed. An error of the work ends it as failed, an
+        interrupt (Ctrl-C) as cancelled, unless it is `repeatable`: then the next run goes on where it stopped.
         """
         if workflow.state == DONE:
             return workflow.result
         if workflow.state != RUNNING:
             raise Conflict(f"workflow {workflow.key} ended as {workflow.state}: {workflow.result.get('error', '')}")
-
-        def renew() -> int:
-            now = self._wall.now()
-            seen = FAR if self._exclusive else now
-            return self._metadata.write(lambda r: r.workflows.claim(workflow.id, self.owner, seen, now + LEASE))
-
-        fence = renew()
-        steps = Steps(self._metadata, workflow, fence, renew, self._clock)
+        fence = self._claim(workflow.id, FAR if self._exclusive else self._wall.now())
+        steps = Steps(self._metadata, workflow, fence, self._clock)
         try:
-            result = work(steps)
+            with self._heartbeat(workflow, steps):
+                result = work(steps)
         except LeaseLost:
             raise
         except Exception as error:
@@ -89,8 +112,23 @@ class Durable:
                 code = error.code if isinstance(error, HanokError) else type(error).__name__
                 self._finish(workflow, fence, FAILED, {"error": str(error), "code": code})
             raise
+        except (KeyboardInterrupt, SystemExit):
+            if not repeatable:
+                self._finish(workflow, fence, CANCELLED, {"error": "interrupted", "code": "interrupted"})
+            raise
         self._finish(workflow, fence, DONE, result)
         return result
+
+    def abandoned(self, kind: str) -> list[Workflow]:
+        """Unfinished workflows that nobody works on: their worker is dead, or its lease is over. Oldest first."""
+        now = self._wall.now()
+
+        def free(workflow: Workflow) -> bool:
+            if workflow.owner == self.owner:  # another thread of this process is at it
+                return False
+            return self._exclusive or workflow.lease_until is None or workflow.lease_until < now
+
+        return [w for w in reversed(self.unfinished(kind)) if free(w)]
 
     def unfinished(self, kind: str) -> list[Workflow]:
         return self._metadata.read(lambda r: r.workflows.list(kind=kind, state=RUNNING))
@@ -100,14 +138,46 @@ class Durable:
 
     def cancel(self, workflow_id: str) -> None:
         """A worker in the middle of it is refused at its next step."""
+        self.close(workflow_id, CANCELLED, "cancelled")
+
+    def close(self, workflow_id: str, state: str, reason: str) -> None:
+        """End a workflow, whoever holds it. Raises Conflict when it has ended already."""
         now = self._wall.now()
 
-        def work(repositories: Any) -> None:
-            fence = repositories.workflows.claim(workflow_id, f"cancelled-{uuid.uuid4().hex[:8]}", FAR, now)
-            repositories.workflows.finish(workflow_id, fence, CANCELLED, {}, now)
+        def work(repositories: Repositories) -> None:
+            fence = repositories.workflows.claim(workflow_id, f"closed-{uuid.uuid4().hex[:8]}", FAR, now)
+            repositories.workflows.finish(workflow_id, fence, state, {"error": reason, "code": "interrupted"}, now)
 
         self._metadata.write(work)
 
-    def _finish(self, workflow: Workflow, fence: int, state: str, result: Mapping[str, Any]) -> None:
+    def _claim(self, workflow_id: str, free_before: datetime) -> int:
+        """Take or renew the lease. One that another worker holds is taken only when it ended before `free_before`."""
+        until = self._wall.now() + self._lease
+        return self._metadata.write(lambda r: r.workflows.claim(workflow_id, self.owner, free_before, until))
+
+    @contextmanager
+    def _heartbeat(self, workflow: Workflow, steps: Steps) -> Iterator[None]:
+        """Renew the lease until the work ends. When another worker took over, the steps are told."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(self._lease / timedelta(seconds=BEATS)):
+                try:
+                    self._claim(workflow.id, NEVER)
+                except Conflict:
+                    steps.lost.set()
+                    return
+                except Exception as error:  # noqa: BLE001 (the store may be away for a moment: the next beat tries again)
+                    log.warning("the lease of %s could not be renewed: %s", workflow.key, error)
+
+        thread = threading.Thread(target=beat, name="hanok-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _finish(self, workflow: Workflow, fence: int, state: str, result: JsonObject) -> None:
         now = self._clock.now()
         self._metadata.write(lambda r: r.workflows.finish(workflow.id, fence, state, result, now))

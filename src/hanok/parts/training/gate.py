@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanok.compute.frames import PREDICT_AT
-from hanok.compute.metrics import Gain, blocked_gain, evaluate, paired_gain, row_losses
+from hanok.compute.metrics import Floats, Gain, blocked_gain, evaluate, paired_gain, row_losses
 from hanok.core.declare import Gate
+from hanok.core.training import LeakNote, SliceGain, Verdict
 
-Losses = NDArray[np.float64]
 SLICE_ROWS_MIN = 200
 DAYS_MIN = 7
 DAY_US = 86_400_000_000
@@ -24,52 +24,28 @@ BASELINE = "constant baseline"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`passed`, and the evidence in numbers: gain in mean per-row loss with its bounds, metrics of both, slices."""
+class Sides:
+    """The labels of the held-out rows and what each side answers to them. `baseline` are the answers of the constant
+    baseline, where the champion is another model."""
 
-    passed: bool
-    why: str
-    against: str
-    gain: float
-    low: float
-    high: float
-    rows: int
-    challenger: Mapping[str, float]
-    champion: Mapping[str, float]
-    worse_slices: tuple[str, ...] = ()
-    slices: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    y: Floats
+    challenger: Floats
+    champion: Floats
+    baseline: Floats | None
 
 
-def judge(
-    gate: Gate,
-    task: str,
-    metric: str,
-    y: NDArray[np.float64],
-    challenger: NDArray[np.float64],
-    champion: NDArray[np.float64],
-    rows: pa.Table,
-    *,
-    against: str,
-) -> Verdict:
-    """Compare two models on the same rows. Slices refuse only against a champion: a first model that beats the
-    baseline overall is better than none. Slices of fewer than 200 rows cannot tell and are not judged; the
-    confidence of slice bounds is raised by Bonferroni, so that many slices do not refuse by chance."""
-    champion_losses, challenger_losses = (row_losses(task, metric, y, s) for s in (champion, challenger))
-    days = _days(rows)
-    gain = _gain(champion_losses, challenger_losses, days, gate.confidence)
-    groups = _groups(gate, rows)
-    corrected = 1 - (1 - gate.confidence) / max(1, len(groups))
-    slices, worse = {}, []
-    for name, mask in groups.items():
-        part = _gain(champion_losses[mask], challenger_losses[mask], days[mask], corrected)
-        slices[name] = {"rows": part.rows, "gain": part.mean, "low": part.low, "high": part.high}
-        if part.high < 0 and against != BASELINE:
-            worse.append(name)
+def judge(gate: Gate, task: str, metric: str, sides: Sides, rows: pa.Table, against: str) -> Verdict:
+    """Compare models on the same rows. A challenger has to beat the champion and the constant baseline: a champion that
+    has gone bad is no measure. Slices refuse only against a champion: a first model that beats the baseline overall is
+    better than none. Slices of fewer than 200 rows cannot tell and are not judged; the confidence of slice bounds is
+    raised by Bonferroni, so that many slices do not refuse by chance."""
+    y, days = sides.y, _days(rows)
+    champion, challenger = (row_losses(task, metric, y, s) for s in (sides.champion, sides.challenger))
+    gain = _gain(champion, challenger, days, gate.confidence)
+    slices, worse = _slices(gate, rows, champion, challenger, days)
+    worse = () if against == BASELINE else worse
     better = gain.low > -gate.tolerance
-    mine, theirs = evaluate(task, y, challenger), evaluate(task, y, champion)
+    mine, theirs = evaluate(task, y, sides.challenger), evaluate(task, y, sides.champion)
     unit = {"rmse": "squared error", "auc": "log loss", "r2": "squared error"}.get(metric, metric.replace("_", " "))
     why = (
         f"{metric} {mine[metric]:.4f} against {theirs[metric]:.4f} of the {against}: mean gain {gain.mean:+.4g} "
@@ -77,26 +53,57 @@ def judge(
         f"(at least {gain.low:+.4g} with {gate.confidence:.0%} confidence; {gain.rows} rows"
         + (f" of {gain.blocks} days)" if gain.blocks else ")")
     )
+    constant = None
+    if sides.baseline is not None:
+        constant = _gain(row_losses(task, metric, y, sides.baseline), challenger, days, gate.confidence)
+    useless = constant is not None and not constant.low > -gate.tolerance
     if not better:
         why += ": not shown to be better"
     elif worse:
         why += f"; but worse on {', '.join(worse)}"
+    elif useless and constant is not None:
+        why += f"; but not shown to be better than the {BASELINE} (gain {constant.mean:+.4g}, at least {constant.low:+.4g})"
     return Verdict(
-        better and not worse,
-        why,
-        against,
-        gain.mean,
-        gain.low,
-        gain.high,
-        gain.rows,
-        mine,
-        theirs,
-        tuple(worse),
-        slices,
+        passed=better and not worse and not useless,
+        why=why,
+        against=against,
+        gain=_finite(gain.mean),
+        low=_finite(gain.low),
+        high=_finite(gain.high),
+        rows=gain.rows,
+        challenger={k: _finite(v) for k, v in mine.items()},
+        champion={k: _finite(v) for k, v in theirs.items()},
+        worse_slices=worse,
+        slices=slices,
+        baseline=_kept(constant) if constant is not None else None,
     )
 
 
-def _gain(champion: Losses, challenger: Losses, days: NDArray[np.int64], confidence: float) -> Gain:
+def without_leaks(verdict: Verdict, leaks: Sequence[LeakNote]) -> Verdict:
+    """The verdict with its suspicions; a certain leak refuses."""
+    why = "".join(f"; {leak.message}" for leak in leaks)
+    return replace(verdict, why=verdict.why + why, passed=verdict.passed and not any(x.certain for x in leaks))
+
+
+def _slices(
+    gate: Gate, rows: pa.Table, champion: Floats, challenger: Floats, days: NDArray[np.int64]
+) -> tuple[dict[str, SliceGain], tuple[str, ...]]:
+    """The gain on each slice, and the slices on which the challenger is worse."""
+    groups = _groups(gate, rows)
+    corrected = 1 - (1 - gate.confidence) / max(1, len(groups))
+    found = {n: _gain(champion[mask], challenger[mask], days[mask], corrected) for n, mask in groups.items()}
+    return {n: _kept(g) for n, g in found.items()}, tuple(n for n, g in found.items() if g.high < 0)
+
+
+def _kept(gain: Gain) -> SliceGain:
+    return SliceGain(gain.rows, _finite(gain.mean), _finite(gain.low), _finite(gain.high))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _gain(champion: Floats, challenger: Floats, days: NDArray[np.int64], confidence: float) -> Gain:
     """By days where the rows cover enough of them, else by rows."""
     if len(np.unique(days)) < DAYS_MIN:
         return paired_gain(champion, challenger, confidence=confidence, seed=SEED, draws=DRAWS)

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
-from hanok.compute.frames import Frame
+from hanok.compute.frames import Columns, Frame
+from hanok.compute.leaks import Leak
+from hanok.compute.metrics import Floats
 from hanok.compute.runtimes import Package
 from hanok.core.declare import AutoML, Model
+from hanok.core.json import JsonObject
 from hanok.core.registry import AliasChange, ModelVersion
-from hanok.core.serving import Arm, Deployment
+from hanok.core.serving import Arm, Deployment, Prediction, Signature
+from hanok.core.tracking import Metric, Run
+from hanok.core.training import Line, Plan
 
 
-class Searched(Protocol):
+class Outcome(Protocol):
     """The outcome of a model search."""
 
     @property
     def package(self) -> Package: ...
     @property
-    def plan(self) -> Mapping[str, Any]: ...
+    def plan(self) -> Plan: ...
     @property
     def metric(self) -> str: ...
 
 
+class RunPlan(Protocol):
+    def __call__(self, frame: Frame, plan: Plan) -> Outcome: ...
+
+
 class Searcher(Protocol):
-    def search(self, frame: Frame, settings: AutoML) -> Searched: ...
+    def search(self, frame: Frame, settings: AutoML) -> Outcome: ...
 
-    def run_plan(self, frame: Frame, plan: Mapping[str, Any]) -> Searched: ...
+    def run_plan(self, frame: Frame, plan: Plan) -> Outcome: ...
 
-    def leaderboard(self, searched: Any) -> Sequence[Mapping[str, Any]]: ...
+    def leaderboard(self, found: Outcome) -> Sequence[Line]: ...
 
 
-class MadeSet(Protocol):
+class SetMade(Protocol):
+    """A training set: its rows, and what they were read from."""
+
     @property
     def rows(self) -> pa.Table: ...
     @property
@@ -44,38 +55,50 @@ class MadeSet(Protocol):
     @property
     def end(self) -> datetime: ...
     @property
-    def leaks(self) -> Sequence[Any]: ...
+    def as_of(self) -> datetime: ...
+    @property
+    def leaks(self) -> Sequence[Leak]: ...
 
 
 class TrainingSets(Protocol):
-    def training_set(self, model: Model, *, end: datetime | None = None, start: datetime | None = None) -> Any: ...
+    def training_set(self, model: Model, *, end: datetime | None = None, start: datetime | None = None) -> SetMade: ...
 
-    def record_training_set(self, model: Model, made: Any, package: str) -> str: ...
-
-    def logged_answers(self, model: str, version: int, *, limit: int) -> pa.Table: ...
+    def record_training_set(self, model: Model, made: SetMade, package: str, *, node_id: str = "") -> str:
+        """The id of its node; recorded once when the same `node_id` comes again."""
+        ...
 
 
 class ScoredModel(Protocol):
     @property
-    def notes(self) -> Mapping[str, Any]: ...
+    def signature(self) -> Signature: ...
 
-    def score_table(self, rows: pa.Table) -> Any: ...
+    def score(self, columns: Columns) -> Floats: ...
+
+    def score_table(self, rows: pa.Table) -> Floats: ...
 
 
 class PackageStore(Protocol):
     def save(self, package: Package) -> str: ...
 
-    def load(self, digest: str) -> Any: ...
+    def load(self, digest: str) -> ScoredModel: ...
 
 
 class Runs(Protocol):
     def create(
-        self, experiment_id: str, *, name: str = "", tags: Mapping[str, str] | None = None, read: Sequence[str] = ()
-    ) -> Any: ...
+        self,
+        experiment_id: str,
+        *,
+        name: str = "",
+        tags: Mapping[str, str] | None = None,
+        read: Sequence[str] = (),
+        run_id: str = "",
+    ) -> Run:
+        """The run of this id, made if there is none yet."""
+        ...
 
-    def log(self, run_id: str, *, metrics: Sequence[Any] = (), params: Mapping[str, str] | None = None) -> None: ...
+    def log(self, run_id: str, *, metrics: Sequence[Metric] = (), params: Mapping[str, str] | None = None) -> None: ...
 
-    def finish(self, run_id: str, status: str = "FINISHED") -> Any: ...
+    def finish(self, run_id: str, status: str = "FINISHED") -> Run: ...
 
 
 class ModelRegistry(Protocol):
@@ -85,10 +108,13 @@ class ModelRegistry(Protocol):
         *,
         run_id: str = "",
         package: str = "",
-        facts: Mapping[str, Any] | None = None,
+        facts: JsonObject | None = None,
         trained_on: Sequence[str] = (),
         actor: str = "local",
-    ) -> ModelVersion: ...
+        node_id: str = "",
+    ) -> ModelVersion:
+        """The version of this node, made if there is none yet."""
+        ...
 
     def versions(self, model: str) -> list[ModelVersion]: ...
 
@@ -100,14 +126,24 @@ class Deployer(Protocol):
 
     def deployment(self, name: str) -> Deployment | None: ...
 
-    def last_primary_before(self, name: str) -> int: ...
+    def history(self, name: str) -> list[Deployment]:
+        """Newest first."""
+        ...
+
+
+class Answered(Protocol):
+    """What the prediction log holds, what lies in its open segments included."""
+
+    def since(self, model: str, since: datetime) -> pa.Table:
+        """version, arm, error and the microseconds of one row, of what was logged since an instant."""
+        ...
+
+    def of_version(self, model: str, version: int, *, limit: int) -> Sequence[Prediction]:
+        """The newest answers of a version."""
+        ...
 
 
 class Performance(Protocol):
-    def metric_over(
-        self, model: str, task: str, *, start: datetime, end: datetime, version: int | None = None
-    ) -> tuple[dict[str, float], int]: ...
-
     def outcomes(
         self,
         model: str,
@@ -116,3 +152,9 @@ class Performance(Protocol):
         end: datetime | None = None,
         known_by: datetime | None = None,
     ) -> pa.Table: ...
+
+
+class Alarms(Protocol):
+    def raise_(self, subject: str, kind: str, fingerprint: str, summary: str, *, severity: str = "warning") -> str: ...
+
+    def resolve(self, subject: str, fingerprint: str, reason: str) -> None: ...

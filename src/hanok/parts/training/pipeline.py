@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
-import json
+import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache
-from hashlib import sha256
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from hanok.compute.coverage import Gap, gaps
 from hanok.compute.drift import reference
-from hanok.compute.frames import Frame, time_split
+from hanok.compute.frames import Frame
 from hanok.compute.leaks import alone
-from hanok.compute.metrics import chosen_metric, evaluate
+from hanok.compute.metrics import Floats, best_constant, chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.convert import convert
 from hanok.compute.states import TableState
 from hanok.core.clock import Clock, from_micros, micros
-from hanok.core.declare import AutoML, Model, OwnCode, RandomSplit, TimeSplit, as_dict, digest, view_columns
+from hanok.core.declare import AutoML, Model, OwnCode, TimeSplit, as_dict, digest, view_columns
 from hanok.core.errors import HanokError, NotTrainable, TrainingFailed
-from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
+from hanok.core.records import from_body, to_body
+from hanok.core.registry import ModelVersion
 from hanok.core.tracking import Metric
-from hanok.parts.training import gate
+from hanok.core.training import (
+    Fit,
+    Gated,
+    LeakNote,
+    Line,
+    MadeSet,
+    Metrics,
+    Plan,
+    Registration,
+    Searched,
+    Trained,
+    TrainingFacts,
+    TrainingRequest,
+    facts_of,
+)
+from hanok.parts.training import gate, proofs
 from hanok.parts.training.durable import Steps
-from hanok.parts.training.needs import ModelRegistry, PackageStore, Runs, Searched, Searcher, TrainingSets
+from hanok.parts.training.environment import environment
+from hanok.parts.training.needs import ModelRegistry, Outcome, PackageStore, RunPlan, Runs, Searcher, TrainingSets
+from hanok.parts.training.splitting import frame_of as frame_of
+from hanok.parts.training.splitting import has_unseen, judged_part, labelled, split, training_rows, weeks
+from hanok.parts.training.splitting import key_split as key_split
 from hanok.stores.ports import Blobs, Metadata, Repositories
-
-Positions = NDArray[np.int64]
-LABEL = "_label"
-HOLDOUT_SHARE_MAX = 0.25
-DAY_US = 86_400_000_000
-HOLDOUT_ROWS_MIN = 5
-UNSEEN_ROWS_MIN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,114 +70,70 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be trained, why, for whom. `champion` is the version to beat, 0 when none serves."""
+class Job:
+    """One training: the declaration, what was asked for, and where its run is recorded."""
 
     model: Model
-    reason: str
-    actor: str
+    asked: TrainingRequest
     experiment_id: str
-    champion: int
-    end: datetime | None = None
-    start: datetime | None = None
-    recipe_of: int = 0
+    steps: Steps
+
+    @property
+    def run_id(self) -> str:
+        return run_of(self.steps.workflow.made_id)
 
 
-def run(steps: Steps, request: Request, tools: Tools) -> dict[str, Any]:
-    """Training set -> search -> gate -> final fit -> registered version. Returns version, verdict and ids.
+def run_of(made_id: Callable[[str], str]) -> str:
+    """The id of the run of a training, known before the run exists."""
+    return made_id("run")
+
+
+def run(job: Job, tools: Tools) -> Trained:
+    """Training set -> search -> gate -> final fit -> registered version.
 
     What passed is fitted once more on all rows, the holdout included. What was refused is kept as it was judged.
     """
-    made = steps("training_set", lambda: _training_set(request, tools))
-    searched = steps("search", lambda: _search(request, tools, made))
-    verdict = steps("gate", lambda: _gate(request, tools, made, searched))
-    fitted = steps("final_fit", lambda: _final_fit(request, tools, made, searched, verdict))
-    registered = steps(
-        "register", lambda: _register(request, tools, made, searched, verdict, fitted, steps.workflow.id)
-    )
-    return {**registered, "verdict": verdict["verdict"], "run_id": searched["run_id"], "training_set": made["node"]}
+    steps = job.steps
+    made = steps.record("training_set", MadeSet, lambda: _training_set(job, tools))
+    searched = steps.record("search", Searched, lambda: _search(job, tools, made))
+    gated = steps.record("gate", Gated, lambda: _gate(job, tools, made, searched))
+    fitted = steps.record("final_fit", Fit, lambda: _final_fit(job, tools, made, searched, gated))
+    version = steps.record("register", Registration, lambda: _register(job, tools, made, searched, gated, fitted))
+    return Trained(version.version, version.node, gated.verdict, searched.run_id, made.node)
 
 
-def training_rows(blobs: Blobs, digest_: str) -> pa.Table:
-    with blobs.open(digest_) as file:
-        return pq.read_table(io.BytesIO(file.read()))
+def _version(tools: Tools, model: str, number: int) -> ModelVersion | None:
+    return next((v for v in tools.registry.versions(model) if v.version == number), None) if number else None
 
 
-def frame_of(model: Model, rows: pa.Table) -> Frame:
-    return Frame.of(rows, model.feature_columns, model.task, LABEL)
-
-
-def split(
-    model: Model, frame: Frame, rows: pa.Table, *, seen_until: datetime | None = None
-) -> tuple[Positions, Positions]:
-    """Row numbers of the training part and of the untouched holdout.
-
-    A holdout by time takes at most a quarter of the time covered. Rows before `seen_until` were in the champion's
-    training: it would know their answers by heart, so the holdout begins after it, and half of what is new is left to
-    learn from. When next to nothing is new, the holdout is the usual one, and the champion has to be represented by the
-    model of its own gate, which had not seen it. A random holdout goes by the entity's key, so that a row is held out
-    in every training or in none.
-    """
-    if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
-        chosen = model.split if isinstance(model.split, RandomSplit) else RandomSplit()
-        train, test = key_split(_labelled(rows), chosen)
-    else:
-        span = int(frame.at.max() - frame.at.min())
-        length = min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
-        if seen_until is not None and has_unseen(frame, seen_until):
-            length = min(length, (int(frame.at.max()) - micros(seen_until)) // 2)
-        train, test = time_split(frame.at, length)
-    if len(test) < HOLDOUT_ROWS_MIN or len(train) < HOLDOUT_ROWS_MIN:
-        raise NotTrainable(f"{frame.rows} labelled rows leave too few to hold out; a model needs more data")
-    return train, test
-
-
-def has_unseen(frame: Frame, seen_until: datetime) -> bool:
-    """Whether enough rows are younger than the champion's training to judge on half of them."""
-    return int((frame.at > micros(seen_until)).sum()) >= 2 * UNSEEN_ROWS_MIN
-
-
-def key_split(rows: pa.Table, chosen: RandomSplit) -> tuple[Positions, Positions]:
-    """A seeded share of the entities (columns `key__...`), the same ones whatever other rows there are."""
-    keys = [rows.column(n).to_pylist() for n in rows.column_names if n.startswith("key__")]
-    texts = [repr((chosen.seed, *key)).encode() for key in zip(*keys, strict=True)]
-    points = np.array([int.from_bytes(sha256(t).digest()[:4], "big") / 2**32 for t in texts])
-    return np.flatnonzero(points >= chosen.test), np.flatnonzero(points < chosen.test)
-
-
-def _labelled(rows: pa.Table) -> pa.Table:
-    return rows.filter(rows.column(LABEL).is_valid())
-
-
-def _seen_until(request: Request, tools: Tools) -> datetime | None:
+def _seen_until(job: Job, tools: Tools) -> datetime | None:
     """Until when the champion's training rows reach."""
-    for version in tools.registry.versions(request.model.name):
-        if version.version == request.champion and "trained_until" in version.facts:
-            return datetime.fromisoformat(version.facts["trained_until"])
-    return None
+    champion = _version(tools, job.model.name, job.asked.champion)
+    return facts_of(champion).trained_until if champion is not None else None
 
 
-def _training_set(request: Request, tools: Tools) -> dict[str, Any]:
-    made = tools.sets.training_set(request.model, end=request.end, start=request.start)
-    frame = frame_of(request.model, made.rows)  # says now, not later, what cannot be trained on
+def _training_set(job: Job, tools: Tools) -> MadeSet:
+    model = job.model
+    made = tools.sets.training_set(model, end=job.asked.end, start=job.asked.start)
+    frame = frame_of(model, made.rows)  # says now, not later, what cannot be trained on
     sink = io.BytesIO()
     pq.write_table(made.rows, sink, compression="zstd")
     sink.seek(0)
     address, size = tools.blobs.put(sink)
-    node = tools.sets.record_training_set(request.model, made, address)
-    return {
-        "node": node,
-        "digest": address,
-        "size_bytes": size,
-        "rows": made.rows.num_rows,
-        "snapshots": dict(made.snapshots),
-        "newest": from_micros(int(frame.at.max())).isoformat(),
-        "end": made.end.isoformat(),
-        "start": made.start and made.start.isoformat(),
-        "as_of": made.as_of.isoformat(),
-        "leaks": [leak.as_dict() for leak in (*made.leaks, *alone(frame))],
-        "gaps": [gap.as_dict() for gap in _gaps(request.model, made.rows)],
-    }
+    node = tools.sets.record_training_set(model, made, address, node_id=job.steps.workflow.made_id("training set"))
+    return MadeSet(
+        node=node,
+        digest=address,
+        size_bytes=size,
+        rows=made.rows.num_rows,
+        snapshots=dict(made.snapshots),
+        newest=from_micros(int(frame.at.max())),
+        end=made.end,
+        start=made.start,
+        as_of=made.as_of,
+        leaks=tuple(LeakNote(x.kind, x.column, x.message, x.certain) for x in (*made.leaks, *alone(frame))),
+        gaps=tuple(gap.as_dict() for gap in _gaps(model, made.rows)),
+    )
 
 
 def _gaps(model: Model, rows: pa.Table) -> list[Gap]:
@@ -178,86 +142,93 @@ def _gaps(model: Model, rows: pa.Table) -> list[Gap]:
     return gaps(rows, {v.name: view_columns(v) for v in model.views}, text)
 
 
-def _search(request: Request, tools: Tools, made: Mapping[str, Any]) -> dict[str, Any]:
-    model = request.model
-    rows = training_rows(tools.blobs, made["digest"])
+def _search(job: Job, tools: Tools, made: MadeSet) -> Searched:
+    model = job.model
+    rows = training_rows(tools.blobs, made.digest)
     frame = frame_of(model, rows)
-    train, test = (frame.take(part) for part in split(model, frame, rows, seen_until=_seen_until(request, tools)))
+    train, test = (frame.take(part) for part in split(model, frame, rows, seen_until=_seen_until(job, tools)))
     run = tools.runs.create(
-        request.experiment_id,
+        job.experiment_id,
         name=f"{model.name} {tools.clock.now():%Y-%m-%d %H:%M}",
-        tags={"hanok.model": model.name, "hanok.reason": request.reason, "hanok.actor": request.actor},
-        read=[made["node"]],
+        tags={"hanok.model": model.name, "hanok.reason": job.asked.reason, "hanok.actor": job.asked.actor},
+        read=[made.node],
+        run_id=job.run_id,
     )
     try:
-        outcome = _trained(request, train, tools)
+        found = _trained(job, train, tools)
+        metrics = evaluate(model.task, test.y, found.package.load().score(test.X))
     except Exception:
         tools.runs.finish(run.id, "FAILED")
         raise
-    metrics = evaluate(model.task, test.y, outcome["package"].load().score(test.X))
-    address = tools.packages.save(outcome["package"])
+    except BaseException:  # Ctrl-C: the run ends too
+        tools.runs.finish(run.id, "KILLED")
+        raise
+    address = tools.packages.save(found.package)
+    tools.runs.log(run.id, metrics=_logged(tools, metrics, found), params=_params(job, made, train, test, found))
+    tools.runs.finish(run.id)
+    return Searched(
+        run_id=run.id,
+        package=address,
+        plan=found.plan,
+        metric=found.metric,
+        leaderboard=found.leaderboard,
+        metrics=_finite(metrics),
+        newest=from_micros(int(train.at.max())),
+        holdout=_finite(evaluate(model.task, test.y, best_constant(model.task, test.y, len(test.signature.classes)))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the search, or the user's own code, gave."""
+
+    package: Package
+    plan: Plan | None
+    metric: str
+    name: str
+    leaderboard: tuple[Line, ...] = ()
+
+
+def _logged(tools: Tools, metrics: Mapping[str, float], found: _Found) -> list[Metric]:
     now = micros(tools.clock.now()) // 1000
-    logged = [Metric(f"holdout_{k}", float(v), now, 0) for k, v in metrics.items() if np.isfinite(v)]
-    for place, line in enumerate(outcome["leaderboard"]):
+    logged = [Metric(f"holdout_{k}", float(v), now, 0) for k, v in metrics.items() if math.isfinite(v)]
+    for place, line in enumerate(found.leaderboard):
         logged += [
             Metric(f"candidate_{k}", float(v), now, place)
-            for k, v in line["metrics"].items()
-            if v is not None and np.isfinite(v)
+            for k, v in line.metrics.items()
+            if v is not None and math.isfinite(v)
         ]
-    params = {
-        "train": outcome["name"],
+    return logged
+
+
+def _params(job: Job, made: MadeSet, train: Frame, test: Frame, found: _Found) -> dict[str, str]:
+    return {
+        "train": found.name,
         "rows": str(train.rows),
         "holdout_rows": str(test.rows),
-        "features": str(len(frame.features)),
-        "training_until": made["end"],
-        **{k: str(v) for k, v in outcome["parameters"].items()},
-    }
-    tools.runs.log(run.id, metrics=logged, params=params)
-    tools.runs.finish(run.id)
-    return {
-        "run_id": run.id,
-        "package": address,
-        "plan": outcome["plan"],
-        "metric": outcome["metric"],
-        "leaderboard": outcome["leaderboard"],
-        "metrics": {k: v for k, v in metrics.items() if np.isfinite(v)},
-        "newest": from_micros(int(train.at.max())).isoformat(),
+        "features": str(len(train.features)),
+        "training_until": made.end.isoformat(),
+        **({k: str(v) for k, v in found.plan.recipe.shown.items()} if found.plan else {}),
     }
 
 
-def _trained(request: Request, frame: Frame, tools: Tools) -> dict[str, Any]:
-    model = request.model
+def _trained(job: Job, frame: Frame, tools: Tools) -> _Found:
+    model = job.model
     if isinstance(model.train, AutoML):
-        plan = _plan_of(request, tools)
-        found = tools.searcher.run_plan(frame, plan) if plan else tools.searcher.search(frame, model.train)
-        board = [dict(line) for line in tools.searcher.leaderboard(found)]
-        chosen = found.plan["candidates"][found.plan["chosen"]]
-        parameters = {k: v for k, v in chosen.get("parameters", chosen).items() if k != "kind"}
-        name = f"automl:{chosen['kind']}"
-        return {
-            "package": found.package,
-            "plan": dict(found.plan),
-            "metric": found.metric,
-            "leaderboard": board,
-            "parameters": parameters,
-            "name": name,
-        }
-    package = convert(own_model(model.train, frame), frame)
-    metric = chosen_metric(model.task, model.gate.metric)
-    return {
-        "package": package,
-        "plan": {},
-        "metric": metric,
-        "leaderboard": [],
-        "parameters": {},
-        "name": model.train.name,
-    }
+        plan = _plan_of(job, tools)
+        found: Outcome = (
+            tools.searcher.run_plan(frame, plan) if plan else tools.searcher.search(frame, model.train)
+        )
+        name = f"automl:{found.plan.recipe.kind}"
+        return _Found(found.package, found.plan, found.metric, name, tuple(tools.searcher.leaderboard(found)))
+    package = own_package(model.train, frame)
+    return _Found(package, None, chosen_metric(model.task, model.gate.metric), model.train.name)
 
 
-def own_model(own: OwnCode, frame: Frame) -> Any:
-    """What the user's function returns. Raises TrainingFailed with its error and line."""
+def own_package(own: OwnCode, frame: Frame) -> Package:
+    """What the user's function returns, as a package. Raises TrainingFailed with its error and line."""
     try:
-        return own.function(frame)
+        made = own.function(frame)
     except HanokError:
         raise
     except Exception as error:
@@ -265,64 +236,53 @@ def own_model(own: OwnCode, frame: Frame) -> Any:
         raise TrainingFailed(
             f"{own.name} raised {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"
         ) from error
+    return convert(made, frame)
 
 
-def _plan_of(request: Request, tools: Tools) -> Mapping[str, Any]:
+def _plan_of(job: Job, tools: Tools) -> Plan | None:
     """The recipe to repeat, if one is asked for."""
-    versions = tools.registry.versions(request.model.name) if request.recipe_of else []
-    return next((v.facts.get("plan") or {} for v in versions if v.version == request.recipe_of), {})
+    version = _version(tools, job.model.name, job.asked.recipe_of)
+    return facts_of(version).plan if version is not None else None
 
 
-def _gate(request: Request, tools: Tools, made: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
-    """Judge on the holdout. Against nothing that serves, the challenger has to beat the constant baseline."""
-    model = request.model
-    rows = training_rows(tools.blobs, made["digest"])
+def _gate(job: Job, tools: Tools, made: MadeSet, searched: Searched) -> Gated:
+    """Judge on the holdout: against the champion and the constant baseline, or the baseline alone."""
+    model = job.model
+    rows = training_rows(tools.blobs, made.digest)
     frame = frame_of(model, rows)
-    parts = split(model, frame, rows, seen_until=_seen_until(request, tools))
+    seen = _seen_until(job, tools)
+    parts = split(model, frame, rows, seen_until=seen)
     train, test = (frame.take(part) for part in parts)
-    held_out = _labelled(rows).take(pa.array(parts[1]))
-    metric = chosen_metric(model.task, model.gate.metric if model.gate.metric != "auto" else searched["metric"])
-    challenger = tools.packages.load(searched["package"]).score_table(held_out)
-    if request.champion and model.gate.beats == "champion":
-        version = next(v for v in tools.registry.versions(model.name) if v.version == request.champion)
+    held_out = labelled(rows).take(pa.array(parts[1]))
+    metric = chosen_metric(model.task, model.gate.metric if model.gate.metric != "auto" else searched.metric)
+    challenger = tools.packages.load(searched.package).score_table(held_out)
+    constant = _constant(model, train, test)
+    version = _version(tools, model.name, job.asked.champion if model.gate.beats == "champion" else 0)
+    if version is not None:
         by_time = isinstance(model.split, TimeSplit) and frame.at.min() != frame.at.max()
-        seen = _seen_until(request, tools)
         unseen = by_time and (seen is None or has_unseen(frame, seen))
-        address = version.package if unseen else version.facts.get("challenger_package") or version.package
-        loaded = tools.packages.load(address)
-        against = f"champion (version {request.champion})"
+        loaded = tools.packages.load(version.package if unseen else facts_of(version).challenger_package or version.package)
         champion = in_classes(loaded.score_table(held_out), loaded.signature.classes, frame.signature.classes)
+        sides = gate.Sides(test.y, challenger, champion, constant)
+        verdict = gate.judge(model.gate, model.task, metric, sides, held_out, f"champion (version {version.version})")
     else:
-        against, champion = gate.BASELINE, _constant(model, train, test)
-    verdict = gate.judge(
-        model.gate, model.task, metric, test.y, challenger, champion, held_out, against=against
-    ).as_dict()
-    for leak in made["leaks"]:
-        verdict["why"] += f"; {leak['message']}"
-        verdict["passed"] = verdict["passed"] and not leak["certain"]
-    node_id = new_id(tools.clock.now())
-    now = tools.clock.now()
-    node = Node(
-        node_id,
-        NodeKind.DECISION,
-        f"gate of {model.name}: {'passed' if verdict['passed'] else 'refused'}",
-        now,
-        _json(verdict),
-    )
+        sides = gate.Sides(test.y, challenger, constant, None)
+        verdict = gate.judge(model.gate, model.task, metric, sides, held_out, gate.BASELINE)
+    verdict = gate.without_leaks(verdict, made.leaks)
+    node_id, now = job.steps.workflow.made_id("gate"), tools.clock.now()
+    title = f"gate of {model.name}: {'passed' if verdict.passed else 'refused'}"
+    node = Node(node_id, NodeKind.DECISION, title, now, to_body(verdict))
+    told = {"model": model.name, "passed": verdict.passed, "why": verdict.why}
 
     def work(repositories: Repositories) -> None:
-        repositories.lineage.add([node], [Edge(node_id, EdgeKind.EVALUATED_ON, made["node"])])
-        repositories.outbox.append(
-            Event(
-                "gate_decided", node_id, now, {"model": model.name, "passed": verdict["passed"], "why": verdict["why"]}
-            )
-        )
+        repositories.lineage.add([node], [Edge(node_id, EdgeKind.EVALUATED_ON, made.node)])
+        repositories.outbox.append(Event("gate_decided", node_id, now, told))
 
     tools.metadata.write(work)
-    return {"verdict": _json(verdict), "node": node_id}
+    return Gated(verdict, node_id)
 
 
-def in_classes(scores: np.ndarray, have: Sequence[str], want: Sequence[str]) -> np.ndarray:
+def in_classes(scores: Floats, have: Sequence[str], want: Sequence[str]) -> Floats:
     """Multiclass scores in the order of other classes; a class that the model does not know has probability 0."""
     if scores.ndim == 1 or tuple(have) == tuple(want):
         return scores
@@ -330,142 +290,110 @@ def in_classes(scores: np.ndarray, have: Sequence[str], want: Sequence[str]) -> 
     return np.column_stack([scores[:, place[c]] if c in place else np.zeros(len(scores)) for c in want])
 
 
-def _constant(model: Model, train: Frame, test: Frame) -> np.ndarray:
+def _constant(model: Model, train: Frame, test: Frame) -> Floats:
     if model.task == "multiclass":
         shares = np.bincount(train.y.astype(int), minlength=len(train.signature.classes)) / train.rows
         return np.tile(shares, (test.rows, 1))
     return np.full(test.rows, float(train.y.mean()))
 
 
-def _final_fit(
-    request: Request,
-    tools: Tools,
-    made: Mapping[str, Any],
-    searched: Mapping[str, Any],
-    verdict: Mapping[str, Any],
-) -> dict[str, Any]:
+def _final_fit(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated) -> Fit:
     """The same recipe on all rows, holdout included, if the gate let it pass; else what the gate saw."""
-    model, whole = request.model, bool(verdict["verdict"]["passed"])
-    rows = training_rows(tools.blobs, made["digest"])
+    model, whole = job.model, gated.verdict.passed
+    rows = training_rows(tools.blobs, made.digest)
     frame = frame_of(model, rows)
-    newest = made["newest"] if whole else searched["newest"]
+    newest = made.newest if whole else searched.newest
     if whole:
-        address = tools.packages.save(fit(model, frame, searched["plan"], tools.searcher.run_plan))
+        address = tools.packages.save(fit(model, frame, searched.plan, tools.searcher.run_plan))
     else:
-        address, frame = searched["package"], judged_part(model, frame, rows, newest)
+        address, frame = searched.package, judged_part(model, frame, rows, newest)
     blocks = weeks(frame.at)
     references = [reference(n, frame.table.column(n), blocks).as_dict() for n in frame.features]
     content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
-    state = TableState.of(frame.table.select(list(frame.features)))  # the other side of training-serving skew
-    return {
-        "package": address,
-        "reference": tools.blobs.put(io.BytesIO(content))[0],
-        "statistics": tools.blobs.put(io.BytesIO(state.to_bytes()))[0],
-        "newest": newest,
-        "whole": whole,
-    }
+    features = frame.table.select(list(frame.features))
+    state = TableState.of(features)  # the other side of training-serving skew
+    golden = proofs.golden_rows(tools.packages.load(address), features)
+    return Fit(
+        package=address,
+        reference=tools.blobs.put(io.BytesIO(content))[0],
+        statistics=tools.blobs.put(io.BytesIO(state.to_bytes()))[0],
+        newest=newest,
+        whole=whole,
+        golden=tools.blobs.put(io.BytesIO(golden))[0] if golden else "",
+    )
 
 
-def fit(model: Model, frame: Frame, plan: Mapping[str, Any], run_plan: Callable[..., Searched]) -> Package:
+def fit(model: Model, frame: Frame, plan: Plan | None, run_plan: RunPlan) -> Package:
     """The model of a plan, or of the user's own code, on these rows."""
-    if isinstance(model.train, AutoML):
-        return run_plan(frame, plan).package
-    return convert(own_model(model.train, frame), frame)
-
-
-def judged_part(model: Model, frame: Frame, rows: pa.Table, newest: str) -> Frame:
-    """The rows that the model before the gate was trained on: all but the holdout, the newest of them at `newest`."""
-    if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
-        return frame.take(split(model, frame, rows)[0])
-    order = np.argsort(frame.at, kind="stable")
-    return frame.take(order[frame.at[order] <= micros(datetime.fromisoformat(newest))])
-
-
-def weeks(at: NDArray[np.int64]) -> list[Positions]:
-    """Row numbers of each whole week of the training rows; none when there are fewer than three."""
-    number = (at - at.min()) // (7 * DAY_US)
-    whole = range(int((at.max() - at.min()) // (7 * DAY_US)))
-    return [np.flatnonzero(number == w) for w in whole if (number == w).any()] if len(whole) >= 3 else []
+    if not isinstance(model.train, AutoML):
+        return own_package(model.train, frame)
+    if plan is None:
+        raise NotTrainable(f"model {model.name!r} has no plan to repeat: was this version trained by code of its own?")
+    return run_plan(frame, plan).package
 
 
 def _register(
-    request: Request,
-    tools: Tools,
-    made: Mapping[str, Any],
-    searched: Mapping[str, Any],
-    verdict: Mapping[str, Any],
-    fitted: Mapping[str, Any],
-    workflow_id: str,
-) -> dict[str, Any]:
-    model = request.model
+    job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated, fitted: Fit
+) -> Registration:
+    model, workflow = job.model, job.steps.workflow
     for known in tools.registry.versions(model.name):
-        if known.facts.get("workflow") == workflow_id:  # cut down after the commit, before the step was recorded
-            return {"version": known.version, "node": known.id}
+        if known.facts.get("workflow") == workflow.id:  # cut down after the commit, before the step was recorded
+            return Registration(known.version, known.id)
     installed = environment()
     code = model.train.code_digest if not isinstance(model.train, AutoML) else digest(model.train)
-    facts = {
-        "workflow": workflow_id,
-        "task": model.task,
-        "metric": searched["metric"],
-        "metrics": searched["metrics"],
-        "verdict": verdict["verdict"],
-        "plan": searched["plan"],
-        "training_set": made["node"],
-        "training_digest": made["digest"],
-        "training_rows": made["rows"],
-        "label_rows": made["snapshots"].get(model.label.table, 0),
-        "trained_until": fitted["newest"],
-        "holdout_included": fitted["whole"],
-        "gaps": made["gaps"],
-        "leaks": made["leaks"],
-        "trained_at": tools.clock.now().isoformat(),
-        "reference": fitted["reference"],
-        "statistics": fitted.get("statistics", ""),
-        "challenger_package": searched["package"],
-        "environment": installed["digest"],
-        "code": code,
-        "declaration": digest(model),
-        "feature_views": {v.name: digest(v) for v in model.views},
-        "reason": request.reason,
-    }
+    facts = TrainingFacts(
+        workflow=workflow.id,
+        task=model.task,
+        metric=searched.metric,
+        metrics=searched.metrics,
+        holdout=searched.holdout,
+        verdict=gated.verdict,
+        plan=searched.plan,
+        training_set=made.node,
+        training_digest=made.digest,
+        training_rows=made.rows,
+        label_rows=made.snapshots.get(model.label.table, 0),
+        trained_until=fitted.newest,
+        holdout_included=fitted.whole,
+        gaps=made.gaps,
+        leaks=made.leaks,
+        trained_at=tools.clock.now(),
+        reference=fitted.reference,
+        statistics=fitted.statistics,
+        golden=fitted.golden,
+        challenger_package=searched.package,
+        environment=installed.digest,
+        code=code,
+        declaration=digest(model),
+        feature_views={v.name: digest(v) for v in model.views},
+        reason=job.asked.reason,
+    )
+    job.steps.check()
     version = tools.registry.register(
         model.name,
-        run_id=searched["run_id"],
-        package=fitted["package"],
-        facts=facts,
-        trained_on=[made["node"]],
-        actor=request.actor,
+        run_id=searched.run_id,
+        package=fitted.package,
+        facts=to_body(facts),
+        trained_on=[made.node],
+        actor=job.asked.actor,
+        node_id=workflow.made_id("version"),
     )
     now = tools.clock.now()
+    name = "automl" if isinstance(model.train, AutoML) else model.train.name
     nodes = [
-        Node(installed["digest"][:32], NodeKind.ENVIRONMENT, "environment", now, installed),
-        Node(
-            code[:32],
-            NodeKind.CODE,
-            getattr(model.train, "name", "") or "automl",
-            now,
-            {"declaration": as_dict(model.train)},
-        ),
+        Node(installed.digest[:32], NodeKind.ENVIRONMENT, "environment", now, to_body(installed)),
+        Node(code[:32], NodeKind.CODE, name, now, {"declaration": as_dict(model.train)}),
     ]
     edges = [Edge(version.id, EdgeKind.READ, n.id) for n in nodes]
-    edges.append(Edge(version.id, EdgeKind.EVALUATED_ON, verdict["node"]))
+    edges.append(Edge(version.id, EdgeKind.EVALUATED_ON, gated.node))
     tools.metadata.write(lambda r: r.lineage.add(nodes, edges))
-    return {"version": version.version, "node": version.id}
+    return Registration(version.version, version.id)
 
 
-@cache
-def environment() -> dict[str, Any]:
-    """What was installed: the lock that a version carries."""
-    import platform
-    import sys
-
-    packages = sorted(
-        {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions() if d.metadata["Name"]}
-    )
-    lock = {"python": sys.version.split()[0], "machine": platform.machine(), "packages": packages}
-    return {**lock, "digest": sha256(json.dumps(lock, sort_keys=True).encode()).hexdigest()}
+def _finite(metrics: Mapping[str, float]) -> Metrics:
+    return {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
 
 
-def _json(value: Any) -> Any:
-    """The value as JSON gives it back: NaN and infinities become null."""
-    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+def trained_again(body: Mapping[str, object]) -> Trained:
+    """The outcome of a training that had come to its end before."""
+    return from_body(Trained, body, what="training")

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from typing import Any
 
-from hanok.core.clock import Clock
+import pyarrow.compute as pc
+
+from hanok.compute.metrics import best_constant, evaluate
 from hanok.core.declare import Model, as_dict, digest
-from hanok.core.errors import Conflict, ConversionFailed, ModelNotFound, NotTrainable, TrainingFailed
+from hanok.core.errors import Conflict, HanokError, LeaseLost, ModelNotFound
 from hanok.core.ids import new_id
+from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
-from hanok.core.registry import CHAMPION, ModelVersion
-from hanok.core.serving import Arm
-from hanok.parts.training import pipeline, rollout
-from hanok.parts.training.durable import Durable
-from hanok.parts.training.needs import Deployer, Performance
-from hanok.parts.training.triggers import WATCH, Situation, Trigger, due
-from hanok.stores.ports import Metadata, Repositories
+from hanok.core.records import from_body, to_body
+from hanok.core.registry import ModelVersion
+from hanok.core.rules import parse_rules
+from hanok.core.training import (
+    Begun,
+    RollbackProof,
+    RolloutState,
+    TickOutcome,
+    Trained,
+    TrainingFacts,
+    TrainingRequest,
+    Trigger,
+    facts_of,
+    result_of,
+)
+from hanok.core.workflows import CANCELLED, DONE, FAILED, Workflow
+from hanok.parts.training import guards, pipeline
+from hanok.parts.training.durable import Durable, Steps
+from hanok.parts.training.needs import Alarms, Answered, Deployer, Performance
+from hanok.parts.training.rollouts import Reach, Rollouts
+from hanok.parts.training.triggers import WATCH, Level, Situation, due
+from hanok.stores.ports import Repositories
 
 log = logging.getLogger("hanok.training")
 TRAIN = "train"
+SERVER, COMMAND = "server", "command"  # who began a training: a server goes on with it after a restart
+FAILURES_MAX = 3  # of triggered trainings in a row, then a person has to look
+DEATHS_MAX = 3  # of processes within one training: what kills a process is not begun for ever
+GROWN = 1.1  # this many times the labelled rows are reason enough to try again
 
 
 class Training:
@@ -35,21 +56,35 @@ class Training:
         durable: Durable,
         deployer: Deployer,
         performance: Performance,
-        experiment_of: Any,
-        label_rows: Any,
+        answered: Answered,
+        alarms: Alarms,
+        experiment_of: Callable[[str], str],
+        label_rows: Callable[[str], int],
     ) -> None:
-        self._tools, self._durable = tools, durable
-        self._metadata: Metadata = tools.metadata
-        self._clock: Clock = tools.clock
+        self._tools, self._durable, self._alarms = tools, durable, alarms
+        self._metadata, self._clock = tools.metadata, tools.clock
         self._deployer, self._performance = deployer, performance
         self._experiment_of, self._label_rows = experiment_of, label_rows
         self._models: dict[str, Model] = {}
+        self._began = COMMAND
+        reach = Reach(
+            metadata=tools.metadata,
+            blobs=tools.blobs,
+            clock=tools.clock,
+            registry=tools.registry,
+            packages=tools.packages,
+            deployer=deployer,
+            performance=performance,
+            answered=answered,
+            durable=durable,
+        )
+        self._rollouts = Rollouts(reach)
 
     # -- declarations ----------------------------------------------------------------------------------------
 
     def apply(self, model: Model) -> int:
         """Record a model's declaration; returns its version. Raises DeclarationError for rules that make no sense."""
-        rollout.rules(model.rollout.rollback_if, model.task)
+        parse_rules(model.rollout.rollback_if, model.task)
         now, body, key = self._clock.now(), as_dict(model), digest(model)
 
         def work(repositories: Repositories) -> int:
@@ -74,10 +109,11 @@ class Training:
 
     def version(self, name: str, version: int) -> ModelVersion:
         """Raises ModelNotFound."""
-        found = [v for v in self._tools.registry.versions(name) if v.version == version]
-        if not found:
-            raise ModelNotFound(f"model {name!r} has no version {version}; see: hanok model show {name}")
-        return found[0]
+        return self._rollouts.version(name, version)
+
+    def facts(self, name: str, version: int) -> TrainingFacts:
+        """What a version says of its training. Raises ModelNotFound."""
+        return facts_of(self.version(name, version))
 
     # -- training --------------------------------------------------------------------------------------------
 
@@ -92,7 +128,7 @@ class Training:
         end: datetime | None = None,
         promote: bool = True,
         recipe_of: int = 0,
-    ) -> Mapping[str, Any]:
+    ) -> Trained:
         """Train, judge and register a version; one that passes its gate starts its rollout (`promote`).
 
         With `recipe_of` the plan of that version is trained anew instead of searching for another one. The same `key`
@@ -100,185 +136,170 @@ class Training:
         """
         model = self.model(name)
         deployment = self._deployer.deployment(name)
-        arguments = {
-            "model": name,
-            "reason": reason,
-            "actor": actor,
-            "champion": deployment.primary if deployment else 0,
-            "start": start and start.isoformat(),
-            "end": end and end.isoformat(),
-            "promote": promote,
-            "recipe_of": recipe_of,
-            "at": self._clock.now().isoformat(),
-        }
-        workflow = self._durable.start(TRAIN, key or f"{name} {new_id(self._clock.now())}", arguments)
+        asked = TrainingRequest(
+            model=name,
+            reason=reason,
+            actor=actor,
+            champion=deployment.primary if deployment else 0,
+            start=start,
+            end=end,
+            promote=promote,
+            recipe_of=recipe_of,
+            at=self._clock.now(),
+            began=self._began,
+        )
+        workflow = self._durable.start(TRAIN, key or f"{name} {new_id(self._clock.now())}", to_body(asked))
         return self._run(model, workflow)
 
     def resume(self) -> int:
-        """Continue trainings that a dead process left; returns how many came to their end. One that fails is recorded
-        as failed and does not hold up the others."""
-        left = [w for w in self._durable.unfinished(TRAIN) if w.arguments["model"] in self._models]
+        """Finish what a dead server left: rollbacks, then trainings; returns how many trainings came to their end. One
+        that fails is recorded as failed and does not hold up the others. From now on what this process begins is gone
+        on with after a restart."""
+        self._began = SERVER
+        self._rollouts.finish_left()
+        self.close_interrupted()
         done = 0
-        for workflow in reversed(left):
+        for workflow in self._durable.abandoned(TRAIN):
+            if workflow.arguments["model"] not in self._models:
+                continue
             try:
-                self._run(self.model(workflow.arguments["model"]), workflow)
+                if workflow.fence >= DEATHS_MAX:
+                    self._end(workflow, FAILED, f"{workflow.fence} processes died in the middle of it")
+                    continue
+                self._run(self.model(str(workflow.arguments["model"])), workflow)
                 done += 1
             except Exception as error:  # noqa: BLE001 (a job ends here; its workflow says why)
                 log.warning("training %s, left by another process, failed: %s", workflow.key, error)
         return done
 
-    def _run(self, model: Model, workflow: Any) -> Mapping[str, Any]:
-        arguments = workflow.arguments
-        request = pipeline.Request(
-            model,
-            arguments["reason"],
-            arguments["actor"],
-            self._experiment_of(model.name),
-            arguments["champion"],
-            _instant(arguments["end"]),
-            _instant(arguments["start"]),
-            arguments.get("recipe_of", 0),
-        )
+    def close_interrupted(self) -> int:
+        """End trainings that a command began and did not finish: nobody asked to go on with them. Their runs end as
+        KILLED. Returns how many."""
+        left = [w for w in self._durable.abandoned(TRAIN) if w.arguments.get("began", SERVER) == COMMAND]
+        for workflow in left:
+            self._end(workflow, CANCELLED, "interrupted: the command that began it ended before it did")
+        return len(left)
 
-        def work(steps: Any) -> Mapping[str, Any]:
-            result = pipeline.run(steps, request, self._tools)
-            if arguments["promote"] and result["verdict"]["passed"]:
-                why = result["verdict"]["why"]
+    def _end(self, workflow: Workflow, state: str, reason: str) -> None:
+        try:
+            self._durable.close(workflow.id, state, reason)
+            self._tools.runs.finish(pipeline.run_of(workflow.made_id), "KILLED")
+        except HanokError as error:  # it ended meanwhile, or had no run yet
+            log.info("training %s: %s", workflow.key, error.message)
+        log.warning("training %s is closed: %s", workflow.key, reason)
+
+    def _run(self, model: Model, workflow: Workflow) -> Trained:
+        asked = from_body(TrainingRequest, workflow.arguments, what="training")
+        if workflow.state == DONE:
+            return pipeline.trained_again(workflow.result)
+        outcome: list[Trained] = []
+
+        def work(steps: Steps) -> JsonObject:
+            job = pipeline.Job(model, asked, self._experiment_of(model.name), steps)
+            result = pipeline.run(job, self._tools)
+            if asked.promote and result.verdict.passed:
                 try:
-                    steps("rollout", lambda: self._begin(model, result["version"], arguments["actor"], why))
+                    steps("rollout", lambda: to_body(self._begin(model, result, asked.actor)))
+                except LeaseLost:
+                    raise
                 except Conflict as error:  # registered all the same; another version is being rolled out
-                    return result | {"not_rolled_out": error.message}
-            return result
+                    result = replace(result, not_rolled_out=error.message)
+            outcome.append(result)
+            return result_of(result)
 
-        return self._durable.run(workflow, work)
+        self._durable.run(workflow, work)
+        return outcome[0]
+
+    def _begin(self, model: Model, result: Trained, actor: str) -> Begun:
+        return self._rollouts.begin(model, result.version, actor, result.verdict.why)
 
     # -- rollout ---------------------------------------------------------------------------------------------
 
-    def promote(self, name: str, version: int, *, actor: str, reason: str, force: bool = False) -> Mapping[str, Any]:
-        """Start the rollout of a version. One that its gate refused needs `force`, which is recorded, and also ends a
-        rollout that is under way."""
+    def promote(self, name: str, version: int, *, actor: str, reason: str, force: bool = False) -> Begun:
+        """Start the rollout of a version. One that its gate refused, or that was rolled back from, needs `force`, which
+        is recorded, and also ends a rollout that is under way."""
         model = self.model(name)
-        found = self.version(name, version)
-        verdict = found.facts.get("verdict") or {}
-        if verdict and not verdict.get("passed") and not force:
+        verdict = self.facts(name, version).verdict
+        against = f"was refused by its gate ({verdict.why})" if verdict is not None and not verdict.passed else ""
+        if not against and version in self._rollouts.undone(name):
+            against = "was rolled back from"
+        if against and not force:
             raise Conflict(
-                f"version {version} of {name!r} was refused by its gate ({verdict.get('why')}); "
+                f"version {version} of {name!r} {against}; "
                 f"to promote it all the same: hanok promote {name} --version {version} --force --reason '...'"
             )
         said = reason + (" (forced past its gate)" if force else "")
-        return self._begin(model, version, actor, said, replace_rollout=force)
+        return self._rollouts.begin(model, version, actor, said, force=force)
 
-    def _begin(
-        self, model: Model, version: int, actor: str, reason: str, *, replace_rollout: bool = False
-    ) -> dict[str, Any]:
-        deployment = self._deployer.deployment(model.name)
-        if deployment is not None and deployment.primary == version and len(deployment.arms) == 1:
-            return {"deployed": version, "stage": "primary"}
-        planned = rollout.stages(model.rollout)
-        if deployment is None or not planned:
-            return self._make_primary(model.name, version, actor, reason)
-        under_way = self.rollouts().get(model.name)
-        if under_way is not None and under_way["challenger"] != version:
-            complete = planned[under_way["stage"]].share == 100  # it answers everything already
-            under_way = None if complete or replace_rollout else under_way
-        if under_way is not None and under_way["challenger"] != version:
-            raise Conflict(
-                f"version {under_way['challenger']} of {model.name!r} is being rolled out: wait for it, or end it with "
-                f"'hanok rollback {model.name}'"
-            )
-        if under_way is not None:
-            return {"deployed": version, "stage": _stage_name(planned[under_way["stage"]].share)}
-        champion = deployment.primary
-        self._deployer.deploy(
-            model.name, rollout.arms(champion, version, planned[0]), actor=actor, reason=f"rollout begins: {reason}"
-        )
-        if planned[0].share == 100:
-            self._tools.registry.move_alias(model.name, CHAMPION, version, actor=actor, reason=reason)
-        now = self._clock.now()
-        state = {
-            "champion": champion,
-            "challenger": version,
-            "stage": 0,
-            "since": now.isoformat(),
-            "began": now.isoformat(),
-            "actor": actor,
-            "reason": reason,
-        }
-        self._metadata.write(lambda r: r.records.put("rollout", model.name, "current", state, now))
-        return {"deployed": version, "stage": _stage_name(planned[0].share)}
+    def deploy(self, name: str, version: int = 0, *, actor: str, reason: str) -> Begun:
+        """Let a version answer everything at once, without gate and rollout; ends a rollout under way. By default the
+        newest that was never rolled back from. Raises ModelNotFound, Conflict."""
+        return self._rollouts.answer_alone(name, version or self.newest(name), actor, reason)
 
-    def _make_primary(self, name: str, version: int, actor: str, reason: str) -> dict[str, Any]:
-        self._deployer.deploy(name, [Arm(version, "primary", 100)], actor=actor, reason=reason)
-        self._tools.registry.move_alias(name, CHAMPION, version, actor=actor, reason=reason)
-        now = self._clock.now()
-        self._metadata.write(lambda r: r.records.put("rollout", name, "current", {}, now))
-        return {"deployed": version, "stage": "primary"}
+    def newest(self, name: str) -> int:
+        """The newest version that was never rolled back from. Raises ModelNotFound, Conflict."""
+        versions = [v.version for v in self._tools.registry.versions(name)]
+        if not versions:
+            raise ModelNotFound(f"model {name!r} has no version yet: hanok train {name}")
+        undone = self._rollouts.undone(name)
+        good = [v for v in versions if v not in undone]
+        if not good:
+            raise Conflict(f"each version of {name!r} was rolled back from; name the one you want with --version")
+        return good[0]
 
-    def rollback(self, name: str, *, to: int | None = None, actor: str, reason: str) -> Mapping[str, Any]:
+    def rollback(self, name: str, *, to: int | None = None, actor: str, reason: str) -> RollbackProof:
         """Let the version that served before (or `to`) answer again, at once; returns the proof record.
 
         The proof compares the version's answers to its own golden rows, logged when it was live, with what it answers
         now: they must be bit-equal.
         """
-        deployment = self._deployer.deployment(name)
-        if deployment is None:
-            raise ModelNotFound(f"{name!r} is not deployed, so there is nothing to roll back")
-        state = self._metadata.read(lambda r: r.records.get("rollout", name, "current"))
-        if to is None:
-            to = state["champion"] if state else self._deployer.last_primary_before(name)
-        before = deployment.primary
-        self._make_primary(name, to, actor, f"rollback: {reason}")
-        proof = {
-            "model": name,
-            "from": state["challenger"] if state else before,
-            "to": to,
-            "at": self._clock.now().isoformat(),
-            "actor": actor,
-            "reason": reason,
-            "golden": self._golden(name, to),
-        }
-        now = self._clock.now()
-        node = Node(new_id(now), NodeKind.DECISION, f"rollback of {name} to version {to}", now, proof)
+        return self._rollouts.roll_back(name, to=to, actor=actor, reason=reason)
 
-        def work(repositories: Repositories) -> None:
-            repositories.lineage.add([node])
-            repositories.records.put("rollback", name, node.id, proof, now)
-            repositories.outbox.append(Event("rolled_back", node.id, now, proof))
-
-        self._metadata.write(work)
-        return proof | {"node": node.id}
-
-    def _golden(self, name: str, version: int) -> dict[str, Any]:
-        """Re-score rows that the version answered when it was live and compare bit by bit."""
-        rows = self._tools.sets.logged_answers(name, version, limit=500)
-        if not rows.num_rows:
-            return {"rows": 0, "bit_equal": None}
-        loaded = self._tools.packages.load(self.version(name, version).package)
-        again = loaded.score_table(rows)
-        if again.ndim == 2:
-            again = again.max(axis=1)
-        equal = int((rows.column("score").to_numpy() == again).sum())
-        return {"rows": rows.num_rows, "equal": equal, "bit_equal": equal == rows.num_rows}
-
-    def rollouts(self) -> dict[str, Mapping[str, Any]]:
+    def rollouts(self) -> dict[str, RolloutState]:
         """Rollouts under way, by model."""
-        found = self._metadata.read(lambda r: r.records.list("rollout"))
-        return {b["_name"]: b for b in found if b.get("challenger")}
+        return self._rollouts.under_way()
+
+    def back_to(self, name: str) -> int | None:
+        """The version that a rollback would let answer; None when there is none to go back to."""
+        return self._rollouts.back_to(name)
 
     # -- the tick --------------------------------------------------------------------------------------------
 
-    def tick(self, *, predictions: Any) -> list[Mapping[str, Any]]:
-        """Move rollouts on, then retrain what is due; returns what was done. `predictions(model, since)` gives logged
-        answers for the guard."""
-        done: list[Mapping[str, Any]] = []
-        for model in self._models.values():
-            moved = self._advance(model, predictions)
-            if moved is not None:
-                done.append(moved)
+    def tick(self) -> list[TickOutcome]:
+        """Move rollouts on, then retrain what is due, model by model; returns what was done."""
+        return [done for model in self.models() for done in (*self._watched(model), *self._retrained(model))]
+
+    def guard(self) -> list[TickOutcome]:
+        """Look at the rollouts under way, and only at them: cheap, and never behind a training."""
+        under_way = self.rollouts()
+        return [done for model in self.models() if model.name in under_way for done in self._watched(model)]
+
+    def retrain(self) -> list[TickOutcome]:
+        """Retrain what is due."""
+        return [done for model in self.models() for done in self._retrained(model)]
+
+    def _watched(self, model: Model) -> list[TickOutcome]:
+        return self._alone(model, "rollout-failed", lambda: self._rollouts.advance(model))
+
+    def _retrained(self, model: Model) -> list[TickOutcome]:
+        def work() -> TickOutcome | None:
             trigger = self.trigger(model)
-            if trigger is not None:
-                done.append(self._retrain(model, trigger))
-        return done
+            return None if trigger is None else self._retrain(model, trigger)
+
+        return self._alone(model, "trigger-failed", work)
+
+    def _alone(self, model: Model, fingerprint: str, work: Callable[[], TickOutcome | None]) -> list[TickOutcome]:
+        """What fails for one model is said, and holds up no other."""
+        try:
+            done = work()
+        except Exception as error:  # a job ends here: it is tried again at the next tick
+            log.exception("%s of %s", fingerprint, model.name)
+            what = "its rollout cannot be looked at" if fingerprint == "rollout-failed" else "it cannot be retrained"
+            said = f"{model.name}: {what}: {type(error).__name__}: {error}"
+            self._alarms.raise_(model.name, "training", fingerprint, said, severity="critical")
+            return [TickOutcome(model.name, "failed", self._clock.now(), failed=f"{type(error).__name__}: {error}")]
+        self._alarms.resolve(model.name, fingerprint, "it works again")
+        return [] if done is None else [done]
 
     def trigger(self, model: Model) -> Trigger | None:
         """The trigger that is due now, if any. Nothing is retrained before a first training, or during a rollout."""
@@ -287,49 +308,80 @@ class Training:
         versions = self._tools.registry.versions(model.name)
         if not versions:
             return None
-        deployment = self._deployer.deployment(model.name)
-        live = next((v for v in versions if deployment and v.version == deployment.primary), versions[0])
-        now = self._clock.now()
-        trained = [datetime.fromisoformat(v.facts["trained_at"]) for v in versions if "trained_at" in v.facts]
-        if not trained:
+        facts = {v.version: facts_of(v) for v in versions}
+        trained = [f.trained_at for f in facts.values() if f.trained_at is not None]
+        attempts = [w for w in self._durable.list(TRAIN, limit=200) if w.arguments["model"] == model.name]
+        if not trained or self._given_up(model, attempts):
             return None
-        attempts = [w.created for w in self._durable.list(TRAIN, limit=200) if w.arguments["model"] == model.name]
+        deployment = self._deployer.deployment(model.name)
+        live = facts.get(deployment.primary) if deployment else None
         recent, rows, reference = None, 0, None
         if model.retrain.drop is not None:
             metric = model.retrain.drop[0]
-            values, rows = self._performance.metric_over(model.name, model.task, start=now - WATCH, end=now)
-            recent, reference = values.get(metric), live.facts["metrics"].get(metric)
+            recent, rows = self._recent(model, metric)
+            reference = _level(live or facts[versions[0].version], metric)
         situation = Situation(
-            now,
+            self._clock.now(),
             max(trained),
-            max([*trained, *attempts]),
+            max([*trained, *(w.created for w in attempts)]),
             self._label_rows(model.label.table),
-            versions[0].facts.get("label_rows", 0),
+            facts[versions[0].version].label_rows,
             recent,
             rows,
             reference,
         )
         return due(model.retrain, situation)
 
-    def _retrain(self, model: Model, trigger: Trigger) -> Mapping[str, Any]:
+    def _recent(self, model: Model, metric: str) -> tuple[Level | None, int]:
+        """The watched metric on what was answered over the last days, and on how many rows."""
         now = self._clock.now()
-        node = Node(
-            new_id(now),
-            NodeKind.DECISION,
-            f"retrain {model.name}: {trigger.kind}",
-            now,
-            {"kind": trigger.kind, "reason": trigger.reason, **trigger.facts},
+        rows = self._performance.outcomes(model.name, start=now - WATCH, end=now, known_by=now)
+        if not rows.num_rows:
+            return None, 0
+        rows = guards.answered_rows(model.task, rows.filter(pc.not_equal(rows.column("arm"), "shadow")))
+        if not rows.num_rows:
+            return None, 0
+        y, scores = rows.column("label").to_numpy().astype(float), guards.scores(model.task, rows)
+        constant = best_constant(model.task, y, scores.shape[1] if scores.ndim == 2 else 2)
+        hard = evaluate(model.task, y, constant).get(metric)
+        return Level(evaluate(model.task, y, scores)[metric], hard), rows.num_rows
+
+    def _given_up(self, model: Model, attempts: list[Workflow]) -> bool:
+        """Whether the last trainings that triggers began all failed. Tried again once the declaration changes, somebody
+        trains, or a tenth more labelled rows are there."""
+        last = attempts[:FAILURES_MAX]
+        if len(last) < FAILURES_MAX or any(w.state != FAILED or w.arguments.get("actor") != "hanok" for w in last):
+            self._alarms.resolve(model.name, "training-given-up", "a training came to its end")
+            return False
+        body = self._metadata.read(lambda r: r.records.get("training-given-up", model.name, last[0].id))
+        rows, now = self._label_rows(model.label.table), self._clock.now()
+        if body is None:
+            body = {"declaration": digest(model), "label_rows": rows}
+            self._metadata.write(lambda r: r.records.put("training-given-up", model.name, last[0].id, body, now))
+        if body["declaration"] != digest(model) or rows > GROWN * body["label_rows"]:
+            return False
+        self._alarms.raise_(
+            model.name,
+            "training",
+            "training-given-up",
+            f"{model.name}: the last {FAILURES_MAX} trainings failed, so no other one is begun "
+            f"({last[0].result.get('error', '')}). Mend the cause, then: hanok train {model.name}",
+            severity="critical",
         )
+        return True
+
+    def _retrain(self, model: Model, trigger: Trigger) -> TickOutcome:
+        now = self._clock.now()
+        facts = {"kind": trigger.kind, "reason": trigger.reason, **trigger.facts}
+        node = Node(new_id(now), NodeKind.DECISION, f"retrain {model.name}: {trigger.kind}", now, facts)
+        fired = Event("trigger_fired", node.id, now, {"model": model.name, "kind": trigger.kind, "reason": trigger.reason})
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node])
-            repositories.outbox.append(
-                Event(
-                    "trigger_fired", node.id, now, {"model": model.name, "kind": trigger.kind, "reason": trigger.reason}
-                )
-            )
+            repositories.outbox.append(fired)
 
         self._metadata.write(work)
+        told = TickOutcome(model.name, "retrain", now, trigger=trigger.kind, reason=trigger.reason)
         try:
             result = self.train(
                 model.name,
@@ -338,78 +390,20 @@ class Training:
                 key=f"{model.name} {trigger.kind} {now.isoformat()}",
                 recipe_of=self._champion_with_plan(model.name),
             )
-        except (NotTrainable, ConversionFailed, TrainingFailed) as error:
-            return {"model": model.name, "did": "retrain", "trigger": trigger.kind, "failed": error.message}
-        return {
-            "model": model.name,
-            "did": "retrain",
-            "at": now.isoformat(),
-            "trigger": trigger.kind,
-            "reason": trigger.reason,
-            "version": result["version"],
-            "passed": result["verdict"]["passed"],
-            "why": result["verdict"]["why"],
-        }
+        except HanokError as error:
+            return replace(told, failed=error.message)
+        return replace(
+            told, version=result.version, passed=result.verdict.passed, why=result.verdict.why
+        )
 
     def _champion_with_plan(self, name: str) -> int:
         """The version whose recipe a triggered retraining repeats: the champion's; 0 when it has none."""
         deployment = self._deployer.deployment(name)
         versions = {v.version: v for v in self._tools.registry.versions(name)}
         live = versions.get(deployment.primary) if deployment else None
-        return live.version if live is not None and live.facts.get("plan") else 0
-
-    def _advance(self, model: Model, predictions: Any) -> Mapping[str, Any] | None:
-        state = self.rollouts().get(model.name)
-        if state is None:
-            return None
-        planned = rollout.stages(model.rollout)
-        now, began = self._clock.now(), datetime.fromisoformat(state["began"])
-        guard = partial(
-            rollout.guard,
-            rollout.rules(model.rollout.rollback_if, model.task),
-            model.task,
-            self._performance.outcomes(model.name, start=began, known_by=now),
-            predictions(model.name, began),
-            state["champion"],
-            state["challenger"],
-            block=rollout.block(model.rollout),
-        )
-        evidence = guard()
-        if evidence is not None:
-            proof = self.rollback(
-                model.name, to=state["champion"], actor="hanok", reason=f"{evidence.rule}: {evidence.reason}"
-            )
-            return {"model": model.name, "did": "rollback", "at": now.isoformat(), **proof, "evidence": evidence.facts}
-        stage = state["stage"]
-        if now - datetime.fromisoformat(state["since"]) < planned[stage].hold:
-            return None
-        if stage + 1 == len(planned):
-            if guard(confidence=rollout.DOUBT) is not None:
-                return None
-            self._make_primary(model.name, state["challenger"], "hanok", f"rollout complete: {state['reason']}")
-            return {"model": model.name, "did": "promote", "at": now.isoformat(), "version": state["challenger"]}
-        following = planned[stage + 1]
-        self._deployer.deploy(
-            model.name,
-            rollout.arms(state["champion"], state["challenger"], following),
-            actor="hanok",
-            reason=f"rollout: {following.share}%",
-        )
-        if following.share == 100:
-            self._tools.registry.move_alias(
-                model.name, CHAMPION, state["challenger"], actor="hanok", reason=f"rolled out: {state['reason']}"
-            )
-        body = {k: v for k, v in state.items() if not k.startswith("_")} | {
-            "stage": stage + 1,
-            "since": now.isoformat(),
-        }
-        self._metadata.write(lambda r: r.records.put("rollout", model.name, "current", body, now))
-        return {"model": model.name, "did": "advance", "at": now.isoformat(), "share": following.share}
+        return live.version if live is not None and facts_of(live).plan is not None else 0
 
 
-def _stage_name(share: int) -> str:
-    return {0: "shadow", 100: "primary, the former champion beside it"}.get(share, f"{share}%")
-
-
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _level(facts: TrainingFacts, metric: str) -> Level | None:
+    value = facts.metrics.get(metric)
+    return None if value is None else Level(value, facts.holdout.get(metric))

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from hanok.compute.metrics import HIGHER_IS_BETTER
 from hanok.core.declare import Retrain
 from hanok.core.durations import shortest
+from hanok.core.metric_names import HIGHER_IS_BETTER
+from hanok.core.training import Trigger
 
 WATCH = timedelta(days=3)
 WATCH_ROWS_MIN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
-    """Why a retraining is due, with its numbers."""
+class Level:
+    """A metric on some rows, and that of the best constant in hindsight on the same rows: how hard they were."""
 
-    kind: str
-    reason: str
-    facts: Mapping[str, Any]
+    value: float
+    constant: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +31,9 @@ class Situation:
     last_attempt: datetime
     label_rows: int
     label_rows_then: int
-    recent: float | None
+    recent: Level | None
     recent_rows: int
-    reference: float | None
+    reference: Level | None
 
 
 def due(retrain: Retrain, situation: Situation) -> Trigger | None:
@@ -43,21 +41,9 @@ def due(retrain: Retrain, situation: Situation) -> Trigger | None:
     s = situation
     if s.now - s.last_attempt < retrain.cooldown:
         return None
-    if (
-        retrain.drop is not None
-        and s.recent is not None
-        and s.reference is not None
-        and s.recent_rows >= WATCH_ROWS_MIN
-    ):
-        metric, allowed = retrain.drop
-        worse = s.reference - s.recent if HIGHER_IS_BETTER.get(metric) else s.recent - s.reference
-        if worse > allowed:
-            return Trigger(
-                "metric_drop",
-                f"{metric} over the last {shortest(WATCH)} is {s.recent:.4f} on {s.recent_rows} answers, worse than "
-                f"the gate's {s.reference:.4f} by {worse:.4f} (> {allowed:g})",
-                {"metric": metric, "recent": s.recent, "reference": s.reference, "rows": s.recent_rows},
-            )
+    dropped = _drop(retrain, s)
+    if dropped is not None:
+        return dropped
     fresh = s.label_rows - s.label_rows_then
     if retrain.new_rows is not None and fresh >= retrain.new_rows:
         return Trigger(
@@ -71,3 +57,36 @@ def due(retrain: Retrain, situation: Situation) -> Trigger | None:
             "schedule", f"{days:.0f} days since the last training (every {shortest(retrain.every)})", {"days": days}
         )
     return None
+
+
+def _drop(retrain: Retrain, s: Situation) -> Trigger | None:
+    """A drop of the watched metric that the difficulty of the rows does not explain.
+
+    A month in which all is harder lowers the metric of any model. So what is compared is the distance to the best
+    constant of the same rows, where that is known of both.
+    """
+    if retrain.drop is None or s.recent is None or s.reference is None or s.recent_rows < WATCH_ROWS_MIN:
+        return None
+    metric, allowed = retrain.drop
+    sign = -1.0 if HIGHER_IS_BETTER.get(metric) else 1.0
+    raw = sign * (s.recent.value - s.reference.value)
+    worse, explained = raw, 0.0
+    if s.recent.constant is not None and s.reference.constant is not None:
+        explained = sign * (s.recent.constant - s.reference.constant)
+        worse = raw - explained
+    if not worse > allowed:
+        return None
+    said = (
+        f"{metric} over the last {shortest(WATCH)} is {s.recent.value:.4f} on {s.recent_rows} answers, worse than "
+        f"the gate's {s.reference.value:.4f} by {raw:.4f}"
+    )
+    if explained:
+        said += f", of which {explained:+.4f} is the difficulty of the rows and {worse:.4f} is not"
+    facts: dict[str, str | int | float | None] = {
+        "metric": metric,
+        "recent": s.recent.value,
+        "reference": s.reference.value,
+        "difficulty": explained,
+        "rows": s.recent_rows,
+    }
+    return Trigger("metric_drop", f"{said} (> {allowed:g})", facts)
