@@ -3,6 +3,7 @@ nothing is broken. Does the gate promote a challenger that is no better? Twenty 
 
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import pyarrow.compute as pc
 from bench.tools import row
 from hanok.cli.demo import example_folder
 from hanok.core.clock import ReplayClock
+from hanok.core.training import facts_of
 from hanok.engine.app import App
 from hanok.engine.config import Config
 from hanok.engine.diagnose import why_window
 from hanok.engine.project import load_module
 from hanok.engine.replay import Replay
 from hanok.parts.automl import service as automl
-from hanok.parts.training import pipeline
+from hanok.parts.training import gate, splitting
 
 MODEL = "late-arrival"
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -158,11 +160,11 @@ def storm_model(base, folder):
     made = app.training.train(MODEL, start=STORM[0], end=STORM[1], reason="storm", actor="bench", promote=False)
     from hanok.core.serving import Arm
 
-    app.serving.deploy(MODEL, [Arm(made["version"], "primary", 100)], actor="bench", reason="storm")
+    app.serving.deploy(MODEL, [Arm(made.version, "primary", 100)], actor="bench", reason="storm")
     replay(app, BROKEN_FROM + 7)
     suspects = diagnose(app, BROKEN_FROM, 7).suspects
     app.close()
-    return bool(suspects) and suspects[0].name == f"model version {made['version']}", [s.name for s in suspects]
+    return bool(suspects) and suspects[0].name == f"model version {made.version}", [s.name for s in suspects]
 
 
 def a_against_a(base):
@@ -172,19 +174,21 @@ def a_against_a(base):
     model = app.training.model(MODEL)
     champion = app.training.version(MODEL, 1)
     made = app.features.training_set(model)
-    frame = pipeline.frame_of(model, made.rows)
-    seen = datetime.fromisoformat(champion.facts["trained_until"])
-    _, test = pipeline.split(model, frame, made.rows, seen_until=seen)
-    learnt = pipeline.training_rows(app.blobs, champion.facts["training_digest"])
-    train = pipeline.frame_of(model, learnt)
+    frame = splitting.frame_of(model, made.rows)
+    facts = facts_of(champion)
+    seen = facts.trained_until
+    _, test = splitting.split(model, frame, made.rows, seen_until=seen)
+    learnt = splitting.training_rows(app.blobs, facts.training_digest)
+    train = splitting.frame_of(model, learnt)
     held_out = made.rows.filter(made.rows.column("_label").is_valid()).take(pa.array(test))
     y = frame.take(test).y
     theirs = app.packages.load(champion.package).score_table(held_out)
     passed = 0
     for seed in range(100, 100 + SEEDS):
-        plan = {**champion.facts["plan"], "seed": seed}
+        plan = replace(facts.plan, seed=seed)
         mine = app.packages.load(app.packages.save(automl.run_plan(train, plan).package)).score_table(held_out)
-        verdict = pipeline.gate.judge(model.gate, model.task, "log_loss", y, mine, theirs, held_out, against="champion")
+        sides = gate.Sides(y, mine, theirs, None)
+        verdict = gate.judge(model.gate, model.task, "log_loss", sides, held_out, "champion")
         passed += verdict.passed
     app.close()
     return passed

@@ -21,9 +21,9 @@ def challenge(app) -> dict:
         key="the sliding challenger",
         promote=False,
     )
-    version, passed = result["version"], result["verdict"]["passed"]
+    version, passed = result.version, result.verdict.passed
     app.training.promote(MODEL, version, actor="ben", reason="it is the newest", force=not passed)
-    return {"version": version, "passed": passed, "why": result["verdict"]["why"]}
+    return {"version": version, "passed": passed, "why": result.verdict.why}
 
 
 ACTIONS = {"2013-12-01": challenge}

@@ -113,15 +113,13 @@ def from_body(record: type[T], body: Mapping[str, Any], *, what: str = "") -> T:
         if name in body:
             values[f.name] = _from_json(hints[f.name], body[name], f"{named}.{name}")
         elif f.default is MISSING and f.default_factory is MISSING:
-            raise Corrupt(
-                f"a record of kind {named!r} has no {name!r}; it has {', '.join(sorted(body)) or 'nothing'}"
-            )
+            raise Corrupt(f"a record of kind {named!r} has no {name!r}; it has {', '.join(sorted(body)) or 'nothing'}")
     return record(**values)
 
 
 @lru_cache(maxsize=512)
 def _hints(record: type) -> dict[str, Any]:
-    return get_type_hints(record)
+    return get_type_hints(record, localns={"Json": Json})  # it stands by name within itself
 
 
 def _from_json(kind: Any, value: Any, where: str) -> Any:

@@ -99,6 +99,7 @@ def open_app(config: Config, *, clock: Clock | None = None, project: Project | N
             home.note_project(path)
         if project is not None:
             app.declaring.apply(project)
+        app.training.close_interrupted()
     except BaseException:
         home.release()
         raise
@@ -130,7 +131,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             metadata,
             blobs,
             clock,
-            TrainingSets(features, answers),
+            TrainingSets(features),
             Searcher(),
             packages,
             tracking.runs,
@@ -139,6 +140,8 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         durable=durable,
         deployer=serving,
         performance=monitoring,
+        answered=answers,
+        alarms=alerts,
         experiment_of=lambda name: tracking.experiments.ensure(name).id,
         label_rows=tables.size,
     )
@@ -227,6 +230,5 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             watching=watching,
             training=training,
             tracking=tracking,
-            answers=answers,
         ),
     )

@@ -9,10 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.duck import arrow, connect
+from hanok.core.serving import Prediction
 from hanok.core.tables import SEQUENCE
 from hanok.parts.features.service import Features
-from hanok.parts.serving.log import FEATURE, TABLE
+from hanok.parts.serving.log import TABLE, prediction_of
 from hanok.parts.serving.service import Serving, key_text
 from hanok.parts.training.service import Training
 from hanok.stores.ports import Tables
@@ -24,31 +25,23 @@ class Answers:
     def __init__(self, *, serving: Serving, tables: Tables) -> None:
         self._serving, self._tables = serving, tables
 
-    def predictions_since(self, model: str, since: datetime) -> pa.Table:
-        """version, error and microseconds of the answers since an instant."""
-        if not self._tables.size(TABLE + model):
-            return pa.table({"version": [], "error": [], "microseconds": []})
-        with connect({"log": self._tables.scan(TABLE + model, since=since)}) as duck:
-            return arrow(
-                duck,
-                "SELECT version, error, microseconds FROM log "
-                f"WHERE \"at\" >= TIMESTAMPTZ '{since.isoformat()}' AND arm <> 'shadow'",
-            )
+    def since(self, model: str, since: datetime) -> pa.Table:
+        """version, arm, error, rows and the microseconds of one row, of what was logged since an instant: what lies in
+        open segments too."""
+        return self._serving.answers_since(model, since)
 
-    def logged_answers(self, model: str, version: int, *, limit: int) -> pa.Table:
-        """The newest answers of a version: score and the features under their own names."""
-        self._serving.compact()
+    def of_version(self, model: str, version: int, *, limit: int) -> list[Prediction]:
+        """The newest answers of a version that came to a score, with the features it saw."""
+        self._serving.compact(everything=True)
         if not self._tables.size(TABLE + model):
-            return pa.table({})
-        scan = self._tables.scan(TABLE + model)
-        names = [n for n in scan.schema.names if n.startswith(FEATURE)]
-        chosen = ", ".join(f"{quoted(n)} AS {quoted(n.removeprefix(FEATURE))}" for n in names)
-        with connect({"log": scan}) as duck:
-            return arrow(
+            return []
+        with connect({"log": self._tables.scan(TABLE + model)}) as duck:
+            rows = arrow(
                 duck,
-                f"SELECT score, {chosen} FROM log WHERE version = {int(version)} "
+                f"SELECT * FROM log WHERE version = {int(version)} AND score IS NOT NULL AND coalesce(error, '') = '' "
                 f"ORDER BY {SEQUENCE} DESC LIMIT {int(limit)}",
             )
+        return [prediction_of(model, row) for row in rows.to_pylist()]
 
 
 class Predicting:

@@ -13,9 +13,12 @@ from pyarrow import parquet as pq
 from hanok.core.declare import Model, digest, from_dict
 from hanok.core.errors import Invalid, ModelNotFound
 from hanok.core.registry import ModelVersion
+from hanok.core.training import facts_of
 from hanok.engine.app import App
 from hanok.parts.automl import service as automl
 from hanok.parts.training import pipeline
+from hanok.parts.training.environment import environment
+from hanok.parts.training.splitting import frame_of, judged_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,13 @@ class Reproduction:
 def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     """Raises ModelNotFound, or Invalid for a version that was registered from outside."""
     found = app.training.version(model_name, version)
-    facts = found.facts
-    if "training_set" not in facts:
+    facts = facts_of(found)
+    if not facts.training_set:
         raise Invalid(
             f"version {version} of {model_name!r} was registered from outside: Hanok knows no training set of it"
         )
     model = declaration_of(app, found)
-    made = app.metadata.read(lambda r: r.lineage.node(facts["training_set"])).facts
+    made = app.metadata.read(lambda r: r.lineage.node(facts.training_set)).facts
     rebuilt = app.features.training_set(
         model,
         start=datetime.fromisoformat(made["start"]) if made["start"] else None,
@@ -57,16 +60,16 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     sink = io.BytesIO()
     pq.write_table(rebuilt.rows, sink, compression="zstd")
     training_digest = sha256(sink.getvalue()).hexdigest()
-    frame = pipeline.frame_of(model, rebuilt.rows)
-    if not facts.get("holdout_included", True):
-        frame = pipeline.judged_part(model, frame, rebuilt.rows, facts["trained_until"])
-    address = app.packages.save(pipeline.fit(model, frame, facts["plan"], automl.run_plan))
+    frame = frame_of(model, rebuilt.rows)
+    if not facts.holdout_included and facts.trained_until is not None:
+        frame = judged_part(model, frame, rebuilt.rows, facts.trained_until)
+    address = app.packages.save(pipeline.fit(model, frame, facts.plan, automl.run_plan))
     return Reproduction(
         model_name,
         version,
         training_digest == made["digest"],
         address == found.package,
-        pipeline.environment()["digest"] == facts.get("environment"),
+        environment().digest == facts.environment,
         rebuilt.rows.num_rows,
         training_digest,
         address,
@@ -76,7 +79,7 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
 
 def declaration_of(app: App, version: ModelVersion) -> Model:
     """The declaration that a version was trained under: the present one if it is the same, else the stored one."""
-    wanted = version.facts["declaration"]
+    wanted = facts_of(version).declaration
     for model in app.training.models():
         if model.name == version.model and digest(model) == wanted:
             return model

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hanok.compute.frames import Frame
-from hanok.core.declare import AutoML
-from hanok.core.training import Line, Plan
+from hanok.core.declare import AutoML, Model
+from hanok.core.training import Plan
 from hanok.parts.automl import service as automl
-from hanok.parts.features.service import Features
+from hanok.parts.features.service import Features, TrainingSet
+from hanok.parts.training.needs import SetMade
 
 
 class TrainingSets:
     """Training sets from features."""
 
     def __init__(self, features: Features) -> None:
+        self._features = features
         self.training_set = features.training_set
-        self.record_training_set = features.record_training_set
+
+    def record_training_set(self, model: Model, made: SetMade, package: str, *, node_id: str = "") -> str:
+        assert isinstance(made, TrainingSet)
+        return self._features.record_training_set(model, made, package, node_id=node_id)
 
 
 class Searcher:
@@ -27,6 +30,3 @@ class Searcher:
 
     def run_plan(self, frame: Frame, plan: Plan) -> automl.Search:
         return automl.run_plan(frame, plan)
-
-    def leaderboard(self, found: automl.Search) -> Sequence[Line]:
-        return automl.leaderboard_rows(found)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any
 
 from hanok.core.access import SYSTEM, acting
+from hanok.core.training import TickOutcome
 from hanok.engine.bus import Bus
-from hanok.engine.predicting import Answers
 from hanok.engine.watching import Watching
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
@@ -26,13 +24,12 @@ class Upkeep:
         watching: Watching,
         training: Training,
         tracking: Tracking,
-        answers: Answers,
     ) -> None:
         self.telling = threading.Lock()
         self._bus, self._registry_bus = bus, registry_bus
-        self._watching, self._training, self._tracking, self._answers = watching, training, tracking, answers
+        self._watching, self._training, self._tracking = watching, training, tracking
 
-    def tick(self) -> list[Mapping[str, Any]]:
+    def tick(self) -> list[TickOutcome]:
         """Drain events, look after the feeds, move rollouts on, retrain what is due, drain again."""
         self._bus.drain()
         self._watching.check_feeds()
@@ -40,10 +37,24 @@ class Upkeep:
         self._bus.drain()
         return done
 
-    def advance(self) -> list[Mapping[str, Any]]:
+    def advance(self) -> list[TickOutcome]:
         """Move rollouts on and retrain what is due; returns what was done."""
         with acting(SYSTEM):
-            return self._training.tick(predictions=self._answers.predictions_since)
+            return self._training.tick()
+
+    def guard(self) -> list[TickOutcome]:
+        """Look at the rollouts under way, with the labels that have come by now: every few seconds, and never behind a
+        training."""
+        with acting(SYSTEM):
+            if not self._training.rollouts():
+                return []
+            self._bus.drain()
+            return self._training.guard()
+
+    def retrain(self) -> list[TickOutcome]:
+        """Retrain what is due."""
+        with acting(SYSTEM):
+            return self._training.retrain()
 
     def tell_registry_webhooks(self) -> int:
         """Note what happened in the registry for those who asked, and send what is due; returns the attempts."""

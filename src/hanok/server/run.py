@@ -25,6 +25,7 @@ from hanok.server.metrics import ServerMetrics
 log = logging.getLogger("hanok.server")
 SYNC_S = 1.0
 TICK_S = 60.0
+GUARD_S = 3.0
 TELL_S = 0.5
 UPKEEP_S = 3600.0
 COLLECTED_EVERY = (50_000, 20, 50)  # by default a history of 100,000 points is looked through 140 times as it grows
@@ -130,12 +131,11 @@ def serve(
     )
     server = uvicorn.Server(config)
     stopping = threading.Event()
-    first = (app.training.resume, app.bus.drain) if app.keeps_data else ()
     keepers = [
         threading.Thread(target=_every, args=(stopping, SYNC_S, app.log.sync), name="hanok-log-sync", daemon=True),
         threading.Thread(
             target=_every,
-            args=(stopping, TICK_S, lambda: _tick(app), *first),
+            args=(stopping, TICK_S, lambda: _tick(app), *((app.bus.drain,) if app.keeps_data else ())),
             name="hanok-tick",
             daemon=True,
         ),
@@ -153,6 +153,18 @@ def serve(
             daemon=True,
         ),
     ]
+    if app.keeps_data:  # a training is long: rollouts are looked at beside it
+        keepers += [
+            threading.Thread(
+                target=_every,
+                args=(stopping, TICK_S, app.upkeep.retrain, app.training.resume, app.bus.drain),
+                name="hanok-train",
+                daemon=True,
+            ),
+            threading.Thread(
+                target=_every, args=(stopping, GUARD_S, app.upkeep.guard), name="hanok-guard", daemon=True
+            ),
+        ]
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTED_EVERY)
@@ -200,7 +212,7 @@ def _tick(app: App) -> None:
     """Each step by itself, so that one that fails holds up no other."""
     steps: list[Callable[[], Any]] = [app.serving.compact]
     if app.keeps_data:
-        steps += [app.bus.drain, app.watching.measure_live, app.watching.check_feeds, app.upkeep.advance, app.bus.drain]
+        steps += [app.bus.drain, app.watching.measure_live, app.watching.check_feeds, app.bus.drain]
     for step in steps:
         _attempt(step)
 

@@ -225,7 +225,7 @@ def test_own_code_trains_like_automl(tmp_path):
 
         app.clock.move_to(datetime(2026, 1, 22, tzinfo=UTC))
         result = app.training.train("mine")
-        version = app.tracking.registry.version("mine", result["version"])
+        version = app.tracking.registry.version("mine", result.version)
         assert app.packages.manifest(version.package)["runtime"] == "lightgbm"
         assert app.serving.predict("mine", {"size": [9.0], "product": ["vase"]})[0].score > 0
     finally:

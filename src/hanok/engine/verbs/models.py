@@ -8,9 +8,10 @@ from typing import Any
 
 from hanok.core.access import Access
 from hanok.core.clock import utc
-from hanok.core.errors import Invalid, ModelNotFound
+from hanok.core.errors import Invalid
+from hanok.core.records import to_body
 from hanok.core.registry import CHAMPION
-from hanok.core.serving import Arm
+from hanok.core.training import result_of
 from hanok.engine.hindsight import hindsight
 from hanok.engine.verbs.registry import verb
 
@@ -19,20 +20,17 @@ from hanok.engine.verbs.registry import verb
 def train(app: Any, actor: str, *, model: str, reason: str = "on request", promote: bool = True) -> dict[str, Any]:
     """Train, judge and register a new version; one that passes its gate starts its rollout."""
     app.bus.drain()
-    result = dict(app.training.train(model, reason=reason, actor=actor, promote=promote))
+    result = app.training.train(model, reason=reason, actor=actor, promote=promote)
     app.bus.drain()
-    return result
+    return dict(result_of(result))
 
 
 @verb("deploy", Access.EDIT)
 def deploy(app: Any, actor: str, *, model: str, version: int = 0, reason: str = "deployed by hand") -> dict[str, Any]:
     """Let a version (the newest by default) answer all requests at once, without a rollout."""
-    versions = app.tracking.registry.versions(model)
-    if not versions:
-        raise ModelNotFound(f"model {model!r} has no version yet: hanok train {model}")
-    number = version or versions[0].version
-    deployment = app.serving.deploy(model, [Arm(number, "primary", 100)], actor=actor, reason=reason)
-    app.tracking.registry.move_alias(model, "champion", number, actor=actor, reason=reason)
+    number = version or app.training.newest(model)
+    app.training.deploy(model, number, actor=actor, reason=reason)
+    deployment = app.serving.deployment(model)
     return {"model": model, "version": number, "generation": deployment.generation}
 
 
@@ -41,11 +39,9 @@ def promote(
     app: Any, actor: str, *, model: str, version: int = 0, reason: str = "promoted by hand", force: bool = False
 ) -> dict[str, Any]:
     """Start the rollout of a version (the newest by default)."""
-    versions = app.tracking.registry.versions(model)
-    if not versions:
-        raise ModelNotFound(f"model {model!r} has no version yet: hanok train {model}")
-    number = version or versions[0].version
-    return {"model": model} | dict(app.training.promote(model, number, actor=actor, reason=reason, force=force))
+    number = version or app.training.newest(model)
+    begun = app.training.promote(model, number, actor=actor, reason=reason, force=force)
+    return {"model": model} | dict(to_body(begun))
 
 
 @verb("rollback", Access.EDIT)
@@ -84,7 +80,7 @@ def rollback(
             "actor": actor,
             "reason": reason,
         }
-    return dict(app.training.rollback(model, to=to or None, actor=actor, reason=reason))
+    return dict(to_body(app.training.rollback(model, to=to or None, actor=actor, reason=reason)))
 
 
 @verb("model.history", Access.READ)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hanok.core.access import Access
 from hanok.core.clock import wall_seconds
+from hanok.core.records import to_body
 from hanok.core.version import VERSION
 from hanok.engine.backup import backup as write_backup
 from hanok.engine.backup import check
@@ -52,4 +53,4 @@ def backup(app: Any, actor: str, *, path: str) -> dict[str, Any]:
 @verb("tick", Access.EDIT)
 def tick(app: Any, actor: str) -> list[dict[str, Any]]:
     """Do now what the clock would do: move rollouts on, retrain what is due."""
-    return [dict(d) for d in app.upkeep.tick()]
+    return [dict(to_body(d)) for d in app.upkeep.tick()]

@@ -60,6 +60,11 @@ class Search:
     def best(self) -> Candidate:
         return self.leaderboard[0]
 
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The leaderboard as it is kept."""
+        return tuple(Line(c.name, _spec(c.recipe), dict(c.metrics), round(c.seconds, 3)) for c in self.leaderboard)
+
 
 def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what, _share: None) -> Search:
     """Find a model within the budget. Raises NotTrainable, MissingExtra."""
@@ -212,11 +217,6 @@ def _need_extra() -> None:
     missing = [name for name in ("lightgbm", "sklearn", "optuna") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(f"AutoML needs {', '.join(missing)}, which is not installed: pip install 'hanok[automl]'")
-
-
-def leaderboard_rows(found: Search) -> tuple[Line, ...]:
-    """The leaderboard as it is kept."""
-    return tuple(Line(c.name, _spec(c.recipe), dict(c.metrics), round(c.seconds, 3)) for c in found.leaderboard)
 
 
 def _spec(recipe: Recipe) -> JsonObject:

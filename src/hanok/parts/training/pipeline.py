@@ -216,11 +216,9 @@ def _trained(job: Job, frame: Frame, tools: Tools) -> _Found:
     model = job.model
     if isinstance(model.train, AutoML):
         plan = _plan_of(job, tools)
-        found: Outcome = (
-            tools.searcher.run_plan(frame, plan) if plan else tools.searcher.search(frame, model.train)
-        )
+        found: Outcome = tools.searcher.run_plan(frame, plan) if plan else tools.searcher.search(frame, model.train)
         name = f"automl:{found.plan.recipe.kind}"
-        return _Found(found.package, found.plan, found.metric, name, tuple(tools.searcher.leaderboard(found)))
+        return _Found(found.package, found.plan, found.metric, name, tuple(found.lines))
     package = own_package(model.train, frame)
     return _Found(package, None, chosen_metric(model.task, model.gate.metric), model.train.name)
 
@@ -261,7 +259,9 @@ def _gate(job: Job, tools: Tools, made: MadeSet, searched: Searched) -> Gated:
     if version is not None:
         by_time = isinstance(model.split, TimeSplit) and frame.at.min() != frame.at.max()
         unseen = by_time and (seen is None or has_unseen(frame, seen))
-        loaded = tools.packages.load(version.package if unseen else facts_of(version).challenger_package or version.package)
+        loaded = tools.packages.load(
+            version.package if unseen else facts_of(version).challenger_package or version.package
+        )
         champion = in_classes(loaded.score_table(held_out), loaded.signature.classes, frame.signature.classes)
         sides = gate.Sides(test.y, challenger, champion, constant)
         verdict = gate.judge(model.gate, model.task, metric, sides, held_out, f"champion (version {version.version})")
@@ -332,9 +332,7 @@ def fit(model: Model, frame: Frame, plan: Plan | None, run_plan: RunPlan) -> Pac
     return run_plan(frame, plan).package
 
 
-def _register(
-    job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated, fitted: Fit
-) -> Registration:
+def _register(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated, fitted: Fit) -> Registration:
     model, workflow = job.model, job.steps.workflow
     for known in tools.registry.versions(model.name):
         if known.facts.get("workflow") == workflow.id:  # cut down after the commit, before the step was recorded

@@ -64,7 +64,9 @@ def compared(then: Floats, again: Floats, source: str) -> Golden:
     """How many rows are equal in every bit."""
     now = _wide(again)
     if then.shape != now.shape:
-        return Golden(len(then), False, 0, source, f"it gave {then.shape[1]} numbers a row and gives {now.shape[1]} now")
+        return Golden(
+            len(then), False, 0, source, f"it gave {then.shape[1]} numbers a row and gives {now.shape[1]} now"
+        )
     equal = int((then.view(np.int64) == now.view(np.int64)).all(axis=1).sum())
     return Golden(len(then), equal == len(then), equal, source)
 

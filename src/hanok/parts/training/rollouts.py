@@ -6,7 +6,6 @@ deployed. So after a kill the next look sees which of the two was done, and does
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 from dataclasses import dataclass, replace
@@ -231,8 +230,8 @@ class Rollouts:
     def roll_back(self, name: str, *, to: int | None = None, actor: str, reason: str) -> RollbackProof:
         """Let an earlier version answer again, at once; returns the proof record.
 
-        Without `to` it is the champion while a rollout is under way, else the version that answered before and was never
-        rolled back from. Killed anywhere, it is finished by the next process. Raises ModelNotFound, Conflict.
+        Without `to` it is the champion while a rollout is under way, else the version that answered before and was
+        never rolled back from. Killed anywhere, it is finished by the next process. Raises ModelNotFound, Conflict.
         """
         with self._moving:
             target, undone = self._target(name, to)
@@ -338,5 +337,3 @@ class Rollouts:
         except Exception as error:  # noqa: BLE001 (the proof ends here: it says what it could not do)
             log.warning("the answers of %s/%s could not be given again: %s", name, number, error)
             return Golden(0, why=f"{type(error).__name__}: {error}")
-
-

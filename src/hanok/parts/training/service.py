@@ -374,7 +374,9 @@ class Training:
         now = self._clock.now()
         facts = {"kind": trigger.kind, "reason": trigger.reason, **trigger.facts}
         node = Node(new_id(now), NodeKind.DECISION, f"retrain {model.name}: {trigger.kind}", now, facts)
-        fired = Event("trigger_fired", node.id, now, {"model": model.name, "kind": trigger.kind, "reason": trigger.reason})
+        fired = Event(
+            "trigger_fired", node.id, now, {"model": model.name, "kind": trigger.kind, "reason": trigger.reason}
+        )
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node])
@@ -392,9 +394,7 @@ class Training:
             )
         except HanokError as error:
             return replace(told, failed=error.message)
-        return replace(
-            told, version=result.version, passed=result.verdict.passed, why=result.verdict.why
-        )
+        return replace(told, version=result.version, passed=result.verdict.passed, why=result.verdict.why)
 
     def _champion_with_plan(self, name: str) -> int:
         """The version whose recipe a triggered retraining repeats: the champion's; 0 when it has none."""

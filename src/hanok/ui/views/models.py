@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hanok.compute.metrics import HIGHER_IS_BETTER
-from hanok.core.errors import HanokError, Invalid
+from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
 from hanok.core.serving import Arm
 from hanok.ui.text import instant
@@ -303,7 +303,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         tuple(Alias(a, at, ways_back.get(a)) for a, at in sorted(model.aliases.items())),
         tuple(Change(**row) for row in app.tracking.registry_history.of(name)[:HISTORY_SHOWN]),
         _proofs(app, name),
-        _back_to(app, name, len(arms) > 1),
+        app.training.back_to(name),
         _open_alerts(app, name),
     )
 
@@ -465,14 +465,3 @@ def _proofs(app: App, name: str) -> tuple[Proof, ...]:
         )
         for b in found
     )
-
-
-def _back_to(app: App, name: str, rolling_out: bool) -> int | None:
-    """The version that a rollback would let answer; None when there is none to go back to."""
-    try:
-        if rolling_out:
-            deployment = app.serving.deployment(name)
-            return deployment.primary if deployment else None
-        return app.serving.last_primary_before(name)
-    except HanokError:
-        return None

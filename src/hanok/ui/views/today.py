@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from hanok.core import training
 from hanok.core.lineage import NodeKind
 from hanok.parts.training import rollout as stages
 from hanok.ui.text import instant
@@ -142,7 +143,7 @@ def _source(app: App, name: str, checks: list[Mapping[str, Any]]) -> SourceLine:
     )
 
 
-def _live(app: App, deployment: Any, rollout: Mapping[str, Any] | None, alerts: tuple[AlertLine, ...]) -> LiveModel:
+def _live(app: App, deployment: Any, rollout: training.RolloutState | None, alerts: tuple[AlertLine, ...]) -> LiveModel:
     name, version = deployment.name, deployment.primary
     facts = app.tracking.registry.version(name, version).facts
     metric, gate = facts.get("metric", ""), facts.get("metrics", {}).get(facts.get("metric", ""))
@@ -206,20 +207,20 @@ def drift_lines(app: App, name: str) -> tuple[DriftLine, ...]:
     )
 
 
-def _rollout(app: App, deployment: Any, state: Mapping[str, Any] | None) -> RolloutState | None:
+def _rollout(app: App, deployment: Any, state: training.RolloutState | None) -> RolloutState | None:
     """The stage is read from what answers, so that it is right without the declaration, too."""
     if state is None:
         return None
-    arm = next((a for a in deployment.arms if a.version == state["challenger"]), None)
+    arm = next((a for a in deployment.arms if a.version == state.challenger), None)
     stage = "under way" if arm is None else "shadow" if arm.mode == "shadow" else f"{arm.mode} {arm.share}\u202f%"
     declared = {m.name: m for m in app.training.models()}
     count = len(stages.stages(declared[deployment.name].rollout)) if deployment.name in declared else 0
     return RolloutState(
-        state["champion"],
-        state["challenger"],
+        state.champion,
+        state.challenger,
         stage,
-        int(state["stage"]) + 1,
+        state.stage + 1,
         count,
-        instant(state["since"]),
-        state["reason"],
+        state.since,
+        state.reason,
     )
