@@ -39,7 +39,7 @@ def test_automl_beats_the_baseline_and_its_plan_gives_the_same_bytes_again(task)
 
 def test_a_wall_clock_budget_is_kept_and_recorded_as_a_plan():
     found = search(frame(), AutoML(budget="2s"))
-    assert len(found.plan["candidates"]) >= 3
+    assert len(found.plan.candidates) >= 3
 
 
 def test_lightgbm_through_its_text_answers_bit_for_bit():
