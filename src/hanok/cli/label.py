@@ -22,3 +22,11 @@ def label() -> None:
 def add(model: str, value: str, entity: tuple[str, ...], prediction: str, home: Path | None, as_json: bool) -> None:
     """The true VALUE for a prediction of MODEL, or for an entity."""
     show(ask(home, "label.add", model=model, value=value, prediction=prediction, entity=pairs(entity)), as_json)
+
+
+@label.command(name="show")
+@click.argument("model")
+@common
+def show_labels(model: str, home: Path | None, as_json: bool) -> None:
+    """What became of MODEL's labels: joined, outside the window, or no label of the task."""
+    show(ask(home, "label.show", model=model), as_json)

@@ -164,16 +164,28 @@ class Spine:
 @declaration
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on."""
+    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on.
+
+    `window` ("60d") is how far a label may be dated from the answer that it is for, before or after; what lies outside
+    is counted and shown. Without it labels of any age are joined.
+    """
 
     table: str
     column: str
     known_at: str
+    window: str | timedelta | None = None
 
     def __post_init__(self) -> None:
         wording.name("Label table", "table", self.table)
         wording.text("Label column", self.column)
         wording.text("Label known_at", self.known_at)
+        if self.window is not None:
+            give(self, "window", wording.span("Label window", self.window, like="'60d'"))
+
+    @property
+    def match_window(self) -> timedelta | None:
+        """How far a label may be dated from its answer; None: any age."""
+        return None if self.window is None else duration(self.window)
 
 
 def view_columns(view: FeatureView) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from hanok.engine.config import Config
 from hanok.engine.declaring import Declaring
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
+from hanok.engine.labelling import Labelling
 from hanok.engine.predicting import Answers, Predicting
 from hanok.engine.project import load_project
 from hanok.engine.reactions import Reactions
@@ -69,6 +70,7 @@ class App:
     registry_bus: Bus | None
     declaring: Declaring
     ingesting: Ingesting
+    labelling: Labelling
     predicting: Predicting
     answers: Answers
     references: References
@@ -160,6 +162,22 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     skew_watch = SkewWatch(
         metadata=metadata, training=training, monitoring=monitoring, alerts=alerts, skew=skew, clock=clock
     )
+    ingesting = Ingesting(
+        validation=validation,
+        features=features,
+        training=training,
+        elsewhere=None if stores.keeps_data else stores.data_home,
+    )
+    labelling = Labelling(
+        tables=tables,
+        features=features,
+        validation=validation,
+        serving=serving,
+        training=training,
+        monitoring=monitoring,
+        ingesting=ingesting,
+        clock=clock,
+    )
     watching = Watching(
         metadata=metadata,
         features=features,
@@ -171,6 +189,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         references=references,
         skew=skew,
         skew_watch=skew_watch,
+        labelling=labelling,
         clock=clock,
     )
     bus, registry_bus = Bus(metadata), None
@@ -180,9 +199,9 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             tables=tables,
             features=features,
             validation=validation,
-            serving=serving,
             training=training,
             monitoring=monitoring,
+            labelling=labelling,
             outbound=stores.outbound,
             clock=clock,
         ).connect_to(bus)
@@ -212,12 +231,8 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         bus=bus,
         registry_bus=registry_bus,
         declaring=Declaring(metadata=metadata, tables=tables, features=features, training=training, tracking=tracking),
-        ingesting=Ingesting(
-            validation=validation,
-            features=features,
-            training=training,
-            elsewhere=None if stores.keeps_data else stores.data_home,
-        ),
+        ingesting=ingesting,
+        labelling=labelling,
         predicting=Predicting(training=training, features=features, serving=serving),
         answers=answers,
         references=references,

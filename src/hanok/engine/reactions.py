@@ -9,20 +9,17 @@ import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect
 from hanok.core.clock import Clock
-from hanok.core.declare import Model
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
 from hanok.engine.bus import Bus
+from hanok.engine.labelling import Labelling
 from hanok.engine.notify import Outbound, send
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import INFO
 from hanok.parts.monitoring.service import Monitoring
-from hanok.parts.serving.service import Serving, key_text
 from hanok.parts.training.service import Training
 from hanok.parts.validation.service import Validation
 from hanok.stores.ports import Metadata, Tables
-
-EARLIER_LABELS = 4_000  # how far back a label is looked for that came before its prediction
 
 
 class Reactions:
@@ -35,14 +32,14 @@ class Reactions:
         tables: Tables,
         features: Features,
         validation: Validation,
-        serving: Serving,
         training: Training,
         monitoring: Monitoring,
+        labelling: Labelling,
         outbound: Outbound,
         clock: Clock,
     ) -> None:
         self._metadata, self._tables, self._clock, self._outbound = metadata, tables, clock, outbound
-        self._features, self._validation, self._serving = features, validation, serving
+        self._features, self._validation, self._labelling = features, validation, labelling
         self._training, self._monitoring = training, monitoring
 
     def connect_to(self, bus: Bus) -> None:
@@ -63,20 +60,17 @@ class Reactions:
             self._monitoring.batch_checked(result.table, result.batch, event.subject, result.anomalies)
 
     def join_labels(self, event: Event) -> None:
-        """Join a batch of a label table to the predictions that it labels."""
-        table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]
-        for model in self._training.models():
-            if model.label.table == table and rows and self._serving.deployment(model.name):
-                self._serving.compact(everything=True)
-                labels = self._features.label_rows(model, first, first + rows)
-                self._join(model, labels, f"{table} {event.facts['batch']}")
+        """Join a batch of a label table to the answers that it labels."""
+        if event.facts["rows"]:
+            for model in self._training.models():
+                if model.label.table == event.facts["table"]:
+                    self._labelling.join(model)
 
     def join_earlier_labels(self, event: Event) -> None:
-        """Join labels that had arrived before the batch of predictions that they are for."""
-        model = next((m for m in self._training.models() if m.name == event.facts["model"]), None)
-        if model is not None and (size := self._tables.size(model.label.table)):
-            recent = self._features.label_rows(model, max(0, size - EARLIER_LABELS), size)
-            self._join(model, recent, f"earlier {event.facts['key']}", batch=event.facts["key"])
+        """Join labels that had arrived before the batch of answers that they are for."""
+        for model in self._training.models():
+            if model.name == event.facts["model"]:
+                self._labelling.join(model)
 
     def send_alert(self, event: Event) -> None:
         """Send an alert to the webhooks of the models it concerns, and keep what came of it. What only informs is shown
@@ -94,15 +88,6 @@ class Reactions:
     def _keep(self, model: str, key: str, body: Mapping[str, Any]) -> None:
         now = self._clock.now()
         self._metadata.write(lambda r: r.records.put("webhook", model, key, body, now))
-
-    def _join(self, model: Model, labels: pa.Table, key: str, *, batch: str = "") -> None:
-        keys = self._features.spine_keys(model)
-        for name in keys:
-            labels = labels.set_column(labels.column_names.index(name), name, key_text(labels.column(name)))
-        signature = self._serving.model(model.name).signature
-        self._monitoring.join_labels(
-            model.name, signature, keys, labels, key=key, slices=model.gate.slices, batch=batch
-        )
 
     def _batch(self, event: Event) -> pa.Table | None:
         table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]

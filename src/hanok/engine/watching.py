@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
+from hanok.engine.labelling import Labelling
 from hanok.engine.references import References
 from hanok.engine.skew import FOLD_ROWS, Skew
 from hanok.engine.skew_watch import SkewWatch
@@ -20,6 +22,7 @@ from hanok.parts.serving.service import Serving
 from hanok.parts.training.service import Training
 from hanok.stores.ports import Metadata
 
+log = logging.getLogger("hanok.watching")
 MISSING_GAIN = 0.1  # of a model's gain may be missing before its estimates are withheld
 
 
@@ -39,12 +42,13 @@ class Watching:
         references: References,
         skew: Skew,
         skew_watch: SkewWatch,
+        labelling: Labelling,
         clock: Clock,
     ) -> None:
         self._metadata, self._clock, self._packages, self._references = metadata, clock, packages, references
         self._features, self._serving, self._training = features, serving, training
         self._monitoring, self._alerts, self._skew = monitoring, alerts, skew
-        self._skew_watch = skew_watch
+        self._skew_watch, self._labelling = skew_watch, labelling
 
     def measure(self, name: str, day: datetime, *, days_back: int = 2, least: int = FOLD_ROWS) -> None:
         """Performance of the last days whose labels may have come, the drift of `day`, and the skew of the week once
@@ -70,15 +74,33 @@ class Watching:
         self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report or {}))
 
     def measure_live(self) -> None:
-        """Once an hour: performance of the last days and drift of today, for everything that serves."""
+        """Once an hour: performance of the last days and drift of today, for everything that serves. What fails for one
+        model is an alert of that model, and holds up no other; it is tried again in the next hour."""
         now = self._clock.now()
         hour = {"hour": f"{now:%Y-%m-%dT%H}"}
         done = self._metadata.read(lambda r: {b["_name"]: b["hour"] for b in r.records.list("measured")})
-        for name in (m.name for m in self._training.models() if self._serving.deployment(m.name)):
-            if done.get(name) != hour["hour"]:
-                self._serving.compact(everything=True)
-                self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
-                self._metadata.write(lambda r, name=name: r.records.put("measured", name, "hour", hour, now))  # type: ignore[misc]
+        for model in self._training.models():
+            if self._serving.deployment(model.name) and done.get(model.name) != hour["hour"]:
+                self._isolated(model, now)
+                self._note_measured(model.name, hour, now)
+
+    def _isolated(self, model: Model, now: datetime) -> None:
+        try:
+            self._labelling.join(model)
+            self.measure(model.name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
+        except Exception as error:
+            log.exception("measuring %s failed", model.name)
+            self._alerts.raise_(
+                model.name,
+                "measuring",
+                "measuring-failed",
+                f"{model.name} could not be measured: {type(error).__name__}: {error}"[:400],
+            )
+        else:
+            self._alerts.resolve(model.name, "measuring-failed", "it is measured again")
+
+    def _note_measured(self, name: str, hour: Mapping[str, str], now: datetime) -> None:
+        self._metadata.write(lambda r: r.records.put("measured", name, "hour", hour, now))
 
     def check_feeds(self) -> None:
         """Alarm on tables that have fallen silent."""

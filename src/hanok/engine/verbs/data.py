@@ -15,6 +15,11 @@ from hanok.compute.statistics import column_type
 from hanok.core.access import Access
 from hanok.core.clock import utc
 from hanok.core.errors import BadData, DeclarationError, Invalid
+from hanok.core.json import JsonObject
+from hanok.core.keys import KeyValue
+from hanok.core.labels import LabelValue
+from hanok.core.records import to_body
+from hanok.engine.app import App
 from hanok.engine.files import read_file
 from hanok.engine.project import load_project
 from hanok.engine.verbs.registry import verb
@@ -89,36 +94,25 @@ def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 @verb("label.add", Access.USE)
 def add_label(
-    app: Any, actor: str, *, model: str, value: Any, prediction: str = "", entity: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Tell what really happened, for a prediction id or for an entity."""
-    declared = app.training.model(model)
-    who = dict(entity or {})
-    if prediction:
-        who = dict(app.serving.find(prediction).entity) | who
-    keys = app.features.spine_keys(declared)
-    if missing := [k for k in keys if k not in who]:
-        raise Invalid(
-            f"a label of {model!r} needs {missing[0]!r} to say what it is for (keys: {', '.join(keys)}); "
-            "the prediction was made without it"
-            if prediction
-            else f"a label of {model!r} needs {missing[0]!r}"
-        )
-    label = declared.label
-    now = app.clock.now()
-    schema = app.validation.schema(label.table)
-    row: dict[str, Any] = {
-        **{k: _typed(schema, k, who[k]) for k in keys},
-        label.column: _typed(schema, label.column, value),
-    }
-    row.setdefault(label.known_at, now)
-    text = repr(sorted((k, str(v)) for k, v in row.items() if k != label.known_at))
-    key = f"label {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    result = app.ingesting.ingest(label.table, pa.Table.from_pylist([row]), key=key, actor=actor)
-    if result.quarantined:
-        raise BadData(f"the label was set aside: {result.anomalies[0].message}")
+    app: App,
+    actor: str,
+    *,
+    model: str,
+    value: LabelValue,
+    prediction: str = "",
+    entity: Mapping[str, KeyValue] | None = None,
+    key: str = "",
+) -> JsonObject:
+    """Tell what really happened, for a prediction id or for an entity. The same `key` again has no effect."""
+    found = app.labelling.add(model, value, prediction=prediction, entity=entity, key=key, actor=actor)
     app.bus.drain()
-    return {"table": label.table, "batch": key, "accepted": result.accepted}
+    return to_body(found)
+
+
+@verb("label.show", Access.READ)
+def show_labels(app: App, actor: str, *, model: str) -> JsonObject:
+    """What became of a model's labels: answers that have one, and labels that do not count, with the reason."""
+    return to_body(app.labelling.report(model))
 
 
 def _typed(schema: Any, name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import PREDICT_AT
+from hanok.compute.labels import dated, holds, known
 from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, Model, as_dict, digest
@@ -147,12 +148,15 @@ class Features:
     def labels(
         self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None
     ) -> pa.ChunkedArray:
-        """The label of each spine row as known at `as_of`; null where it is not known yet. The latest known counts."""
+        """The label of each spine row as known at `as_of`; null where it is not known yet. Which label counts is the
+        rule of core/labels.py."""
         scan = self._scan(model.label.table, upto)
         keys = self.spine_keys(model)
         self._require(model, scan, [*keys, model.label.column, model.label.known_at])
-        known = f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED})"
-        where = f"WHERE {known} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        label, known_at = model.label.column, model.label.known_at
+        cut = f"{known(known_at)} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        where = f"WHERE {cut} AND {holds(label, scan.schema.field(label).type)}"
+        newest = f"arg_max({quoted(label)}, ({dated(known_at)}, {SEQUENCE}))"
         names = ", ".join(quoted(k) for k in keys)
         matched = " AND ".join(f"s.{quoted(KEY_PREFIX + k)} = l.{quoted(k)}" for k in keys)
         numbered = spine.select([KEY_PREFIX + k for k in keys]).append_column(
@@ -162,20 +166,9 @@ class Features:
             return arrow(
                 duck,
                 f"SELECT l.{LABEL} FROM spine s LEFT JOIN ("
-                f"  SELECT {names}, arg_max({quoted(model.label.column)}, {SEQUENCE}) AS {LABEL} FROM labels {where} "
+                f"  SELECT {names}, {newest} AS {LABEL} FROM labels {where} "
                 f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
             ).column(LABEL)
-
-    def label_rows(self, model: Model, first: int, end: int) -> pa.Table:
-        """Label rows numbered [first, end): keys, `_label`, and `_known`, the instant from which each was known."""
-        keys = ", ".join(quoted(k) for k in self.spine_keys(model))
-        with connect({"labels": self._scan(model.label.table, end)}) as duck:
-            return arrow(
-                duck,
-                f"SELECT {keys}, {quoted(model.label.column)} AS {LABEL}, "
-                f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED}) AS _known "
-                f"FROM labels WHERE {SEQUENCE} >= {first} ORDER BY {SEQUENCE}",
-            )
 
     def push(self, table: str, rows: pa.Table) -> int:
         """Update the online values of every view over `table` with newly arrived rows."""

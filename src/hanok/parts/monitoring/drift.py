@@ -24,9 +24,9 @@ from hanok.core.serving import Signature
 from hanok.core.tables import SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.benign import TRIAL, Benign, alike, said
+from hanok.parts.monitoring.outcomes import PREDICTIONS
 from hanok.stores.ports import Metadata, Repositories, Tables
 
-PREDICTIONS = "predictions--"
 DRIFT_WINDOW = timedelta(days=7)
 SIGNIFICANCE = 0.01
 EFFECT = 0.1

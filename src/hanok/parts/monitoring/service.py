@@ -10,25 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.duck import arrow, connect, literal, quoted
-from hanok.compute.frames import labels as encoded_labels
+from hanok.compute.duck import arrow, connect
 from hanok.compute.metrics import evaluate
 from hanok.core.clock import Clock, from_micros, micros
-from hanok.core.ids import new_id
-from hanok.core.lineage import Event, Node, NodeKind
-from hanok.core.serving import Signature
-from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.core.tables import ARRIVED
 from hanok.core.validation import LATE_FEED, Anomaly
 from hanok.parts.monitoring.alerts import Alerts
-from hanok.parts.monitoring.drift import PREDICTIONS, DriftWatch, between
+from hanok.parts.monitoring.drift import DriftWatch, between
 from hanok.parts.monitoring.estimates import Answers, Estimates
+from hanok.parts.monitoring.labels import Labels
+from hanok.parts.monitoring.outcomes import PREDICTIONS
 from hanok.stores.ports import Metadata, Repositories, Tables
 
-OUTCOMES = "outcomes--"
-MATCH_DAYS = 60
 FEED_MEMORY = timedelta(days=14)
 FEED_ARRIVALS_MIN = 48
 FEED_SILENCE = 3
+DAYS_MAX = 100_000
 INTEGRITY = (
     "FEATURE_TYPE_NOT_PRESENT",
     "SCHEMA_MISSING_COLUMN",
@@ -43,108 +40,11 @@ class Monitoring:
 
     def __init__(self, *, metadata: Metadata, tables: Tables, alerts: Alerts, clock: Clock) -> None:
         self._metadata, self._tables, self.alerts, self._clock = metadata, tables, alerts, clock
+        self.labels = Labels(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
+        self.outcomes = self.labels.outcomes
         watch = DriftWatch(metadata=metadata, tables=tables, alerts=alerts, clock=clock, outcomes=self.outcomes)
         self.drift, self.drift_reports, self.mark_benign = watch.measure, watch.reports, watch.mark_benign
         self.estimates = Estimates(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
-
-    # -- labels ----------------------------------------------------------------------------------------------
-
-    def join_labels(
-        self,
-        model: str,
-        signature: Signature,
-        keys: Sequence[str],
-        labels: pa.Table,
-        *,
-        key: str,
-        slices: Sequence[str],
-        batch: str = "",
-    ) -> int:
-        """Join newly known labels to the predictions they are for; returns how many predictions got their label.
-
-        `labels` has the key columns as text, `_label` and `_known`. A label that no prediction waits for is kept in
-        its source table and joined to nothing. The same `key` again has no effect. With `batch` only predictions of
-        that batch are looked at.
-        """
-        name = PREDICTIONS + model
-        if not labels.num_rows or not self._tables.size(name):
-            return 0
-        truth = encoded_labels(signature, labels.column("_label"))
-        side = labels.select([*keys, "_known"]).append_column("_truth", pa.array(truth, from_pandas=True))
-        scan = self._tables.scan(name, since=self._clock.now() - timedelta(days=MATCH_DAYS))
-        have = set(scan.schema.names)
-        if missing := [k for k in keys if f"key__{k}" not in have]:
-            return self._unmatched(model, missing[0])
-        kept = [s for s in slices if f"f__{s}" in have]
-        columns = ", ".join(f"CAST(p.{quoted('f__' + s)} AS VARCHAR) AS {quoted('slice__' + s)}" for s in kept)
-        on = " AND ".join(f"p.{quoted('key__' + k)} = l.{quoted(k)}" for k in keys)
-        only = f"AND p.batch = {literal(batch)}" if batch else ""
-        with connect({"log": scan, "labels": side}) as duck:
-            joined = arrow(
-                duck,
-                'SELECT p.prediction_id, p.row_id, p."at", p.version, p.arm, p.score, p.scores, l._truth AS label, '
-                f"l._known AS known_at {',' if columns else ''} {columns} "
-                f"FROM log p JOIN labels l ON {on} WHERE l._truth IS NOT NULL {only} ORDER BY p.{SEQUENCE}",
-            )
-        if batch:
-            joined = self._without_known(model, joined)
-        if not joined.num_rows:
-            return 0
-        now = self._clock.now()
-        stamped = joined.append_column(ARRIVED, pa.array([now] * joined.num_rows, pa.timestamp("us", "UTC")))
-        if self._tables.append(OUTCOMES + model, stamped, key=key).repeated:
-            return joined.num_rows
-        node = Node(new_id(now), NodeKind.LABEL_BATCH, f"{model} {key}", now, {"rows": joined.num_rows, "model": model})
-        days = np.unique(joined.column("at").to_numpy().astype("datetime64[D]")).astype(str).tolist()
-
-        def work(repositories: Repositories) -> None:
-            repositories.lineage.add([node])
-            for day in days:
-                repositories.records.put("labelled-day", model, day, {}, now)
-            repositories.outbox.append(Event("labels_joined", node.id, now, {"model": model, "rows": joined.num_rows}))
-
-        self._metadata.write(work)
-        return joined.num_rows
-
-    def _without_known(self, model: str, joined: pa.Table) -> pa.Table:
-        """Leave out predictions that have their label already."""
-        if not joined.num_rows or not self._tables.size(OUTCOMES + model):
-            return joined
-        known = self.outcomes(model, start=pc.min(joined.column("at")).as_py()).column("prediction_id")
-        return joined.filter(pc.invert(pc.is_in(joined.column("prediction_id"), known)))
-
-    def _unmatched(self, model: str, key: str) -> int:
-        self.alerts.raise_(
-            model,
-            "labels",
-            "labels-unmatched",
-            f"labels of {model} arrive with {key!r}, which its predictions do not carry: they cannot be matched. "
-            "Send the entity with each request, or predict through the spine",
-        )
-        return 0
-
-    def outcomes(
-        self,
-        model: str,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        known_by: datetime | None = None,
-    ) -> pa.Table:
-        """Predictions made in [start, end) whose label was known by `known_by`; the latest label of each counts."""
-        if not self._tables.size(OUTCOMES + model):
-            return pa.table({})
-        bounds = between("at", start, end)
-        if known_by is not None:
-            bounds.append(f"known_at <= TIMESTAMPTZ '{known_by.isoformat()}'")
-        scan = self._tables.scan(OUTCOMES + model, since=start)
-        with connect({"outcomes": scan}) as duck:
-            return arrow(
-                duck,
-                f"SELECT * FROM outcomes WHERE {' AND '.join(bounds) or 'true'} "
-                f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {SEQUENCE} DESC) = 1 "
-                f"ORDER BY {SEQUENCE}",
-            )
 
     # -- performance -----------------------------------------------------------------------------------------
 
@@ -153,10 +53,8 @@ class Monitoring:
         and of every earlier day that got labels since this was called last. Returns the answers of those days."""
         now = self._clock.now()
         bodies: list[tuple[str, dict[str, Any]]] = []
-        found: dict[datetime, pa.Table] = {}
-        for day in self._with_newly_labelled(model, days):
-            rows = self.outcomes(model, start=day, end=day + timedelta(days=1))
-            found[day] = rows
+        found = self._outcomes_by_day(model, self._with_newly_labelled(model, days))
+        for day, rows in found.items():
             if not rows.num_rows:
                 continue
             for version in pc.unique(rows.column("version")).to_pylist():
@@ -179,10 +77,20 @@ class Monitoring:
         self._metadata.write(work)
         return self._answers(model, found)
 
+    def _outcomes_by_day(self, model: str, days: Sequence[datetime]) -> dict[datetime, pa.Table]:
+        """Read once, whatever the number of days: labels of a whole year may have come."""
+        if not days:
+            return {}
+        rows = self.outcomes(model, start=days[0], end=days[-1] + timedelta(days=1))
+        if not rows.num_rows:
+            return dict.fromkeys(days, rows)
+        of = rows.column("at").to_numpy().astype("datetime64[D]")
+        return {day: rows.filter(pa.array(of == np.datetime64(f"{day:%Y-%m-%d}"))) for day in days}
+
     def _with_newly_labelled(self, model: str, days: Sequence[datetime]) -> list[datetime]:
         last = self._metadata.read(lambda r: r.records.get("labels-measured", model, "labels"))
         since = datetime.fromisoformat(last["at"]) if last else None
-        fresh = self._metadata.read(lambda r: r.records.list("labelled-day", model, since=since))
+        fresh = self._metadata.read(lambda r: r.records.list("labelled-day", model, since=since, limit=DAYS_MAX))
         late = {datetime.fromisoformat(b["_key"]).replace(tzinfo=UTC) for b in fresh}
         return sorted({*days, *late})
 

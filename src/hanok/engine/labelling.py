@@ -1,0 +1,155 @@
+"""Labels meet the answers they are for: the join of features (keys), serving (versions), training and monitoring."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from hanok.compute.keys import key_types
+from hanok.core.clock import Clock
+from hanok.core.declare import Model
+from hanok.core.errors import BadData, Invalid
+from hanok.core.ids import new_id
+from hanok.core.keys import KeyType, KeyValue, canonical, parse
+from hanok.core.labels import LabelSource, LabelValue, checked_label
+from hanok.core.serving import Signature
+from hanok.engine.ingesting import Ingesting
+from hanok.parts.features.service import Features
+from hanok.parts.monitoring.labels import LabelReport
+from hanok.parts.monitoring.service import Monitoring
+from hanok.parts.serving.service import Serving
+from hanok.parts.training.service import Training
+from hanok.parts.validation.service import Validation
+from hanok.stores.ports import Tables
+
+log = logging.getLogger("hanok.labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What became of one label: answers that it was joined to, and answers too far away in time to count. A label that
+    is joined to none waits for its answer."""
+
+    table: str
+    batch: str
+    accepted: int
+    joined: int
+    outside: int
+
+
+class Labelling:
+    """Adds labels and joins them to answers."""
+
+    def __init__(
+        self,
+        *,
+        tables: Tables,
+        features: Features,
+        validation: Validation,
+        serving: Serving,
+        training: Training,
+        monitoring: Monitoring,
+        ingesting: Ingesting,
+        clock: Clock,
+    ) -> None:
+        self._tables, self._features, self._validation, self._serving = tables, features, validation, serving
+        self._training, self._monitoring, self._ingesting, self._clock = training, monitoring, ingesting, clock
+
+    def add(
+        self,
+        name: str,
+        value: LabelValue,
+        *,
+        prediction: str = "",
+        entity: Mapping[str, KeyValue] | None = None,
+        key: str = "",
+        actor: str,
+    ) -> Labelled:
+        """Append one label, for a prediction id or an entity, and join it. Each call is a label of its own, so that a
+        label may return to an earlier value; the same `key` again has no effect.
+
+        Raises Invalid for a word that is no label of the task, BadKey for a key that is none of its type, BadData where
+        the table's schema sets the label aside.
+        """
+        model = self._training.model(name)
+        who = dict(entity or {})
+        if prediction:
+            who = dict(self._serving.find(prediction).entity) | who
+        keys = self._features.spine_keys(model)
+        if missing := [k for k in keys if k not in who]:
+            raise Invalid(
+                f"a label of {name!r} needs {missing[0]!r} to say what it is for (keys: {', '.join(keys)})"
+                + ("; the prediction was made without it" if prediction else "")
+            )
+        table, now = model.label.table, self._clock.now()
+        row: dict[str, LabelValue] = {
+            k: self._key(table, k, kind, who[k]) for k, kind in zip(keys, self.key_types(model), strict=True)
+        }
+        row[model.label.column] = checked_label(
+            name, value, self._column_type(table, model.label.column), model.task, self._classes(name)
+        )
+        row.setdefault(model.label.known_at, now)
+        first = self._tables.size(table)
+        batch = key or f"label {new_id(now)}"
+        result = self._ingesting.ingest(table, pa.Table.from_pylist([row]), key=batch, actor=actor)
+        if result.quarantined:
+            raise BadData(f"the label was set aside: {result.anomalies[0].message}")
+        self.join(model)
+        joined, outside = self._monitoring.labels.of_rows(name, first, self._tables.size(table))
+        return Labelled(table, batch, result.accepted, joined, outside)
+
+    def join(self, model: Model) -> int:
+        """Join what labels and answers came since the last time; returns the pairs that count. Nothing to do where no
+        version answers yet: labels wait in their table."""
+        if self._serving.deployment(model.name) is None or not self._tables.size(model.label.table):
+            return 0
+        try:
+            self._serving.compact(everything=True)
+        except Exception as error:  # noqa: BLE001 (a bad record or a full disk must not hold up the labels of the rest)
+            log.warning("answers that are not in the table yet stay without labels for now: %s", error)
+        answering = self._serving.model(model.name).signature
+        return self._monitoring.labels.join(
+            self.source(model), self.key_types(model), lambda version: self._signature(model.name, version), answering
+        )
+
+    def report(self, name: str) -> LabelReport:
+        """What became of the labels of a model."""
+        return self._monitoring.labels.report(self.source(self._training.model(name)))
+
+    def source(self, model: Model) -> LabelSource:
+        """Where the labels of a model come from."""
+        label, keys = model.label, self._features.spine_keys(model)
+        return LabelSource(
+            model.name, label.table, label.column, label.known_at, keys, label.match_window, tuple(model.gate.slices)
+        )
+
+    def key_types(self, model: Model) -> tuple[KeyType, ...]:
+        """What the keys of the spine are, as its table declares them."""
+        table = model.spine.table if self._tables.size(model.spine.table) else model.label.table
+        return key_types(self._tables.scan(table).schema, self._features.spine_keys(model))
+
+    def _signature(self, name: str, version: int) -> Signature:
+        return self._serving.model(name, version).signature
+
+    def _classes(self, name: str) -> tuple[str, ...]:
+        return self._serving.model(name).signature.classes if self._serving.deployment(name) else ()
+
+    def _column_type(self, table: str, column: str) -> str:
+        schema = self._validation.schema(table)
+        found = schema.column(column) if schema else None
+        return found.type if found else ""
+
+    def _key(self, table: str, column: str, kind: KeyType, value: KeyValue) -> LabelValue:
+        """A key as the label table holds it: of the spine's type, in the type of the table's own column."""
+        text = canonical(kind, value, name=column)
+        own = self._column_type(table, column)
+        if own == "STRING":
+            return text
+        if own == "FLOAT":
+            return float(text)
+        typed = parse(kind, text, name=column)
+        return typed if isinstance(typed, str | int | float | bool | datetime) else text
