@@ -17,6 +17,7 @@ get columns of their own: SQL engines tell neither apart.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 TABLE = "predictions--"
 FEATURE = "f__"
@@ -38,6 +39,17 @@ def candidates(prefixes: tuple[str, ...], name: str, turn: int) -> list[str]:
 def feature_of(column: str) -> str | None:
     """The feature that a column holds; None for columns that hold none."""
     return _bare(column[3:]) if column[:3] in _PREFIXES else None
+
+
+def feature_columns(columns: Mapping[str, bool], features: Mapping[str, bool]) -> dict[str, str]:
+    """For each feature the column that holds it for a version, of a table's `columns`; both say whether they are text.
+    A feature that was never logged is left out."""
+    found: dict[str, str] = {}
+    for name, text in features.items():
+        held = [c for c in columns if feature_of(c) == name and c[:3] in (FEATURE, "n__", "t__") and columns[c] == text]
+        if held:
+            found[name] = held[0]
+    return found
 
 
 def key_of(column: str) -> str | None:

@@ -8,11 +8,12 @@ from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import Project
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
+from hanok.engine.declared import Declared
 from hanok.engine.declaring import Declaring
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
-from hanok.engine.predicting import Answers, Predicting
+from hanok.engine.predicting import Answers, DeclaredKeys, Predicting
 from hanok.engine.project import load_project
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
@@ -81,7 +82,7 @@ class App:
 
     def close(self) -> None:
         """Flush and let go of everything, the lock last."""
-        self.log.close()
+        self.serving.close()
         self.tables.close()
         self.online.close()
         self.metadata.close()
@@ -147,6 +148,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         experiment_of=lambda name: tracking.experiments.ensure(name).id,
         label_rows=tables.size,
     )
+    serving.keys = DeclaredKeys(training=training, features=features, tables=tables)
     references = References(blobs=blobs, serving=serving, training=training)
     skew = Skew(
         metadata=metadata,
@@ -233,7 +235,12 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         declaring=Declaring(metadata=metadata, tables=tables, features=features, training=training, tracking=tracking),
         ingesting=ingesting,
         labelling=labelling,
-        predicting=Predicting(training=training, features=features, serving=serving),
+        predicting=Predicting(
+            training=training,
+            features=features,
+            serving=serving,
+            declared=Declared(training=training, metadata=metadata),
+        ),
         answers=answers,
         references=references,
         skew=skew,

@@ -25,7 +25,6 @@ from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
 from hanok.engine.app import App
 from hanok.parts.serving.log import FEATURE, TABLE
-from hanok.parts.serving.service import key_text
 
 DAY = timedelta(days=1)
 BEFORE_DAYS = 10
@@ -258,7 +257,8 @@ def _recomputed(case: _Case) -> dict[str, pa.ChunkedArray]:
     if not spine.num_rows:
         return {}
     truth = case.app.features.historical(case.model, spine)
-    where = {t: i for i, t in enumerate(zip(*(key_text(truth.column(n)).to_pylist() for n in names), strict=True))}
+    spelled = case.app.serving.keys.spelled_columns(case.model.name, {k: truth.column(f"key__{k}") for k in keys})
+    where = {t: i for i, t in enumerate(zip(*(spelled[k].to_pylist() for k in keys), strict=True))}
     places = [where.get(t) for t in zip(*(case.rows.column(n).to_pylist() for n in names), strict=True)]
     if any(p is None for p in places):
         return {}

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect
-from hanok.core.serving import Prediction
+from hanok.compute.frames import Columns
+from hanok.compute.keys import canonical_column, key_types
+from hanok.core.declare import Model
+from hanok.core.errors import HanokError, Invalid, SourceNotFound
+from hanok.core.json import JsonObject
+from hanok.core.keys import KeyType, KeyValue, canonical
+from hanok.core.serving import Cell, Prediction
 from hanok.core.tables import SEQUENCE
+from hanok.engine.declared import Declared
 from hanok.parts.features.service import Features
 from hanok.parts.serving.log import TABLE, prediction_of
-from hanok.parts.serving.service import Serving, key_text
+from hanok.parts.serving.needs import UndeclaredKeys
+from hanok.parts.serving.service import BatchIds, Serving
 from hanok.parts.training.service import Training
 from hanok.stores.ports import Tables
+
+KEY_PREFIX = "key__"
 
 
 class Answers:
@@ -44,30 +53,109 @@ class Answers:
         return [prediction_of(model, row) for row in rows.to_pylist()]
 
 
+class DeclaredKeys:
+    """Spells keys by the types that the spine's table has for them; the keys of models that nobody declared, or whose
+    spine is not here, by the type of each value."""
+
+    def __init__(self, *, training: Training, features: Features, tables: Tables) -> None:
+        self._training, self._features, self._tables = training, features, tables
+        self._known: dict[str, tuple[Model, Mapping[str, KeyType]]] = {}
+        self._undeclared = UndeclaredKeys()
+
+    def spelled(self, model: str, entity: Mapping[str, object]) -> dict[str, str]:
+        types = self.types(model)
+        if types is None:
+            return self._undeclared.spelled(model, entity)
+        if unknown := [name for name in entity if name not in types]:
+            raise Invalid(
+                f"model {model!r} has no key {unknown[0]!r}; its entities are told apart by {', '.join(types)}"
+            )
+        return {n: canonical(types[n], _key(n, v), name=n) for n, v in entity.items() if v is not None}
+
+    def spelled_columns(
+        self, model: str, columns: Mapping[str, pa.ChunkedArray], *, strict: bool = True
+    ) -> dict[str, pa.ChunkedArray]:
+        types = self.types(model) or {}
+        given = {n: c for n, c in columns.items() if n in types}
+        rest = {n: c for n, c in columns.items() if n not in types}
+        return {
+            **{n: canonical_column(types[n], c, name=n, strict=strict) for n, c in given.items()},
+            **self._undeclared.spelled_columns(model, rest, strict=strict),
+        }
+
+    def types(self, model: str) -> Mapping[str, KeyType] | None:
+        """The keys of a model and what they are; None when nobody knows."""
+        declared = next((m for m in self._training.models() if m.name == model), None)
+        if declared is None:
+            return None
+        known = self._known.get(model)
+        if known is None or known[0] is not declared:
+            try:
+                names = self._features.spine_keys(declared)
+                types = key_types(self._tables.scan(declared.spine.table).schema, names)
+            except (SourceNotFound, KeyError):
+                return None
+            known = self._known[model] = declared, dict(zip(names, types, strict=True))
+        return known[1]
+
+
 class Predicting:
-    """Predicts for entities and spans of time; features are looked up, not sent."""
+    """Predicts for entities and spans of time; features are looked up, not sent.
 
-    def __init__(self, *, training: Training, features: Features, serving: Serving) -> None:
-        self._training, self._features, self._serving = training, features, serving
+    Each arm gets the features of the declaration that its version was trained under.
+    """
 
-    def predict_entity(self, name: str, match: Mapping[str, Any]) -> dict[str, Any]:
+    def __init__(self, *, training: Training, features: Features, serving: Serving, declared: Declared) -> None:
+        self._training, self._features, self._serving, self._declared = training, features, serving, declared
+
+    def predict_entity(self, name: str, match: Mapping[str, Cell]) -> JsonObject:
         """Predict the spine row that has the given values, with features read online."""
         model = self._training.model(name)
         row = self._features.find_spine_row(model, match)
-        features = self._features.online_features(model, row)
-        entity = {k: row[k] for k in self._features.spine_keys(model)}
-        answer = self._serving.predict(name, {k: [v] for k, v in features.items()}, entity=_texts(entity))[0]
-        return {**asdict(answer), "model": name, "entity": _texts(entity), "features": features}
+        routed = self._serving.route(name, entity={k: row[k] for k in self._features.spine_keys(model)})
+        own: dict[int, Columns] = {routed.arm.version: self._online(name, routed.arm.version, row)}
+        for arm in routed.beside:
+            try:
+                own[arm.version] = self._online(name, arm.version, row)
+            except HanokError:  # the arm has nothing to score; it says so in the log
+                own[arm.version] = {}
+        answer = self._serving.answer(routed, own[routed.arm.version], by_version=own)[0]
+        features = {n: values[0] for n, values in own[answer.version].items()}
+        return {**asdict(answer), "model": name, "entity": dict(routed.keys), "features": features}
 
-    def predict_window(self, name: str, start: datetime, end: datetime, *, key: str) -> list[str]:
+    def predict_window(self, name: str, start: datetime, end: datetime, *, key: str) -> BatchIds:
         """Predict every spine row due in [start, end) in bulk, with features as they were known at each instant."""
-        model = self._training.model(name)
-        spine = self._features.spine_rows(model, start=start, end=end)
+        deployment = self._serving.deployment(name)
+        present = self._training.model(name)
+        base = present if deployment is None else self._declared.of(name, deployment.primary) or present
+        spine = self._features.spine_rows(base, start=start, end=end)
         if not spine.num_rows:
-            return []
-        return self._serving.predict_batch(name, self._features.historical(model, spine), key=key)
+            return BatchIds(())
+        rows = self._features.historical(base, spine)
+        own: dict[int, pa.Table] = {}
+        for arm in deployment.arms if deployment is not None else ():
+            declared = self._declared.of(name, arm.version) or present
+            if declared.features != base.features or declared.spine != base.spine:
+                own[arm.version] = self._of_arm(declared, rows, start, end)
+        return self._serving.predict_batch(name, rows, key=key, by_version=own)
+
+    def _online(self, name: str, version: int, row: Mapping[str, Cell]) -> Columns:
+        model = self._declared.of(name, version) or self._training.model(name)
+        return {k: [v] for k, v in self._features.online_features(model, row).items()}
+
+    def _of_arm(self, model: Model, rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
+        """The features of an arm with a declaration of its own for the same rows; none where it has other rows, or
+        where its features cannot be had: the arm says so in the log."""
+        keys = rows.select([n for n in rows.column_names if n.startswith(KEY_PREFIX)])
+        try:
+            found = self._features.historical(model, self._features.spine_rows(model, start=start, end=end))
+        except HanokError:
+            return keys
+        same = set(keys.column_names) <= set(found.column_names) and found.select(keys.column_names).equals(keys)
+        return found if same else keys
 
 
-def _texts(entity: Mapping[str, Any]) -> dict[str, str]:
-    """Entity keys as the log writes them."""
-    return {k: key_text(pa.chunked_array([[v]]))[0].as_py() for k, v in entity.items() if v is not None}
+def _key(name: str, value: object) -> KeyValue:
+    if isinstance(value, KeyValue):
+        return value
+    raise Invalid(f"key {name!r} is {type(value).__name__}; a key is text, a number, true or false, or an instant")

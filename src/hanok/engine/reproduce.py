@@ -10,11 +10,12 @@ from typing import Any
 
 from pyarrow import parquet as pq
 
-from hanok.core.declare import Model, digest, from_dict
-from hanok.core.errors import Invalid, ModelNotFound
+from hanok.core.declare import Model
+from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
 from hanok.core.training import facts_of
 from hanok.engine.app import App
+from hanok.engine.declared import Declared
 from hanok.parts.automl import service as automl
 from hanok.parts.training import pipeline
 from hanok.parts.training.environment import environment
@@ -79,13 +80,4 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
 
 def declaration_of(app: App, version: ModelVersion) -> Model:
     """The declaration that a version was trained under: the present one if it is the same, else the stored one."""
-    wanted = facts_of(version).declaration
-    for model in app.training.models():
-        if model.name == version.model and digest(model) == wanted:
-            return model
-    body = app.metadata.read(lambda r: r.lineage.node(wanted[:32])).facts.get("declaration")
-    if body is None:
-        raise ModelNotFound(f"the declaration of version {version.version} of {version.model!r} is not in the graph")
-    model = from_dict(body)
-    assert isinstance(model, Model)
-    return model
+    return Declared(training=app.training, metadata=app.metadata).of_version(version)

@@ -70,6 +70,9 @@ class Deployments:
     def all(self) -> list[Deployment]:
         return [snapshot.deployment for snapshot in list(self._live.values())]
 
+    def snapshots(self) -> list[Snapshot]:
+        return list(self._live.values())
+
     def history(self, name: str) -> list[Deployment]:
         """Newest first."""
         return self._metadata.read(lambda r: r.deployments.history(name))
@@ -126,6 +129,8 @@ class Deployments:
                 models[arm.version] = self.load(deployment.name, arm.version)
             except HanokError as error:
                 broken[arm.version] = error.message
+            except Exception as error:  # noqa: BLE001 (a model library's own: the arm ends here, the others answer)
+                broken[arm.version] = f"it could not be loaded: {type(error).__name__}: {error}"
         return Snapshot(deployment, models, broken)
 
     def _swap(self, snapshot: Snapshot) -> None:

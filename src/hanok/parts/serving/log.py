@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from hanok.core.ids import PredictionId
 from hanok.core.logged import FEATURE, KEY, TABLE
 from hanok.core.serving import Prediction
 from hanok.parts.serving.entries import Entry, decode, encode
-from hanok.parts.serving.rows import INSTANT, prediction_of, table_of
+from hanok.parts.serving.rows import INSTANT, Signatures, prediction_of, table_of
 from hanok.parts.serving.segments import SET_ASIDE, Segments, segment_of
 from hanok.stores.disk import sync_directory
 from hanok.stores.frames import owned, read_frame, read_frames
@@ -119,10 +120,11 @@ class PredictionLog:
             return found
         scan = self._tables.scan(TABLE + deployment, since=since)
         rows = "coalesce(rows, 1)" if "rows" in scan.schema.names else "1"
+        spent = f"CASE WHEN batch = '' THEN microseconds / greatest({rows}, 1) END"  # a batch has no latency of a row
         with connect({"log": scan, "fresh": found}) as duck:  # what moved between the two looks counts once
             kept = arrow(
                 duck,
-                f'SELECT prediction_id, "at", version, arm, error, microseconds / greatest({rows}, 1) AS microseconds, '
+                f'SELECT prediction_id, "at", version, arm, error, {spent} AS microseconds, '
                 f'{rows} AS rows FROM log WHERE "at" >= ? AND prediction_id NOT IN (SELECT prediction_id FROM fresh)',
                 [since],
             )
@@ -146,9 +148,9 @@ class PredictionLog:
 
     # -- moving into the table -------------------------------------------------------------------------------
 
-    def compact(self, *, everything: bool = False) -> int:
+    def compact(self, signatures: Mapping[str, Signatures] | None = None, *, everything: bool = False) -> int:
         """Move finished segments (with `everything` the open ones of this process too) into the tables; returns the
-        number of rows moved.
+        number of rows moved. `signatures` of the versions of a deployment, where they are at hand, see `table_of`.
 
         A record that cannot be moved is set aside and holds up nothing. Segments that another process writes stay.
         Raises what the disk says, after all that can move has moved.
@@ -161,7 +163,7 @@ class PredictionLog:
                     self._segments.finish(deployment)
                 for path in self._segments.files(deployment):
                     try:
-                        moved += self._move(deployment, path)
+                        moved += self._move(deployment, path, (signatures or {}).get(deployment, {}))
                     except (HanokError, OSError) as error:
                         log.warning("segment %s of %s stays for now: %s", path.name, deployment, error)
                         failed = failed or error
@@ -169,7 +171,7 @@ class PredictionLog:
             raise failed
         return moved
 
-    def _move(self, deployment: str, path: Path) -> int:
+    def _move(self, deployment: str, path: Path, signatures: Signatures) -> int:
         """Append the segment's rows under its name as the key, then remove it: done again after a kill, nothing is
         there twice."""
         try:
@@ -181,10 +183,10 @@ class PredictionLog:
         try:
             entries, bad = self._readable(path)
             try:
-                self._move_entries(deployment, path, entries)
+                self._move_entries(deployment, path, entries, signatures)
             except _ODD as error:
                 entries, reason = _convertible(entries, error)
-                self._move_entries(deployment, path, entries)
+                self._move_entries(deployment, path, entries, signatures)
                 bad = bad or reason
             if bad:
                 _set_aside(path, bad)
@@ -194,13 +196,16 @@ class PredictionLog:
         finally:
             os.close(lock)
 
-    def _move_entries(self, deployment: str, path: Path, entries: Sequence[tuple[int, Entry]]) -> None:
+    def _move_entries(
+        self, deployment: str, path: Path, entries: Sequence[tuple[int, Entry]], signatures: Signatures
+    ) -> None:
         if not entries:
             return
         segment = segment_of(deployment, path)
         ids = [str(_numbered(segment, number)) for number, _ in entries]
         chosen = [entry for _, entry in entries]
-        self._append(TABLE + deployment, lambda known: table_of(chosen, ids, known), f"segment-{path.stem}")
+        made = partial(table_of, chosen, ids, signatures=signatures)
+        self._append(TABLE + deployment, made, f"segment-{path.stem}")
 
     def _readable(self, path: Path) -> tuple[list[tuple[int, Entry]], str]:
         """The entries of a segment with their numbers, and why not all of it is readable."""

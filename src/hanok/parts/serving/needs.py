@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
+import pyarrow as pa
 
-class Speller(Protocol):
-    """Spells the keys of an entity as the whole house does."""
+from hanok.compute.keys import canonical_column, key_type
 
-    def __call__(self, model: str, entity: Mapping[str, object]) -> dict[str, str]:
-        """Key columns in their one spelling, nulls left out. Raises BadKey for a value that is none of its type."""
+
+class EntityKeys(Protocol):
+    """Spells the keys of a model's entities as the whole house does."""
+
+    def spelled(self, model: str, entity: Mapping[str, object]) -> dict[str, str]:
+        """Key columns in their one spelling, nulls left out. Raises BadKey for a value that is none of its type, and
+        Invalid for a key that the model does not have."""
         ...
+
+    def spelled_columns(
+        self, model: str, columns: Mapping[str, pa.ChunkedArray], *, strict: bool = True
+    ) -> dict[str, pa.ChunkedArray]:
+        """The same for the key columns of many rows; nulls stay. With `strict=False` a value that is none of its type
+        becomes null: it equals no key."""
+        ...
+
+
+class UndeclaredKeys:
+    """Keys of models of which nobody has declared the keys: spelled by the type that each value has."""
+
+    def spelled(self, model: str, entity: Mapping[str, object]) -> dict[str, str]:
+        return {name: _text(value) for name, value in entity.items() if value is not None}
+
+    def spelled_columns(
+        self, model: str, columns: Mapping[str, pa.ChunkedArray], *, strict: bool = True
+    ) -> dict[str, pa.ChunkedArray]:
+        return {n: canonical_column(key_type(c.type, name=n), c, name=n, strict=strict) for n, c in columns.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, datetime) else str(value)

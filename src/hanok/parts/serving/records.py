@@ -27,7 +27,7 @@ def entries_of(
     failed = decision.error.message if decision.error is not None else ""
     broken = set() if scores is None else set(decision.broken_rows.tolist())
     entries = []
-    for row in range(decision.rows):
+    for row in range(len(row_ids) or decision.rows):
         score, many = (None, ()) if scores is None or signature is None else answer_of(signature, scores, row)[:2]
         entries.append(
             Entry(

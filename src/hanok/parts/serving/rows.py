@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
 from hanok.core.logged import KEY, NUMBER, TEXT, TRUTH, WHOLE, candidates, feature_of, key_of
-from hanok.core.serving import Prediction
+from hanok.core.serving import Prediction, Signature
 from hanok.core.tables import ARRIVED
 from hanok.parts.serving.entries import Entry, decode_values, encode_values
 from hanok.parts.serving.scorer import Decision
@@ -18,6 +19,9 @@ from hanok.parts.serving.scorer import Decision
 INSTANT = pa.timestamp("us", "UTC")
 NULLS, EXACT = "nulls", "exact"  # features that were null; values that no typed column holds
 _INT64 = range(-(1 << 63), 1 << 63)
+
+
+Signatures = Mapping[int, Signature]
 
 
 class Names:
@@ -48,9 +52,12 @@ class Names:
         return holder is None or (holder == column and self._types[column] == kind)
 
 
-def table_of(entries: Sequence[Entry], ids: Sequence[str], known: pa.Schema | None) -> pa.Table:
-    """Frames as rows of a table that has the columns `known` already."""
-    names = Names(known)
+def table_of(
+    entries: Sequence[Entry], ids: Sequence[str], known: pa.Schema | None, signatures: Signatures = MappingProxyType({})
+) -> pa.Table:
+    """Frames as rows of a table that has the columns `known` already. `signatures` by version say where they are known
+    what a feature is of which a log holds nulls alone, or values of another type in an answer that was refused."""
+    names, text = Names(known), {c.name: c.datatype == "BYTES" for s in signatures.values() for c in s.inputs}
     at = pa.array([e.at for e in entries], pa.int64()).cast(INSTANT)
     columns: dict[str, pa.Array] = {
         "prediction_id": pa.array(ids, pa.string()),
@@ -69,8 +76,8 @@ def table_of(entries: Sequence[Entry], ids: Sequence[str], known: pa.Schema | No
     nulls: list[list[str]] = [[n for n, v in e.features.items() if v is None] for e in entries]
     for name in dict.fromkeys(n for e in entries for n in e.features):
         values = [e.features.get(name) for e in entries]
-        _add(columns, names, name, values, odd)
-    for name in dict.fromkeys(k for e in entries for k in e.entity):
+        _add(columns, names, name, values, odd, text.get(name))
+    for name in dict.fromkeys(_key(k) or "" for e in entries for k in e.entity):
         texts = [_key(e.entity.get(name)) for e in entries]
         columns[names.column((KEY,), name, pa.string())] = pa.array(texts, pa.string())
     columns[NULLS] = pa.array(nulls, pa.list_(pa.string()))
@@ -80,15 +87,23 @@ def table_of(entries: Sequence[Entry], ids: Sequence[str], known: pa.Schema | No
 
 
 def _add(
-    columns: dict[str, pa.Array], names: Names, name: str, values: Sequence[object], odd: Sequence[dict[str, object]]
+    columns: dict[str, pa.Array],
+    names: Names,
+    name: str,
+    values: Sequence[object],
+    odd: Sequence[dict[str, object]],
+    text: bool | None,
 ) -> None:
-    """The columns of one feature; what fits none goes to `odd`."""
+    """The columns of one feature, which is `text` or not where that is known; what fits none goes to `odd`."""
     numbers: list[float | None] = [None] * len(values)
     whole: list[int | None] = [None] * len(values)
     truth: list[bool | None] = [None] * len(values)
     texts: list[str | None] = [None] * len(values)
+    plain = "\0" not in name and _is_valid(name)
     for row, value in enumerate(values):
-        if isinstance(value, bool):
+        if not plain and value is not None:
+            odd[row][name] = value
+        elif isinstance(value, bool):
             truth[row], numbers[row] = value, float(value)
         elif isinstance(value, int) and value in _INT64:
             whole[row], numbers[row] = value, float(value)
@@ -98,14 +113,14 @@ def _add(
             texts[row] = value
         elif value is not None:
             odd[row][name] = value
-    kinds: list[tuple[Sequence[object], tuple[str, ...], pa.DataType]] = [
-        (numbers, NUMBER, pa.float64()),
-        (texts, TEXT, pa.string()),
-        (whole, WHOLE, pa.int64()),
-        (truth, TRUTH, pa.bool_()),
+    kinds: list[tuple[Sequence[object], tuple[str, ...], pa.DataType, bool]] = [
+        (numbers, NUMBER[::-1] if text else NUMBER, pa.float64(), text is False),
+        (texts, TEXT[::-1] if text is False else TEXT, pa.string(), text is True),
+        (whole, WHOLE, pa.int64(), False),
+        (truth, TRUTH, pa.bool_(), False),
     ]
-    for found, prefixes, kind in kinds:
-        if any(v is not None for v in found):
+    for found, prefixes, kind, always in kinds:
+        if (always and plain) or any(v is not None for v in found):
             columns[names.column(prefixes, name, kind)] = pa.array(found, kind)
 
 
@@ -124,7 +139,7 @@ def _key(value: object) -> str | None:
 class BatchRows:
     """The rows of one arm of a batch: columns of `rows` that its signature takes, and its scores or error."""
 
-    def __init__(self, rows: pa.Table, *, key: str, at: pa.ChunkedArray, keys: Mapping[str, pa.Array]) -> None:
+    def __init__(self, rows: pa.Table, *, key: str, at: pa.ChunkedArray, keys: Mapping[str, pa.ChunkedArray]) -> None:
         self._rows, self._key, self._at, self._keys = rows, key, at, keys
 
     def table(
@@ -158,8 +173,9 @@ class BatchRows:
         }
         wanted = [c.name for c in decision.signature.inputs] if decision.signature is not None else []
         seen = {n: self._rows.column(n) for n in wanted if n in self._rows.column_names}
+        text = {c.name: c.datatype == "BYTES" for c in decision.signature.inputs} if decision.signature else {}
         for name, column in seen.items():
-            columns |= _typed(names, name, column)
+            columns |= _typed(names, name, column, text[name])
         for name, texts in self._keys.items():
             columns[names.column((KEY,), name, pa.string())] = texts
         columns[NULLS] = _null_names(seen, count)
@@ -175,10 +191,11 @@ def _errors(decision: Decision, count: int) -> list[str]:
     return errors
 
 
-def _typed(names: Names, name: str, column: pa.ChunkedArray) -> dict[str, pa.ChunkedArray]:
+def _typed(names: Names, name: str, column: pa.ChunkedArray, text: bool) -> dict[str, pa.ChunkedArray]:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_null(kind):
-        return {}
+        kind = pa.string() if text else pa.float64()
+        return {names.column(TEXT if text else NUMBER, name, kind): column.cast(kind)}
     if pa.types.is_boolean(kind) or (pa.types.is_integer(kind) and not pa.types.is_uint64(kind)):
         exact, prefixes = (pa.bool_(), TRUTH) if pa.types.is_boolean(kind) else (pa.int64(), WHOLE)
         return {

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,8 @@ from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import KEY
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
 from hanok.parts.serving.deployments import Deployments, Snapshot
-from hanok.parts.serving.log import INSTANT, PredictionLog
-from hanok.parts.serving.needs import Speller
+from hanok.parts.serving.log import PredictionLog
+from hanok.parts.serving.needs import EntityKeys, UndeclaredKeys
 from hanok.parts.serving.packages import Loaded, Packages
 from hanok.parts.serving.records import entries_of
 from hanok.parts.serving.router import answering, answering_rows, beside, sticky
@@ -29,6 +30,8 @@ from hanok.parts.serving.shadows import Answered, Shadows
 from hanok.stores.ports import Metadata, Repositories
 
 DRAIN_S = 2.0
+NO_OWN: Mapping[int, Columns] = MappingProxyType({})
+NO_ROWS: Mapping[int, pa.Table] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,11 @@ class Serving:
         packages: Packages,
         log: PredictionLog,
         clock: Clock,
-        speller: Speller | None = None,
     ) -> None:
         self._metadata, self._log, self._clock = metadata, log, clock
         self._versions = Deployments(metadata=metadata, packages=packages, clock=clock)
         self._shadows = Shadows(log)
-        self.speller: Speller = speller or _as_text
+        self.keys: EntityKeys = UndeclaredKeys()  # the engine puts those of the declarations here
         self.deploy, self.refresh = self._versions.deploy, self._versions.refresh
         self.deployment, self.deployments = self._versions.current, self._versions.all
         self.history, self.last_primary_before = self._versions.history, self._versions.last_primary_before
@@ -115,7 +117,7 @@ class Serving:
     ) -> Routed:
         """Choose who answers a request. Raises ModelNotFound, BadKey, Unavailable (its model could not be loaded)."""
         snapshot = self._versions.snapshot(name)
-        keys = self.speller(name, entity) if entity else {}
+        keys = self.keys.spelled(name, entity) if entity else {}
         if version is not None:
             return Routed(name, snapshot, Arm(version, "primary", 100), (), self.model(name, version), keys)
         arms = snapshot.deployment.arms
@@ -123,17 +125,20 @@ class Serving:
         arm = arms[place]
         return Routed(name, snapshot, arm, beside(arms, place), snapshot.model(arm.version), keys)
 
-    def answer(self, routed: Routed, columns: Columns) -> list[Answer]:
-        """Answer rows given column by column, raw as they came; each is logged before this returns.
+    def answer(self, routed: Routed, columns: Columns, *, by_version: Mapping[int, Columns] = NO_OWN) -> list[Answer]:
+        """Answer rows given column by column, raw as they came; each is logged before this returns. `by_version` gives
+        versions their own columns, where features of one name are not the same thing for all of them.
 
         Raises SignatureMismatch for columns that do not fit the answering arm, ScoringFailed when it fails on them.
         """
-        if len({len(values) for values in columns.values()}) > 1:
+        if len({len(values) for own in (columns, *by_version.values()) for values in own.values()}) > 1:
             raise SignatureMismatch("the columns have different numbers of rows")
-        decision = decide_with(routed.loaded, routed.arm, columns)
+        own = by_version.get(routed.arm.version, columns)
+        decision = decide_with(routed.loaded, routed.arm, own)
         if isinstance(decision.error, SignatureMismatch) and routed.arm.mode == "canary":
             routed = _by_the_primary(routed)
-            decision = decide_with(routed.loaded, routed.arm, columns)
+            own = by_version.get(routed.arm.version, columns)
+            decision = decide_with(routed.loaded, routed.arm, own)
         if isinstance(decision.error, SignatureMismatch):
             raise decision.error
         at = micros(self._clock.now())
@@ -141,10 +146,11 @@ class Serving:
             raise SignatureMismatch(f"the entity names one row and the request has {decision.rows}")
         if not decision.rows:
             return []
-        entries = entries_of(decision, columns, at=at, mode=routed.arm.mode, keys=routed.keys)
+        entries = entries_of(decision, own, at=at, mode=routed.arm.mode, keys=routed.keys)
         ids = [str(i) for i in self._log.append_many(routed.model, entries)]
         if routed.beside:
-            self._shadows.offer(Answered(routed.snapshot, routed.beside, columns, routed.keys, at, ids))
+            shadowed = Answered(routed.snapshot, routed.beside, columns, by_version, routed.keys, at, ids)
+            self._shadows.offer(shadowed)
         failure = decision.failure
         if failure is not None:
             raise failure
@@ -162,8 +168,17 @@ class Serving:
         """`route` and `answer`."""
         return self.answer(self.route(name, version=version, entity=entity, request_id=request_id), columns)
 
-    def predict_batch(self, name: str, rows: pa.Table, *, key: str, record: bool = True) -> BatchIds:
-        """Answer and log a table of features (with `key__...` and `_at` columns where known) in bulk.
+    def predict_batch(
+        self,
+        name: str,
+        rows: pa.Table,
+        *,
+        key: str,
+        record: bool = True,
+        by_version: Mapping[int, pa.Table] = NO_ROWS,
+    ) -> BatchIds:
+        """Answer and log a table of features (with `key__...` and `_at` columns where known) in bulk. `by_version`
+        gives versions the same rows with features of their own.
 
         Every version of the deployment scores every row: the arm that a row falls to answers it, the others are
         logged as shadows, so that they can be compared row by row. An arm that fails is logged with its error for each
@@ -172,21 +187,26 @@ class Serving:
         snapshot = self._versions.snapshot(name)
         if not rows.num_rows:
             return BatchIds(())
-        keys = {n.removeprefix(KEY): key_text(rows.column(n)) for n in rows.column_names if n.startswith(KEY)}
+        keys = self.keys.spelled_columns(
+            name, {n.removeprefix(KEY): rows.column(n) for n in rows.column_names if n.startswith(KEY)}
+        )
         arms, count = snapshot.deployment.arms, rows.num_rows
         places = answering_rows(arms, _sticky_rows(keys, count, key))
         now = micros(self._clock.now())
         at = rows.column(PREDICT_AT) if PREDICT_AT in rows.column_names else pa.array([now] * count, pa.int64())
         ids = [[str(i) for i in _batch_ids(name, now, key, place * count, count)] for place in range(len(arms))]
         row_ids = [ids[place][row] for row, place in enumerate(places)]
-        columns = {n: rows.column(n) for n in rows.column_names}
-        decisions = [decide(snapshot, arm, columns) for arm in arms]
-        batch = BatchRows(rows, key=key, at=at, keys=keys)
+        own = [by_version.get(arm.version, rows) for arm in arms]
+        decisions = [
+            decide(snapshot, arm, dict(zip(t.column_names, t.columns, strict=True)))
+            for arm, t in zip(arms, own, strict=True)
+        ]
 
         def made(known: pa.Schema | None) -> pa.Table:
             parts = []
             for place, decision in enumerate(decisions):
                 modes = np.where(places == place, decision.arm.mode, "shadow").tolist()
+                batch = BatchRows(own[place], key=key, at=at, keys=keys)
                 part = batch.table(decision, ids=ids[place], row_ids=row_ids, modes=modes, known=known)
                 parts.append(part)
                 known = part.schema if known is None else pa.unify_schemas([known, part.schema])
@@ -218,7 +238,8 @@ class Serving:
         """Move finished segments (with `everything` the open ones too, and what shadows answer) into the tables."""
         if everything:
             self._shadows.drain(DRAIN_S)
-        return self._log.compact(everything=everything)
+        known = {s.deployment.name: {v: m.signature for v, m in s.models.items()} for s in self._versions.snapshots()}
+        return self._log.compact(known, everything=everything)
 
     def close(self) -> None:
         """Let the shadows end, then close the log."""
@@ -261,7 +282,7 @@ def _answers(decision: Decision, ids: Sequence[str]) -> list[Answer]:
     return [Answer(i, decision.arm.version, *answer_of(signature, scores, row)) for row, i in enumerate(ids)]
 
 
-def _sticky_rows(keys: Mapping[str, pa.Array], count: int, key: str) -> list[str]:
+def _sticky_rows(keys: Mapping[str, pa.ChunkedArray], count: int, key: str) -> list[str]:
     """The texts by which the rows of a batch are routed."""
     columns = {name: texts.to_pylist() for name, texts in keys.items()}
     names = sorted(columns)
@@ -289,24 +310,3 @@ def _failed(decisions: Sequence[Decision], places: np.ndarray) -> dict[int, str]
         if own.any() and (failure := decision.failure) is not None:
             failed[decision.arm.version] = failure.message
     return failed
-
-
-def _as_text(model: str, entity: Mapping[str, object]) -> dict[str, str]:
-    """Keys of a model whose key types nobody has declared."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in entity.items()
-        if value is not None
-    }
-
-
-def key_text(column: pa.ChunkedArray) -> pa.Array:
-    """Entity keys as the log writes them: text, instants as Python's isoformat has them."""
-    if pa.types.is_string(column.type):
-        return column
-    if not pa.types.is_timestamp(column.type):
-        return column.cast(pa.string())
-    instants = column.cast(INSTANT).to_numpy()
-    seconds = instants.astype("datetime64[s]")
-    text = np.where(instants == seconds, np.datetime_as_string(seconds), np.datetime_as_string(instants))
-    return pa.array(np.char.add(text, "+00:00"), pa.string(), mask=np.isnat(instants))

@@ -25,14 +25,19 @@ GAP_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Rows that were answered and that the arms beside score too. `row_ids` are the ids of the answers."""
+    """Rows that were answered and that the arms beside score too. `row_ids` are the ids of the answers, `by_version`
+    columns of versions that have their own."""
 
     snapshot: Snapshot
     arms: tuple[Arm, ...]
     columns: Columns
+    by_version: Mapping[int, Columns]
     keys: Mapping[str, str]
     at: int
     row_ids: Sequence[str]
+
+    def columns_of(self, arm: Arm) -> Columns:
+        return self.by_version.get(arm.version, self.columns)
 
 
 @dataclass(slots=True)
@@ -131,12 +136,12 @@ class Shadows:
     def _score(self, bulk: Sequence[Answered]) -> None:
         first = bulk[0]
         for arm in first.arms:
-            decisions = decide_many(first.snapshot, arm, [a.columns for a in bulk])
+            decisions = decide_many(first.snapshot, arm, [a.columns_of(arm) for a in bulk])
             entries: list[Entry] = []
             for answered, decision in zip(bulk, decisions, strict=True):
                 entries += entries_of(
                     decision,
-                    answered.columns,
+                    answered.columns_of(arm),
                     at=answered.at,
                     mode="shadow",
                     keys=answered.keys,

@@ -1,0 +1,196 @@
+"""Arms are isolated: each decides by its own signature, and what a shadow does changes no reply."""
+
+import threading
+
+import pyarrow as pa
+import pytest
+
+from hanok.core.errors import ScoringFailed, SignatureMismatch, Unavailable
+from hanok.core.serving import Arm, Column
+from hanok.parts.serving.shadows import Shadows
+from tests.unit.parts.serving.conftest import Waiting, linear
+
+ROW = {"x": [1.0], "y": [2.0]}
+SHADOWS = {
+    "needs a new feature": linear(["x", "brand_new"]),
+    "has fewer features": linear(["y"]),
+    "takes text where a number comes": linear([], columns=(Column("x", "BYTES", ("a",)),)),
+    "raises": linear(["x", "y"], reads=[0, 7]),
+    "is of another task": linear(["x", "y"], task="multiclass", classes=("a", "b", "c")),
+    "refuses nulls": linear(["x", "z"], refuses_nulls=True),
+}
+
+
+@pytest.mark.parametrize("shadow", SHADOWS.values(), ids=SHADOWS.keys())
+def test_whatever_a_shadow_is_the_reply_is_as_without_it(place, shadow):
+    one, two = place.version(linear(["x", "y"])), place.version(shadow)
+    place.deploy(one)
+    columns = {**ROW, "z": [None]}
+    alone = place.serving.predict("m", columns)[0]
+    place.deploy(one, shadow=two)
+    beside = place.serving.predict("m", columns)[0]
+    assert (beside.version, beside.score, beside.scores, beside.label) == (1, alone.score, alone.scores, alone.label)
+    rows = [r for r in place.logged() if r["arm"] == "shadow"]
+    assert [(r["version"], r["row_id"]) for r in rows] == [(two, beside.prediction_id)]
+    answers = place.serving.answers_since("m", place.clock.now()).to_pylist()
+    charged = [a for a in answers if a["version"] == two]
+    assert [(a["arm"], a["error"] != "") for a in charged] == [("shadow", rows[0]["score"] is None)]
+
+
+@pytest.mark.parametrize("given", [float("nan"), float("inf")])
+def test_a_shadow_without_a_finite_score_is_charged_with_it(place, given):
+    class Odd:
+        def score(self, matrix):
+            return matrix.sum(axis=1) * given
+
+    one, two = place.version(linear(["x", "y"])), place.version(linear(["y", "x"]))
+    place.deploy(one, shadow=two)
+    place.swap_model(two, Odd())
+    assert place.serving.predict("m", ROW)[0].score == 3.0
+    shadow = next(r for r in place.logged() if r["arm"] == "shadow")
+    assert shadow["error"] == f"the score is {given}"
+
+
+def test_a_slow_shadow_holds_up_no_reply_and_what_its_queue_cannot_take_is_a_range(place):
+    one, two = place.version(linear(["x", "y"])), place.version(linear(["y", "x"]))
+    place.deploy(one, shadow=two)
+    slow = Waiting()
+    place.swap_model(two, slow)
+    place.serving._shadows = Shadows(place.log, rows_max=10)
+    first = place.serving.predict("m", ROW)[0].prediction_id
+    assert slow.begun.wait(20)
+    ids = [place.serving.predict("m", ROW)[0].prediction_id for _ in range(30)]
+    slow.go.set()
+    assert place.serving._shadows.drain(20)
+    shadows = [r for r in place.logged() if r["arm"] == "shadow"]
+    scored = {r["row_id"] for r in shadows if not r["error"]}
+    gap = next(r for r in shadows if r["error"])
+    assert scored == {first, *ids[:10]}
+    assert gap["rows"] == 20 and gap["row_id"] == ids[10] and ids[10] in gap["error"] and ids[29] in gap["error"]
+
+
+def test_requests_of_many_clients_are_shadowed_in_bulk_and_one_bad_row_fails_no_other(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"], refuses_nulls=True))
+    place.deploy(one, shadow=two)
+    ids = [place.serving.predict("m", {"x": [float(i)], "y": [None if i == 7 else 1.0]})[0] for i in range(20)]
+    shadows = {r["row_id"]: r for r in place.logged() if r["arm"] == "shadow"}
+    assert [shadows[a.prediction_id]["score"] for a in ids] == [None if i == 7 else i + 1.0 for i in range(20)]
+    assert [i for i, a in enumerate(ids) if shadows[a.prediction_id]["error"]] == [7]
+
+
+def test_any_exception_of_the_answering_arm_is_logged_counted_and_said(place):
+    place.deploy(place.version(linear(["x", "y"], reads=[0, 7])))
+    with pytest.raises(ScoringFailed, match="version 1 failed on this input: IndexError"):
+        place.serving.predict("m", {"x": [1, 2], "y": [3, None]})
+    answers = place.serving.answers_since("m", place.clock.now()).to_pylist()
+    assert [(a["arm"], a["version"], "IndexError" in a["error"]) for a in answers] == [("primary", 1, True)] * 2
+    rows = place.logged()
+    assert [(r["i__x"], r["i__y"], r["score"]) for r in rows] == [(1, 3, None), (2, None, None)]
+
+
+def test_a_request_that_fits_no_arm_is_the_callers_fault_and_is_charged_to_nobody(place):
+    place.deploy(place.version(linear(["x"])), canary=place.version(linear(["x", "y"])))
+    for columns in ({"y": [1.0]}, {"x": ["text"]}, {"x": [[1.0]]}, {"x": [10**400]}, {"x": [1.0, 2.0], "y": [1.0]}):
+        with pytest.raises(SignatureMismatch):
+            place.serving.predict("m", columns, request_id="c")
+    assert place.serving.answers_since("m", place.clock.now()).num_rows == 0
+
+
+def test_what_only_the_primary_can_answer_is_answered_by_it_and_charged_to_the_canary(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "brand_new"]))
+    place.deploy(one, canary=two, share=100)
+    assert place.serving.predict("m", {"x": [4.0]})[0].score == 4.0
+    rows = sorted(place.logged(), key=lambda r: r["version"])
+    assert [(r["version"], r["error"] != "") for r in rows] == [(one, False), (two, True)]
+
+
+def test_an_arm_that_cannot_be_loaded_stops_neither_the_others_nor_the_start(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"]))
+    place.deploy(one, shadow=two)
+    package = place.metadata.read(lambda r: r.registry.versions("m", two))[0].package
+    place.blobs.delete(package)
+    place.packages._loaded.clear()
+    place.serving.close()
+    place.open()
+    assert place.serving.predict("m", {"x": [4.0]})[0].score == 4.0
+    assert [r["error"] != "" for r in place.logged() if r["arm"] == "shadow"] == [True]
+    place.metadata.write(lambda r: None)
+    place.serving._versions._live["m"] = type(place.serving._versions.snapshot("m"))(
+        place.serving.deployment("m"), {}, {one: "its file is damaged"}
+    )
+    with pytest.raises(Unavailable, match="its file is damaged"):
+        place.serving.predict("m", {"x": [4.0]})
+
+
+def test_a_request_uses_one_snapshot_whatever_is_deployed_meanwhile(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["y"]))
+    place.deploy(one)
+    routed = place.serving.route("m")
+    place.deploy(two)
+    assert place.serving.answer(routed, ROW)[0].version == one
+    assert place.serving.predict("m", ROW)[0].version == two
+
+
+def test_answers_while_versions_are_swapped_are_each_of_one_version(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["y"]))
+    place.deploy(one)
+    stop, wrong, seen = threading.Event(), [], set()
+
+    def ask():
+        while not stop.is_set():
+            answer = place.serving.predict("m", ROW)[0]
+            seen.add(answer.version)
+            if answer.score != {one: 1.0, two: 2.0}[answer.version]:
+                wrong.append(answer)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for version in (two, one) * 8:
+        place.deploy(version)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and seen == {one, two}
+
+
+def test_in_a_batch_a_failing_arm_gives_errors_and_the_others_go_on(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "brand_new"]))
+    place.deploy(one, canary=two)
+    rows = pa.table({"key__row": [f"r{i}" for i in range(40)], "x": [float(i) for i in range(40)]})
+    ids = place.serving.predict_batch("m", rows, key="b")
+    found = [place.serving.find(i) for i in ids]
+    answered = {f.version for f in found}
+    assert answered == {one, two} and list(ids.failed) == [two] and "brand_new" in ids.failed[two]
+    for row, prediction in enumerate(found):
+        assert prediction.features == {"x": float(row)}
+        assert (prediction.score is None) == (prediction.version == two) == (prediction.error != "")
+    assert place.serving.predict_batch("m", rows, key="b") == ids
+
+
+def test_each_version_may_have_features_of_its_own(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"]))
+    place.deploy(one, shadow=two)
+    place.serving.answer(place.serving.route("m"), {"x": [1.0]}, by_version={two: {"x": [10.0], "y": [5.0]}})
+    assert {r["version"]: r["score"] for r in place.logged()} == {one: 1.0, two: 15.0}
+
+
+def test_an_entity_names_one_row(place):
+    place.deploy(place.version(linear(["x"])))
+    with pytest.raises(SignatureMismatch, match="one row"):
+        place.serving.predict("m", {"x": [1.0, 2.0]}, entity={"row": "r1"})
+
+
+def test_batches_of_one_instant_have_ids_of_their_own(place):
+    place.deploy(place.version(linear(["x"])))
+    ids = [place.serving.predict_batch("m", pa.table({"x": [1.0]}), key=f"k{i}")[0] for i in range(50)]
+    assert len(set(ids)) == 50
+
+
+def test_arms_of_a_deployment_are_all_scored_in_a_batch(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "x2"], task="binary", classes=("0", "1")))
+    place.serving.deploy("m", [Arm(one, "primary", 100), Arm(two, "shadow")], actor="me", reason="")
+    place.serving.predict_batch("m", pa.table({"x": [1.0, 2.0], "x2": [0.0, None]}), key="b")
+    assert sorted((r["version"], r["arm"]) for r in place.logged()) == [
+        (one, "primary"), (one, "primary"), (two, "shadow"), (two, "shadow"),
+    ]  # fmt: skip
