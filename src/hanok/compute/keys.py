@@ -42,6 +42,14 @@ def key_types(schema: pa.Schema, names: Sequence[str]) -> tuple[KeyType, ...]:
     return tuple(key_type(schema.field(n).type, name=n) for n in names)
 
 
+def compare_alike(declared: pa.DataType, found: pa.DataType) -> bool:
+    """Whether equal values of two key columns are equal keys as they are, without being spelled."""
+    if pa.types.is_floating(declared) or pa.types.is_decimal(declared):
+        return False  # NaN is no key, and a float rounds what it is compared with
+    alike = (pa.types.is_integer, _is_text)
+    return declared == found or any(same(declared) and same(found) for same in alike)
+
+
 def canonical_column(
     kind: KeyType, column: pa.ChunkedArray | pa.Array, *, name: str = "key", strict: bool = True
 ) -> pa.ChunkedArray:

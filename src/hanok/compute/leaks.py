@@ -19,6 +19,7 @@ LATE_SHARE = 0.01
 LATE_DAYS_MIN = 7
 DAY_US = 86_400_000_000
 HOUR_US = 3_600_000_000
+LATE_SLACK_US = 60_000_000  # rows that come within a minute are on time: "at - 1s" says that a row does not see itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _codes(x: NDArray[np.float64], category: bool) -> NDArray[np.int64]:
 def known_late(table: str, at: NDArray[np.int64], arrived: NDArray[np.int64]) -> list[Leak]:
     """Rows of a table that arrived, day by day, after the instants at which they are predicted (microseconds): whatever
     they hold was not known then. A history that was imported at one time says nothing about when it was known."""
-    late = arrived > at
+    late = arrived > at + LATE_SLACK_US
     if not len(at) or late.mean() <= LATE_SHARE or len(np.unique(arrived[late] // DAY_US)) < LATE_DAYS_MIN:
         return []
     hours = float(np.median(arrived[late] - at[late])) / HOUR_US

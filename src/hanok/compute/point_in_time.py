@@ -25,7 +25,11 @@ ROW = "_row"
 
 @dataclass(frozen=True, slots=True)
 class AsOf:
-    """One view to join. `written` orders rows of equal event and created time; `created` None: arrival is unknown."""
+    """One view to join. `written` orders rows of equal event and created time; `created` None: arrival is unknown.
+
+    `own` names a column of the spine: the number, in `written`, of the row that must not be found, because the spine's
+    row is that row itself.
+    """
 
     relation: Relation
     keys: tuple[str, ...]
@@ -34,6 +38,7 @@ class AsOf:
     written: str | None
     columns: tuple[str, ...]
     ttl: timedelta | None = None
+    own: str | None = None
 
 
 def point_in_time_join(
@@ -60,7 +65,8 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     name = f"pit_view_{index}"
     add(duck, name, view.relation)
     keys = [quoted(k) for k in view.keys]
-    key_list = ", ".join(keys)
+    key_list = ", ".join(f"k{i}" for i in range(len(keys)))
+    named = ", ".join(f"{k} AS k{i}" for i, k in enumerate(keys))
     event = quoted(view.event_time)
     created = quoted(view.created) if view.created else "NULL::TIMESTAMPTZ"
     written = quoted(view.written) if view.written else "row_number() OVER ()"
@@ -68,28 +74,53 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     values = ", ".join(f"{quoted(c)} AS v{i}" for i, c in enumerate(view.columns))
     picked = ", ".join(f"w.v{i} AS {quoted(c)}" for i, c in enumerate(view.columns))
     in_ttl = "" if view.ttl is None else f"AND s.t - w.event_time <= to_microseconds({_micros(view.ttl)})"
-    on = " AND ".join(f"s.{k} = c.{k}" for k in keys)
-    same = " AND ".join(f"c.{k} = w.{k}" for k in keys)
     not_null = " AND ".join(f"{k} IS NOT NULL" for k in [*keys, event])
+    asking = f", {quoted(view.own)} AS own" if view.own else ""
+    changes = _BEST_TWO if view.own else _BEST
+    winner = _NOT_OWN if view.own else "SELECT * FROM joined"
     query = f"""
     WITH ranked AS (
-      SELECT {key_list}, {_utc(event)} AS event_time, {visible} AS visible, {values},
-             row_number() OVER (PARTITION BY {key_list}
+      SELECT {named}, {_utc(event)} AS event_time, {visible} AS visible, {written} AS written, {values},
+             row_number() OVER (PARTITION BY {", ".join(keys)}
                                 ORDER BY {event}, {created} NULLS FIRST, {written}) AS rank
       FROM {quoted(name)} WHERE {not_null}),
-    changes AS (
-      SELECT {key_list}, visible,
-             max(max(rank)) OVER (PARTITION BY {key_list} ORDER BY visible) AS winner
-      FROM ranked GROUP BY {key_list}, visible),
-    s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {key_list} FROM pit_spine),
+    changes AS ({changes.format(keys=key_list)}),
+    s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {named}{asking} FROM pit_spine),
     joined AS (
-      SELECT s.{ROW}, s.t, c.winner, {", ".join(f"s.{k}" for k in keys)}
-      FROM s ASOF LEFT JOIN changes c ON {on} AND s.t >= c.visible)
+      SELECT s.*, c.* EXCLUDE ({key_list})
+      FROM s ASOF LEFT JOIN changes c ON {_same("s", "c", keys)} AND s.t >= c.visible),
+    found AS ({winner.format(same=_same("j", "w", keys))})
     SELECT {picked}
-    FROM joined s LEFT JOIN ranked w ON s.winner = w.rank AND {same.replace("c.", "s.")} {in_ttl}
+    FROM found s LEFT JOIN ranked w ON s.winner = w.rank AND {_same("s", "w", keys)} {in_ttl}
     ORDER BY s.{ROW}
     """
     return arrow(duck, query)
+
+
+def _same(one: str, other: str, keys: Sequence[str]) -> str:
+    return " AND ".join(f"{one}.k{i} = {other}.k{i}" for i in range(len(keys)))
+
+
+# The best rank of a key among what is visible, from each instant on at which something becomes visible.
+_BEST = """
+      SELECT {keys}, visible, max(max(rank)) OVER (PARTITION BY {keys} ORDER BY visible) AS winner
+      FROM ranked GROUP BY {keys}, visible"""
+
+# The two best ranks. What a later instant's best beats, or is beaten by, is the second: min(best here, best before).
+_BEST_TWO = """
+      SELECT {keys}, visible, best AS winner,
+             max(greatest(second_here, least(best_here, best_before)))
+               OVER (PARTITION BY {keys} ORDER BY visible) AS second
+      FROM (SELECT *, max(best_here) OVER (PARTITION BY {keys} ORDER BY visible) AS best,
+                   max(best_here) OVER (PARTITION BY {keys} ORDER BY visible
+                                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS best_before
+            FROM (SELECT {keys}, visible, max(rank) AS best_here,
+                         list_extract(max(rank, 2), 2) AS second_here
+                  FROM ranked GROUP BY {keys}, visible))"""
+
+_NOT_OWN = """
+      SELECT j.* REPLACE (CASE WHEN w.written = j.own THEN j.second ELSE j.winner END AS winner)
+      FROM joined j LEFT JOIN ranked w ON j.winner = w.rank AND {same}"""
 
 
 def _utc(expression: str) -> str:

@@ -29,10 +29,26 @@ class Rows:
     event_time: Instants
     visible: Instants
     values: dict[str, Floats]
+    numbers: NDArray[np.int64] | None = None
+
+    def places_of(self, numbers: NDArray[np.int64], entity: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the rows with these numbers are, -1 for those that are not here, or not among the rows of `entity`."""
+        assert self.numbers is not None
+        if not len(self.numbers):
+            return np.full(len(numbers), -1)
+        order = np.argsort(self.numbers)
+        nearest = order[np.minimum(np.searchsorted(self.numbers[order], numbers), len(order) - 1)]
+        inside = (self.starts[entity] <= nearest) & (nearest < self.starts[entity + 1]) & (entity >= 0)
+        return np.where((self.numbers[nearest] == numbers) & inside, nearest, -1)
 
 
 def sorted_rows(
-    entity: NDArray[np.int64], entities: int, event_time: Instants, visible: Instants, values: dict[str, Floats]
+    entity: NDArray[np.int64],
+    entities: int,
+    event_time: Instants,
+    visible: Instants,
+    values: dict[str, Floats],
+    numbers: NDArray[np.int64] | None = None,
 ) -> Rows:
     """Sort rows into `Rows`; rows with a negative entity are left out. The order of equal event times is kept."""
     keep = np.flatnonzero(entity >= 0)
@@ -43,23 +59,36 @@ def sorted_rows(
         event_time[order],
         np.maximum(visible[order], event_time[order]),
         {name: column[order] for name, column in values.items()},
+        None if numbers is None else numbers[order],
     )
 
 
 def window_aggregate(
-    rows: Rows, entity: NDArray[np.int64], at: Instants, window_us: int, function: str, column: str | None
+    rows: Rows,
+    entity: NDArray[np.int64],
+    at: Instants,
+    window_us: int,
+    function: str,
+    column: str | None,
+    own: NDArray[np.int64] | None = None,
 ) -> Floats:
     """One value for each (entity, instant). Unknown entity (-1): count 0, others NaN.
 
     `count` of a column counts its non-null values, `count` of None the rows. An empty window has count 0, and NaN
-    for every other function.
+    for every other function. `own` is for each instant the place of a row that is left out, or -1.
     """
     low, high = _ranges(rows, entity, at, window_us)
+    without = np.full(len(at), -1) if own is None else own
+    low, high = low + (without == low) * (high > low), high - ((without == high - 1) & (high - 1 > low))
+    inside = (without > low) & (without < high - 1)
     values = rows.values[column] if column is not None else np.ones(len(rows.event_time))
     result = _reduce(values, low, high, function)
     late = _late(rows, low, high, at)
-    for i in np.flatnonzero(late):
-        known = values[low[i] : high[i]][rows.visible[low[i] : high[i]] <= at[i]]
+    for i in np.flatnonzero(late | inside):
+        counts = rows.visible[low[i] : high[i]] <= at[i]
+        if inside[i]:
+            counts[without[i] - low[i]] = False
+        known = values[low[i] : high[i]][counts]
         result[i] = _reduce(known, np.array([0]), np.array([len(known)]), function)[0]
     return result
 
@@ -67,11 +96,13 @@ def window_aggregate(
 def _ranges(
     rows: Rows, entity: NDArray[np.int64], at: Instants, window_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[low, high) for each (entity, instant), by one search over a combined, order-preserving key."""
+    """[low, high) for each (entity, instant)."""
     low, high = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
-    for one in np.unique(entity[entity >= 0]):
-        mine = np.flatnonzero(entity == one)
-        begin, end = rows.starts[one], rows.starts[one + 1]
+    order = np.argsort(entity, kind="stable")
+    asked = np.flatnonzero(np.diff(entity[order], prepend=-1))  # where the next entity starts; -1 are before
+    for first, last in zip(asked, [*asked[1:], len(order)], strict=False):
+        mine = order[first:last]
+        begin, end = rows.starts[entity[mine[0]]], rows.starts[entity[mine[0]] + 1]
         times = rows.event_time[begin:end]
         low[mine] = begin + np.searchsorted(times, at[mine] - window_us, side="right")
         high[mine] = begin + np.searchsorted(times, at[mine], side="right")

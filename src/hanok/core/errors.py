@@ -218,6 +218,12 @@ class NotTrainable(Invalid):
     code, status = "not_trainable", 422
 
 
+class OwnLabelVisible(NotTrainable):
+    """Rows see their own label through a feature view before it is known; the fields say which view and how many."""
+
+    code = "own_label_visible"
+
+
 class TrainingFailed(HanokError):
     """A user's own training function raised."""
 

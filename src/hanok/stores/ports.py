@@ -354,17 +354,27 @@ class Tables(Protocol):
 
 
 class OnlineValues(Protocol):
-    """Bytes of the newest feature values by (view, entity key)."""
+    """Bytes by (space, key). A space is one generation of a view's values; every call is all or nothing."""
 
-    def get(self, view: str, keys: Sequence[bytes]) -> list[bytes | None]: ...
-
-    def put(self, view: str, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """All or nothing."""
+    def get(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """From one snapshot."""
         ...
 
-    def clear(self, view: str) -> None: ...
+    def put(self, space: str, items: Iterable[tuple[bytes, bytes]]) -> None: ...
 
-    def count(self, view: str) -> int: ...
+    def merge(self, space: str, keys: Sequence[bytes], merged: Callable[[bytes, bytes | None], bytes]) -> None:
+        """Replace each value by `merged(key, what is there)`; nobody writes in between. It may be called twice."""
+        ...
+
+    def clear(self, space: str) -> None:
+        """Drop a space that nobody reads any more; not at once when it is large."""
+        ...
+
+    def count(self, space: str) -> int: ...
+
+    def spaces(self) -> list[str]:
+        """The spaces that hold anything."""
+        ...
 
     def close(self) -> None: ...
 

@@ -145,7 +145,7 @@ def list_features(app: Any, actor: str) -> list[dict[str, Any]]:
             "keys": list(v.keys),
             "source": v.source.table,
             "features": list(v.feature_names),
-            "entities_online": app.online.count(v.name),
+            "entities_online": app.features.entities_online(v.name),
         }
         for v in app.features.views()
     ]
@@ -159,9 +159,7 @@ def show_feature(app: Any, actor: str, *, name: str, entity: Sequence[Any] = ())
     view = app.features.view(name)
     body: dict[str, Any] = {"declaration": as_dict(view)}
     if entity:
-        schema = app.validation.schema(view.source.table)
-        typed = [_typed(schema, k, e) for k, e in zip(view.keys, entity, strict=False)]
-        row = app.features.online(name, [typed])[0]
+        row = app.features.online(name, [entity])[0]
         body["online"] = {**asdict(row), "event_time": row.event_time and row.event_time.isoformat()}
     return body
 

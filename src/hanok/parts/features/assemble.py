@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.duck import Relation, arrow, connect, quoted
+from hanok.compute.duck import Relation, arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
+from hanok.compute.keys import canonical_column, compare_alike, key_type
 from hanok.compute.point_in_time import AsOf, point_in_time_join
 from hanok.compute.windows import sorted_rows, window_aggregate
 from hanok.core.clock import from_micros
@@ -19,14 +20,19 @@ from hanok.core.declare import FeatureView, view_columns
 from hanok.core.durations import duration
 from hanok.core.errors import DeclarationError
 from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.parts.features.rows import entity_codes_of, numbers
 
 Scans = Callable[[str], Relation]
+OWN = SEQUENCE  # of a spine row: its number in the spine's table
 
 
-def feature_columns(spine: pa.Table, views: Sequence[FeatureView], scans: Scans) -> dict[str, pa.ChunkedArray]:
+def feature_columns(
+    spine: pa.Table, views: Sequence[FeatureView], scans: Scans, *, spine_table: str = ""
+) -> dict[str, pa.ChunkedArray]:
     """The columns `view__feature` of all views, row i belonging to spine row i.
 
-    `spine` has the views' keys and the instant `_at`; `scans` gives the snapshot of a source table.
+    `spine` has the views' keys and the instant `_at`; `scans` gives the snapshot of a source table. Keys match by the
+    spine's types. Where a view's source is `spine_table`, row `_seq` of the spine is left out of its own features.
     """
     for view in views:
         if missing := [k for k in view.keys if k not in spine.column_names]:
@@ -34,38 +40,78 @@ def feature_columns(spine: pa.Table, views: Sequence[FeatureView], scans: Scans)
                 f"feature view {view.name!r} is keyed by {missing[0]!r}, which the spine does not have "
                 f"(it has {', '.join(c for c in spine.column_names if not c.startswith('_'))})"
             )
-    plain = [v for v in views if not v.aggregate]
     columns: dict[str, pa.ChunkedArray] = {}
-    if plain:
-        keys = list(dict.fromkeys(k for v in plain for k in v.keys))
-        with connect() as duck:
-            tables = point_in_time_join(
-                spine.select([*keys, PREDICT_AT]), PREDICT_AT, [_as_of(v, scans) for v in plain], connection=duck
-            )
-        for view, table in zip(plain, tables, strict=True):
-            columns |= dict(zip(view_columns(view), table.columns, strict=True))
+    plain = [
+        _Plain.of(v, spine, scans(v.source.table), v.source.table == spine_table) for v in views if not v.aggregate
+    ]
+    with connect() as duck:
+        for spelled in (False, True):  # views whose keys compare as they are share one spine
+            if some := [p for p in plain if p.spelled == spelled]:
+                asking = _asking(spine, [p.view for p in some], spelled=spelled)
+                tables = point_in_time_join(asking, PREDICT_AT, [p.join for p in some], connection=duck)
+                for part, table in zip(some, tables, strict=True):
+                    columns |= dict(zip(view_columns(part.view), table.columns, strict=True))
     for view in views:
         if view.aggregate:
-            columns |= _windowed(spine, view, scans(view.source.table))
+            own = spine.column(OWN) if view.source.table == spine_table else None
+            columns |= _windowed(spine, view, scans(view.source.table), own)
     return columns
 
 
-def _as_of(view: FeatureView, scans: Scans) -> AsOf:
-    return AsOf(scans(view.source.table), view.keys, view.source.event_time, ARRIVED, SEQUENCE, view.features, view.ttl)
+class _Plain:
+    """A view of latest values, ready to be joined. `spelled`: its keys were brought to the spine's types, as text."""
+
+    def __init__(self, view: FeatureView, join: AsOf, spelled: bool) -> None:
+        self.view, self.join, self.spelled = view, join, spelled
+
+    @classmethod
+    def of(cls, view: FeatureView, spine: pa.Table, relation: Relation, own: bool) -> _Plain:
+        spelled = not all(compare_alike(spine.column(k).type, relation.schema.field(k).type) for k in view.keys)
+        if spelled:
+            names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.features))
+            relation = spelled_keys(read(relation, list(names)), spine, view.keys)
+        event_time, own_row = view.source.event_time, OWN if own else None
+        join = AsOf(relation, view.keys, event_time, ARRIVED, SEQUENCE, view.features, view.ttl, own_row)
+        return cls(view, join, spelled)
 
 
-def _windowed(spine: pa.Table, view: FeatureView, relation: Relation) -> dict[str, pa.ChunkedArray]:
+def _asking(spine: pa.Table, views: Sequence[FeatureView], *, spelled: bool) -> pa.Table:
+    """The columns of the spine that a join needs."""
+    keys = list(dict.fromkeys(k for v in views for k in v.keys))
+    names = [*keys, PREDICT_AT, *([OWN] if OWN in spine.column_names else [])]
+    return spelled_keys(spine.select(names), spine, keys) if spelled else spine.select(names)
+
+
+def spelled_keys(rows: pa.Table, spine: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """`rows` with its key columns as text, spelled as the spine's types have it; null where a value is none of them."""
+    for key in keys:
+        kind = key_type(spine.column(key).type, name=key)
+        spelled = canonical_column(kind, rows.column(key), name=key, strict=False)
+        rows = rows.set_column(rows.column_names.index(key), key, spelled)
+    return rows
+
+
+def _windowed(
+    spine: pa.Table, view: FeatureView, relation: Relation, own: pa.ChunkedArray | None
+) -> dict[str, pa.ChunkedArray]:
     at = spine.column(PREDICT_AT).cast(pa.int64()).to_numpy()
     events = window_rows(view, relation, int(at.min()) if len(at) else 0, int(at.max()) if len(at) else 0)
-    entities = pc.unique(entity_names(spine, view.keys).drop_null())
-    spine_entity = codes(entity_names(spine, view.keys), entities)
+    asked = spelled_keys(spine.select(list(view.keys)), spine, view.keys)
+    had = spelled_keys(events, spine, view.keys)
+    known = [pc.unique(asked.column(k)).drop_null() for k in view.keys]
+    spine_entity = entity_codes_of([asked.column(k) for k in view.keys], known)
+    entities, spine_entity, event_entity = _dense(
+        spine_entity, entity_codes_of([had.column(k) for k in view.keys], known)
+    )
     rows = sorted_rows(
-        codes(entity_names(events, view.keys), entities),
-        len(entities),
+        event_entity,
+        entities,
         events.column("_event").to_numpy(),
         events.column("_visible").to_numpy(),
         {c: numbers(events.column(c)) for c in view.columns},
+        events.column(SEQUENCE).to_numpy() if own is not None else None,
     )
+    own_rows = None if own is None else rows.places_of(own.to_numpy(), spine_entity)
     columns = {}
     for name, aggregate in view.aggregate:
         for window in view.windows:
@@ -76,13 +122,25 @@ def _windowed(spine: pa.Table, view: FeatureView, relation: Relation) -> dict[st
                 duration(window) // timedelta(microseconds=1),
                 aggregate.function,
                 aggregate.column,
+                own_rows,
             )
             columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
     return columns
 
 
+def _dense(spine: NDArray[np.int64], events: NDArray[np.int64]) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    """Entities of the spine numbered without gaps: how many, and the numbers of both sides (-1: not among them)."""
+    entities, numbered = np.unique(spine, return_inverse=True)
+    if len(entities) and entities[0] < 0:
+        entities, numbered = entities[1:], numbered - 1
+    if not len(entities):
+        return 0, np.full(len(spine), -1), np.full(len(events), -1)
+    place = np.minimum(np.searchsorted(entities, events), len(entities) - 1)
+    return len(entities), numbered, np.where(entities[place] == events, place, -1)
+
+
 def window_rows(view: FeatureView, relation: Relation, first_us: int, last_us: int) -> pa.Table:
-    """Keys, `_event` and `_visible` (microseconds) and the value columns of the rows that windows ending in
+    """Keys, `_event` and `_visible` (microseconds), the value columns and `_seq` of the rows that windows ending in
     [first, last] can hold, in the order they were written."""
     assert view.horizon is not None
     event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
@@ -91,23 +149,8 @@ def window_rows(view: FeatureView, relation: Relation, first_us: int, last_us: i
     with connect({"source": relation}) as duck:
         return arrow(
             duck,
-            f"SELECT {names}, epoch_us({event}) AS _event, epoch_us({ARRIVED}) AS _visible FROM source "
+            f"SELECT {names}, epoch_us({event}) AS _event, epoch_us(coalesce({ARRIVED}, {event})) AS _visible, "
+            f"{SEQUENCE} FROM source "
             f"WHERE {event} > TIMESTAMPTZ '{low.isoformat()}' AND {event} <= TIMESTAMPTZ '{high.isoformat()}' "
             f"ORDER BY {SEQUENCE}",
         )
-
-
-def entity_names(rows: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
-    """One text for each row's entity; null when a key is null."""
-    texts = [rows.column(k).cast(pa.string()) for k in keys]
-    return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, "\x1f")
-
-
-def codes(names: pa.ChunkedArray, entities: pa.Array) -> NDArray[np.int64]:
-    """The entity's place in `entities`; -1 for null and unknown ones."""
-    found = pc.index_in(names, entities, skip_nulls=True)
-    return found.fill_null(-1).cast(pa.int64()).to_numpy()
-
-
-def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

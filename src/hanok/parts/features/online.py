@@ -1,153 +1,229 @@
-"""Online values: for each entity the few rows that can still matter, read under the same rules as the join.
+"""The rows of one entity that can still matter, as bytes: merging newly arrived ones, reading under the join's rules.
 
-A plain view keeps the newest row that counts and those dated in the future; a windowed view keeps the rows of its
-longest window. Rows are merged by (event time, arrival, number), so the order in which they come does not matter.
+A view of latest values keeps the best row that is visible and those above it that are not visible yet; a windowed view
+keeps the rows of its longest window. Merging is by the row's number in its table: rows may come in any order and more
+than once. Everything here is a pure function of bytes, so that a store can call it inside its own transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from hanok.compute.keys import canonical_column
 from hanok.compute.windows import Rows, window_aggregate
-from hanok.core.clock import from_micros, micros
-from hanok.core.declare import FeatureView
+from hanok.core.clock import from_micros
+from hanok.core.declare import FeatureView, digest
 from hanok.core.durations import duration
+from hanok.core.keys import KeyType
 from hanok.core.tables import ARRIVED, SEQUENCE
-from hanok.stores.ports import OnlineValues
+from hanok.parts.features.rows import entity_codes, micros_of, numbers
 
+Cell = str | int | float | bool | bytes | datetime | date | Decimal | None
 PRESENT, NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE = "PRESENT", "NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE"
+UNKNOWN_ARRIVAL = np.iinfo(np.int64).min
+Int64 = NDArray[np.int64]
+Column = NDArray[np.float64] | list[Cell]
 
 
-class _Entity(msgspec.Struct, array_like=True):
-    """The kept rows of one entity, column by column, sorted by (event time, arrival, number in the source)."""
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A view as a spine asks it: the declared types of its keys, and whether the spine is its own source, so that a row
+    must be left out of its own features. Values are kept for each use by itself, under `id`."""
 
-    event_time: bytes
-    arrived: bytes
-    sequence: bytes
-    columns: list[list[Any]]
+    view: FeatureView
+    kinds: tuple[KeyType, ...]
+    own: bool = False
 
-
-_Row = tuple[int, int, int, tuple[Any, ...]]  # event time, arrival, number, values
-_decode = msgspec.msgpack.Decoder(_Entity).decode
-_encode = msgspec.msgpack.Encoder().encode
+    @property
+    def id(self) -> str:
+        text = "|".join((digest(self.view), *self.kinds, "own" * self.own))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineRow:
     """Feature values of one entity of one view: values, Feast's statuses, and the newest event time used."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Cell]
     statuses: Mapping[str, str]
     event_time: datetime | None
 
 
-def push(online: OnlineValues, view: FeatureView, rows: pa.Table, now: datetime) -> int:
-    """Merge source rows into the online store; returns how many entities were touched."""
-    columns = [*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns]
-    grouped: dict[bytes, list[_Row]] = {}
-    keys, values = len(view.keys), len(view.keys) + 3
-    chosen = rows.select(list(dict.fromkeys(columns)))
-    micro = {
-        n: chosen.column(n).cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
-        for n in (view.source.event_time, ARRIVED)
-    }
-    lists = [micro[n] if n in micro else chosen.column(n).to_pylist() for n in columns]
-    for row in zip(*lists, strict=True):
-        if None in row[: keys + 1]:
-            continue
-        event, arrived, sequence = row[keys : keys + 3]
-        arrived = event if arrived is None else arrived
-        grouped.setdefault(entity_key(row[:keys]), []).append((event, arrived, sequence, row[values:]))
-    if not grouped:
-        return 0
-    existing = online.get(view.name, list(grouped))
-    online.put(
-        view.name,
-        [
-            (key, _merge(view, found, new, micros(now)))
-            for (key, new), found in zip(grouped.items(), existing, strict=True)
-        ],
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """Rows of one entity, column by column. A windowed view has float64 arrays, others lists of cells."""
+
+    event_time: Int64
+    arrived: Int64
+    sequence: Int64
+    columns: tuple[Column, ...]
+
+    def take(self, places: Int64) -> SourceRows:
+        columns = tuple(c[places] if isinstance(c, np.ndarray) else [c[i] for i in places] for c in self.columns)
+        return SourceRows(self.event_time[places], self.arrived[places], self.sequence[places], columns)
+
+    def and_new(self, other: SourceRows) -> SourceRows:
+        """With the rows of `other` that are not there yet."""
+        if len(known := np.isin(other.sequence, self.sequence)) and known.any():
+            other = other.take(np.flatnonzero(~known))
+        columns = tuple(
+            np.concatenate((a, b)) if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else [*a, *b]
+            for a, b in zip(self.columns, other.columns, strict=True)
+        )
+        numbered = ((self.event_time, other.event_time), (self.arrived, other.arrived), (self.sequence, other.sequence))
+        event, arrived, sequence = (np.concatenate(pair) for pair in numbered)
+        return SourceRows(event, arrived, sequence, columns)
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """Numbers as their bytes; `windows` or `latest` holds the columns."""
+
+    event_time: bytes
+    arrived: bytes
+    sequence: bytes
+    windows: list[bytes]
+    latest: list[list[msgspec.Raw]]
+
+
+_decode = msgspec.msgpack.Decoder(_Stored).decode
+_encode = msgspec.msgpack.Encoder().encode
+_READ: dict[int, Callable[[str], Cell]] = {1: datetime.fromisoformat, 2: date.fromisoformat, 3: Decimal}
+_cell = msgspec.msgpack.Decoder(ext_hook=lambda code, data: _READ[code](bytes(data).decode())).decode
+
+
+def entity_key(texts: Sequence[str]) -> bytes:
+    """The bytes of an entity whose key values have these spellings."""
+    return texts[0].encode() if len(texts) == 1 else _encode(list(texts))
+
+
+def grouped(use: Use, rows: pa.Table) -> Iterator[tuple[bytes, SourceRows]]:
+    """The rows of each entity. What has a null key, a null event time, or a key that is none of its type is left out:
+    it can match nothing."""
+    view = use.view
+    texts = [
+        canonical_column(kind, rows.column(key), name=key, strict=False)
+        for kind, key in zip(use.kinds, view.keys, strict=True)
+    ]
+    event = micros_of(rows.column(view.source.event_time))
+    codes = entity_codes(texts)
+    keep = np.flatnonzero((codes >= 0) & event.is_valid().to_numpy(zero_copy_only=False))
+    if not len(keep):
+        return
+    keep = keep[np.argsort(codes[keep], kind="stable")]
+    arrived = micros_of(rows.column(ARRIVED)).fill_null(UNKNOWN_ARRIVAL).to_numpy()
+    chosen = [rows.column(name).take(pa.array(keep)) for name in view.columns]
+    columns = [numbers(c) if view.aggregate else c.to_pylist() for c in chosen]
+    ordered = (
+        event.fill_null(0).to_numpy()[keep],
+        arrived[keep],
+        rows.column(SEQUENCE).to_numpy()[keep],
     )
-    return len(grouped)
+    starts = np.flatnonzero(np.diff(codes[keep], prepend=-1))
+    first = pa.array(keep[starts])
+    names = list(zip(*(t.take(first).to_pylist() for t in texts), strict=True))
+    for name, low, high in zip(names, starts, [*starts[1:], len(keep)], strict=True):
+        numbered = [a[low:high] for a in ordered]
+        yield entity_key(name), SourceRows(numbered[0], numbered[1], numbered[2], tuple(c[low:high] for c in columns))
 
 
-def entity_key(values: Sequence[Any]) -> bytes:
-    """Typed bytes of an entity's key values: 1 and "1" differ."""
-    return _encode(list(values))
+def merged(use: Use, found: bytes | None, new: SourceRows, now_us: int) -> bytes:
+    """What is to be kept of the rows that are there and new ones."""
+    rows = new if found is None else opened(use, found).and_new(new)
+    if len(rows.sequence) > 1:
+        order = (
+            np.lexsort((rows.sequence, rows.event_time))  # as the offline window has them: bits depend on the order
+            if use.view.aggregate
+            else np.lexsort((rows.sequence, rows.arrived, rows.event_time))
+        )
+        rows = rows.take(order)
+    first = _first_kept(use, rows, now_us)
+    return _written(rows if not first else rows.take(np.arange(first, len(rows.sequence))))
 
 
-def _merge(view: FeatureView, found: bytes | None, new: list[_Row], now: int) -> bytes:
-    rows = {r[2]: r for r in new}  # by number: a retried push adds nothing
-    if found is not None:
-        entity = _decode(found)
-        numbers = [np.frombuffer(b, np.int64).tolist() for b in (entity.event_time, entity.arrived, entity.sequence)]
-        values = zip(*entity.columns, strict=True) if entity.columns else [()] * len(numbers[0])
-        rows = {r[2]: r for r in zip(*numbers, values, strict=True)} | rows
-    ordered = sorted(rows.values(), key=lambda r: r[:3])
-    kept = ordered[_first_kept(view, ordered, now) :]
-    event, arrived, sequence = (np.array([r[i] for r in kept], np.int64).tobytes() for i in range(3))
-    columns = [list(c) for c in zip(*(r[3] for r in kept), strict=True)] if view.columns else []
-    return _encode(_Entity(event, arrived, sequence, columns))
+def _first_kept(use: Use, rows: SourceRows, now_us: int) -> int:
+    if use.view.aggregate:
+        assert use.view.horizon is not None
+        return int(np.searchsorted(rows.event_time, now_us - _micros(use.view.horizon), side="right"))
+    visible = np.flatnonzero(np.maximum(rows.event_time, rows.arrived) <= now_us)
+    wanted = 2 if use.own else 1  # when the best one is the asking row itself, the next one counts
+    return int(visible[-wanted]) if len(visible) >= wanted else 0
 
 
-def _first_kept(view: FeatureView, rows: list[_Row], now: int) -> int:
-    if view.aggregate:
-        assert view.horizon is not None
-        oldest = now - view.horizon // timedelta(microseconds=1)
-        return next((i for i, r in enumerate(rows) if r[0] > oldest), len(rows))
-    counted = [i for i, r in enumerate(rows) if r[0] <= now]
-    return counted[-1] if counted else 0
+def _written(rows: SourceRows) -> bytes:
+    event, arrived, sequence = (a.astype(np.int64).tobytes() for a in (rows.event_time, rows.arrived, rows.sequence))
+    windows = [c.tobytes() for c in rows.columns if isinstance(c, np.ndarray)]
+    latest = [[msgspec.Raw(_encode(_packed(v))) for v in c] for c in rows.columns if not isinstance(c, np.ndarray)]
+    return _encode(_Stored(event, arrived, sequence, windows, latest))
 
 
-def read(online: OnlineValues, view: FeatureView, entities: Sequence[Sequence[Any]], now: datetime) -> list[OnlineRow]:
-    """The values of each entity (its key values in the view's order) as they stand at `now`."""
-    found = online.get(view.name, [entity_key(e) for e in entities])
-    at = micros(now)
-    return [_read_one(view, f, at) for f in found]
+def _packed(value: Cell) -> Cell | msgspec.msgpack.Ext:
+    if isinstance(value, datetime):
+        return msgspec.msgpack.Ext(1, value.isoformat().encode())
+    if isinstance(value, date):
+        return msgspec.msgpack.Ext(2, value.isoformat().encode())
+    if isinstance(value, Decimal):
+        return msgspec.msgpack.Ext(3, str(value).encode())
+    return value
 
 
-def _read_one(view: FeatureView, found: bytes | None, at: int) -> OnlineRow:
-    if view.aggregate:
-        return _read_windows(view, found, at)
-    missing = OnlineRow(dict.fromkeys(view.features), dict.fromkeys(view.features, NOT_FOUND), None)
-    if found is None:
-        return missing
-    entity = _decode(found)
-    event = np.frombuffer(entity.event_time, np.int64)
-    last = int(np.searchsorted(event, at, side="right")) - 1
-    if last < 0:
-        return missing
-    when = from_micros(int(event[last]))
-    if view.ttl is not None and from_micros(at) - when > view.ttl:
-        return OnlineRow(dict.fromkeys(view.features), dict.fromkeys(view.features, OUTSIDE_MAX_AGE), when)
-    values = {name: column[last] for name, column in zip(view.features, entity.columns, strict=True)}
-    return OnlineRow(values, {n: NULL_VALUE if x is None else PRESENT for n, x in values.items()}, when)
+def opened(use: Use, stored: bytes) -> SourceRows:
+    entity = _decode(stored)
+    event, arrived, sequence = (
+        np.frombuffer(b, np.int64) for b in (entity.event_time, entity.arrived, entity.sequence)
+    )
+    if use.view.aggregate:
+        return SourceRows(event, arrived, sequence, tuple(np.frombuffer(b, np.float64) for b in entity.windows))
+    return SourceRows(event, arrived, sequence, tuple([_cell(v) for v in column] for column in entity.latest))
 
 
-def _read_windows(view: FeatureView, found: bytes | None, at: int) -> OnlineRow:
-    entity = _Entity(b"", b"", b"", [[] for _ in view.columns]) if found is None else _decode(found)
-    event = np.frombuffer(entity.event_time, np.int64)
-    columns = {
-        name: np.array([np.nan if x is None else x for x in column], float)
-        for name, column in zip(view.columns, entity.columns, strict=True)
-    }
-    visible = np.maximum(event, np.frombuffer(entity.arrived, np.int64))
-    rows = Rows(np.array([0, len(event)]), event, visible, columns)
-    who, instant = np.zeros(1, np.int64), np.array([at])
-    values: dict[str, Any] = {}
+def read(use: Use, stored: bytes | None, at_us: int, without: int | None = None) -> OnlineRow:
+    """The values of an entity as they stand at an instant, row `without` of the source left out."""
+    rows = None if stored is None else opened(use, stored)
+    if rows is not None and without is not None:
+        rows = rows.take(np.flatnonzero(rows.sequence != without))
+    return _windows(use.view, rows, at_us) if use.view.aggregate else _latest(use.view, rows, at_us)
+
+
+def _latest(view: FeatureView, rows: SourceRows | None, at_us: int) -> OnlineRow:
+    visible = np.empty(0, int) if rows is None else np.flatnonzero(np.maximum(rows.event_time, rows.arrived) <= at_us)
+    if rows is None or not len(visible):
+        return OnlineRow(dict.fromkeys(view.features), dict.fromkeys(view.features, NOT_FOUND), None)
+    last = int(visible[-1])
+    when = int(rows.event_time[last])
+    if view.ttl is not None and at_us - when > _micros(view.ttl):
+        gone = dict.fromkeys(view.features, OUTSIDE_MAX_AGE)
+        return OnlineRow(dict.fromkeys(view.features), gone, from_micros(when))
+    values = {name: column[last] for name, column in zip(view.features, rows.columns, strict=True)}
+    return OnlineRow(values, {n: NULL_VALUE if x is None else PRESENT for n, x in values.items()}, from_micros(when))
+
+
+def _windows(view: FeatureView, found: SourceRows | None, at_us: int) -> OnlineRow:
+    """An entity that nobody knows, or that was idle for the longest window, has no rows: count 0, the others null."""
+    none = np.empty(0, np.int64)
+    rows = found or SourceRows(none, none, none, tuple(np.empty(0) for _ in view.columns))
+    columns = {n: c for n, c in zip(view.columns, rows.columns, strict=True) if isinstance(c, np.ndarray)}
+    visible = np.maximum(rows.event_time, rows.arrived)
+    sorted_ = Rows(np.array([0, len(visible)]), rows.event_time, visible, columns)
+    who, instant = np.zeros(1, np.int64), np.array([at_us])
+    values: dict[str, Cell] = {}
     for name, aggregate in view.aggregate:
         for window in view.windows:
-            value = window_aggregate(
-                rows, who, instant, duration(window) // timedelta(microseconds=1), aggregate.function, aggregate.column
-            )[0]
+            span = _micros(duration(window))
+            value = window_aggregate(sorted_, who, instant, span, aggregate.function, aggregate.column)[0]
             values[f"{name}_{window}"] = None if np.isnan(value) else float(value)
-    newest = from_micros(int(event[event <= at][-1])) if (event <= at).any() else None
-    status = NOT_FOUND if found is None else PRESENT
-    return OnlineRow(values, {n: NULL_VALUE if x is None and found else status for n, x in values.items()}, newest)
+    seen = rows.event_time[visible <= at_us]
+    newest = from_micros(int(seen[-1])) if len(seen) else None
+    return OnlineRow(values, {n: NULL_VALUE if x is None else PRESENT for n, x in values.items()}, newest)
+
+
+def _micros(value: timedelta) -> int:
+    return value // timedelta(microseconds=1)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hanok.compute.duck import connect, quoted
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView
+from hanok.core.errors import BadKey
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
+from hanok.parts.features.online import Cell
+from hanok.parts.features.rows import equals
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 SLACK = timedelta(days=2)  # between an event and its arrival, before the whole table is looked through
@@ -25,7 +29,7 @@ class SourceRows:
 
     view: str
     table: str
-    keys: Mapping[str, Any]
+    keys: Mapping[str, Cell]
     rows: int
     row: int | None = None
     event_time: datetime | None = None
@@ -34,7 +38,7 @@ class SourceRows:
 
 def source_rows(
     views: Sequence[FeatureView],
-    entity: Mapping[str, Any],
+    entity: Mapping[str, Cell],
     at: datetime,
     scan: Callable[[str, datetime | None], Scan],
 ) -> list[SourceRows]:
@@ -46,13 +50,24 @@ def source_rows(
         longest = None if None in horizons else max(h for h in horizons if h is not None)
         scans[table] = scan(table, None if longest is None else at - longest - SLACK)
     with connect(scans) as duck:
-        return [_of_view(view, {k: entity.get(k) for k in view.keys}, at, duck) for view in views]
+        return [
+            _of_view(view, {k: entity.get(k) for k in view.keys}, scans[view.source.table].schema, at, duck)
+            for view in views
+        ]
 
 
-def _of_view(view: FeatureView, keys: Mapping[str, Any], at: datetime, duck: DuckDBPyConnection) -> SourceRows:
+def _of_view(
+    view: FeatureView, keys: Mapping[str, Cell], schema: pa.Schema, at: datetime, duck: DuckDBPyConnection
+) -> SourceRows:
     event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
     instant = f"TIMESTAMPTZ '{at.isoformat()}'"
-    where = [f"CAST({quoted(k)} AS VARCHAR) = ?" for k in keys]
+    if any(v is None for v in keys.values()):
+        return SourceRows(view.name, view.source.table, keys, 0)
+    try:
+        tests = [equals(k, schema.field(k).type, v) for k, v in keys.items()]
+    except BadKey:  # it is none of the source's type, so no row has it
+        return SourceRows(view.name, view.source.table, keys, 0)
+    where = [test for test, _ in tests]
     where += [f"{event} <= {instant}", f"{ARRIVED} <= {instant}"]
     if view.horizon is not None:
         bound = ">" if view.aggregate else ">="  # a window is open at its start, a ttl is inclusive
@@ -61,7 +76,7 @@ def _of_view(view: FeatureView, keys: Mapping[str, Any], at: datetime, duck: Duc
         f"SELECT count(*), arg_max({SEQUENCE}, ({event}, {SEQUENCE})), epoch_us(max({event})), "
         f"epoch_us(arg_max({ARRIVED}, ({event}, {SEQUENCE}))) FROM {quoted(view.source.table)} "
         f"WHERE {' AND '.join(where)}",
-        [None if v is None else str(v) for v in keys.values()],
+        [text for _, text in tests],
     ).fetchone()
     assert found is not None
     count, row, newest, arrived = found

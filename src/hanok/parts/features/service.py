@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import pyarrow as pa
 
-from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import PREDICT_AT
-from hanok.compute.labels import dated, holds, known
+from hanok.compute.keys import key_types
 from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, Model, as_dict, digest
-from hanok.core.errors import DeclarationError, FeatureViewNotFound, NotFound, NotTrainable
+from hanok.core.errors import BadKey, FeatureViewNotFound, Invalid, NotFound, NotTrainable
 from hanok.core.ids import new_id
+from hanok.core.keys import KeyType, KeyValue, canonical
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
-from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
-from hanok.parts.features import online as online_rows
+from hanok.core.tables import ARRIVED, SEQUENCE, Scan
 from hanok.parts.features.assemble import feature_columns
+from hanok.parts.features.generations import Generations
+from hanok.parts.features.honesty import check_declared, own_labels, refuse
+from hanok.parts.features.online import Cell, OnlineRow, Use, entity_key
 from hanok.parts.features.provenance import SourceRows, source_rows
+from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
 from hanok.stores.ports import Metadata, OnlineValues, Repositories, Tables
 
-KEY_PREFIX = "key__"
-LABEL = "_label"
+__all__ = ["KEY_PREFIX", "LABEL", "Features", "OnlineRow", "TrainingSet", "view_node"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,24 @@ class TrainingSet:
 
 
 class Features:
-    """Feature views over source tables: historical joins, online values."""
+    """Feature views over source tables: historical joins, online values.
+
+    A view is known by its declaration. Online values are kept for each view as each spine asks it (`Use`), so that what
+    a model version was trained with goes on answering beside what is declared now.
+    """
 
     def __init__(self, *, metadata: Metadata, tables: Tables, online: OnlineValues, clock: Clock) -> None:
-        self._metadata, self._tables, self._online, self._clock = metadata, tables, online, clock
+        self._metadata, self._tables, self._clock = metadata, tables, clock
         self._views: dict[str, FeatureView] = {}
-        self._schemas: dict[str, set[str]] = {}
+        self._models: tuple[Model, ...] = ()
+        self._types: dict[tuple[str, tuple[str, ...]], tuple[KeyType, ...]] = {}
+        self._values = Generations(online, clock, self._scan_or_none)
+        spines = Spines(tables, clock)
+        self.spine_keys, self.spine_rows, self.find_spine_row = spines.keys, spines.rows, spines.find
+        self.labels, self.label_rows, self.entity = spines.labels, spines.label_rows, spines.entity
+        self._check_keys = spines.check_keys
+
+    # -- declarations ----------------------------------------------------------------------------------------
 
     def apply(self, view: FeatureView) -> tuple[int, str]:
         """Record a view; returns its version and node id. The same declaration again changes nothing."""
@@ -65,6 +78,21 @@ class Features:
         self._views[view.name] = view
         return version, view_node(view)
 
+    def check(self, model: Model) -> None:
+        """Refuse a model whose rows would see their own label, or whose keys have no common type. Raises
+        DeclarationError."""
+        check_declared(model)
+        self._check_keys(model)
+
+    def keep_online(self, models: Iterable[Model]) -> None:
+        """Hold online values for the views of these declarations and for the applied views, and for nothing else. What
+        is missing is filled first."""
+        self._models = tuple(models)
+        uses = self._uses()
+        for use in uses:
+            self._values.ensure(use)
+        self._values.keep(uses)
+
     def views(self) -> list[FeatureView]:
         return list(self._views.values())
 
@@ -75,41 +103,14 @@ class Features:
             raise FeatureViewNotFound(f"there is no feature view {name!r} (views: {known})")
         return self._views[name]
 
-    def spine_keys(self, model: Model) -> tuple[str, ...]:
-        """The columns that identify a row to predict."""
-        if model.spine.keys:
-            return model.spine.keys
-        spine, label = (set(self._columns(t)) for t in (model.spine.table, model.label.table))
-        shared = tuple(c for c in self._columns(model.spine.table) if c in spine & label)
-        if not shared:
-            raise DeclarationError(
-                f"tables {model.spine.table!r} and {model.label.table!r} share no column, so labels cannot be "
-                "matched: name the identifying columns with hk.Spine(..., keys=[...])"
-            )
-        return shared
-
-    def spine_rows(
-        self, model: Model, *, start: datetime | None = None, end: datetime | None = None, upto: int | None = None
-    ) -> pa.Table:
-        """Spine rows to be predicted in [start, end): keys, `_at`, when they arrived, spine features, keys of views."""
-        scan = self._scan(model.spine.table, upto)
-        keys = self.spine_keys(model)
-        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys)))
-        self._require(model, scan, [*wanted, model.spine.predict_at.column])
-        at = _predict_at(model)
-        bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]
-        names = ", ".join([quoted(c) for c in wanted] + [f"{quoted(k)} AS {quoted(KEY_PREFIX + k)}" for k in keys])
-        with connect({"spine": scan}) as duck:
-            return arrow(
-                duck,
-                f"SELECT {names}, {at} AS {PREDICT_AT}, {ARRIVED} FROM spine WHERE {' AND '.join(bounds)} "
-                f"ORDER BY {PREDICT_AT}, {SEQUENCE}",
-            )
+    # -- history ---------------------------------------------------------------------------------------------
 
     def historical(self, model: Model, spine: pa.Table, snapshots: Mapping[str, int] | None = None) -> pa.Table:
         """The spine's keys, `_at` and all features of the model as they were known at each row's instant."""
         upto = snapshots or {}
-        found = feature_columns(spine, model.views, lambda table: self._scan(table, upto.get(table)))
+        found = feature_columns(
+            spine, model.views, lambda table: self._scan(table, upto.get(table)), spine_table=model.spine.table
+        )
         columns = {n: spine.column(n) for n in spine.column_names if n.startswith(KEY_PREFIX) or n == PREDICT_AT}
         for name in model.feature_columns:
             columns[name] = found[name] if name in found else spine.column(name)
@@ -124,7 +125,10 @@ class Features:
         snapshots: Mapping[str, int] | None = None,
         start: datetime | None = None,
     ) -> TrainingSet:
-        """All labelled rows predicted in [start, end) whose label was known at `as_of` (now by default)."""
+        """All labelled rows predicted in [start, end) whose label was known at `as_of` (now by default).
+
+        Raises NotTrainable without rows, OwnLabelVisible when rows see their own label through a view.
+        """
         known = as_of or self._clock.now()
         upto = dict(snapshots) if snapshots is not None else self._snapshot(model)
         begin = start
@@ -140,103 +144,86 @@ class Features:
                 f"{model.spine.table!r} and {model.label.table!r} first, and check that their keys "
                 f"({', '.join(self.spine_keys(model))}) have equal values"
             )
+        own = own_labels(model, self.spine_keys(model), spine, lambda table: self._scan(table, upto.get(table)))
+        refuse(model, own)
         rows = self.historical(model, spine, upto).append_column(LABEL, labels)
         instants = (spine.column(n).cast(pa.int64()).to_numpy() for n in (PREDICT_AT, ARRIVED))
         late = known_late(model.spine.table, *instants) if model.spine_columns else []
-        return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto, tuple(late))
+        leaks = (*late, *(Leak("own label", o.column, o.message, False) for o in own))
+        return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto, leaks)
 
-    def labels(
-        self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None
-    ) -> pa.ChunkedArray:
-        """The label of each spine row as known at `as_of`; null where it is not known yet. Which label counts is the
-        rule of core/labels.py."""
-        scan = self._scan(model.label.table, upto)
-        keys = self.spine_keys(model)
-        self._require(model, scan, [*keys, model.label.column, model.label.known_at])
-        label, known_at = model.label.column, model.label.known_at
-        cut = f"{known(known_at)} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
-        where = f"WHERE {cut} AND {holds(label, scan.schema.field(label).type)}"
-        newest = f"arg_max({quoted(label)}, ({dated(known_at)}, {SEQUENCE}))"
-        names = ", ".join(quoted(k) for k in keys)
-        matched = " AND ".join(f"s.{quoted(KEY_PREFIX + k)} = l.{quoted(k)}" for k in keys)
-        numbered = spine.select([KEY_PREFIX + k for k in keys]).append_column(
-            "_row", pa.array(range(spine.num_rows), pa.int64())
-        )
-        with connect({"labels": scan, "spine": numbered}) as duck:
-            return arrow(
-                duck,
-                f"SELECT l.{LABEL} FROM spine s LEFT JOIN ("
-                f"  SELECT {names}, {newest} AS {LABEL} FROM labels {where} "
-                f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
-            ).column(LABEL)
-
-    def push(self, table: str, rows: pa.Table) -> int:
-        """Update the online values of every view over `table` with newly arrived rows."""
-        return sum(
-            online_rows.push(self._online, view, rows, self._clock.now())
-            for view in self._views.values()
-            if view.source.table == table
-        )
-
-    def materialize(self, name: str) -> int:
-        """Rebuild a view's online values from its source; returns the number of entities."""
-        view = self.view(name)
-        scan = self._scan(view.source.table, None)
-        now = self._clock.now()
-        event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
-        bound = "" if view.horizon is None else f"WHERE {event} > TIMESTAMPTZ '{(now - view.horizon).isoformat()}'"
-        if not view.aggregate:
-            bound = ""
-        with connect({"source": scan}) as duck:
-            rows = arrow(duck, f"SELECT * FROM source {bound} ORDER BY {SEQUENCE}")
-        self._online.clear(view.name)
-        online_rows.push(self._online, view, rows, now)
-        return self._online.count(view.name)
-
-    def online(self, name: str, entities: Sequence[Sequence[Any]]) -> list[online_rows.OnlineRow]:
-        """Values of a view for entities given by their key values, as they stand now."""
-        return online_rows.read(self._online, self.view(name), entities, self._clock.now())
-
-    def online_features(self, model: Model, row: Mapping[str, Any]) -> dict[str, Any]:
-        """All features of a model for one spine row (spine features and keys in `row`), from the online store."""
-        values: dict[str, Any] = {name: row.get(name) for name in model.spine_columns}
-        for view in model.views:
-            found = self.online(view.name, [[row.get(k) for k in view.keys]])[0]
-            values |= {f"{view.name}__{name}": value for name, value in found.values.items()}
-        return values
-
-    def find_spine_row(self, model: Model, match: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The newest spine row that has the given values, preferring one still to be predicted. Raises NotFound."""
-        scan = self._scan(model.spine.table, None)
-        unknown = [c for c in match if c not in scan.schema.names]
-        if unknown:
-            raise DeclarationError(
-                f"table {model.spine.table!r} has no column {unknown[0]!r}; it has "
-                f"{', '.join(c for c in scan.schema.names if c not in BOOKKEEPING)}"
-            )
-        at = _predict_at(model)
-        where = " AND ".join(_equals(c, scan.schema.field(c).type) for c in match) or "true"
-        now = f"TIMESTAMPTZ '{self._clock.now().isoformat()}'"
-        with connect({"spine": scan}) as duck:
-            rows = arrow(
-                duck,
-                f"SELECT *, {at} AS {PREDICT_AT} FROM spine WHERE {where} ORDER BY ({at} >= {now}) DESC, "
-                f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END LIMIT 1",
-                [str(v) for v in match.values()],
-            ).to_pylist()
-        if not rows:
-            wanted = ", ".join(f"{k}={v}" for k, v in match.items())
-            raise NotFound(f"table {model.spine.table!r} has no row with {wanted}")
-        return rows[0]
-
-    def source_rows(self, model: Model, entity: Mapping[str, Any], at: datetime) -> list[SourceRows]:
+    def source_rows(self, model: Model, entity: Mapping[str, KeyValue], at: datetime) -> list[SourceRows]:
         """The source rows behind the features of the row with these keys, as they were visible at `at`. Empty when the
         spine does not have the row."""
         try:
             row = self.find_spine_row(model, entity) if entity else {}
-        except NotFound:
+        except (NotFound, BadKey):
             return []
         return source_rows(model.views, row, at, lambda table, since: self._tables.scan(table, since=since))
+
+    # -- online ----------------------------------------------------------------------------------------------
+
+    def push(self, table: str, rows: pa.Table) -> int:
+        """Update the online values of every view over `table` with newly arrived rows; returns how many entities of
+        views were touched."""
+        return sum(self._values.push(use, rows) for use in self._uses() if use.view.source.table == table)
+
+    def materialize(self, name: str) -> int:
+        """Rebuild a view's online values from its source, beside those that answer; returns the number of entities."""
+        view = self.view(name)
+        return max(self._values.fill(use) for use in self._uses() if use.view == view)
+
+    def entities_online(self, name: str) -> int:
+        """Entities of a view that have online values."""
+        view = self.view(name)
+        return max(self._values.count(use) for use in self._uses() if use.view == view)
+
+    def online(self, name: str, entities: Sequence[Sequence[KeyValue | None]]) -> list[OnlineRow]:
+        """Values of a view for entities given by their key values, in any spelling, as they stand now.
+
+        Raises BadKey.
+        """
+        view = self.view(name)
+        for entity in entities:
+            if len(entity) != len(view.keys):
+                raise Invalid(f"feature view {name!r} is keyed by {', '.join(view.keys)}; got {len(entity)} values")
+        use = self._use(view, None)
+        return self._values.read(use, [_key(use, e) for e in entities])
+
+    def online_features(self, declaration: Model, row: Mapping[str, Cell]) -> dict[str, Cell]:
+        """All features of one spine row (its columns and keys in `row`), from the online store, as the declaration has
+        them that a model version was trained with. A row that has its number is left out of its own features."""
+        values: dict[str, Cell] = {name: row.get(name) for name in declaration.spine_columns}
+        number = row.get(SEQUENCE)
+        for view in declaration.views:
+            use = self._use(view, declaration)
+            own = number if use.own and isinstance(number, int) else None
+            (found,) = self._values.read(use, [_key(use, [_given(row.get(k)) for k in view.keys])], own)
+            values |= {f"{view.name}__{name}": value for name, value in found.values.items()}
+        return values
+
+    def _uses(self) -> list[Use]:
+        """Each view as each spine asks it; a view that no model asks is kept by the types of its own source."""
+        asked = [(view, model) for model in self._models for view in model.views]
+        idle = [(v, None) for v in self._views.values() if all(v != view for view, _ in asked)]
+        uses = [self._use(view, model) for view, model in (*asked, *idle)]
+        return list({use.id: use for use in uses}.values())
+
+    def _use(self, view: FeatureView, model: Model | None) -> Use:
+        if model is None:
+            model = next((m for m in self._models if view in m.views), None)
+        spine = model.spine.table if model else view.source.table
+        kinds = self._key_types(spine, view.keys) or self._key_types(view.source.table, view.keys)
+        return Use(view, kinds or (KeyType.TEXT,) * len(view.keys), model is not None and spine == view.source.table)
+
+    def _key_types(self, table: str, keys: tuple[str, ...]) -> tuple[KeyType, ...] | None:
+        """The types of key columns, which never change once a table has them; None while it does not."""
+        known = self._types.get((table, keys))
+        if known is None and self._tables.size(table):
+            schema = self._tables.scan(table).schema
+            if set(keys) <= set(schema.names):
+                known = self._types[table, keys] = key_types(schema, keys)
+        return known
 
     def record_training_set(self, model: Model, made: TrainingSet, package: str, *, node_id: str = "") -> str:
         """Make the training set a node that its snapshots and views lead to; returns its id. `package` is the digest
@@ -274,32 +261,20 @@ class Features:
     def _scan(self, table: str, upto: int | None) -> Scan:
         return self._tables.scan(table, upto=upto)
 
-    def _columns(self, table: str) -> list[str]:
-        return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]
-
-    def _require(self, model: Model, scan: Scan, columns: Sequence[str]) -> None:
-        if missing := [c for c in columns if c not in scan.schema.names]:
-            raise DeclarationError(
-                f"model {model.name!r} reads {missing[0]!r} from table {scan.table!r}, which does not have it; "
-                f"it has {', '.join(c for c in scan.schema.names if c not in BOOKKEEPING)}"
-            )
+    def _scan_or_none(self, table: str) -> Scan | None:
+        return self._tables.scan(table) if self._tables.size(table) else None
 
 
-def _equals(column: str, kind: pa.DataType) -> str:
-    """A column equal to a text parameter; instants may be written in any of ISO's ways."""
-    to = "TIMESTAMPTZ" if pa.types.is_timestamp(kind) else "VARCHAR"
-    return f"CAST({quoted(column)} AS {to}) = CAST(? AS {to})"
+def _key(use: Use, values: Sequence[KeyValue | None]) -> bytes | None:
+    """The entity's bytes; None when a key is null, which matches nothing."""
+    if any(v is None or v != v for v in values):  # NaN is null
+        return None
+    named = zip(use.kinds, values, use.view.keys, strict=True)
+    return entity_key([canonical(kind, value, name=name) for kind, value, name in named])
 
 
-def _predict_at(model: Model) -> str:
-    relative = model.spine.predict_at
-    offset = relative.offset // timedelta(microseconds=1)
-    return f"(CAST({quoted(relative.column)} AS TIMESTAMPTZ) + to_microseconds({offset}))"
-
-
-def _bounds(expression: str, start: datetime | None, end: datetime | None) -> list[str]:
-    bounds = [] if start is None else [f"{expression} >= TIMESTAMPTZ '{start.isoformat()}'"]
-    return bounds if end is None else [*bounds, f"{expression} < TIMESTAMPTZ '{end.isoformat()}'"]
+def _given(value: Cell) -> KeyValue | None:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def view_node(view: FeatureView) -> str:

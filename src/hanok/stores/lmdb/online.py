@@ -1,10 +1,15 @@
-"""One environment per process; it grows by doubling when it is full."""
+"""One environment per process; it grows by doubling when it is full.
+
+LMDB may move its map only while no transaction of this process is open, so readers are counted and a resize waits for
+them. Reads last microseconds; writers of all processes take turns.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -13,6 +18,7 @@ from hanok.stores.disk import full_disk_named
 
 START_BYTES = 16 << 20
 KEY_MAX = 480
+CLEAR_MAX = 10_000  # keys dropped in one transaction, so that writers get their turn
 
 
 class LmdbOnlineValues:
@@ -21,53 +27,139 @@ class LmdbOnlineValues:
     def __init__(self, path: Path, *, start_bytes: int = START_BYTES) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self._env = lmdb.open(str(path), map_size=start_bytes, metasync=False, max_readers=512)
-        size = self._env.info()["map_size"]
-        self._size = max(size, start_bytes)
-        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._readers = threading.Condition()
+        self._reading = 0
+        self._moving = False
 
-    def get(self, view: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        try:
-            with self._env.begin() as transaction:
-                return [transaction.get(_key(view, key)) for key in keys]
-        except lmdb.MapResizedError:
-            self._env.set_mapsize(0)  # another process grew it: take its size
-            return self.get(view, keys)
+    def get(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        full = [_key(space, key) for key in keys]
+        with self._read() as transaction:
+            return [_bytes(transaction.get(key)) for key in full]
 
-    def put(self, view: str, items: Iterable[tuple[bytes, bytes]]) -> None:
-        pairs = [(_key(view, key), value) for key, value in items]
-        with self._lock, full_disk_named("online feature values"):
-            while True:
-                try:
-                    with self._env.begin(write=True) as transaction:
-                        for key, value in pairs:
-                            transaction.put(key, value)
-                    return
-                except lmdb.MapFullError:
-                    self._size *= 2
-                    self._env.set_mapsize(self._size)
+    def put(self, space: str, items: Iterable[tuple[bytes, bytes]]) -> None:
+        pairs = [(_key(space, key), value) for key, value in items]
 
-    def clear(self, view: str) -> None:
-        with self._lock, self._env.begin(write=True) as transaction:
-            for key in list(_keys(transaction, view)):
+        def work(transaction: lmdb.Transaction) -> None:
+            for key, value in pairs:
+                transaction.put(key, value)
+
+        self._write(work)
+
+    def merge(self, space: str, keys: Sequence[bytes], merged: Callable[[bytes, bytes | None], bytes]) -> None:
+        pairs = [(key, _key(space, key)) for key in keys]
+
+        def work(transaction: lmdb.Transaction) -> None:
+            for key, full in pairs:
+                transaction.put(full, merged(key, _bytes(transaction.get(full))))
+
+        self._write(work)
+
+    def clear(self, space: str) -> None:
+        gone = 0
+
+        def work(transaction: lmdb.Transaction) -> None:
+            nonlocal gone
+            found = [key for key, _ in zip(_keys(transaction, space), range(CLEAR_MAX), strict=False)]
+            for key in found:
                 transaction.delete(key)
+            gone = len(found)
 
-    def count(self, view: str) -> int:
-        with self._env.begin() as transaction:
-            return sum(1 for _ in _keys(transaction, view))
+        self._write(work)
+        while gone == CLEAR_MAX:
+            self._write(work)
+
+    def count(self, space: str) -> int:
+        with self._read() as transaction:
+            return sum(1 for _ in _keys(transaction, space))
+
+    def spaces(self) -> list[str]:
+        found = []
+        with self._read() as transaction:
+            cursor = transaction.cursor()
+            more = cursor.first()
+            while more:
+                space, _, _ = bytes(cursor.key()).partition(b"\0")
+                found.append(space.decode())
+                more = cursor.set_range(space + b"\x01")
+        return found
 
     def close(self) -> None:
         self._env.close()
 
+    @contextmanager
+    def _read(self) -> Iterator[lmdb.Transaction]:
+        """A snapshot. Where another process has grown the map, its size is taken over first."""
+        while (transaction := self._snapshot()) is None:
+            with self._writing:
+                self._resize(0)
+        try:
+            with transaction:
+                yield transaction
+        finally:
+            self._let_go()
 
-def _key(view: str, key: bytes) -> bytes:
-    full = view.encode() + b"\0" + key
+    def _snapshot(self) -> lmdb.Transaction | None:
+        """None when the map has another size by now."""
+        with self._readers:
+            while self._moving:
+                self._readers.wait()
+            self._reading += 1
+        try:
+            return self._env.begin()
+        except lmdb.MapResizedError:
+            self._let_go()
+            return None
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        with self._readers:
+            self._reading -= 1
+            if self._moving:
+                self._readers.notify_all()
+
+    def _write(self, work: Callable[[lmdb.Transaction], None]) -> None:
+        """All of `work` or nothing; it is run again after the map has grown."""
+        with self._writing, full_disk_named("online feature values"):
+            while True:
+                try:
+                    with self._env.begin(write=True) as transaction:
+                        work(transaction)
+                    return
+                except lmdb.MapResizedError:
+                    self._resize(0)
+                except lmdb.MapFullError:
+                    self._resize(self._env.info()["map_size"] * 2)
+
+    def _resize(self, size: int) -> None:
+        """`size` 0 takes the size that another process has given it. The caller holds the lock of writers."""
+        with self._readers:
+            self._moving = True
+            while self._reading:
+                self._readers.wait()
+        try:
+            self._env.set_mapsize(size)
+        finally:
+            with self._readers:
+                self._moving = False
+                self._readers.notify_all()
+
+
+def _bytes(found: bytes | memoryview | None) -> bytes | None:
+    return None if found is None else bytes(found)
+
+
+def _key(space: str, key: bytes) -> bytes:
+    full = space.encode() + b"\0" + key
     if len(full) > KEY_MAX:  # LMDB keys end at 511 bytes
-        return view.encode() + b"\0#" + hashlib.sha256(key).digest()
+        return space.encode() + b"\0#" + hashlib.sha256(key).digest()
     return full
 
 
-def _keys(transaction: lmdb.Transaction, view: str) -> Iterator[bytes]:
-    prefix = view.encode() + b"\0"
+def _keys(transaction: lmdb.Transaction, space: str) -> Iterator[bytes]:
+    prefix = space.encode() + b"\0"
     cursor = transaction.cursor()
     if cursor.set_range(prefix):
         for found in cursor.iternext(values=False):

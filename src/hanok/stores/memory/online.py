@@ -1,27 +1,44 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 
 
 class MemoryOnlineValues:
     """Online values in a dict."""
 
     def __init__(self) -> None:
-        self._views: dict[str, dict[bytes, bytes]] = {}
+        self._spaces: dict[str, dict[bytes, bytes]] = {}
+        self._lock = threading.Lock()
 
-    def get(self, view: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        values = self._views.get(view, {})
-        return [values.get(key) for key in keys]
+    def get(self, space: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._lock:
+            values = self._spaces.get(space, {})
+            return [values.get(key) for key in keys]
 
-    def put(self, view: str, items: Iterable[tuple[bytes, bytes]]) -> None:
+    def put(self, space: str, items: Iterable[tuple[bytes, bytes]]) -> None:
         pairs = list(items)
-        self._views.setdefault(view, {}).update(pairs)
+        with self._lock:
+            self._spaces.setdefault(space, {}).update(pairs)
 
-    def clear(self, view: str) -> None:
-        self._views.pop(view, None)
+    def merge(self, space: str, keys: Sequence[bytes], merged: Callable[[bytes, bytes | None], bytes]) -> None:
+        with self._lock:
+            values = dict(self._spaces.get(space, {}))
+            for key in keys:
+                values[key] = merged(key, values.get(key))
+            self._spaces[space] = values
 
-    def count(self, view: str) -> int:
-        return len(self._views.get(view, {}))
+    def clear(self, space: str) -> None:
+        with self._lock:
+            self._spaces.pop(space, None)
+
+    def count(self, space: str) -> int:
+        with self._lock:
+            return len(self._spaces.get(space, {}))
+
+    def spaces(self) -> list[str]:
+        with self._lock:
+            return sorted(name for name, values in self._spaces.items() if values)
 
     def close(self) -> None:
-        self._views.clear()
+        self._spaces.clear()

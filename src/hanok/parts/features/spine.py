@@ -1,0 +1,216 @@
+"""Spine rows, and their labels: which rows are predicted, when, and what came true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from hanok.compute.duck import Relation, arrow, connect, quoted, read
+from hanok.compute.frames import PREDICT_AT
+from hanok.compute.keys import canonical_column, compare_alike, key_type, key_types, refused_values
+from hanok.core.clock import Clock
+from hanok.core.declare import Model
+from hanok.core.errors import DeclarationError, NotFound
+from hanok.core.keys import KeyType, KeyValue, canonical, fits
+from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
+from hanok.parts.features.assemble import spelled_keys
+from hanok.parts.features.online import Cell
+from hanok.parts.features.rows import equals
+from hanok.stores.ports import Tables
+
+KEY_PREFIX = "key__"
+LABEL = "_label"
+
+
+class Spines:
+    """Reads the spine and label tables of models."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables, self._clock = tables, clock
+
+    def keys(self, model: Model) -> tuple[str, ...]:
+        """The columns that identify a row to predict."""
+        if model.spine.keys:
+            return model.spine.keys
+        spine, label = (columns_of(self._tables.scan(t)) for t in (model.spine.table, model.label.table))
+        shared = tuple(c for c in spine if c in label)
+        if not shared:
+            raise DeclarationError(
+                f"tables {model.spine.table!r} and {model.label.table!r} share no column, so labels cannot be "
+                "matched: name the identifying columns with hk.Spine(..., keys=[...])"
+            )
+        return shared
+
+    def entity(self, model: Model, values: Mapping[str, KeyValue | None]) -> dict[str, str]:
+        """Key columns in the spelling that the spine's types give them; nulls are left out. Raises BadKey.
+
+        A column that the spine does not have is taken as text.
+        """
+        schema = self._tables.scan(model.spine.table).schema if self._tables.size(model.spine.table) else None
+        kinds = {n: _kind(schema, n) for n in values}
+        return {n: canonical(kinds[n], v, name=n) for n, v in values.items() if v is not None}
+
+    def rows(
+        self, model: Model, *, start: datetime | None = None, end: datetime | None = None, upto: int | None = None
+    ) -> pa.Table:
+        """Spine rows to be predicted in [start, end): keys, `_at`, when they arrived, their number, spine features,
+        keys of views."""
+        scan = self._tables.scan(model.spine.table, upto=upto)
+        keys = self.keys(model)
+        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys)))
+        _require(model, scan, [*wanted, model.spine.predict_at.column])
+        at = predict_at(model)
+        bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]
+        names = ", ".join([quoted(c) for c in wanted] + [f"{quoted(k)} AS {quoted(KEY_PREFIX + k)}" for k in keys])
+        with connect({"spine": scan}) as duck:
+            return arrow(
+                duck,
+                f"SELECT {names}, {at} AS {PREDICT_AT}, {ARRIVED}, {SEQUENCE} FROM spine "
+                f"WHERE {' AND '.join(bounds)} ORDER BY {PREDICT_AT}, {SEQUENCE}",
+            )
+
+    def labels(
+        self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None
+    ) -> pa.ChunkedArray:
+        """The label of each spine row as known at `as_of`; null where it is not known yet. The latest known counts."""
+        keys = self.keys(model)
+        scan = self._tables.scan(model.label.table, upto=upto)
+        _require(model, scan, [*keys, model.label.column, model.label.known_at])
+        asking = spine.select([KEY_PREFIX + k for k in keys]).rename_columns(list(keys))
+        labels, asking = self._alike(model, keys, scan, asking)
+        known = f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED})"
+        where = f"WHERE {known} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        names = ", ".join(quoted(k) for k in keys)
+        matched = " AND ".join(f"s.{quoted(k)} = l.{quoted(k)}" for k in keys)
+        numbered = asking.append_column("_row", pa.array(range(spine.num_rows), pa.int64()))
+        with connect({"labels": labels, "spine": numbered}) as duck:
+            return arrow(
+                duck,
+                f"SELECT l.{LABEL} FROM spine s LEFT JOIN ("
+                f"  SELECT {names}, arg_max({quoted(model.label.column)}, {SEQUENCE}) AS {LABEL} FROM labels {where} "
+                f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
+            ).column(LABEL)
+
+    @staticmethod
+    def _alike(model: Model, keys: Sequence[str], scan: Scan, asking: pa.Table) -> tuple[Relation, pa.Table]:
+        """Label rows and asking rows whose keys compare: as they are, or both spelled by the spine's types."""
+        if all(compare_alike(asking.column(k).type, scan.schema.field(k).type) for k in keys):
+            return scan, asking
+        names = dict.fromkeys((*keys, model.label.column, model.label.known_at, ARRIVED, SEQUENCE))
+        spelled = spelled_keys(read(scan, list(names)), asking, keys)
+        return spelled, spelled_keys(asking, asking, keys)
+
+    def label_rows(self, model: Model, first: int, end: int) -> pa.Table:
+        """Label rows numbered [first, end): keys as text in their spelling by the spine's types (null for what is none
+        of the type), `_label`, and `_known`, the instant from which each was known."""
+        keys = self.keys(model)
+        names = ", ".join(quoted(k) for k in keys)
+        with connect({"labels": self._tables.scan(model.label.table, upto=end)}) as duck:
+            rows = arrow(
+                duck,
+                f"SELECT {names}, {quoted(model.label.column)} AS {LABEL}, "
+                f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED}) AS _known "
+                f"FROM labels WHERE {SEQUENCE} >= {first} ORDER BY {SEQUENCE}",
+            )
+        spine = self._tables.scan(model.spine.table).schema if self._tables.size(model.spine.table) else None
+        for key in keys:
+            spelled = canonical_column(_kind(spine or rows.schema, key), rows.column(key), name=key, strict=False)
+            rows = rows.set_column(rows.column_names.index(key), key, spelled)
+        return rows
+
+    def find(self, model: Model, match: Mapping[str, KeyValue]) -> dict[str, Cell]:
+        """The newest spine row that has the given values, preferring one still to be predicted. A value is read as the
+        type of its column, in any spelling. Raises NotFound, BadKey."""
+        scan = self._tables.scan(model.spine.table)
+        unknown = [c for c in match if c not in scan.schema.names]
+        if unknown:
+            raise DeclarationError(
+                f"table {model.spine.table!r} has no column {unknown[0]!r}; it has {', '.join(columns_of(scan))}"
+            )
+        at = predict_at(model)
+        tests = [equals(n, scan.schema.field(n).type, v) for n, v in match.items()]
+        where = " AND ".join(test for test, _ in tests) or "true"
+        now = f"TIMESTAMPTZ '{self._clock.now().isoformat()}'"
+        with connect({"spine": scan}) as duck:
+            rows = arrow(
+                duck,
+                f"SELECT *, {at} AS {PREDICT_AT} FROM spine WHERE {where} ORDER BY ({at} >= {now}) DESC, "
+                f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END LIMIT 1",
+                [text for _, text in tests],
+            ).to_pylist()
+        if not rows:
+            wanted = ", ".join(f"{k}={v}" for k, v in match.items())
+            raise NotFound(f"table {model.spine.table!r} has no row with {wanted}")
+        found: dict[str, Cell] = rows[0]
+        return found
+
+    def check_keys(self, model: Model) -> None:
+        """Refuse keys of a view or of labels that can never be keys of the spine: by type, and by the values that are
+        there. Tables that do not exist yet are not looked at. Raises DeclarationError naming both types."""
+        if not self._tables.size(model.spine.table):
+            return
+        spine = self._tables.scan(model.spine.table).schema
+        wanted = [(f"feature view {v.name!r}", v.source.table, v.keys) for v in model.views]
+        wanted.append((f"the label of {model.name!r}", model.label.table, self._declared_keys(model)))
+        for what, table, keys in wanted:
+            if not self._tables.size(table):
+                continue
+            scan = self._tables.scan(table)
+            for key in keys:
+                if key in spine.names and key in scan.schema.names:
+                    _check_key(what, key, (model.spine.table, spine), (table, scan))
+
+    def _declared_keys(self, model: Model) -> tuple[str, ...]:
+        return self.keys(model) if self._tables.size(model.label.table) else model.spine.keys
+
+
+def _check_key(what: str, key: str, spine: tuple[str, pa.Schema], source: tuple[str, Scan]) -> None:
+    declared, found = spine[1].field(key).type, source[1].schema.field(key).type
+    kind, other = key_type(declared, name=key), key_type(found, name=key)
+    pair = f"{what} is keyed by {key!r}: {kind} ({declared}) in table {spine[0]!r}, {other} ({found}) in {source[0]!r}"
+    if not fits(kind, other):
+        raise DeclarationError(f"{pair}; give them one type")
+    if kind == other or compare_alike(declared, found):
+        return
+    with connect({"source": source[1]}) as duck:
+        values = arrow(duck, f"SELECT DISTINCT {quoted(key)} AS k FROM source WHERE {quoted(key)} IS NOT NULL")
+    refused = refused_values(kind, values.column("k"))
+    if len(refused):
+        raise DeclarationError(
+            f"{pair}, and {len(refused)} of its values are no {kind} keys, like {refused[0].as_py()!r}; "
+            "give them one type"
+        )
+
+
+def _kind(schema: pa.Schema | None, name: str) -> KeyType:
+    if schema is None or name not in schema.names:
+        return KeyType.TEXT
+    (kind,) = key_types(schema, [name])
+    return kind
+
+
+def predict_at(model: Model) -> str:
+    """The instant of the prediction of a spine row, as SQL."""
+    relative = model.spine.predict_at
+    offset = relative.offset // timedelta(microseconds=1)
+    return f"(CAST({quoted(relative.column)} AS TIMESTAMPTZ) + to_microseconds({offset}))"
+
+
+def columns_of(scan: Scan) -> list[str]:
+    """The columns of a table that users gave it."""
+    return [c for c in scan.schema.names if c not in BOOKKEEPING]
+
+
+def _bounds(expression: str, start: datetime | None, end: datetime | None) -> list[str]:
+    bounds = [] if start is None else [f"{expression} >= TIMESTAMPTZ '{start.isoformat()}'"]
+    return bounds if end is None else [*bounds, f"{expression} < TIMESTAMPTZ '{end.isoformat()}'"]
+
+
+def _require(model: Model, scan: Scan, columns: Sequence[str]) -> None:
+    if missing := [c for c in columns if c not in scan.schema.names]:
+        raise DeclarationError(
+            f"model {model.name!r} reads {missing[0]!r} from table {scan.table!r}, which does not have it; "
+            f"it has {', '.join(columns_of(scan))}"
+        )
