@@ -149,6 +149,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         label_rows=tables.size,
     )
     serving.keys = DeclaredKeys(training=training, features=features, tables=tables)
+    declared = Declared(training=training, metadata=metadata)
     references = References(blobs=blobs, serving=serving, training=training)
     skew = Skew(
         metadata=metadata,
@@ -232,15 +233,12 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         durable=durable,
         bus=bus,
         registry_bus=registry_bus,
-        declaring=Declaring(metadata=metadata, tables=tables, features=features, training=training, tracking=tracking),
+        declaring=Declaring(
+            metadata=metadata, features=features, training=training, tracking=tracking, declared=declared
+        ),
         ingesting=ingesting,
         labelling=labelling,
-        predicting=Predicting(
-            training=training,
-            features=features,
-            serving=serving,
-            declared=Declared(training=training, metadata=metadata),
-        ),
+        predicting=Predicting(training=training, features=features, serving=serving, declared=declared),
         answers=answers,
         references=references,
         skew=skew,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hanok.core.declare import Model, digest, from_dict
-from hanok.core.errors import ModelNotFound
+from hanok.core.errors import ModelNotFound, NodeNotFound
 from hanok.core.registry import ModelVersion
+from hanok.core.serving import Deployment
 from hanok.parts.training.service import Training
-from hanok.stores.ports import Metadata
+from hanok.stores.ports import Metadata, Repositories
 
 
 class Declared:
@@ -37,3 +38,22 @@ class Declared:
         model = from_dict(body)
         assert isinstance(model, Model)
         return model
+
+    def live(self) -> list[Model]:
+        """The declarations of all versions that answer, and of those that a rollback would bring back."""
+        wanted: dict[tuple[str, int], None] = {}
+        for deployment, before in self._metadata.read(_deployed):
+            wanted |= {(deployment.name, arm.version): None for one in (deployment, *before) for arm in one.arms}
+        found = []
+        for name, version in wanted:
+            try:
+                found.append(self.of(name, version))
+            except (ModelNotFound, NodeNotFound):  # a version that is gone asks for no features
+                continue
+        return [model for model in found if model is not None]
+
+
+def _deployed(repositories: Repositories) -> list[tuple[Deployment, list[Deployment]]]:
+    """Each deployment, and the newest one before it with another primary."""
+    histories = [(d, repositories.deployments.history(d.name)) for d in repositories.deployments.all()]
+    return [(d, [h for h in history if h.primary != d.primary][:1]) for d, history in histories]

@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from hanok.core.declare import FeatureView, Model, Project, as_dict
+from hanok.engine.declared import Declared
 from hanok.parts.features.service import Features
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
-from hanok.stores.ports import Metadata, Tables
+from hanok.stores.ports import Metadata
 
 
 class Declaring:
     """Records declarations and fills the online values of new views."""
 
     def __init__(
-        self, *, metadata: Metadata, tables: Tables, features: Features, training: Training, tracking: Tracking
+        self,
+        *,
+        metadata: Metadata,
+        features: Features,
+        training: Training,
+        tracking: Tracking,
+        declared: Declared,
     ) -> None:
-        self._metadata, self._tables = metadata, tables
+        self._metadata, self._declared = metadata, declared
         self._features, self._training, self._tracking = features, training, tracking
 
     def plan(self, project: Project) -> list[dict[str, Any]]:
@@ -36,16 +43,15 @@ class Declaring:
         ]
 
     def apply(self, project: Project) -> list[dict[str, Any]]:
-        """Record the project's declarations; returns what changed."""
+        """Record the project's declarations; returns what changed. Online values of views that a live version was
+        trained with are kept beside those of the new ones. Raises DeclarationError and records nothing."""
+        for model in project.models:
+            self._features.check(model)
         changes = self.plan(project)
         for view in project.views:
             self._features.apply(view)
         for model in project.models:
             self._training.apply(model)
             self._tracking.registry.ensure_model(model.name)
-        for change in changes:
-            if change["kind"] == "feature_view" and change["change"] != "unchanged":
-                view = self._features.view(change["name"])
-                if self._tables.size(view.source.table):
-                    self._features.materialize(view.name)
+        self._features.keep_online([*project.models, *self._declared.live()])
         return changes

@@ -18,7 +18,7 @@ from hanok.core.keys import KeyType, KeyValue, canonical
 from hanok.core.serving import Cell, Prediction
 from hanok.core.tables import SEQUENCE
 from hanok.engine.declared import Declared
-from hanok.parts.features.service import Features
+from hanok.parts.features.service import FeatureCell, Features
 from hanok.parts.serving.log import TABLE, prediction_of
 from hanok.parts.serving.needs import UndeclaredKeys
 from hanok.parts.serving.service import BatchIds, Serving
@@ -139,7 +139,7 @@ class Predicting:
                 own[arm.version] = self._of_arm(declared, rows, start, end)
         return self._serving.predict_batch(name, rows, key=key, by_version=own)
 
-    def _online(self, name: str, version: int, row: Mapping[str, Cell]) -> Columns:
+    def _online(self, name: str, version: int, row: Mapping[str, FeatureCell]) -> Columns:
         model = self._declared.of(name, version) or self._training.model(name)
         return {k: [v] for k, v in self._features.online_features(model, row).items()}
 

@@ -91,7 +91,7 @@ class Reactions:
 
     def _batch(self, event: Event) -> pa.Table | None:
         table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]
-        if not rows or not any(v.source.table == table for v in self._features.views()):
+        if not rows or table not in self._features.sources():
             return None
         with connect({"source": self._tables.scan(table)}) as duck:
             return arrow(

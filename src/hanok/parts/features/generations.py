@@ -63,13 +63,15 @@ class Generations:
     def fill(self, use: Use) -> int:
         """Build all values again from the source, then let them answer; returns how many entities there are."""
         with self._filling:
-            before = self._pointer(use)
+            before, scan = self._pointer(use), self._scan(use.view.source.table)
+            if scan is not None and not self._has_columns(use, scan):
+                return 0  # nothing can be said yet; the first rows that have them fill it
             if before.filling:
                 self._online.clear(_space(use, before.filling))
             number = before.last + 1
             self._point(use, _Pointer(before.current, number, number))
             scan = self._scan(use.view.source.table)  # after the pointer: rows that come later are merged by a push
-            if scan is not None and self._has_columns(use, scan):
+            if scan is not None:
                 self._merge(use, number, self._chunks(use, scan))
             self._point(use, _Pointer(number, 0, number))
             if before.current:

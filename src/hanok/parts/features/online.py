@@ -27,11 +27,11 @@ from hanok.core.keys import KeyType
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.features.rows import entity_codes, micros_of, numbers
 
-Cell = str | int | float | bool | bytes | datetime | date | Decimal | None
+FeatureCell = str | int | float | bool | bytes | datetime | date | Decimal | None
 PRESENT, NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE = "PRESENT", "NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE"
 UNKNOWN_ARRIVAL = np.iinfo(np.int64).min
 Int64 = NDArray[np.int64]
-Column = NDArray[np.float64] | list[Cell]
+Column = NDArray[np.float64] | list[FeatureCell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Use:
 class OnlineRow:
     """Feature values of one entity of one view: values, Feast's statuses, and the newest event time used."""
 
-    values: Mapping[str, Cell]
+    values: Mapping[str, FeatureCell]
     statuses: Mapping[str, str]
     event_time: datetime | None
 
@@ -96,7 +96,7 @@ class _Stored(msgspec.Struct, array_like=True):
 
 _decode = msgspec.msgpack.Decoder(_Stored).decode
 _encode = msgspec.msgpack.Encoder().encode
-_READ: dict[int, Callable[[str], Cell]] = {1: datetime.fromisoformat, 2: date.fromisoformat, 3: Decimal}
+_READ: dict[int, Callable[[str], FeatureCell]] = {1: datetime.fromisoformat, 2: date.fromisoformat, 3: Decimal}
 _cell = msgspec.msgpack.Decoder(ext_hook=lambda code, data: _READ[code](bytes(data).decode())).decode
 
 
@@ -165,7 +165,7 @@ def _written(rows: SourceRows) -> bytes:
     return _encode(_Stored(event, arrived, sequence, windows, latest))
 
 
-def _packed(value: Cell) -> Cell | msgspec.msgpack.Ext:
+def _packed(value: FeatureCell) -> FeatureCell | msgspec.msgpack.Ext:
     if isinstance(value, datetime):
         return msgspec.msgpack.Ext(1, value.isoformat().encode())
     if isinstance(value, date):
@@ -214,7 +214,7 @@ def _windows(view: FeatureView, found: SourceRows | None, at_us: int) -> OnlineR
     visible = np.maximum(rows.event_time, rows.arrived)
     sorted_ = Rows(np.array([0, len(visible)]), rows.event_time, visible, columns)
     who, instant = np.zeros(1, np.int64), np.array([at_us])
-    values: dict[str, Cell] = {}
+    values: dict[str, FeatureCell] = {}
     for name, aggregate in view.aggregate:
         for window in view.windows:
             span = _micros(duration(window))

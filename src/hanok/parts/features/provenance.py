@@ -12,7 +12,7 @@ from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView
 from hanok.core.errors import BadKey
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
-from hanok.parts.features.online import Cell
+from hanok.parts.features.online import FeatureCell
 from hanok.parts.features.rows import equals
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class SourceRows:
 
     view: str
     table: str
-    keys: Mapping[str, Cell]
+    keys: Mapping[str, FeatureCell]
     rows: int
     row: int | None = None
     event_time: datetime | None = None
@@ -38,7 +38,7 @@ class SourceRows:
 
 def source_rows(
     views: Sequence[FeatureView],
-    entity: Mapping[str, Cell],
+    entity: Mapping[str, FeatureCell],
     at: datetime,
     scan: Callable[[str, datetime | None], Scan],
 ) -> list[SourceRows]:
@@ -57,7 +57,7 @@ def source_rows(
 
 
 def _of_view(
-    view: FeatureView, keys: Mapping[str, Cell], schema: pa.Schema, at: datetime, duck: DuckDBPyConnection
+    view: FeatureView, keys: Mapping[str, FeatureCell], schema: pa.Schema, at: datetime, duck: DuckDBPyConnection
 ) -> SourceRows:
     event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
     instant = f"TIMESTAMPTZ '{at.isoformat()}'"

@@ -45,10 +45,15 @@ def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return found.astype(np.float64)
 
 
+def as_key(value: KeyValue | bytes | None) -> KeyValue | None:
+    """A cell as a key: bytes are text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
 def equals(column: str, kind: pa.DataType, value: KeyValue | bytes | None) -> tuple[str, str]:
     """A test for a column, and the text that fills its question mark."""
     declared = key_type(kind, name=column)
-    text = canonical(declared, value.decode("utf-8", "replace") if isinstance(value, bytes) else value, name=column)
+    text = canonical(declared, as_key(value), name=column)
     if declared == KeyType.INTEGER and len(text) > HUGE:
         return f"{quoted(column)} IS NULL AND CAST(? AS VARCHAR) IS NULL", text  # wider than any column
     to = {

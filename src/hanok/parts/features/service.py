@@ -21,12 +21,13 @@ from hanok.core.tables import ARRIVED, SEQUENCE, Scan
 from hanok.parts.features.assemble import feature_columns
 from hanok.parts.features.generations import Generations
 from hanok.parts.features.honesty import check_declared, own_labels, refuse
-from hanok.parts.features.online import Cell, OnlineRow, Use, entity_key
+from hanok.parts.features.online import FeatureCell, OnlineRow, Use, entity_key
 from hanok.parts.features.provenance import SourceRows, source_rows
+from hanok.parts.features.rows import as_key
 from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
 from hanok.stores.ports import Metadata, OnlineValues, Repositories, Tables
 
-__all__ = ["KEY_PREFIX", "LABEL", "Features", "OnlineRow", "TrainingSet", "view_node"]
+__all__ = ["KEY_PREFIX", "LABEL", "FeatureCell", "Features", "OnlineRow", "TrainingSet", "view_node"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Features:
         self._values = Generations(online, clock, self._scan_or_none)
         spines = Spines(tables, clock)
         self.spine_keys, self.spine_rows, self.find_spine_row = spines.keys, spines.rows, spines.find
-        self.labels, self.label_rows, self.entity = spines.labels, spines.label_rows, spines.entity
+        self.labels, self.entity = spines.labels, spines.entity
         self._check_keys = spines.check_keys
 
     # -- declarations ----------------------------------------------------------------------------------------
@@ -190,17 +191,21 @@ class Features:
         use = self._use(view, None)
         return self._values.read(use, [_key(use, e) for e in entities])
 
-    def online_features(self, declaration: Model, row: Mapping[str, Cell]) -> dict[str, Cell]:
+    def online_features(self, declaration: Model, row: Mapping[str, FeatureCell]) -> dict[str, FeatureCell]:
         """All features of one spine row (its columns and keys in `row`), from the online store, as the declaration has
         them that a model version was trained with. A row that has its number is left out of its own features."""
-        values: dict[str, Cell] = {name: row.get(name) for name in declaration.spine_columns}
+        values: dict[str, FeatureCell] = {name: row.get(name) for name in declaration.spine_columns}
         number = row.get(SEQUENCE)
         for view in declaration.views:
             use = self._use(view, declaration)
             own = number if use.own and isinstance(number, int) else None
-            (found,) = self._values.read(use, [_key(use, [_given(row.get(k)) for k in view.keys])], own)
+            (found,) = self._values.read(use, [_key(use, [as_key(row.get(k)) for k in view.keys])], own)
             values |= {f"{view.name}__{name}": value for name, value in found.values.items()}
         return values
+
+    def sources(self) -> set[str]:
+        """The tables whose rows online values are made of."""
+        return {use.view.source.table for use in self._uses()}
 
     def _uses(self) -> list[Use]:
         """Each view as each spine asks it; a view that no model asks is kept by the types of its own source."""
@@ -271,10 +276,6 @@ def _key(use: Use, values: Sequence[KeyValue | None]) -> bytes | None:
         return None
     named = zip(use.kinds, values, use.view.keys, strict=True)
     return entity_key([canonical(kind, value, name=name) for kind, value, name in named])
-
-
-def _given(value: Cell) -> KeyValue | None:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def view_node(view: FeatureView) -> str:

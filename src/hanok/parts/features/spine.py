@@ -9,15 +9,16 @@ import pyarrow as pa
 
 from hanok.compute.duck import Relation, arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
-from hanok.compute.keys import canonical_column, compare_alike, key_type, key_types, refused_values
+from hanok.compute.keys import compare_alike, key_type, key_types, refused_values
+from hanok.compute.labels import dated, holds, known
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
 from hanok.core.errors import DeclarationError, NotFound
 from hanok.core.keys import KeyType, KeyValue, canonical, fits
 from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
 from hanok.parts.features.assemble import spelled_keys
-from hanok.parts.features.online import Cell
-from hanok.parts.features.rows import equals
+from hanok.parts.features.online import FeatureCell
+from hanok.parts.features.rows import as_key, equals
 from hanok.stores.ports import Tables
 
 KEY_PREFIX = "key__"
@@ -43,14 +44,14 @@ class Spines:
             )
         return shared
 
-    def entity(self, model: Model, values: Mapping[str, KeyValue | None]) -> dict[str, str]:
+    def entity(self, model: Model, values: Mapping[str, FeatureCell]) -> dict[str, str]:
         """Key columns in the spelling that the spine's types give them; nulls are left out. Raises BadKey.
 
         A column that the spine does not have is taken as text.
         """
         schema = self._tables.scan(model.spine.table).schema if self._tables.size(model.spine.table) else None
         kinds = {n: _kind(schema, n) for n in values}
-        return {n: canonical(kinds[n], v, name=n) for n, v in values.items() if v is not None}
+        return {n: canonical(kinds[n], as_key(v), name=n) for n, v in values.items() if v is not None}
 
     def rows(
         self, model: Model, *, start: datetime | None = None, end: datetime | None = None, upto: int | None = None
@@ -74,14 +75,17 @@ class Spines:
     def labels(
         self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None
     ) -> pa.ChunkedArray:
-        """The label of each spine row as known at `as_of`; null where it is not known yet. The latest known counts."""
+        """The label of each spine row as known at `as_of`; null where it is not known yet. Which label counts is the
+        rule of core/labels.py."""
         keys = self.keys(model)
         scan = self._tables.scan(model.label.table, upto=upto)
         _require(model, scan, [*keys, model.label.column, model.label.known_at])
         asking = spine.select([KEY_PREFIX + k for k in keys]).rename_columns(list(keys))
         labels, asking = self._alike(model, keys, scan, asking)
-        known = f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED})"
-        where = f"WHERE {known} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        label, known_at = model.label.column, model.label.known_at
+        cut = f"{known(known_at)} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        where = f"WHERE {cut} AND {holds(label, scan.schema.field(label).type)}"
+        newest = f"arg_max({quoted(label)}, ({dated(known_at)}, {SEQUENCE}))"
         names = ", ".join(quoted(k) for k in keys)
         matched = " AND ".join(f"s.{quoted(k)} = l.{quoted(k)}" for k in keys)
         numbered = asking.append_column("_row", pa.array(range(spine.num_rows), pa.int64()))
@@ -89,7 +93,7 @@ class Spines:
             return arrow(
                 duck,
                 f"SELECT l.{LABEL} FROM spine s LEFT JOIN ("
-                f"  SELECT {names}, arg_max({quoted(model.label.column)}, {SEQUENCE}) AS {LABEL} FROM labels {where} "
+                f"  SELECT {names}, {newest} AS {LABEL} FROM labels {where} "
                 f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
             ).column(LABEL)
 
@@ -102,25 +106,7 @@ class Spines:
         spelled = spelled_keys(read(scan, list(names)), asking, keys)
         return spelled, spelled_keys(asking, asking, keys)
 
-    def label_rows(self, model: Model, first: int, end: int) -> pa.Table:
-        """Label rows numbered [first, end): keys as text in their spelling by the spine's types (null for what is none
-        of the type), `_label`, and `_known`, the instant from which each was known."""
-        keys = self.keys(model)
-        names = ", ".join(quoted(k) for k in keys)
-        with connect({"labels": self._tables.scan(model.label.table, upto=end)}) as duck:
-            rows = arrow(
-                duck,
-                f"SELECT {names}, {quoted(model.label.column)} AS {LABEL}, "
-                f"greatest(CAST({quoted(model.label.known_at)} AS TIMESTAMPTZ), {ARRIVED}) AS _known "
-                f"FROM labels WHERE {SEQUENCE} >= {first} ORDER BY {SEQUENCE}",
-            )
-        spine = self._tables.scan(model.spine.table).schema if self._tables.size(model.spine.table) else None
-        for key in keys:
-            spelled = canonical_column(_kind(spine or rows.schema, key), rows.column(key), name=key, strict=False)
-            rows = rows.set_column(rows.column_names.index(key), key, spelled)
-        return rows
-
-    def find(self, model: Model, match: Mapping[str, KeyValue]) -> dict[str, Cell]:
+    def find(self, model: Model, match: Mapping[str, KeyValue | None]) -> dict[str, FeatureCell]:
         """The newest spine row that has the given values, preferring one still to be predicted. A value is read as the
         type of its column, in any spelling. Raises NotFound, BadKey."""
         scan = self._tables.scan(model.spine.table)
@@ -143,7 +129,7 @@ class Spines:
         if not rows:
             wanted = ", ".join(f"{k}={v}" for k, v in match.items())
             raise NotFound(f"table {model.spine.table!r} has no row with {wanted}")
-        found: dict[str, Cell] = rows[0]
+        found: dict[str, FeatureCell] = rows[0]
         return found
 
     def check_keys(self, model: Model) -> None:
