@@ -18,6 +18,8 @@ from hanok.core.training import facts_of
 from hanok.engine.app import App
 from hanok.engine.config import Config
 from hanok.engine.diagnose import why_window
+from hanok.engine.evidence import Evidence
+from hanok.engine.parts import find
 from hanok.engine.project import load_module
 from hanok.engine.replay import Replay
 from hanok.parts.automl import service as automl
@@ -128,7 +130,7 @@ def replay(app, days):
 
 def diagnose(app, first, days):
     app.clock.move_to(START + timedelta(days=first + days + 2))
-    return why_window(app, MODEL, START + timedelta(days=first), START + timedelta(days=first + days))
+    return why_window(find(app, Evidence), MODEL, START + timedelta(days=first), START + timedelta(days=first + days))
 
 
 def faults(base, folder, only=None):

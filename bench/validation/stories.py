@@ -13,6 +13,8 @@ from bench.tools import row
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.diagnose import why_alert
+from hanok.engine.evidence import Evidence
+from hanok.engine.parts import find
 from hanok.parts.monitoring.estimates import record
 
 MODEL, TEMPERATURE, RAIN, LOUD = "late-arrival", "weather__temp", "weather__precip", 3.0
@@ -70,7 +72,7 @@ def _alerts(app):
         sent = sum(a["severity"] != "info" for a in mine)
         yield row(f"alerts of kind {kind}", len(mine), "", f"{sent} sent")
     feed = next(a for a in every if a["kind"] == "feed" and a["subject"] == "weather")
-    yield row("the outage, named by why", 1, "", why_alert(app, feed["id"]).sentence[:110])
+    yield row("the outage, named by why", 1, "", why_alert(find(app, Evidence), feed["id"]).sentence[:110])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import pytest
 
 from hanok.core.errors import Conflict, ModelNotFound
 from hanok.core.lineage import NodeKind
+from hanok.engine.evidence import Evidence
+from hanok.engine.parts import find
 
 
 def test_the_first_model_is_trained_gated_and_served(shop):
@@ -144,12 +146,12 @@ def test_a_backup_taken_in_use_restores_to_the_same_summary(shop, tmp_path):
     from hanok.engine.summary import summary
     from tests.loop.run import open_shop
 
-    backup(shop, tmp_path / "b.tar")
+    backup(shop.home, shop.metadata, shop.tables, shop.log, tmp_path / "b.tar")
     restore(tmp_path / "b.tar", Home(tmp_path / "again"))
     app = open_shop(tmp_path / "again")
     app.clock.move_to(shop.clock.now())
     assert summary(app) == summary(shop)
-    assert all(row["ok"] for row in check(app))
+    assert all(row["ok"] for row in check(app.home, app.blobs, app.tables))
     app.close()
 
 
@@ -162,7 +164,7 @@ def test_an_old_version_is_rebuilt_bit_for_bit_after_later_backfills(shop):
     backfill = pa.table({"order": ["o00001"], "product": ["mug"], "returned": [1], "known": now})
     shop.ingesting.ingest("returns", backfill, key="a correction, later")
     first = shop.tracking.registry.versions("returns")[-1]
-    again = reproduce(shop, "returns", first.version)
+    again = reproduce(find(shop, Evidence), "returns", first.version)
     assert again.training_set_bit_equal and again.model_bit_equal and again.same_environment
 
 
@@ -173,8 +175,8 @@ def test_a_version_is_rebuilt_after_its_declaration_changed(shop):
     version = shop.tracking.registry.versions("returns")[0]
     before = shop.training.model("returns")
     shop.training._models["returns"] = replace_gate(before, Gate(confidence=0.9))
-    assert declaration_of(shop, version) == before
-    assert reproduce(shop, "returns", version.version).model_bit_equal
+    assert declaration_of(find(shop, Evidence), version) == before
+    assert reproduce(find(shop, Evidence), "returns", version.version).model_bit_equal
 
 
 def replace_gate(model, gate):

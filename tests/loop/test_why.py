@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 
 from hanok.engine.diagnose import why_alert, why_prediction, why_window
+from hanok.engine.evidence import Evidence
+from hanok.engine.parts import find
 
 DAY = timedelta(days=1)
 
@@ -40,7 +42,7 @@ def replaced(column, values):
 
 def test_a_clean_day_has_no_cause(shop):
     start, _ = fresh_day(shop, lambda rows: rows)
-    found = why_window(shop, "returns", start, start + DAY)
+    found = why_window(find(shop, Evidence), "returns", start, start + DAY)
     assert found.suspects == () and found.sentence.startswith("no cause found")
 
 
@@ -54,9 +56,9 @@ def test_a_clean_day_has_no_cause(shop):
 )
 def test_an_input_that_is_served_wrong_is_named_first(shop, column, values):
     start, ids = fresh_day(shop, replaced(column, values))
-    found = why_window(shop, "returns", start, start + DAY)
+    found = why_window(find(shop, Evidence), "returns", start, start + DAY)
     assert found.suspects[0].columns == (column,) and found.suspects[0].kind == "skew"
-    assert column in why_prediction(shop, ids[0]).sentence
+    assert column in why_prediction(find(shop, Evidence), ids[0]).sentence
 
 
 def test_a_feed_that_stops_raises_an_alert_that_leads_to_it(shop):
@@ -68,7 +70,7 @@ def test_a_feed_that_stops_raises_an_alert_that_leads_to_it(shop):
     from hanok.core.errors import NotFound
 
     with pytest.raises(NotFound, match="answered nothing"):  # nothing was predicted that day, and that is said
-        why_alert(shop, alert["id"])
+        why_alert(find(shop, Evidence), alert["id"])
 
 
 def test_the_page_shows_the_same_causes(shop):

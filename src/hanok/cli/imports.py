@@ -36,7 +36,8 @@ def mlflow(uri: str, artifacts: Path | None, home: Path | None, as_json: bool) -
 
             count = iter(range(1, 10**9))
             result = import_mlflow(
-                client.app,
+                client.app.metadata,
+                client.app.tracking,
                 source_of(uri, artifacts=artifacts, token=token),
                 uri,
                 step=lambda name: status.update(f"{next(count)} runs and models, now {name[:60]}"),

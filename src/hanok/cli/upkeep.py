@@ -61,7 +61,7 @@ def restore(file: Path, home: Path | None, as_json: bool) -> None:
         for view in app.features.views():
             if app.tables.size(view.source.table):
                 app.features.materialize(view.name)
-        rows = backups.check(app)
+        rows = backups.check(app.home, app.blobs, app.tables)
     finally:
         app.close()
     if not as_json:

@@ -40,7 +40,7 @@ from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.wire.mlflow.webhooks import KINDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class App:
     """One open home: its engines, its parts, and what joins them. Close it when done."""
 

@@ -8,35 +8,38 @@ import sqlite3
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from hanok.core.errors import AlreadyExists, BadData, NotFound
+from hanok.core.json import JsonObject
 from hanok.engine.home import Home
+from hanok.parts.access import GuardedMetadata, GuardedTables
+from hanok.parts.serving.log import PredictionLog
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
+from hanok.stores.ports import Blobs, Tables
 
 DATABASE = "hanok.db"
 KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online values are rebuilt
 
 
-def backup(app: Any, target: Path) -> Path:
+def backup(home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: PredictionLog, target: Path) -> Path:
     """One tar file with everything acknowledged so far, taken while the home is in use.
 
     The database is copied first, so whatever it names is there when the files are copied; compaction and flushes wait.
     """
     if target.exists():
         raise AlreadyExists(f"{target} exists; a backup never overwrites, name another file")
-    app.log.sync()
-    for name in app.tables.names():
-        app.tables.flush(name)
-    with full_disk_named(f"backup {target}"), tempfile.TemporaryDirectory(dir=app.home.root) as work:
+    log.sync()
+    for name in tables.names():
+        tables.flush(name)
+    with full_disk_named(f"backup {target}"), tempfile.TemporaryDirectory(dir=home.root) as work:
         copy = Path(work) / DATABASE
-        app.metadata.backup(str(copy))
+        metadata.backup(str(copy))
         partial = target.with_name(target.name + ".partial")
-        with app.log.compaction, app.tables.frozen(), tarfile.open(partial, "w") as archive:
+        with log.compaction, tables.frozen(), tarfile.open(partial, "w") as archive:
             archive.add(copy, DATABASE)
             for part in KEPT:
-                if (app.home.root / part).exists():
-                    archive.add(app.home.root / part, part)
+                if (home.root / part).exists():
+                    archive.add(home.root / part, part)
         sync_file(partial)
         partial.rename(target)
         sync_directory(target.parent)
@@ -67,18 +70,18 @@ def restore(source: Path, home: Home) -> Path:
     return home.root
 
 
-def check(app: Any) -> list[dict[str, Any]]:
+def check(home: Home, blobs: Blobs, tables: Tables) -> list[JsonObject]:
     """Integrity of the database, of every artifact, and of every table; one line each."""
-    rows = []
-    database = app.home.database
+    rows: list[JsonObject] = []
+    database = home.database
     if database.exists():
         with contextlib.closing(sqlite3.connect(database)) as connection:
             state = connection.execute("PRAGMA quick_check").fetchone()[0]
         rows.append({"what": "metadata", "ok": state == "ok", "detail": state})
-    bad = [d for d in app.blobs.digests() if not app.blobs.verify(d)]
+    bad = [d for d in blobs.digests() if not blobs.verify(d)]
     rows.append(
         {"what": "artifacts", "ok": not bad, "detail": f"damaged: {', '.join(bad[:5])}" if bad else "all match"}
     )
-    for name in app.tables.names():
-        rows.append({"what": f"table {name}", "ok": True, "detail": f"{app.tables.size(name)} rows"})
+    for name in tables.names():
+        rows.append({"what": f"table {name}", "ok": True, "detail": f"{tables.size(name)} rows"})
     return rows

@@ -23,7 +23,7 @@ from hanok.core.declare import Model
 from hanok.core.errors import NotFound
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
-from hanok.engine.app import App
+from hanok.engine.evidence import Evidence
 from hanok.parts.serving.log import FEATURE, TABLE
 
 DAY = timedelta(days=1)
@@ -66,7 +66,7 @@ class Diagnosis:
 class _Case:
     """The window under investigation, with everything that the hypotheses need."""
 
-    app: App
+    parts: Evidence
     model: Model
     start: datetime
     end: datetime
@@ -85,10 +85,10 @@ class _Case:
         return {r.column: self.rows.column(FEATURE + r.column) for r in self.references}
 
     def score(self, columns: Mapping[str, pa.ChunkedArray], version: int | None = None) -> np.ndarray:
-        return self.app.serving.model(self.model.name, version or self.version).score(columns)
+        return self.parts.serving.model(self.model.name, version or self.version).score(columns)
 
     def losses(self, scores: np.ndarray) -> np.ndarray:
-        metric = self.app.training.version(self.model.name, self.version).facts["metric"]
+        metric = self.parts.training.version(self.model.name, self.version).facts["metric"]
         known = self.labelled
         return row_losses(self.model.task, metric, self.truth[known], scores[known])
 
@@ -98,9 +98,9 @@ class _Case:
         return (lambda scores: float(self.losses(scores).mean())) if self.labelled.sum() >= LABELS_MIN else None
 
 
-def why_window(app: App, model_name: str, start: datetime, end: datetime) -> Diagnosis:
+def why_window(parts: Evidence, model_name: str, start: datetime, end: datetime) -> Diagnosis:
     """Rank the causes of what changed in [start, end). Raises NotFound when nothing was predicted then."""
-    case = _case(app, model_name, start, end)
+    case = _case(parts, model_name, start, end)
     observed = effect(case.score, case.columns(), {}, case.loss)
     usual = _usual(case)
     symptom = {
@@ -119,15 +119,15 @@ def why_window(app: App, model_name: str, start: datetime, end: datetime) -> Dia
     )
 
 
-def why_prediction(app: App, prediction_id: str) -> Diagnosis:
+def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
     """The causes of the day of a prediction, and what each of its own inputs does to its score."""
-    found = app.serving.find(prediction_id)
+    found = parts.serving.find(prediction_id)
     start = found.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    app.serving.compact(everything=True)
-    whole = why_window(app, found.deployment, start, start + DAY)
-    version = app.training.version(found.deployment, found.version)
-    loaded = app.packages.load(version.package)
-    references = app.references.of(version.facts.get("reference", ""))
+    parts.serving.compact(everything=True)
+    whole = why_window(parts, found.deployment, start, start + DAY)
+    version = parts.training.version(found.deployment, found.version)
+    loaded = parts.packages.load(version.package)
+    references = parts.references.of(version.facts.get("reference", ""))
     base = float(np.max(loaded.score({k: [v] for k, v in found.features.items()})[0]))
     rows = []
     for reference in references:
@@ -152,49 +152,49 @@ def why_prediction(app: App, prediction_id: str) -> Diagnosis:
     )
 
 
-def why_alert(app: App, alert_id: str) -> Diagnosis:
+def why_alert(parts: Evidence, alert_id: str) -> Diagnosis:
     """The causes of the day an alert was raised on."""
-    alert = app.alerts.get(alert_id)
+    alert = parts.alerts.get(alert_id)
     raised = datetime.fromisoformat(alert["raised"])
-    models = [m for m in app.training.models() if m.name == alert["subject"]]
+    models = [m for m in parts.training.models() if m.name == alert["subject"]]
     if not models:
-        models = [m for m in app.training.models() if alert["subject"] in m.tables]
+        models = [m for m in parts.training.models() if alert["subject"] in m.tables]
     if not models:
         raise NotFound(f"alert {alert_id} is about {alert['subject']!r}, which no declared model reads")
     day = (raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return why_window(app, models[0].name, day, day + DAY)
+    return why_window(parts, models[0].name, day, day + DAY)
 
 
 # -- the case ------------------------------------------------------------------------------------------------
 
 
-def _case(app: App, name: str, start: datetime, end: datetime) -> _Case:
-    model = app.training.model(name)
-    rows = _answers(app, name, start, end)
+def _case(parts: Evidence, name: str, start: datetime, end: datetime) -> _Case:
+    model = parts.training.model(name)
+    rows = _answers(parts, name, start, end)
     if not rows.num_rows:
         raise NotFound(f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}")
     versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
     version = int(versions[counts.argmax()])
-    deployment = next(d for d in app.serving.history(name) if any(a.version == version for a in d.arms))
-    facts = app.training.version(name, version).facts
+    deployment = next(d for d in parts.serving.history(name) if any(a.version == version for a in d.arms))
+    facts = parts.training.version(name, version).facts
     length = end - start
-    before = [_answers(app, name, start - (i + 1) * length, start - i * length) for i in range(BEFORE_DAYS)]
-    outcomes = app.monitoring.outcomes(name, start=start, end=end)
+    before = [_answers(parts, name, start - (i + 1) * length, start - i * length) for i in range(BEFORE_DAYS)]
+    outcomes = parts.monitoring.outcomes(name, start=start, end=end)
     known = (
         dict(zip(outcomes.column("prediction_id").to_pylist(), outcomes.column("label").to_pylist(), strict=True))
         if outcomes.num_rows
         else {}
     )
     truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
-    references = app.references.of(facts.get("reference", ""))
-    return _Case(app, model, start, end, rows, before[::-1], deployment, version, references, truth)
+    references = parts.references.of(facts.get("reference", ""))
+    return _Case(parts, model, start, end, rows, before[::-1], deployment, version, references, truth)
 
 
-def _answers(app: App, name: str, start: datetime, end: datetime) -> pa.Table:
+def _answers(parts: Evidence, name: str, start: datetime, end: datetime) -> pa.Table:
     """What was answered in a window, in order."""
-    if not app.tables.size(TABLE + name):
+    if not parts.tables.size(TABLE + name):
         return pa.table({})
-    with connect({"log": app.tables.scan(TABLE + name, since=start)}) as duck:
+    with connect({"log": parts.tables.scan(TABLE + name, since=start)}) as duck:
         return arrow(
             duck,
             f"SELECT * FROM log WHERE {quoted('at')} >= TIMESTAMPTZ '{start.isoformat()}' "
@@ -205,11 +205,11 @@ def _answers(app: App, name: str, start: datetime, end: datetime) -> pa.Table:
 def _usual(case: _Case) -> dict[str, float | None]:
     scores = [d.column("score").to_numpy() for d in case.before if d.num_rows]
     first = case.start - BEFORE_DAYS * (case.end - case.start)
-    outcomes = case.app.monitoring.outcomes(case.model.name, start=first, end=case.start)
+    outcomes = case.parts.monitoring.outcomes(case.model.name, start=first, end=case.start)
     loss = None
     if outcomes.num_rows >= LABELS_MIN and case.model.task != "multiclass":
         answered = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow"))
-        metric = case.app.training.version(case.model.name, case.version).facts["metric"]
+        metric = case.parts.training.version(case.model.name, case.version).facts["metric"]
         loss = float(
             row_losses(
                 case.model.task, metric, answered.column("label").to_numpy(), answered.column("score").to_numpy()
@@ -249,15 +249,15 @@ def _inputs(case: _Case, observed: Any, usual: Mapping[str, float | None]) -> li
 
 def _recomputed(case: _Case) -> dict[str, pa.ChunkedArray]:
     """The features that the store gives for the same rows at the same instants; empty when rows carry no keys."""
-    keys = case.app.features.spine_keys(case.model)
+    keys = case.parts.features.spine_keys(case.model)
     names = [f"key__{k}" for k in keys]
     if any(n not in case.rows.column_names for n in names):
         return {}
-    spine = case.app.features.spine_rows(case.model, start=case.start, end=case.end)
+    spine = case.parts.features.spine_rows(case.model, start=case.start, end=case.end)
     if not spine.num_rows:
         return {}
-    truth = case.app.features.historical(case.model, spine)
-    spelled = case.app.serving.keys.spelled_columns(case.model.name, {k: truth.column(f"key__{k}") for k in keys})
+    truth = case.parts.features.historical(case.model, spine)
+    spelled = case.parts.serving.keys.spelled_columns(case.model.name, {k: truth.column(f"key__{k}") for k in keys})
     where = {t: i for i, t in enumerate(zip(*(spelled[k].to_pylist() for k in keys), strict=True))}
     places = [where.get(t) for t in zip(*(case.rows.column(n).to_pylist() for n in names), strict=True)]
     if any(p is None for p in places):
@@ -323,7 +323,7 @@ def _suspect(
 
 
 def _newest(case: _Case, table: str, event_time: str) -> datetime | None:
-    with connect({"source": case.app.tables.scan(table)}) as duck:
+    with connect({"source": case.parts.tables.scan(table)}) as duck:
         row = duck.execute(
             f"SELECT epoch_us(max(CAST({quoted(event_time)} AS TIMESTAMPTZ))) FROM source "
             f"WHERE CAST({quoted(event_time)} AS TIMESTAMPTZ) < TIMESTAMPTZ '{case.end.isoformat()}'"
@@ -349,7 +349,7 @@ def _since(case: _Case, column: str, kind: str) -> str:
 
 def _version(case: _Case) -> Suspect | None:
     """Was the model exchanged shortly before, and would its predecessor have done better on these very rows?"""
-    history = case.app.serving.history(case.model.name)
+    history = case.parts.serving.history(case.model.name)
     began = [d for d in history if any(a.version == case.version and a.mode == "primary" for a in d.arms)]
     if not began or case.start - began[-1].at > RECENT_VERSION or case.loss is None:
         return None

@@ -13,22 +13,23 @@ from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import evaluate
 from hanok.core.errors import NotFound
 from hanok.core.tables import SEQUENCE
-from hanok.engine.app import App
+from hanok.engine.evidence import Evidence
 from hanok.parts.serving.log import FEATURE, TABLE
+from hanok.stores.ports import Metadata
 
 KIND = "hindsight"
 
 
-def hindsight(app: App, name: str, version: int = 1) -> dict[str, Any]:
+def hindsight(parts: Evidence, name: str, version: int = 1) -> dict[str, Any]:
     """Score `version` on every labelled answer with the features it was logged with, and compare by month.
 
     Returns `months`: month, rows, `answered` (metrics of what was answered) and `version` (of the version asked for).
     Raises NotFound when nothing has been answered and labelled.
     """
-    model = app.training.model(name)
-    loaded = app.packages.load(app.training.version(name, version).package)
-    app.serving.compact(everything=True)
-    rows = _labelled_answers(app, name)
+    model = parts.training.model(name)
+    loaded = parts.packages.load(parts.training.version(name, version).package)
+    parts.serving.compact(everything=True)
+    rows = _labelled_answers(parts, name)
     if not rows.num_rows:
         raise NotFound(f"{name} has no labelled answers yet, so there is nothing to look back on")
     theirs = loaded.score({c.name: rows.column(FEATURE + c.name) for c in loaded.signature.inputs})
@@ -46,18 +47,18 @@ def hindsight(app: App, name: str, version: int = 1) -> dict[str, Any]:
             }
         )
     body = {"model": name, "version": version, "months": found}
-    now = app.clock.now()
-    app.metadata.write(lambda r: r.records.put(KIND, name, "newest", body, now))
+    now = parts.clock.now()
+    parts.metadata.write(lambda r: r.records.put(KIND, name, "newest", body, now))
     return body
 
 
-def _labelled_answers(app: App, name: str) -> pa.Table:
+def _labelled_answers(parts: Evidence, name: str) -> pa.Table:
     """What was answered and is labelled: label, score, scores, at and the features as they were logged."""
-    outcomes = app.monitoring.outcomes(name)
+    outcomes = parts.monitoring.outcomes(name)
     if not outcomes.num_rows:
         return pa.table({})
     known = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow")).select(["prediction_id", "label"])
-    scan = app.tables.scan(TABLE + name)
+    scan = parts.tables.scan(TABLE + name)
     features = ", ".join(f"p.{quoted(n)}" for n in scan.schema.names if n.startswith(FEATURE))
     with connect({"log": scan, "known": known}) as duck:
         return arrow(
@@ -67,9 +68,9 @@ def _labelled_answers(app: App, name: str) -> pa.Table:
         )
 
 
-def newest(app: App, name: str) -> Mapping[str, Any] | None:
+def newest(metadata: Metadata, name: str) -> Mapping[str, Any] | None:
     """The last look back, if there was one."""
-    return app.metadata.read(lambda r: r.records.get(KIND, name, "newest"))
+    return metadata.read(lambda r: r.records.get(KIND, name, "newest"))
 
 
 def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:

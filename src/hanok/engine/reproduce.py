@@ -14,8 +14,8 @@ from hanok.core.declare import Model
 from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
 from hanok.core.training import facts_of
-from hanok.engine.app import App
 from hanok.engine.declared import Declared
+from hanok.engine.evidence import Evidence
 from hanok.parts.automl import service as automl
 from hanok.parts.training import pipeline
 from hanok.parts.training.environment import environment
@@ -41,17 +41,17 @@ class Reproduction:
         return asdict(self)
 
 
-def reproduce(app: App, model_name: str, version: int) -> Reproduction:
+def reproduce(parts: Evidence, model_name: str, version: int) -> Reproduction:
     """Raises ModelNotFound, or Invalid for a version that was registered from outside."""
-    found = app.training.version(model_name, version)
+    found = parts.training.version(model_name, version)
     facts = facts_of(found)
     if not facts.training_set:
         raise Invalid(
             f"version {version} of {model_name!r} was registered from outside: Hanok knows no training set of it"
         )
-    model = declaration_of(app, found)
-    made = app.metadata.read(lambda r: r.lineage.node(facts.training_set)).facts
-    rebuilt = app.features.training_set(
+    model = declaration_of(parts, found)
+    made = parts.metadata.read(lambda r: r.lineage.node(facts.training_set)).facts
+    rebuilt = parts.features.training_set(
         model,
         start=datetime.fromisoformat(made["start"]) if made["start"] else None,
         end=datetime.fromisoformat(made["end"]),
@@ -64,7 +64,7 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     frame = frame_of(model, rebuilt.rows)
     if not facts.holdout_included and facts.trained_until is not None:
         frame = judged_part(model, frame, rebuilt.rows, facts.trained_until)
-    address = app.packages.save(pipeline.fit(model, frame, facts.plan, automl.run_plan))
+    address = parts.packages.save(pipeline.fit(model, frame, facts.plan, automl.run_plan))
     return Reproduction(
         model_name,
         version,
@@ -78,6 +78,6 @@ def reproduce(app: App, model_name: str, version: int) -> Reproduction:
     )
 
 
-def declaration_of(app: App, version: ModelVersion) -> Model:
+def declaration_of(parts: Evidence, version: ModelVersion) -> Model:
     """The declaration that a version was trained under: the present one if it is the same, else the stored one."""
-    return Declared(training=app.training, metadata=app.metadata).of_version(version)
+    return Declared(training=parts.training, metadata=parts.metadata).of_version(version)

@@ -14,7 +14,9 @@ from hanok.core.errors import NotFound
 from hanok.core.lineage import NodeKind
 from hanok.engine.app import App
 from hanok.engine.diagnose import why_alert
+from hanok.engine.evidence import Evidence
 from hanok.engine.hindsight import hindsight
+from hanok.engine.parts import find
 
 WAIT = timedelta(days=3)  # for labels of the last days
 UNLABELLED_MIN = 0.1
@@ -62,7 +64,7 @@ def _model(app: App, name: str, task: str) -> dict[str, Any]:
         "unusual_days": _unusual_days(app, name),
         "drift": _drift(app, name),
         "unseen": _unseen(app, name),
-        "months": hindsight(app, name)["months"] if days else [],
+        "months": hindsight(find(app, Evidence), name)["months"] if days else [],
         "weeks": _weeks(days),
         "triggers": [
             {"at": n.created.isoformat(), "kind": n.facts["kind"], "reason": n.facts["reason"]}
@@ -160,7 +162,7 @@ def _causes(app: App) -> list[dict[str, Any]]:
     for alert in alerts:
         if alert["severity"] == "critical" and len(causes) < CAUSES_MAX:
             try:
-                found = why_alert(app, alert["id"])
+                found = why_alert(find(app, Evidence), alert["id"])
             except NotFound:
                 continue
             causes.append(

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.ids import checked_name
+from hanok.engine.app import App
 from hanok.engine.verbs import VERBS, call
 from hanok.engine.verbs.registry import load_all
 from hanok.server.routes import Handler, Route, in_thread
@@ -27,7 +28,7 @@ class Json(Response):
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS, default=str)
 
 
-def routes(app: Any, *, team: bool = False) -> list[Route]:
+def routes(app: App, *, team: bool = False) -> list[Route]:
     """One route for each verb, and one that takes a file. For a `team` the verbs that take a path are left out."""
     load_all()
     offered = {name: verb for name, verb in VERBS.items() if not (team and verb.on_this_machine)}
@@ -54,7 +55,7 @@ def _path(verb: str) -> str:
     return f"/api/v1/{verb.replace('.', '/')}"
 
 
-def _upload(app: Any) -> Handler:
+def _upload(app: App) -> Handler:
     """A CSV or Parquet file as the body, checked and appended to the table; `file` names it, and says its format."""
 
     async def handle(request: Request) -> Response:
@@ -73,7 +74,7 @@ def _upload(app: Any) -> Handler:
     return handle
 
 
-def _handler(app: Any, name: str) -> Handler:
+def _handler(app: App, name: str) -> Handler:
     async def handle(request: Request) -> Response:
         body = await request.body()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -10,6 +9,7 @@ from starlette.responses import Response
 
 from hanok.core.access import ANONYMOUS, Access, Actor, role_of
 from hanok.core.errors import HanokError
+from hanok.engine.app import App
 from hanok.parts.access.service import SESSION_HOURS
 from hanok.server.api import Json
 from hanok.server.auth import COOKIE, Gatekeeper
@@ -20,7 +20,7 @@ from hanok.ui.views.login import Login
 FORM_MAX_BYTES = 16 << 10
 
 
-def routes(app: Any, gatekeeper: Gatekeeper) -> list[Route]:
+def routes(app: App, gatekeeper: Gatekeeper) -> list[Route]:
     return [
         Route("GET", "/login", _page(app, gatekeeper), Access.PUBLIC),
         Route("POST", "/login", _log_in(app, gatekeeper), Access.PUBLIC, FORM_MAX_BYTES),
@@ -29,7 +29,7 @@ def routes(app: Any, gatekeeper: Gatekeeper) -> list[Route]:
     ]
 
 
-def _page(app: Any, gatekeeper: Gatekeeper) -> Handler:
+def _page(app: App, gatekeeper: Gatekeeper) -> Handler:
     async def handle(request: Request) -> Response:
         wanted = _local_path(request.query_params.get("next", "/"))
         if not gatekeeper.team:
@@ -39,7 +39,7 @@ def _page(app: Any, gatekeeper: Gatekeeper) -> Handler:
     return handle
 
 
-def _log_in(app: Any, gatekeeper: Gatekeeper) -> Handler:
+def _log_in(app: App, gatekeeper: Gatekeeper) -> Handler:
     """POST of the form on the login page."""
 
     async def handle(request: Request) -> Response:
@@ -77,7 +77,7 @@ async def _who(request: Request) -> Response:
     return Json({"user": actor.name, "token": actor.token, "roles": {p: role_of(a) for p, a in grants.items()}})
 
 
-def _html(app: Any, view: Login, status: int) -> Response:
+def _html(app: App, view: Login, status: int) -> Response:
     text = render("login.html", view, now=app.clock.now(), path="/login")
     return Response(text, status, headers={"cache-control": "no-store"}, media_type="text/html; charset=utf-8")
 

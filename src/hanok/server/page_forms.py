@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
+from hanok.engine.app import App
 from hanok.engine.verbs import call
 from hanok.server.routes import Handler, Route, in_thread
 
@@ -22,8 +23,8 @@ REASON_MAX = 500
 Fields = Mapping[str, str]
 
 
-def routes(app: Any) -> list[Route]:
-    forms: list[tuple[str, Callable[[Any, str, str, Fields], str]]] = [
+def routes(app: App) -> list[Route]:
+    forms: list[tuple[str, Callable[[App, str, str, Fields], str]]] = [
         ("/models/{name}/rollback", _roll_back),
         ("/runs/{name}/fork", _fork),
         ("/runs/{name}/move", _move),
@@ -33,7 +34,7 @@ def routes(app: Any) -> list[Route]:
     return [Route("POST", path, _handler(app, act), Access.EDIT, FORM_MAX_BYTES) for path, act in forms]
 
 
-def _handler(app: Any, act: Callable[[Any, str, str, Fields], str]) -> Handler:
+def _handler(app: App, act: Callable[[App, str, str, Fields], str]) -> Handler:
     async def handle(request: Request) -> Response:
         sent = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=16)
         fields = {name: values[-1].strip() for name, values in sent.items()}
@@ -43,34 +44,41 @@ def _handler(app: Any, act: Callable[[Any, str, str, Fields], str]) -> Handler:
     return handle
 
 
-def _roll_back(app: Any, actor: str, model: str, fields: Fields) -> str:
+def _roll_back(app: App, actor: str, model: str, fields: Fields) -> str:
     """What serves, or an alias or a stage, back to an earlier version."""
     reason = fields.get("reason", "")[:REASON_MAX] or "rolled back on the model's page"
     arguments = {"model": model, "to": _number(fields, "to"), "reason": reason}
     arguments |= {name: fields[name] for name in ("alias", "stage") if fields.get(name)}
-    proof = call(app, "rollback", actor, arguments)
+    proof = _done(app, "rollback", actor, arguments)
     place = "history" if "alias" in proof or "stage" in proof else f"proof-{proof['node']}"
     return f"/models/{quote(model, safe='')}#{place}"
 
 
-def _fork(app: Any, actor: str, run: str, fields: Fields) -> str:
+def _done(app: App, verb: str, actor: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a verb answers that gives one object."""
+    answer = call(app, verb, actor, arguments)
+    assert isinstance(answer, Mapping)
+    return answer
+
+
+def _fork(app: App, actor: str, run: str, fields: Fields) -> str:
     arguments: dict[str, Any] = {"run": run, "name": fields.get("name", "")[:REASON_MAX]}
     if fields.get("step"):
         arguments["step"] = _number(fields, "step")
-    return f"/runs/{quote(call(app, 'run.fork', actor, arguments)['run'], safe='')}"
+    return f"/runs/{quote(_done(app, 'run.fork', actor, arguments)['run'], safe='')}"
 
 
-def _move(app: Any, actor: str, run: str, fields: Fields) -> str:
+def _move(app: App, actor: str, run: str, fields: Fields) -> str:
     call(app, "run.move", actor, {"runs": [run], "experiment": fields.get("experiment", "")})
     return f"/runs/{quote(run, safe='')}"
 
 
-def _delete(app: Any, actor: str, run: str, fields: Fields) -> str:
+def _delete(app: App, actor: str, run: str, fields: Fields) -> str:
     call(app, "run.delete", actor, {"runs": [run]})
     return f"/runs/{quote(run, safe='')}"
 
 
-def _restore(app: Any, actor: str, run: str, fields: Fields) -> str:
+def _restore(app: App, actor: str, run: str, fields: Fields) -> str:
     call(app, "run.restore", actor, {"runs": [run]})
     return f"/runs/{quote(run, safe='')}"
 

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from hanok.core.access import Access
 from hanok.core.errors import HanokError
+from hanok.engine.app import App
 from hanok.server import page_forms
 from hanok.server.api import Json
 from hanok.server.metrics import ServerMetrics
@@ -42,7 +43,7 @@ RAW_HEADERS = {
 Build = Callable[[Any, Ask], Any]
 
 
-def routes(app: Any, metrics: ServerMetrics) -> list[Route]:
+def routes(app: App, metrics: ServerMetrics) -> list[Route]:
     """All pages, their forms, and the static files."""
     pages: list[tuple[str, str, Build]] = [
         ("/runs/rows", "runs_rows.html", runs),
@@ -82,7 +83,7 @@ def _ask(request: Request) -> Ask:
     return Ask(dict(request.path_params), query)
 
 
-def _html(app: Any, template: str, build: Build) -> Handler:
+def _html(app: App, template: str, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
         ask, path = _ask(request), request.url.path
 
@@ -99,7 +100,7 @@ def _html(app: Any, template: str, build: Build) -> Handler:
     return handle
 
 
-def _json(app: Any, build: Build) -> Handler:
+def _json(app: App, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
         view = await in_thread(build, app, _ask(request))
         return _zipped(request, bytes(Json(view).body), "application/json")
@@ -107,7 +108,7 @@ def _json(app: Any, build: Build) -> Handler:
     return handle
 
 
-def _raw(app: Any) -> Handler:
+def _raw(app: App) -> Handler:
     """The bytes of a run's file. A picture or a document is shown where our own page embeds it, and anything else is
     downloaded; whatever it is, it has no scripts, no origin, and loads nothing."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hanok.core.access import Access
+from hanok.engine.app import App
 from hanok.parts.tracking import Tracking
 from hanok.parts.tracking.artifacts import checked_path, in_tree
 from hanok.server.api import Json
@@ -17,7 +17,7 @@ from hanok.server.mlflow.artifacts import BODY_MAX_BYTES
 from hanok.server.routes import Handler, Route, in_thread
 
 
-def routes(app: Any) -> list[Route]:
+def routes(app: App) -> list[Route]:
     tracking: Tracking = app.tracking
     of_run = _upload(tracking, lambda run: tracking.runs.get(run).artifact_uri)
     of_model = _upload(tracking, lambda model: tracking.logged_models.get(model).artifact_uri)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
-from hanok.engine.run_tables import history_table, runs_table, sql_table
+from hanok.engine.app import App
+from hanok.engine.parts import find
+from hanok.engine.run_tables import RunTables
 from hanok.engine.table_formats import MEDIA_TYPES, accepted, encoded
 from hanok.server.routes import Route, in_thread
 
 
-def routes(app: Any) -> list[Route]:
+def routes(app: App) -> list[Route]:
+    tables = find(app, RunTables)
+
     async def runs(request: Request) -> Response:
         """?experiment=&filter=&order_by=&limit=&history=1; experiment and order_by may stand more than once."""
         query = request.query_params
-        make = history_table if query.get("history") == "1" else runs_table
+        make = tables.history if query.get("history") == "1" else tables.runs
 
         def answer() -> bytes:
             table = make(
-                app,
                 experiments=query.getlist("experiment"),
                 filter=query.get("filter", ""),
                 order_by=query.getlist("order_by"),
@@ -37,7 +38,7 @@ def routes(app: Any) -> list[Route]:
         """?query=SELECT ..."""
         form = accepted(request.headers.get("accept", ""))
         text = request.query_params.get("query", "")
-        content = await in_thread(lambda: encoded(sql_table(app, text), form))
+        content = await in_thread(lambda: encoded(tables.sql(text), form))
         return Response(content, media_type=MEDIA_TYPES[form])
 
     return [Route("GET", "/api/v1/runs", runs, Access.READ), Route("GET", "/api/v1/sql", sql, Access.READ)]

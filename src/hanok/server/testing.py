@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hanok.core.access import Access
+from hanok.engine.app import App
 from hanok.engine.stores import artifact_places
 from hanok.server.api import Json
 from hanok.server.routes import Route, in_thread
 
 
-def routes(app: Any) -> list[Route]:
+def routes(app: App) -> list[Route]:
     async def reset(request: Request) -> Response:
         """Empty the metadata store, so that the next test starts from nothing.
 
@@ -30,6 +30,6 @@ def routes(app: Any) -> list[Route]:
     return [Route("POST", "/__reset", reset, Access.OWN)]
 
 
-def _emptied(app: Any) -> None:
+def _emptied(app: App) -> None:
     with app.upkeep.telling:
         app.metadata.reset()

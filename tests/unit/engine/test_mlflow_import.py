@@ -89,7 +89,7 @@ def app(tmp_path):
 
 
 def bring(app, store):
-    return import_mlflow(app, source_of(f"sqlite:///{store}"), f"sqlite:///{store}")
+    return import_mlflow(app.metadata, app.tracking, source_of(f"sqlite:///{store}"), f"sqlite:///{store}")
 
 
 def test_runs_come_with_every_value(app, store):
@@ -155,7 +155,7 @@ def test_an_import_that_was_cut_off_goes_on(app, store, monkeypatch):
         raise NotFound("the store went away")
 
     monkeypatch.setattr(source, "history", cut)
-    summary = import_mlflow(app, source, f"sqlite:///{store}")
+    summary = import_mlflow(app.metadata, app.tracking, source, f"sqlite:///{store}")
     assert summary.runs == 1
     assert any("went away" in line for line in summary.left_out)
     assert bring(app, store).runs == 1
@@ -201,7 +201,7 @@ def test_a_folder_of_files_is_a_store_too(app, tmp_path):
     (version / "meta.yaml").write_text(f"name: late\nversion: 1\ncreation_timestamp: 1000\nrun_id: {RUN}\nsource: x\n")
     (version.parent / "aliases").mkdir()
     (version.parent / "aliases" / "champion").write_text("1")
-    summary = import_mlflow(app, source_of(str(tmp_path / "mlruns")), "mlruns")
+    summary = import_mlflow(app.metadata, app.tracking, source_of(str(tmp_path / "mlruns")), "mlruns")
     assert (summary.runs, summary.artifacts, summary.versions, summary.left_out) == (1, 1, 1, [])
     found = app.tracking.runs.get(RUN)
     assert (found.status, found.latest, found.experiment_id) == ("FINISHED", {"val/loss": 0.25}, "123456789012345678")

@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 
 import hanok as hk
 from hanok.core.errors import Invalid, TooLarge
-from hanok.engine.run_tables import sql_table
+from hanok.engine.parts import find
+from hanok.engine.run_tables import RunTables
 from hanok.engine.table_formats import ARROW_STREAM, encoded
 from hanok.server.run import build
 
@@ -101,9 +102,9 @@ def test_sql_reads_runs_and_nothing_else(client, query):
 
 def test_sql_is_bounded_in_rows_and_in_time(client):
     with pytest.raises(TooLarge, match="LIMIT"):
-        sql_table(client.app, "SELECT * FROM range(1000)", rows_max=999)
+        find(client.app, RunTables).sql("SELECT * FROM range(1000)", rows_max=999)
     with pytest.raises(Invalid, match=r"stopped after 0\.1 s"):
-        sql_table(client.app, "SELECT count(*) FROM range(10000000000) a, range(1000000) b", timeout_s=0.1)
+        find(client.app, RunTables).sql("SELECT count(*) FROM range(10000000000) a, range(1000000) b", timeout_s=0.1)
 
 
 def test_over_http_the_accept_header_chooses_the_form(client):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -12,13 +13,14 @@ from hanok.core.errors import HanokError
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
-from hanok.core.tracking import ACTIVE, DELETED, Experiment, LoggedModel, Metric, ModelOutput, Run
+from hanok.core.tracking import ACTIVE, DELETED, Artifact, Experiment, LoggedModel, Metric, ModelOutput, Run
 from hanok.engine.mlflow_import.sources import Source
 from hanok.parts.tracking.artifacts import in_tree
 from hanok.parts.tracking.lineage import is_node
 from hanok.parts.tracking.registry_records import origins, record_move
 from hanok.parts.tracking.run_records import artifacts_of, write_inputs
-from hanok.stores.ports import Repositories
+from hanok.parts.tracking.service import Tracking
+from hanok.stores.ports import Metadata, Repositories
 
 RECORD = "mlflow-import"
 POINTS_AT_ONCE = 20_000
@@ -47,17 +49,31 @@ class Summary:
 
 
 def import_mlflow(
-    app: Any, source: Source, uri: str, *, actor: str = "local", step: Callable[[str], None] = lambda _: None
+    metadata: Metadata,
+    tracking: Tracking,
+    source: Source,
+    uri: str,
+    *,
+    actor: str = "local",
+    step: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Bring everything of `source` into `app`. `step` is told of each run and each model."""
-    return _Import(app, source, uri, actor, step).all()
+    """Bring everything of `source` into a home. `step` is told of each run and each model."""
+    return _Import(metadata, tracking, source, uri, actor, step).all()
 
 
 class _Import:
-    def __init__(self, app: Any, source: Source, uri: str, actor: str, step: Callable[[str], None]) -> None:
-        self._app, self._source, self._uri, self._actor, self._step = app, source, uri, actor, step
+    def __init__(
+        self,
+        metadata: Metadata,
+        tracking: Tracking,
+        source: Source,
+        uri: str,
+        actor: str,
+        step: Callable[[str], None],
+    ) -> None:
+        self._clock, self._source, self._uri, self._actor, self._step = tracking.clock, source, uri, actor, step
         self._key = hashlib.sha256(uri.encode()).hexdigest()[:16]
-        self._metadata, self._artifacts = app.metadata, app.tracking.artifacts
+        self._metadata, self._artifacts = metadata, tracking.artifacts
         self._moved: dict[str, str] = {}  # where artifacts were, and where they are now
         self.summary = Summary()
 
@@ -104,7 +120,7 @@ class _Import:
             self._metadata.write(lambda r: self._begin(r, run))
             for key in (m.key for m in run.metrics):
                 for points in _pieces(self._source.history(run.id, key)):
-                    self._metadata.write(lambda r, points=points: r.metrics.append(run.id, points))
+                    self._metadata.write(partial(_append, run.id, points))
                     self.summary.points += len(points)
             self._files(found, in_tree(run.artifact_uri), f"run {run.id}")
             self._metadata.write(lambda r: self._finish(r, run, mark))
@@ -114,7 +130,7 @@ class _Import:
         self.summary.runs += 1
 
     def _begin(self, r: Repositories, run: Run) -> None:
-        now = self._app.clock.now()
+        now = self._clock.now()
         r.runs.add(replace(run, lifecycle=ACTIVE))
         r.lineage.add([Node(run.id, NodeKind.RUN, run.name, run.started, {"experiment": run.experiment_id})])
         r.runs.add_params(run.id, run.params)
@@ -122,7 +138,7 @@ class _Import:
         write_inputs(r, run.id, run.datasets, [], now)
 
     def _finish(self, r: Repositories, run: Run, mark: str) -> None:
-        now = self._app.clock.now()
+        now = self._clock.now()
         r.runs.put(run)
         if run.lifecycle == DELETED:
             r.lineage.tombstone(run.id, now)
@@ -157,7 +173,7 @@ class _Import:
         try:
             for path, opened in self._source.files(owner):
                 try:
-                    if self._metadata.read(lambda r, at=f"{root}/{path}": r.artifacts.get(at)) is not None:
+                    if self._metadata.read(partial(_artifact, f"{root}/{path}")) is not None:
                         continue
                     with opened() as content:
                         stored = self._artifacts.put(f"{root}/{path}", content)
@@ -208,7 +224,7 @@ class _Import:
     def _alias(self, r: Repositories, model: str, alias: str, number: int) -> None:
         stands = r.registry.models(model)[0].aliases.get(alias)
         if stands != number:
-            now = self._app.clock.now()
+            now = self._clock.now()
             why = f"imported from {self._uri[:200]}"
             record_move(r, AliasChange(new_id(now), model, alias, stands, number, now, self._actor, why))
 
@@ -241,3 +257,11 @@ def _fingerprint(run: Run) -> str:
 def _pieces(points: Iterator[Metric]) -> Iterator[list[Metric]]:
     while piece := list(islice(points, POINTS_AT_ONCE)):
         yield piece
+
+
+def _append(run: str, points: Sequence[Metric], repositories: Repositories) -> None:
+    repositories.metrics.append(run, points)
+
+
+def _artifact(path: str, repositories: Repositories) -> Artifact | None:
+    return repositories.artifacts.get(path)

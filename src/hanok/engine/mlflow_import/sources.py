@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
-from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion, RegisteredModel
 from hanok.core.tracking import Experiment, LoggedModel, Metric, Run
 
@@ -34,28 +33,6 @@ class Source(Protocol):
     def files(self, owner: Run | LoggedModel) -> Iterator[tuple[str, Opener]]:
         """Artifacts by path. Raises NotFound when they are out of reach."""
         ...
-
-
-def source_of(uri: str, *, artifacts: Path | None = None, token: str = "") -> Source:
-    """By its URI: http(s)://..., sqlite:///file.db, or a folder of files. Raises Invalid."""
-    if uri.startswith(("http://", "https://")):
-        from hanok.engine.mlflow_import.rest import RestSource
-
-        return RestSource(uri.rstrip("/"), token)
-    if uri.startswith("sqlite:///"):
-        from hanok.engine.mlflow_import.database import SqliteSource
-
-        return SqliteSource(Path(uri.removeprefix("sqlite:///")), artifacts)
-    if "://" in uri and not uri.startswith("file://"):
-        raise Invalid(f"{uri[:80]!r} cannot be read: give http(s)://, sqlite:///FILE or a folder; or run its server")
-    folder = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
-    if folder.suffix == ".db" and folder.is_file():
-        from hanok.engine.mlflow_import.database import SqliteSource
-
-        return SqliteSource(folder, artifacts)
-    from hanok.engine.mlflow_import.files import FileSource
-
-    return FileSource(folder)
 
 
 def local_files(uri: str, base: Path, proxied: Path | None) -> Iterator[tuple[str, Opener]]:

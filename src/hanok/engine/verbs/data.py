@@ -6,29 +6,36 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from hanok.compute.schemas import normalised
 from hanok.compute.statistics import column_type
 from hanok.core.access import Access
-from hanok.core.clock import utc
-from hanok.core.errors import BadData, DeclarationError, Invalid
-from hanok.core.json import JsonObject
+from hanok.core.errors import BadData, DeclarationError
+from hanok.core.json import Json, JsonObject
 from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
 from hanok.core.records import to_body
-from hanok.engine.app import App
+from hanok.engine.arguments import Cell
+from hanok.engine.bus import Bus
+from hanok.engine.config import Config
+from hanok.engine.declaring import Declaring
 from hanok.engine.files import read_file
+from hanok.engine.home import Home
+from hanok.engine.ingesting import Ingesting
+from hanok.engine.labelling import Labelling
 from hanok.engine.project import load_project
 from hanok.engine.verbs.registry import verb
+from hanok.parts.access import GuardedTables
+from hanok.parts.features.service import Features
+from hanok.parts.validation.service import Validation
 
 
 @verb("apply", Access.EDIT)
-def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]]:
+def apply(config: Config, home: Home, declaring: Declaring, *, dry_run: bool = False) -> Sequence[JsonObject]:
     """Record what the project file declares, and say what changes."""
-    path = app.config.project or app.home.project()
+    path = config.project or home.project()
     if path is None:
         raise DeclarationError("this directory has no project file; 'hanok init' writes one")
     project = load_project(path)
@@ -36,34 +43,35 @@ def apply(app: Any, actor: str, *, dry_run: bool = False) -> list[dict[str, Any]
         raise DeclarationError(
             f"{path} declares neither a hk.Model nor a hk.FeatureView yet; add one, then apply again"
         )
-    return list(app.declaring.plan(project) if dry_run else app.declaring.apply(project))
+    return list(declaring.plan(project) if dry_run else declaring.apply(project))
 
 
 @verb("ingest", Access.EDIT, on_this_machine=True)
 def ingest(
-    app: Any,
-    actor: str,
+    validation: Validation,
+    ingesting: Ingesting,
+    bus: Bus,
     *,
+    actor: str,
     table: str,
-    path: str,
+    path: Path,
     key: str = "",
     keys: Sequence[str] = (),
     event_time: str = "",
     arrived: str = "",
     slices: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Check a CSV or Parquet file and append it to a table; bad rows go to quarantine.
 
     `arrived` names the column that says when each row became known, for history that is brought in afterwards; without
     it the rows are known from now on, and no earlier prediction or training row sees them. Of each value of the columns
     in `slices` statistics are kept apart, from this batch on.
     """
-    file = Path(path)
-    rows = read_file(file)
-    name = key or f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
-    before = app.validation.result(table, name)
+    rows = read_file(path)
+    name = key or f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    before = validation.result(table, name)
     known = _arrivals(rows, arrived) if arrived else None
-    result = app.ingesting.ingest(
+    result = ingesting.ingest(
         table,
         rows,
         key=name,
@@ -73,7 +81,7 @@ def ingest(
         arrived=known,
         actor=actor,
     )
-    app.bus.drain()
+    bus.drain()
     body = result.as_dict()
     del body["statistics"]
     return body | {"repeated": before is not None}
@@ -94,9 +102,10 @@ def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 @verb("label.add", Access.USE)
 def add_label(
-    app: App,
-    actor: str,
+    labelling: Labelling,
+    bus: Bus,
     *,
+    actor: str,
     model: str,
     value: LabelValue,
     prediction: str = "",
@@ -104,40 +113,19 @@ def add_label(
     key: str = "",
 ) -> JsonObject:
     """Tell what really happened, for a prediction id or for an entity. The same `key` again has no effect."""
-    found = app.labelling.add(model, value, prediction=prediction, entity=entity, key=key, actor=actor)
-    app.bus.drain()
+    found = labelling.add(model, value, prediction=prediction, entity=entity, key=key, actor=actor)
+    bus.drain()
     return to_body(found)
 
 
 @verb("label.show", Access.READ)
-def show_labels(app: App, actor: str, *, model: str) -> JsonObject:
+def show_labels(labelling: Labelling, *, model: str) -> JsonObject:
     """What became of a model's labels: answers that have one, and labels that do not count, with the reason."""
-    return to_body(app.labelling.report(model))
-
-
-def _typed(schema: Any, name: str, value: Any) -> Any:
-    """A value from the command line in the type of its column."""
-    from datetime import datetime
-
-    column = schema.column(name) if schema else None
-    if column is None or not isinstance(value, str):
-        return value
-    try:
-        if column.type == "INT":
-            return int(value)
-        if column.type == "FLOAT":
-            return float(value)
-        if column.type == "BOOL":
-            return value.lower() in ("1", "true", "yes")
-        if column.type == "TIMESTAMP":
-            return utc(datetime.fromisoformat(value))
-    except ValueError:
-        raise Invalid(f"{name} is {column.type} and {value!r} is not") from None
-    return value
+    return to_body(labelling.report(model))
 
 
 @verb("feature.list", Access.READ)
-def list_features(app: Any, actor: str) -> list[dict[str, Any]]:
+def list_features(features: Features) -> Sequence[JsonObject]:
     """All feature views with their keys, features and number of online entities."""
     return [
         {
@@ -145,52 +133,52 @@ def list_features(app: Any, actor: str) -> list[dict[str, Any]]:
             "keys": list(v.keys),
             "source": v.source.table,
             "features": list(v.feature_names),
-            "entities_online": app.features.entities_online(v.name),
+            "entities_online": features.entities_online(v.name),
         }
-        for v in app.features.views()
+        for v in features.views()
     ]
 
 
 @verb("feature.show", Access.READ)
-def show_feature(app: Any, actor: str, *, name: str, entity: Sequence[Any] = ()) -> dict[str, Any]:
+def show_feature(features: Features, *, name: str, entity: Sequence[Cell] = ()) -> JsonObject:
     """A feature view; with an entity its values as they stand now."""
     from hanok.core.declare import as_dict
 
-    view = app.features.view(name)
-    body: dict[str, Any] = {"declaration": as_dict(view)}
+    view = features.view(name)
+    body: dict[str, Json] = {"declaration": as_dict(view)}
     if entity:
-        row = app.features.online(name, [entity])[0]
-        body["online"] = {**asdict(row), "event_time": row.event_time and row.event_time.isoformat()}
+        row = features.online(name, [entity])[0]
+        body["online"] = {**asdict(row), "event_time": row.event_time.isoformat() if row.event_time else None}
     return body
 
 
 @verb("feature.materialize", Access.EDIT)
-def materialize(app: Any, actor: str, *, name: str) -> dict[str, Any]:
+def materialize(features: Features, *, name: str) -> JsonObject:
     """Rebuild a view's online values from its source."""
-    return {"name": name, "entities": app.features.materialize(name)}
+    return {"name": name, "entities": features.materialize(name)}
 
 
 @verb("table.list", Access.READ)
-def list_tables(app: Any, actor: str) -> list[dict[str, Any]]:
+def list_tables(tables: GuardedTables) -> Sequence[JsonObject]:
     """All tables with their number of rows, kept and set aside."""
     return [
-        {"name": n, "rows": app.tables.size(n), "quarantined": app.tables.size("quarantine--" + n)}
-        for n in app.tables.names()
+        {"name": n, "rows": tables.size(n), "quarantined": tables.size("quarantine--" + n)}
+        for n in tables.names()
         if "--" not in n
     ]
 
 
 @verb("table.show", Access.READ)
-def show_table(app: Any, actor: str, *, name: str) -> dict[str, Any]:
+def show_table(validation: Validation, tables: GuardedTables, *, name: str) -> JsonObject:
     """A table's schema, its last checks, and rows in quarantine."""
-    schema = app.validation.schema(name)
-    app.tables.scan(name)
+    schema = validation.schema(name)
+    tables.scan(name)
     return {
         "name": name,
-        "rows": app.tables.size(name),
+        "rows": tables.size(name),
         "schema": schema.as_dict() if schema else None,
         "checks": [
-            {k: v for k, v in r.as_dict().items() if k != "statistics"} for r in app.validation.results(name, limit=10)
+            {k: v for k, v in r.as_dict().items() if k != "statistics"} for r in validation.results(name, limit=10)
         ],
-        "quarantine": app.validation.quarantined(name, limit=20),
+        "quarantine": validation.quarantined(name, limit=20),
     }

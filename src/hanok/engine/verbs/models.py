@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from hanok.core.access import Access
-from hanok.core.clock import utc
-from hanok.core.errors import Invalid
+from hanok.core.json import JsonObject
 from hanok.core.records import to_body
 from hanok.core.registry import CHAMPION
 from hanok.core.training import result_of
+from hanok.engine.arguments import Cell, Count
+from hanok.engine.bus import Bus
+from hanok.engine.evidence import Evidence
 from hanok.engine.hindsight import hindsight
+from hanok.engine.predicting import Predicting
 from hanok.engine.verbs.registry import verb
+from hanok.parts.serving.service import Serving
+from hanok.parts.tracking.service import Tracking
+from hanok.parts.training.service import Training
 
 
 @verb("train", Access.EDIT)
-def train(app: Any, actor: str, *, model: str, reason: str = "on request", promote: bool = True) -> dict[str, Any]:
+def train(
+    bus: Bus, training: Training, *, actor: str, model: str, reason: str = "on request", promote: bool = True
+) -> JsonObject:
     """Train, judge and register a new version; one that passes its gate starts its rollout."""
-    app.bus.drain()
-    result = app.training.train(model, reason=reason, actor=actor, promote=promote)
-    app.bus.drain()
+    bus.drain()
+    result = training.train(model, reason=reason, actor=actor, promote=promote)
+    bus.drain()
     return dict(result_of(result))
 
 
 @verb("deploy", Access.EDIT)
-def deploy(app: Any, actor: str, *, model: str, version: int = 0, reason: str = "deployed by hand") -> dict[str, Any]:
+def deploy(
+    training: Training,
+    serving: Serving,
+    *,
+    actor: str,
+    model: str,
+    version: Count = 0,
+    reason: str = "deployed by hand",
+) -> JsonObject:
     """Let a version (the newest by default) answer all requests at once, without a rollout."""
-    number = version or app.training.newest(model)
-    app.training.deploy(model, number, actor=actor, reason=reason)
-    deployment = app.serving.deployment(model)
-    return {"model": model, "version": number, "generation": deployment.generation}
+    number = version or training.newest(model)
+    training.deploy(model, number, actor=actor, reason=reason)
+    deployment = serving.deployment(model)
+    return {"model": model, "version": number, "generation": deployment.generation if deployment else 0}
 
 
 @verb("promote", Access.EDIT)
 def promote(
-    app: Any, actor: str, *, model: str, version: int = 0, reason: str = "promoted by hand", force: bool = False
-) -> dict[str, Any]:
+    training: Training,
+    *,
+    actor: str,
+    model: str,
+    version: Count = 0,
+    reason: str = "promoted by hand",
+    force: bool = False,
+) -> JsonObject:
     """Start the rollout of a version (the newest by default)."""
-    number = version or app.training.newest(model)
-    begun = app.training.promote(model, number, actor=actor, reason=reason, force=force)
+    number = version or training.newest(model)
+    begun = training.promote(model, number, actor=actor, reason=reason, force=force)
     return {"model": model} | dict(to_body(begun))
 
 
 @verb("rollback", Access.EDIT)
 def rollback(
-    app: Any,
-    actor: str,
+    tracking: Tracking,
+    serving: Serving,
+    training: Training,
     *,
+    actor: str,
     model: str,
-    to: int = 0,
+    to: Count = 0,
     reason: str = "rolled back by hand",
     alias: str = "",
     stage: str = "",
-) -> dict[str, Any]:
+) -> JsonObject:
     """Let the version that served before (or `to`) answer again, and prove it. For a model that Hanok does not serve,
     or with `alias` or `stage`: put that alias or stage back to the version where it was before."""
     if stage:
-        moved = app.tracking.registry_history.roll_back_stage(model, stage, to=to or None, actor=actor, reason=reason)
+        moved = tracking.registry_history.roll_back_stage(model, stage, to=to or None, actor=actor, reason=reason)
         return {
             "model": model,
             "node": moved.id,
@@ -67,8 +90,8 @@ def rollback(
             "actor": actor,
             "reason": reason,
         }
-    if alias or app.serving.deployment(model) is None:
-        change = app.tracking.registry_history.roll_back(
+    if alias or serving.deployment(model) is None:
+        change = tracking.registry_history.roll_back(
             model, alias or CHAMPION, to=to or None, actor=actor, reason=reason
         )
         return {
@@ -80,14 +103,14 @@ def rollback(
             "actor": actor,
             "reason": reason,
         }
-    return dict(to_body(app.training.rollback(model, to=to or None, actor=actor, reason=reason)))
+    return dict(to_body(training.rollback(model, to=to or None, actor=actor, reason=reason)))
 
 
 @verb("model.history", Access.READ)
-def history(app: Any, actor: str, *, name: str) -> list[dict[str, Any]]:
+def history(tracking: Tracking, serving: Serving, *, actor: str, name: str) -> Sequence[JsonObject]:
     """Everything that happened to a model: registrations, moves of aliases and stages, deployments."""
-    rows = [dict(row) for row in app.tracking.registry_history.of(name)]
-    deployments = app.serving.history(name)
+    rows = [dict(row) for row in tracking.registry_history.of(name)]
+    deployments = serving.history(name)
     primaries = [d.primary for d in deployments]
     for newer, before in zip(deployments, [*primaries[1:], None], strict=False):
         facts = {"before": before, "after": newer.primary, "actor": newer.actor, "reason": newer.reason}
@@ -97,24 +120,20 @@ def history(app: Any, actor: str, *, name: str) -> list[dict[str, Any]]:
 
 
 @verb("hindsight", Access.EDIT)
-def look_back(app: Any, actor: str, *, model: str, version: int = 1) -> dict[str, Any]:
+def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
     """What a version would have answered had it never been replaced, month by month beside what was answered."""
-    return hindsight(app, model, version)
+    return hindsight(parts, model, version)
 
 
 @verb("predict.batch", Access.USE)
-def predict_batch(app: Any, actor: str, *, model: str, start: str, end: str) -> dict[str, Any]:
+def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: datetime, end: datetime) -> JsonObject:
     """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant."""
-    try:
-        first, last = (utc(datetime.fromisoformat(t)) for t in (start, end))
-    except ValueError as error:
-        raise Invalid(f"not an instant: {error}; write it like 2013-12-31 or 2013-12-31T14:00") from None
-    ids = app.predicting.predict_window(model, first, last, key=f"batch {first.isoformat()} {last.isoformat()}")
-    app.bus.drain()
+    ids = predicting.predict_window(model, start, end, key=f"batch {start.isoformat()} {end.isoformat()}")
+    bus.drain()
     return {"model": model, "predictions": len(ids), "first": ids[0] if ids else None, "last": ids[-1] if ids else None}
 
 
 @verb("predict", Access.USE)
-def predict(app: Any, actor: str, *, model: str, match: Mapping[str, Any]) -> dict[str, Any]:
+def predict(predicting: Predicting, *, model: str, match: Mapping[str, Cell]) -> JsonObject:
     """Predict one entity, with its features read from the online store."""
-    return dict(app.predicting.predict_entity(model, match))
+    return dict(predicting.predict_entity(model, match))

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from hanok.core.access import Access
-from hanok.core.errors import ModelNotFound, RunNotFound
-from hanok.core.tracking import RunQuery
+from hanok.core.errors import ModelNotFound
+from hanok.core.json import Json, JsonObject
+from hanok.core.lineage import Graph
+from hanok.core.serving import Deployment
+from hanok.core.tracking import Run, RunQuery
+from hanok.engine.arguments import Count
+from hanok.engine.finding import run_id_of
 from hanok.engine.verbs.registry import verb
+from hanok.parts.access import GuardedMetadata
+from hanok.parts.features.service import Features
+from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.service import Monitoring
+from hanok.parts.serving.service import Serving
+from hanok.parts.tracking.service import Tracking
+from hanok.parts.training.service import Training
 
 
 @verb("run.list", Access.READ)
-def list_runs(app: Any, actor: str, *, experiment: str = "", limit: int = 100) -> list[dict[str, Any]]:
+def list_runs(tracking: Tracking, *, experiment: str = "", limit: Count = 100) -> Sequence[JsonObject]:
     """Runs, newest first, with their last metrics."""
-    tracking = app.tracking
+    tracking = tracking
     experiments = [tracking.experiments.named(experiment)] if experiment else list(tracking.experiments.search().items)
     names = {e.id: e.name for e in experiments}
     if not names:
@@ -25,16 +36,16 @@ def list_runs(app: Any, actor: str, *, experiment: str = "", limit: int = 100) -
 
 
 @verb("run.show", Access.READ)
-def show_run(app: Any, actor: str, *, run: str) -> dict[str, Any]:
+def show_run(tracking: Tracking, metadata: GuardedMetadata, *, run: str) -> JsonObject:
     """A run with its params, metrics, tags, and what it read and wrote."""
-    found = app.tracking.runs.get(run_id_of(app, run))
-    return _run(found) | {"lineage": _graph(app.metadata.read(lambda r: r.lineage.neighbours(found.id)))}
+    found = tracking.runs.get(run_id_of(tracking, run))
+    return _run(found) | {"lineage": _graph(metadata.read(lambda r: r.lineage.neighbours(found.id)))}
 
 
 @verb("run.compare", Access.READ)
-def compare_runs(app: Any, actor: str, *, runs: Sequence[str]) -> dict[str, Any]:
+def compare_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     """What differs between runs: params and metrics with unequal values."""
-    found = [app.tracking.runs.get(run_id_of(app, r)) for r in runs]
+    found = [tracking.runs.get(run_id_of(tracking, r)) for r in runs]
     return {
         "runs": [r.id for r in found],
         "params": _differing([dict(r.params) for r in found]),
@@ -43,29 +54,29 @@ def compare_runs(app: Any, actor: str, *, runs: Sequence[str]) -> dict[str, Any]
 
 
 @verb("model.list", Access.READ)
-def list_models(app: Any, actor: str) -> list[dict[str, Any]]:
+def list_models(metadata: GuardedMetadata, tracking: Tracking, serving: Serving) -> Sequence[JsonObject]:
     """Registered models: newest version, what serves, since when."""
-    rows = []
-    for model in app.metadata.read(lambda r: r.registry.models()):
-        versions = app.tracking.registry.versions(model.name)
-        deployment = app.serving.deployment(model.name)
+    rows: list[JsonObject] = []
+    for model in metadata.read(lambda r: r.registry.models()):
+        versions = tracking.registry.versions(model.name)
+        deployment = serving.deployment(model.name)
         rows.append(
             {
                 "name": model.name,
                 "versions": len(versions),
                 "newest": versions[0].version if versions else None,
                 "serving": deployment.primary if deployment else None,
-                "since": _primary_since(app, deployment) if deployment else None,
+                "since": _primary_since(serving, deployment) if deployment else None,
                 "aliases": dict(model.aliases),
             }
         )
     return rows
 
 
-def _primary_since(app: Any, deployment: Any) -> str:
+def _primary_since(serving: Serving, deployment: Deployment) -> str:
     """When the present primary began to answer."""
     since = deployment
-    for earlier in app.serving.history(deployment.name):
+    for earlier in serving.history(deployment.name):
         if earlier.primary != deployment.primary:
             break
         since = earlier
@@ -73,10 +84,12 @@ def _primary_since(app: Any, deployment: Any) -> str:
 
 
 @verb("model.show", Access.READ)
-def show_model(app: Any, actor: str, *, name: str) -> dict[str, Any]:
+def show_model(
+    tracking: Tracking, metadata: GuardedMetadata, serving: Serving, monitoring: Monitoring, *, actor: str, name: str
+) -> JsonObject:
     """A model's versions with metrics and verdicts, its deployments, and performance by day."""
-    versions = app.tracking.registry.versions(name)
-    if not versions and not app.metadata.read(lambda r: r.registry.models(name)):
+    versions = tracking.registry.versions(name)
+    if not versions and not metadata.read(lambda r: r.registry.models(name)):
         raise ModelNotFound(f"there is no model {name!r}; 'hanok model list' shows all")
     return {
         "name": name,
@@ -103,7 +116,7 @@ def show_model(app: Any, actor: str, *, name: str) -> dict[str, Any]:
                 "actor": d.actor,
                 "reason": d.reason,
             }
-            for d in app.serving.history(name)
+            for d in serving.history(name)
         ],
         "alias_history": [
             {
@@ -114,16 +127,16 @@ def show_model(app: Any, actor: str, *, name: str) -> dict[str, Any]:
                 "actor": c.actor,
                 "reason": c.reason,
             }
-            for c in app.tracking.registry.alias_history(name)
+            for c in tracking.registry.alias_history(name)
         ],
-        "performance": [_public(p) for p in app.monitoring.performance(name)],
+        "performance": [_public(p) for p in monitoring.performance(name)],
     }
 
 
 @verb("model.compare", Access.READ)
-def compare_models(app: Any, actor: str, *, name: str, versions: Sequence[int]) -> dict[str, Any]:
+def compare_models(tracking: Tracking, *, name: str, versions: Sequence[Count]) -> JsonObject:
     """What differs between versions of a model: metrics, data, code, environment, features."""
-    found = {v.version: v for v in app.tracking.registry.versions(name)}
+    found = {v.version: v for v in tracking.registry.versions(name)}
     if missing := [v for v in versions if int(v) not in found]:
         raise ModelNotFound(f"model {name!r} has no version {missing[0]}")
     chosen = [found[int(v)] for v in versions]
@@ -136,14 +149,16 @@ def compare_models(app: Any, actor: str, *, name: str, versions: Sequence[int]) 
 
 
 @verb("prediction.show", Access.READ)
-def show_prediction(app: Any, actor: str, *, prediction: str) -> dict[str, Any]:
+def show_prediction(
+    serving: Serving, training: Training, features: Features, monitoring: Monitoring, *, prediction: str
+) -> JsonObject:
     """One prediction: features, version, score, later label, and the source rows its features came from."""
-    found = app.serving.find(prediction)
+    found = serving.find(prediction)
     body = asdict(found) | {"at": found.at.isoformat(), "label": None, "source_rows": []}
-    model = next((m for m in app.training.models() if m.name == found.deployment), None)
+    model = next((m for m in training.models() if m.name == found.deployment), None)
     if model is not None:
-        body["source_rows"] = [asdict(s) for s in app.features.source_rows(model, found.entity, found.at)]
-    outcomes = app.monitoring.outcomes(found.deployment, start=found.at)
+        body["source_rows"] = [asdict(s) for s in features.source_rows(model, found.entity, found.at)]
+    outcomes = monitoring.outcomes(found.deployment, start=found.at)
     if outcomes.num_rows:
         mine = [r for r in outcomes.to_pylist() if r["prediction_id"] == prediction]
         if mine:
@@ -152,30 +167,30 @@ def show_prediction(app: Any, actor: str, *, prediction: str) -> dict[str, Any]:
 
 
 @verb("alert.list", Access.READ)
-def list_alerts(app: Any, actor: str, *, state: str = "", limit: int = 100) -> list[dict[str, Any]]:
+def list_alerts(alerts: Alerts, *, state: str = "", limit: Count = 100) -> Sequence[JsonObject]:
     """Alerts, newest first."""
-    return [_public(a) for a in app.alerts.list(state=state or None, limit=limit)][:limit]
+    return [_public(a) for a in alerts.list(state=state or None, limit=limit)][:limit]
 
 
 @verb("alert.show", Access.READ)
-def show_alert(app: Any, actor: str, *, alert: str) -> dict[str, Any]:
+def show_alert(alerts: Alerts, *, alert: str) -> JsonObject:
     """One alert with its facts."""
-    return _public(app.alerts.get(alert))
+    return _public(alerts.get(alert))
 
 
 @verb("lineage", Access.READ)
-def lineage(app: Any, actor: str, *, node: str, depth: int = 20) -> dict[str, Any]:
+def lineage(tracking: Tracking, metadata: GuardedMetadata, *, node: str, depth: Count = 20) -> JsonObject:
     """All that a node came from and all that came from it."""
     node_id = node
     if "@" in node or "/" in node:
         name, _, version = node.replace("/", "@").partition("@")
-        found = app.tracking.registry.versions(name)
+        found = tracking.registry.versions(name)
         match = [v for v in found if str(v.version) == version.removeprefix("v")]
         node_id = match[0].id if match else node
-    return _graph(app.metadata.read(lambda r: r.lineage.walk(node_id, depth=depth)))
+    return _graph(metadata.read(lambda r: r.lineage.walk(node_id, depth=depth)))
 
 
-def _run(run: Any) -> dict[str, Any]:
+def _run(run: Run) -> dict[str, Json]:
     return {
         "id": run.id,
         "name": run.name,
@@ -188,24 +203,12 @@ def _run(run: Any) -> dict[str, Any]:
     }
 
 
-def run_id_of(app: Any, text: str) -> str:
-    """A run by its id, the beginning of it, or its name. Raises RunNotFound."""
-    if len(text) == 32:
-        return text
-    found = [r["id"] for r in list_runs(app, "", limit=1000) if r["id"].startswith(text) or r["name"] == text]
-    if len(found) != 1:
-        raise RunNotFound(
-            f"{'no run' if not found else 'more than one run'} matches {text!r}; 'hanok run list' shows ids"
-        )
-    return str(found[0])
-
-
-def _differing(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+def _differing(rows: Sequence[JsonObject]) -> dict[str, Json]:
     names = sorted({k for row in rows for k in row})
     return {n: [row.get(n) for row in rows] for n in names if len({repr(row.get(n)) for row in rows}) > 1}
 
 
-def _graph(graph: Any) -> dict[str, Any]:
+def _graph(graph: Graph) -> dict[str, Json]:
     return {
         "nodes": [
             {"id": n.id, "kind": n.kind.value, "name": n.name, "created": n.created.isoformat(), "facts": dict(n.facts)}
@@ -215,5 +218,5 @@ def _graph(graph: Any) -> dict[str, Any]:
     }
 
 
-def _public(body: Any) -> dict[str, Any]:
+def _public(body: JsonObject) -> JsonObject:
     return {k: v for k, v in body.items() if not k.startswith("_")}

@@ -5,28 +5,42 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hanok.core.access import Access
-from hanok.core.clock import wall_seconds
+from hanok.core.clock import Clock, wall_seconds
+from hanok.core.json import JsonObject
 from hanok.core.records import to_body
 from hanok.core.version import VERSION
 from hanok.engine.backup import backup as write_backup
 from hanok.engine.backup import check
+from hanok.engine.home import Home
+from hanok.engine.upkeep import Upkeep
 from hanok.engine.verbs.registry import verb
+from hanok.parts.access import GuardedMetadata, GuardedTables
+from hanok.parts.serving.log import PredictionLog
+from hanok.parts.training.durable import Durable
+from hanok.stores.blobs import LocalBlobs
 
 FREE_MIN = 1 << 30
 
 
 @verb("doctor", Access.OWN)
-def doctor(app: Any, actor: str) -> list[dict[str, Any]]:
+def doctor(
+    home: Home,
+    durable: Durable,
+    metadata: GuardedMetadata,
+    blobs: LocalBlobs,
+    tables: GuardedTables,
+    clock: Clock,
+) -> Sequence[JsonObject]:
     """Check versions, disk, clock, database, artifacts and tables."""
-    free = shutil.disk_usage(app.home.root).free
-    unfinished = [w for kind in ("train", "replay") for w in app.durable.unfinished(kind)]
-    rows = [
+    free = shutil.disk_usage(home.root).free
+    unfinished = [w for kind in ("train", "replay") for w in durable.unfinished(kind)]
+    rows: list[JsonObject] = [
         {"what": "version", "ok": True, "detail": f"hanok {VERSION}, Python {platform.python_version()}"},
-        {"what": "home", "ok": os.access(app.home.root, os.W_OK), "detail": str(app.home.root)},
+        {"what": "home", "ok": os.access(home.root, os.W_OK), "detail": str(home.root)},
         {"what": "disk", "ok": free > FREE_MIN, "detail": f"{free / (1 << 30):.1f} GiB free"},
         {
             "what": "workflows",
@@ -34,23 +48,25 @@ def doctor(app: Any, actor: str) -> list[dict[str, Any]]:
             "detail": ", ".join(f"{w.kind} {w.key} unfinished" for w in unfinished[:3]) or "none unfinished",
         },
     ]
-    aside = app.metadata.read(lambda r: r.records.list("event-set-aside", limit=100))
+    aside = metadata.read(lambda r: r.records.list("event-set-aside", limit=100))
     detail = f"{len(aside)} set aside, the last: {aside[0]['error']}" if aside else "all handled"
     rows.append({"what": "events", "ok": not aside, "detail": detail})
     started = wall_seconds()
-    app.metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, app.clock.now()))
+    metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, clock.now()))
     rows.append({"what": "durable write", "ok": True, "detail": f"{(wall_seconds() - started) * 1000:.1f} ms"})
-    return rows + check(app)
+    return rows + check(home, blobs, tables)
 
 
 @verb("backup", Access.OWN, on_this_machine=True)
-def backup(app: Any, actor: str, *, path: str) -> dict[str, Any]:
+def backup(
+    home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: PredictionLog, *, path: Path
+) -> JsonObject:
     """A consistent copy of the whole home in one tar file."""
-    target = write_backup(app, Path(path))
+    target = write_backup(home, metadata, tables, log, path)
     return {"path": str(target), "size_bytes": target.stat().st_size}
 
 
 @verb("tick", Access.EDIT)
-def tick(app: Any, actor: str) -> list[dict[str, Any]]:
+def tick(upkeep: Upkeep) -> Sequence[JsonObject]:
     """Do now what the clock would do: move rollouts on, retrain what is due."""
-    return [dict(to_body(d)) for d in app.upkeep.tick()]
+    return [dict(to_body(d)) for d in upkeep.tick()]

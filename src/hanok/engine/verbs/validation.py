@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from hanok.compute.alarms import EFFECT, Policy, judge
 from hanok.compute.history import metric_of
@@ -15,18 +14,21 @@ from hanok.compute.states import TableState
 from hanok.compute.statistics import summary
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
+from hanok.core.json import Json, JsonObject
+from hanok.engine.arguments import Cell, Count
+from hanok.engine.bus import Bus
+from hanok.engine.skew import Skew
 from hanok.engine.verbs.registry import verb
 from hanok.parts.validation.declared import Declared
 from hanok.parts.validation.kept import Selected, period
 from hanok.parts.validation.schemas import validate
 from hanok.parts.validation.schemas.statistics import statistics_of
+from hanok.parts.validation.service import Validation
 from hanok.wire.tfdv import Message, from_text, to_text
 
 
 @verb("validation.statistics", Access.USE)
 def validate_statistics(
-    app: Any,
-    actor: str,
     *,
     statistics: str,
     schema: str,
@@ -34,15 +36,13 @@ def validate_statistics(
     previous: str | None = None,
     serving: str | None = None,
     previous_version: str | None = None,
-    **others: Any,
-) -> dict[str, Any]:
+    **others: Json,
+) -> JsonObject:
     """Hold TFDV statistics to a TFDV schema (both protobuf text): anomalies by path, drift, skew, a proposed schema.
 
     `previous` is the base of drift, `serving` of skew, `previous_version` of the number of examples. Other members of
     the request are let through and mean nothing.
     """
-    if environment is not None and not isinstance(environment, str):
-        raise Invalid("environment is text, like TRAINING")
     report = validate(
         _statistics("statistics", statistics) or Message("DatasetFeatureStatisticsList"),
         _message("schema", "Schema", schema),
@@ -54,44 +54,43 @@ def validate_statistics(
     return report.as_dict() | {"proposed_schema": to_text(report.proposed)}
 
 
-def _statistics(argument: str, text: Any) -> Message | None:
+def _statistics(argument: str, text: str | None) -> Message | None:
     return None if text is None else _message(argument, "DatasetFeatureStatisticsList", text)
 
 
-def _message(argument: str, kind: str, text: Any) -> Message:
-    if not isinstance(text, str):
-        raise Invalid(f"{argument} is the protobuf text of a {kind}, got {type(text).__name__}")
+def _message(argument: str, kind: str, text: str) -> Message:
     return from_text(kind, text, name=argument)
 
 
 @verb("quarantine.list", Access.READ)
-def list_quarantine(app: Any, actor: str, *, table: str, limit: int = 100) -> list[dict[str, Any]]:
+def list_quarantine(validation: Validation, *, table: str, limit: Count = 100) -> Sequence[JsonObject]:
     """Rows set aside, the newest first: id, batch, reason, the row, and the batch in which it was replayed."""
-    return list(app.validation.quarantined(table, limit=int(limit)))
+    return list(validation.quarantined(table, limit=limit))
 
 
 @verb("quarantine.replay", Access.EDIT)
 def replay_quarantine(
-    app: Any,
-    actor: str,
+    validation: Validation,
+    bus: Bus,
     *,
+    actor: str,
     table: str,
-    ids: Sequence[int],
-    changes: Mapping[str, Any] | None = None,
+    ids: Sequence[Count],
+    changes: Mapping[str, Cell] | None = None,
     allow: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Try rows set aside again, mended by `changes`; with `allow` the schema takes the values of these columns."""
-    result = app.validation.replay(table, [int(i) for i in ids], changes=changes, allow=tuple(allow), actor=actor)
-    app.bus.drain()
+    result = validation.replay(table, list(ids), changes=changes, allow=tuple(allow), actor=actor)
+    bus.drain()
     body = result.as_dict()
     del body["statistics"]
     return dict(body)
 
 
 @verb("schema.show", Access.READ)
-def show_schema(app: Any, actor: str, *, table: str) -> dict[str, Any]:
+def show_schema(validation: Validation, *, table: str) -> JsonObject:
     """The declared schema of a table as protobuf text, with its version, environment and policy."""
-    declared = app.validation.declared.current(table)
+    declared = validation.declared.current(table)
     if declared is None:
         raise Invalid(f"no schema is declared for {table!r}; declare one: hanok schema declare {table} schema.pbtxt")
     return _schema(declared)
@@ -99,15 +98,15 @@ def show_schema(app: Any, actor: str, *, table: str) -> dict[str, Any]:
 
 @verb("schema.declare", Access.EDIT)
 def declare_schema(
-    app: Any,
-    actor: str,
+    validation: Validation,
     *,
+    actor: str,
     table: str,
     schema: str,
     environment: str | None = None,
     on_error: str | None = None,
     serving: str | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Hold every batch of a table to a TFDV schema (protobuf text) from now on.
 
     `on_error`: rows at fault go to quarantine (`rows`), the whole batch does (`batch`), or it is only said (`report`).
@@ -115,26 +114,26 @@ def declare_schema(
     """
     parsed = _message("schema", "Schema", schema)
     return _schema(
-        app.validation.declared.declare(
+        validation.declared.declare(
             table, parsed, environment=environment, policy=on_error, serving=serving, actor=actor
         )
     )
 
 
 @verb("schema.proposal", Access.READ)
-def schema_proposal(app: Any, actor: str, *, table: str, batch: str = "") -> dict[str, Any]:
+def schema_proposal(validation: Validation, *, table: str, batch: str = "") -> JsonObject:
     """The change of the declared schema that a batch (the newest with anomalies, without a name) would need."""
-    found = app.validation.declared.proposal(table, batch)
+    found = validation.declared.proposal(table, batch)
     return {"table": table, "batch": found["_key"], "of_version": found["of"], "diff": found["diff"]}
 
 
 @verb("schema.accept", Access.EDIT)
-def accept_schema(app: Any, actor: str, *, table: str, batch: str = "") -> dict[str, Any]:
+def accept_schema(validation: Validation, *, actor: str, table: str, batch: str = "") -> JsonObject:
     """Make the proposal of a batch the declared schema. Rows set aside before stay there until they are replayed."""
-    return _schema(app.validation.declared.accept(table, batch, actor=actor))
+    return _schema(validation.declared.accept(table, batch, actor=actor))
 
 
-def _schema(declared: Declared) -> dict[str, Any]:
+def _schema(declared: Declared) -> dict[str, Json]:
     return {
         "table": declared.table,
         "version": declared.version,
@@ -147,45 +146,36 @@ def _schema(declared: Declared) -> dict[str, Any]:
 
 
 @verb("skew", Access.READ)
-def skew_of(
-    app: Any, actor: str, *, model: str, since: str = "", until: str = "", effect: float = EFFECT
-) -> dict[str, Any]:
+def skew_of(skew: Skew, *, model: str, since: str = "", until: str = "", effect: float = EFFECT) -> JsonObject:
     """How far what a model answers lies from what its version was trained on: statistics merged and compared."""
-    return app.skew.measure(model, since=since, until=until, policy=Policy(effect=float(effect)))
+    return skew.measure(model, since=since, until=until, policy=Policy(effect=effect))
 
 
 @verb("table.statistics", Access.READ)
 def table_statistics(
-    app: Any, actor: str, *, name: str, batch: str = "", since: str = "", until: str = "", slice: str = ""
-) -> dict[str, Any]:
+    validation: Validation, *, name: str, batch: str = "", since: str = "", until: str = "", slice: str = ""
+) -> JsonObject:
     """The merged statistics of a table, of one batch, span or slice of it, as TFDV's protobuf text."""
-    found = app.validation.kept.select(name, batch=batch, since=since, until=until, slice_=slice)
+    found = validation.kept.select(name, batch=batch, since=since, until=until, slice_=slice)
     state = found.merged
     return {"name": name, "rows": state.rows, "statistics": to_text(statistics_of(state))}
 
 
 @verb("table.slice", Access.EDIT)
-def slice_table(app: Any, actor: str, *, name: str, columns: Sequence[str]) -> dict[str, Any]:
+def slice_table(validation: Validation, *, name: str, columns: Sequence[str]) -> JsonObject:
     """From the next batch on keep statistics of each value of these columns apart; none ends it."""
-    return {"name": name, "slices": list(app.validation.slice_by(name, tuple(columns)))}
+    return {"name": name, "slices": list(validation.slice_by(name, tuple(columns)))}
 
 
 @verb("table.history", Access.READ)
 def table_history(
-    app: Any,
-    actor: str,
-    *,
-    name: str,
-    since: str = "",
-    until: str = "",
-    slice: str = "",
-    columns: Sequence[str] = (),
-) -> list[dict[str, Any]]:
+    validation: Validation, *, name: str, since: str = "", until: str = "", slice: str = "", columns: Sequence[str] = ()
+) -> Sequence[JsonObject]:
     """Statistics of each partition (a day, mostly), the oldest first: its rows, and what is known of each column.
 
     Nothing but what was kept at ingestion is read. `columns` names those wanted; all without it.
     """
-    found = app.validation.kept.select(name, since=since, until=until, slice_=slice)
+    found = validation.kept.select(name, since=since, until=until, slice_=slice)
     return [
         {
             "partition": partition,
@@ -198,31 +188,30 @@ def table_history(
 
 @verb("table.anomalies", Access.READ)
 def table_anomalies(
-    app: Any,
-    actor: str,
+    validation: Validation,
     *,
     name: str,
     metric: str,
     column: str = "",
     strategy: str = "OnlineNormal",
-    settings: Mapping[str, Any] | None = None,
-    last: int = 1,
+    settings: Mapping[str, float | int | bool] | None = None,
+    last: Count = 1,
     since: str = "",
     until: str = "",
     slice: str = "",
-) -> dict[str, Any]:
+) -> JsonObject:
     """Whether a metric of the `last` partitions is anomalous after its history, by one of Deequ's strategies.
 
     The history is that of kept statistics; partitions in which the metric has no value are left out.
     """
-    found = app.validation.kept.select(name, since=since, until=until, slice_=slice)
+    found = validation.kept.select(name, since=since, until=until, slice_=slice)
     values = {day: metric_of(state, metric, column) for day, state in found.by_partition.items()}
     series = [(day, value) for day, value in values.items() if value is not None]
     if not series:
         raise Invalid(f"{metric} of {column or name} has no value in any partition of {name!r}")
-    if int(last) < 1:
+    if last < 1:
         raise Invalid(f"last is at least 1, got {last}")
-    start = max(0, len(series) - int(last))
+    start = max(0, len(series) - last)
     judged = named_strategy(strategy, **dict(settings or {})).detect([v for _, v in series], start, len(series))
     return {
         "name": name,
@@ -236,33 +225,32 @@ def table_anomalies(
 
 @verb("table.profile", Access.READ)
 def table_profile(
-    app: Any, actor: str, *, name: str, since: str = "", until: str = "", slice: str = ""
-) -> dict[str, Any]:
+    validation: Validation, *, name: str, since: str = "", until: str = "", slice: str = ""
+) -> JsonObject:
     """The profile of a table, a span of time or a slice of it, from the statistics kept at ingestion."""
-    found = app.validation.kept.select(name, since=since, until=until, slice_=slice)
+    found = validation.kept.select(name, since=since, until=until, slice_=slice)
     profile = of_state(found.merged, days=list(found.by_partition))
     return _about(name, found, slice) | {
         "rows": profile.rows,
         "columns": [asdict(c) for c in profile.columns],
         "times": [asdict(t) for t in profile.times],
         "warnings": [*_unsliced(found, slice), *profile.warnings],
-        "slices": app.validation.kept.slices(name),
+        "slices": validation.kept.slices(name),
     }
 
 
 @verb("table.drift", Access.READ)
 def table_drift(
-    app: Any, actor: str, *, name: str, between: Sequence[str], slice: str = "", effect: float = EFFECT
-) -> dict[str, Any]:
+    validation: Validation, *, name: str, between: Sequence[str], slice: str = "", effect: float = EFFECT
+) -> JsonObject:
     """How far a table's columns moved between two periods ('2013-02', '2013-03-01..2013-03-14'), from kept states."""
-    if isinstance(between, str) or len(between) != 2:
+    if len(between) != 2:
         raise Invalid("between names two periods, like 2013-02 and 2013-03-01..2013-03-14")
     sides = [
-        app.validation.kept.select(name, since=since, until=until, slice_=slice)
-        for since, until in map(period, between)
+        validation.kept.select(name, since=since, until=until, slice_=slice) for since, until in map(period, between)
     ]
     before, after = (s.merged for s in sides)
-    verdicts = judge(compare_states(before, after), policy=Policy(effect=float(effect)))
+    verdicts = judge(compare_states(before, after), policy=Policy(effect=effect))
     verdicts.sort(key=lambda v: -v.drift.effect)
     return {
         "name": name,
@@ -274,7 +262,7 @@ def table_drift(
     }
 
 
-def _about(name: str, found: Selected, slice_: str) -> dict[str, Any]:
+def _about(name: str, found: Selected, slice_: str) -> dict[str, Json]:
     first, last = found.covers
     return {"name": name, "slice": slice_, "from": first, "to": last, "batches": found.batches}
 

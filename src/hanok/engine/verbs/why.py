@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from hanok.core.access import Access
+from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
+from hanok.core.json import JsonObject
 from hanok.engine import diagnose
+from hanok.engine.evidence import Evidence
 from hanok.engine.verbs.registry import verb
+from hanok.parts.tracking.service import Tracking
+
+VERSION_DIGITS_MAX = 10
 
 
 @verb("why", Access.READ)
-def why(app: Any, actor: str, *, subject: str, day: str = "", until: str = "") -> dict[str, Any]:
+def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: datetime | None = None) -> JsonObject:
     """Ranked causes of a strange prediction (its id), an alert (its id), or a model's day."""
     if "~" in subject:
-        return diagnose.why_prediction(app, subject).as_dict()
-    if subject in {m.name for m in app.training.models()}:
-        try:
-            start = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else _last_day(app)
-            end = datetime.fromisoformat(until).replace(tzinfo=UTC) if until else start + timedelta(days=1)
-        except ValueError as error:
-            raise Invalid(f"not a day: {error}; write it like 2013-12-31") from None
-        app.serving.compact(everything=True)
-        return diagnose.why_window(app, subject, start, end).as_dict()
-    return diagnose.why_alert(app, subject).as_dict()
+        return diagnose.why_prediction(parts, subject).as_dict()
+    if subject in {m.name for m in parts.training.models()}:
+        start = day or _last_day(parts.clock)
+        parts.serving.compact(everything=True)
+        return diagnose.why_window(parts, subject, start, until or start + timedelta(days=1)).as_dict()
+    return diagnose.why_alert(parts, subject).as_dict()
 
 
 @verb("reproduce", Access.EDIT)
-def reproduce(app: Any, actor: str, *, subject: str) -> dict[str, Any]:
+def reproduce(parts: Evidence, tracking: Tracking, *, subject: str) -> JsonObject:
     """Rebuild the training set and the model of a version (MODEL@VERSION or a run id) and compare their bytes."""
     from hanok.engine.reproduce import reproduce as rebuild
 
     name, _, version = subject.partition("@")
-    if version.removeprefix("v").isdigit():
-        return rebuild(app, name, int(version.removeprefix("v"))).as_dict()
-    for model in app.metadata.read(lambda r: r.registry.models()):
-        for known in app.tracking.registry.versions(model.name):
-            if known.run_id and known.run_id.startswith(subject):
-                return rebuild(app, model.name, known.version).as_dict()
+    if version.removeprefix("v").isdecimal() and len(version) <= VERSION_DIGITS_MAX:
+        return rebuild(parts, name, int(version.removeprefix("v"))).as_dict()
+    for model in parts.metadata.read(lambda r: r.registry.models()):
+        for known in tracking.registry.versions(model.name):
+            if known.run_id and subject and known.run_id.startswith(subject):
+                return rebuild(parts, model.name, known.version).as_dict()
     raise Invalid(f"{subject[:80]!r} is neither MODEL@VERSION nor a run that made a version; see 'hanok model show'")
 
 
-def _last_day(app: Any) -> datetime:
-    now = app.clock.now() - timedelta(microseconds=1)
+def _last_day(clock: Clock) -> datetime:
+    now = clock.now() - timedelta(microseconds=1)
     return now.replace(hour=0, minute=0, second=0, microsecond=0)

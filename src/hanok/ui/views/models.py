@@ -439,7 +439,7 @@ def _skew(app: App, name: str) -> Skew | None:
 
 
 def _look_back(app: App, name: str, live: ModelVersion | None) -> LookBack | None:
-    found = newest(app, name)
+    found = newest(app.metadata, name)
     metric = live.facts.get("metric", "") if live else ""
     if found is None or not metric:
         return None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from hanok.core.errors import Invalid
 from hanok.engine import diagnose
 from hanok.engine.diagnose import Diagnosis
+from hanok.engine.evidence import Evidence
+from hanok.engine.parts import find
 from hanok.ui.views.common import Ask
 
 if TYPE_CHECKING:
@@ -34,16 +36,16 @@ def why(app: App, ask: Ask) -> Why:
     subject, text = ask.path["subject"], ask.text("day", "")
     app.serving.compact(everything=True)
     if "~" in subject:
-        found = diagnose.why_prediction(app, subject)
+        found = diagnose.why_prediction(find(app, Evidence), subject)
     elif subject in {m.name for m in app.training.models()}:
         start = (
             _day(text)
             if text
             else (app.clock.now() - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         )
-        found = diagnose.why_window(app, subject, start, start + DAY)
+        found = diagnose.why_window(find(app, Evidence), subject, start, start + DAY)
     else:
-        found = diagnose.why_alert(app, subject)
+        found = diagnose.why_alert(find(app, Evidence), subject)
     start = datetime.fromisoformat(found.start)
     day, before, after = (f"{start + step * DAY:%Y-%m-%d}" for step in (0, -1, 1))
     return Why(app.clock.now(), subject, day, before, after, found)
