@@ -8,6 +8,7 @@ import pytest
 
 from hanok.compute.duck import read
 from hanok.core.errors import Invalid
+from hanok.core.monitoring import DriftReport, FeatureDrift
 from hanok.engine.verbs import call
 
 
@@ -64,14 +65,21 @@ def test_a_label_that_comes_weeks_later_is_measured_when_it_comes(shop):
 
 def test_a_missing_input_withholds_the_estimate_before_any_label(shop):
     model = shop.training.model("returns")
-    gone = {"feature": "size", "missing": True, "importance": 0.3}
-    assert shop._doubts(model, {"features": [gone]}) == ["size missing"]
-    assert shop._doubts(model, {"features": [gone | {"importance": 0.01}]}) == []
+    doubts = shop.watching._doubts
+    assert doubts(model, drifted(importance=0.3)) == ["size missing"]
+    assert doubts(model, drifted(importance=0.01)) == []
     shop.alerts.raise_(model.spine.table, "feed", "late-feed", "silent")
     day = shop.clock.now() - timedelta(days=1)
-    shop.monitoring.estimates.follow("returns", "binary", {}, day, shop._doubts(model, {}))
+    shop.monitoring.estimates.follow("returns", "binary", {}, day, doubts(model, None))
     newest = call(shop, "estimate", "me", {"model": "returns", "window": "day"})["newest"]
     assert not newest["reliable"] and newest["low"] is None and "silent" in newest["why"]
+
+
+def drifted(**more):
+    body = dict.fromkeys(("psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "harm", "null_share"), 0.0)
+    flags = dict.fromkeys(("suspicious", "integrity", "alarm"), False)
+    feature = FeatureDrift(feature="size", missing=True, **body, **flags, **more)
+    return DriftReport("2026-01-01", "", "", 9, (feature,), "")
 
 
 def drift_alert(shop, kind="drift"):

@@ -1,8 +1,9 @@
-"""What monitoring keeps: how far labels are joined. Records that other rooms read."""
+"""What monitoring keeps and other rooms read: how far labels are joined, reports of drift and of skew."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hanok.core.records import Kind
@@ -36,3 +37,83 @@ class LabelState:
 
 
 LABELS = Kind("labels", LabelState, owner="model")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """A feature of a week of answers against the reference of the version. `harm` is importance times effect, `costs`
+    the share of the loss that goes away with its old values (None where that was not tried); `harmless` and `benign`
+    say why it does not alarm, `integrity` that it is null in everything answered."""
+
+    feature: str
+    psi: float
+    psi_noise_floor: float
+    js_distance_base2: float
+    p_adjusted: float
+    importance: float
+    harm: float
+    null_share: float
+    suspicious: bool
+    integrity: bool
+    alarm: bool
+    usual_psi: float = 0.0
+    null_today: float = 0.0
+    costs: float | None = None
+    harmless: bool = False
+    benign: str = ""
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """The drift of `day`, seen in the week that ends with it. `features` are ranked by harm; `unseen` are values of
+    categories that training had not, with how often each came."""
+
+    day: str
+    start: str
+    end: str
+    rows: int
+    features: tuple[FeatureDrift, ...]
+    node: str
+    unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def of(self, feature: str) -> FeatureDrift | None:
+        return next((f for f in self.features if f.feature == feature), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSkew:
+    """A feature of what was answered against the training set. `table` is where it comes from."""
+
+    column: str
+    psi: float
+    psi_noise_floor: float
+    js_distance_base2: float
+    p_value: float
+    rows: int
+    null_share: float
+    reference_null_share: float
+    usual_psi: float
+    effect: float
+    p_adjusted: float
+    moved: bool
+    alarm: bool
+    harm: float = 0.0
+    table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SkewReport:
+    """Answers from `first` to `last`, both days included, against the training set of `version`."""
+
+    model: str
+    version: int
+    first: str = field(metadata={"name": "from"})
+    last: str = field(metadata={"name": "to"})
+    rows: int
+    windows: int
+    features: tuple[FeatureSkew, ...]
+
+
+DRIFT = Kind("drift", DriftReport, owner="model")
+SKEW = Kind("skew", SkewReport, owner="model")

@@ -18,7 +18,6 @@ from hanok.engine.project import load_project
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
 from hanok.engine.skew import Skew
-from hanok.engine.skew_watch import SkewWatch
 from hanok.engine.stores import Stores, open_stores
 from hanok.engine.training import Searcher, TrainingSets
 from hanok.engine.upkeep import Upkeep
@@ -76,7 +75,6 @@ class App:
     answers: Answers
     references: References
     skew: Skew
-    skew_watch: SkewWatch
     watching: Watching
     upkeep: Upkeep
 
@@ -159,12 +157,10 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         serving=serving,
         training=training,
         references=references,
+        watch=monitoring.skew,
         clock=clock,
     )
     validation.declared.serving_state = skew.serving_state
-    skew_watch = SkewWatch(
-        metadata=metadata, training=training, monitoring=monitoring, alerts=alerts, skew=skew, clock=clock
-    )
     ingesting = Ingesting(
         validation=validation,
         features=features,
@@ -191,7 +187,6 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         alerts=alerts,
         references=references,
         skew=skew,
-        skew_watch=skew_watch,
         labelling=labelling,
         clock=clock,
     )
@@ -242,7 +237,6 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         answers=answers,
         references=references,
         skew=skew,
-        skew_watch=skew_watch,
         watching=watching,
         upkeep=Upkeep(
             bus=bus,

@@ -6,21 +6,22 @@ asks. The states are kept like those of tables, under the name of the log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Mapping
 
-from hanok.compute.alarms import Policy, Verdict, judge
-from hanok.compute.drift import Drift
+from hanok.compute.alarms import AlarmPolicy
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.partitions import parts
-from hanok.compute.state_drift import compare_states, compare_with
+from hanok.compute.shift import Known, Span
 from hanok.compute.states import TableState
 from hanok.core.clock import Clock
+from hanok.core.declare import Model, view_columns
 from hanok.core.errors import Invalid
+from hanok.core.monitoring import SkewReport
+from hanok.core.registry import ModelVersion
 from hanok.core.tables import SEQUENCE
 from hanok.engine.references import References
+from hanok.parts.monitoring.drift import POLICY
+from hanok.parts.monitoring.skew import SkewWatch, skew_report, weeks_of
 from hanok.parts.serving.log import FEATURE, TABLE
 from hanok.parts.serving.service import Serving
 from hanok.parts.training.service import Training
@@ -29,7 +30,6 @@ from hanok.parts.validation.service import Validation
 from hanok.stores.ports import Blobs, Metadata, Tables
 
 FOLD_ROWS = 8192
-WINDOW = timedelta(days=7)
 
 
 class Skew:
@@ -45,11 +45,12 @@ class Skew:
         serving: Serving,
         training: Training,
         references: References,
+        watch: SkewWatch,
         clock: Clock,
     ) -> None:
         self._metadata, self._tables, self._blobs, self._clock = metadata, tables, blobs, clock
         self._validation, self._serving, self._training = validation, serving, training
-        self._references = references
+        self._references, self._watch = references, watch
 
     def fold(self, model: str, *, least: int = 1) -> int:
         """Add to the statistics of a model's answers what was logged since; returns the rows, 0 while there are fewer
@@ -75,55 +76,49 @@ class Skew:
 
     def serving_state(self, model: str) -> TableState | None:
         """The statistics of the newest week of answers; None while nothing was answered."""
-        windows = self._windows(model, "", "")
-        return windows[-1][2] if windows else None
+        weeks = self._weeks(model, "", "")
+        return weeks[-1][2] if weeks else None
 
-    def measure(self, model: str, *, since: str = "", until: str = "", policy: Policy = Policy()) -> dict[str, Any]:
+    def measure(self, model: str, *, since: str = "", until: str = "", policy: AlarmPolicy = POLICY) -> SkewReport:
         """Each feature of the newest week (or of a span), against the training set of the version that answers first.
 
-        A feature is suspect by significance over all features and by effect; it alarms when it was in two of the last
-        three weeks. Raises Invalid while nothing was answered or nobody knows what the version was trained on.
+        Raises Invalid while nothing was answered or nobody knows what the version was trained on.
         """
         deployment = self._serving.deployment(model)
         if deployment is None:
             raise Invalid(f"no version of {model!r} is deployed, so nothing is served that could be skewed")
         version = self._training.version(model, deployment.primary)
-        windows = self._windows(model, since, until)
-        if not windows:
+        weeks = self._weeks(model, since, until)
+        if not weeks:
             raise Invalid(f"{model!r} has not answered anything yet: there are no statistics of what it serves")
-        before: list[Mapping[str, bool]] = []
-        verdicts: Sequence[Verdict] = ()
-        for _, _, state in windows:
-            verdicts = judge(self._compared(version.facts, state), before, policy)
-            before.append({v.drift.column: v.suspect for v in verdicts})
-        first, last, state = windows[-1]
-        ranked = sorted(verdicts, key=lambda v: -v.drift.effect)
-        return {
-            "model": model,
-            "version": version.version,
-            "from": first,
-            "to": last,
-            "rows": state.rows,
-            "windows": len(windows),
-            "features": [
-                asdict(v.drift)
-                | {"effect": v.drift.effect, "p_adjusted": v.p_adjusted, "moved": v.suspect, "alarm": v.alarm}
-                for v in ranked
-            ],
-        }
+        spans = [
+            Span({n: Known(c) for n, c in state.columns.items()}, state.rows, first, last)
+            for first, last, state in weeks
+        ]
+        return skew_report(model, version.version, self._trained(version), spans, policy)
 
-    def _compared(self, facts: Mapping[str, Any], state: TableState) -> list[Drift]:
-        """Against the state of the training set, beyond what was usual in it from week to week; versions of earlier
-        releases kept the bins alone."""
-        references = self._references.of(facts.get("reference", ""))
-        if digest := facts.get("statistics"):
+    def watch(self, name: str, importance: Mapping[str, float]) -> SkewReport | None:
+        """Measure the newest week, keep it for the model's page, and raise or resolve its alerts. None while nothing is
+        known of training."""
+        try:
+            found = self.measure(name)
+        except Invalid:  # registered from elsewhere: there is nothing to compare with
+            return None
+        return self._watch.follow(found, importance, origins(self._training.model(name)))
+
+    def _trained(self, version: ModelVersion) -> Span:
+        """The state of the training set, beyond what was usual in it from week to week; versions of earlier releases
+        kept the bins alone."""
+        references = {r.column: r for r in self._references.of(version.facts.get("reference", ""))}
+        if digest := version.facts.get("statistics"):
             with self._blobs.open(digest) as file:
-                return compare_states(TableState.from_bytes(file.read()), state, {r.column: r for r in references})
+                state = TableState.from_bytes(file.read())
+            return Span({n: Known(c, references.get(n)) for n, c in state.columns.items()}, state.rows)
         if not references:
             raise Invalid("nothing is known of what this version was trained on: it was registered from elsewhere")
-        return [compare_with(r, state.columns[r.column]) for r in references if r.column in state.columns]
+        return Span(references)
 
-    def _windows(self, model: str, since: str, until: str) -> list[tuple[str, str, TableState]]:
+    def _weeks(self, model: str, since: str, until: str) -> list[tuple[str, str, TableState]]:
         """Up to three weeks, the newest last, or the one span that was named."""
         self.fold(model)
         name = TABLE + model
@@ -132,18 +127,16 @@ class Skew:
         if since or until:
             found = self._validation.kept.select(name, since=since, until=until)
             return [(*found.covers, found.merged)]
-        days = self._validation.kept.days(name)
-        if not days:
+        weeks = weeks_of(self._validation.kept.days(name))
+        if not weeks:
             by_part = {d: s for d, s in self._validation.kept.select(name).by_partition.items() if s.rows}
             return [(min(by_part), max(by_part), TableState.merged(list(by_part.values())))] if by_part else []
-        oldest = datetime.fromisoformat(days[-1]) + timedelta(days=1) - 3 * WINDOW
-        days = [d for d in days if datetime.fromisoformat(d) >= oldest]
-        by_day = self._validation.kept.select(name, since=days[0], until=days[-1]).by_partition
-        made = []
-        end = datetime.fromisoformat(days[-1]) + timedelta(days=1)
-        for back in (2, 1, 0):
-            high = end - back * WINDOW
-            inside = [d for d in days if high - WINDOW <= datetime.fromisoformat(d) < high]
-            if inside:
-                made.append((inside[0], inside[-1], TableState.merged([by_day[d] for d in inside])))
-        return made
+        by_day = self._validation.kept.select(name, since=weeks[0][0], until=weeks[-1][-1]).by_partition
+        return [(week[0], week[-1], TableState.merged([by_day[d] for d in week])) for week in weeks]
+
+
+def origins(model: Model) -> dict[str, str]:
+    """The table that each feature comes from."""
+    return dict.fromkeys(model.spine_columns, model.spine.table) | {
+        n: view.source.table for view in model.views for n in view_columns(view)
+    }

@@ -132,15 +132,15 @@ def _drift(app: App, name: str) -> list[dict[str, Any]]:
     """For each feature its farthest drift, on how many days it was suspicious, found harmless, and alarmed."""
     found: dict[str, dict[str, Any]] = {}
     for report in app.monitoring.drift_reports(name):
-        for feature in report["features"]:
+        for feature in report.features:
             line = found.setdefault(
-                feature["feature"],
-                {"feature": feature["feature"], "psi": 0.0, "suspicious": 0, "harmless": 0, "alarmed": 0},
+                feature.feature,
+                {"feature": feature.feature, "psi": 0.0, "suspicious": 0, "harmless": 0, "alarmed": 0},
             )
-            line["psi"] = max(line["psi"], feature["psi"])
-            line["suspicious"] += feature["suspicious"]
-            line["harmless"] += feature.get("harmless", False)
-            line["alarmed"] += feature["alarm"]
+            line["psi"] = max(line["psi"], feature.psi)
+            line["suspicious"] += feature.suspicious
+            line["harmless"] += feature.harmless
+            line["alarmed"] += feature.alarm
     return sorted(found.values(), key=lambda x: (-x["alarmed"], -x["psi"], x["feature"]))
 
 
@@ -148,7 +148,7 @@ def _unseen(app: App, name: str) -> dict[str, dict[str, int]]:
     """Values of categories that the version that answered had not seen in training, and how often each came."""
     counts: dict[str, dict[str, int]] = {}
     for report in app.monitoring.drift_reports(name):
-        for column, values in report.get("unseen", {}).items():
+        for column, values in report.unseen.items():
             mine = counts.setdefault(column, {})
             for value, count in values.items():
                 mine[value] = mine.get(value, 0) + count

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
+from hanok.core.monitoring import DriftReport
 from hanok.engine.labelling import Labelling
 from hanok.engine.references import References
 from hanok.engine.skew import FOLD_ROWS, Skew
-from hanok.engine.skew_watch import SkewWatch
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.service import Monitoring
@@ -41,14 +40,13 @@ class Watching:
         alerts: Alerts,
         references: References,
         skew: Skew,
-        skew_watch: SkewWatch,
         labelling: Labelling,
         clock: Clock,
     ) -> None:
         self._metadata, self._clock, self._packages, self._references = metadata, clock, packages, references
         self._features, self._serving, self._training = features, serving, training
         self._monitoring, self._alerts, self._skew = monitoring, alerts, skew
-        self._skew_watch, self._labelling = skew_watch, labelling
+        self._labelling = labelling
 
     def measure(self, name: str, day: datetime, *, days_back: int = 2, least: int = FOLD_ROWS) -> None:
         """Performance of the last days whose labels may have come, the drift of `day`, and the skew of the week once
@@ -70,8 +68,8 @@ class Watching:
             name, version.id, references, importance, live, start=day, end=day + timedelta(days=1)
         )
         if folded:
-            self._skew_watch.watch(name, importance)
-        self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report or {}))
+            self._skew.watch(name, importance)
+        self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report))
 
     def measure_live(self) -> None:
         """Once an hour: performance of the last days and drift of today, for everything that serves. What fails for one
@@ -108,10 +106,10 @@ class Watching:
             for table in self._sources():
                 self._monitoring.check_feed(table)
 
-    def _doubts(self, model: Model, report: Mapping[str, Any]) -> list[str]:
+    def _doubts(self, model: Model, report: DriftReport | None) -> list[str]:
         """Why what came in that day cannot be trusted to mean what it meant before."""
-        missing = [f for f in report.get("features", ()) if f["missing"]]
-        gone = [f["feature"] for f in missing] if sum(f["importance"] for f in missing) > MISSING_GAIN else []
+        missing = [f for f in report.features if f.missing] if report else []
+        gone = [f.feature for f in missing] if sum(f.importance for f in missing) > MISSING_GAIN else []
         silent = [
             a["subject"]
             for a in self._alerts.list(state="open", limit=1000)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from hanok.core.errors import Invalid
+from hanok.core.monitoring import DRIFT, DriftReport, FeatureDrift
 from hanok.engine.verbs import call
 from hanok.parts.serving.log import TABLE
 from hanok.ui.render import render
@@ -54,8 +55,8 @@ def test_equal_data_is_not_skewed_and_a_unit_break_is(shop):
     shop.clock.move_to(shop.clock.now().replace(year=shop.clock.now().year + 1))
     answered(shop, seed=1, **{name: pa.array(np.full(1500, 1e6))})
     found = shop.skew.measure("returns")
-    assert found["features"][0]["column"] == name and found["features"][0]["moved"]
-    assert not found["features"][0]["alarm"]  # one week is no alarm
+    assert found.features[0].column == name and found.features[0].moved
+    assert not found.features[0].alarm  # one week is no alarm
 
 
 def test_a_declared_schema_holds_training_data_against_what_is_served(shop):
@@ -82,7 +83,7 @@ def weeks_of(shop, count, seed, **columns):
         shop.clock.move_to(shop.clock.now() + timedelta(days=7))
         trained = answered(shop, seed=seed + week, **columns)
         shop.skew.fold("returns")
-        kept = shop.skew_watch.watch("returns", dict.fromkeys(trained.columns, 1.0))
+        kept = shop.skew.watch("returns", dict.fromkeys(trained.columns, 1.0))
     return kept
 
 
@@ -114,10 +115,14 @@ def test_what_drift_tells_already_is_not_told_again(shop):
     shop.clock.move_to(shop.clock.now() + timedelta(days=365))
     name = next(n for n, c in shop.skew.serving_state("returns").columns.items() if c.type == "FLOAT" and n != "score")
     now = shop.clock.now() + timedelta(days=14)
-    report = {"day": f"{now:%Y-%m-%d}", "features": [{"feature": name, "suspicious": True, "integrity": False}]}
-    shop.metadata.write(lambda r: r.records.put("drift", "returns", report["day"], report, now))
+    zeros = dict.fromkeys(
+        ("psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "importance", "harm", "null_share"), 0.0
+    )
+    moved = FeatureDrift(feature=name, suspicious=True, integrity=False, alarm=False, **zeros)
+    report = DriftReport(f"{now:%Y-%m-%d}", "", "", 9, (moved,), "")
+    shop.metadata.write(lambda r: r.records.put("drift", "returns", report.day, DRIFT.body(report), now))
     kept = weeks_of(shop, 2, 60, **{name: pa.array(np.full(1500, 1e6))})
-    assert next(f for f in kept["features"] if f["column"] == name)["moved"] and alerts(shop) == []
+    assert next(f for f in kept.features if f.column == name).moved and alerts(shop) == []
 
 
 def test_the_page_of_the_model_shows_serving_beside_training(shop):

@@ -15,6 +15,7 @@ from hanok.compute.statistics import summary
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.json import Json, JsonObject
+from hanok.core.records import to_body
 from hanok.engine.arguments import Cell, Count
 from hanok.engine.bus import Bus
 from hanok.engine.skew import Skew
@@ -148,7 +149,7 @@ def _schema(declared: Declared) -> dict[str, Json]:
 @verb("skew", Access.READ)
 def skew_of(skew: Skew, *, model: str, since: str = "", until: str = "", effect: float = EFFECT) -> JsonObject:
     """How far what a model answers lies from what its version was trained on: statistics merged and compared."""
-    return skew.measure(model, since=since, until=until, policy=Policy(effect=effect))
+    return to_body(skew.measure(model, since=since, until=until, policy=Policy(effect=effect)))
 
 
 @verb("table.statistics", Access.READ)

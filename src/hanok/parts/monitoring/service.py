@@ -20,6 +20,7 @@ from hanok.parts.monitoring.drift import DriftWatch, between
 from hanok.parts.monitoring.estimates import Answers, Estimates
 from hanok.parts.monitoring.labels import Labels
 from hanok.parts.monitoring.outcomes import PREDICTIONS
+from hanok.parts.monitoring.skew import SkewWatch
 from hanok.stores.ports import Metadata, Repositories, Tables
 
 FEED_MEMORY = timedelta(days=14)
@@ -44,6 +45,8 @@ class Monitoring:
         self.outcomes = self.labels.outcomes
         watch = DriftWatch(metadata=metadata, tables=tables, alerts=alerts, clock=clock, outcomes=self.outcomes)
         self.drift, self.drift_reports, self.mark_benign = watch.measure, watch.reports, watch.mark_benign
+        self.drift_report = watch.report_of
+        self.skew = SkewWatch(metadata=metadata, alerts=alerts, drift=watch, clock=clock)
         self.estimates = Estimates(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
 
     # -- performance -----------------------------------------------------------------------------------------

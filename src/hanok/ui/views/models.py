@@ -18,7 +18,6 @@ from hanok.ui.views.estimates import Estimated, estimated
 if TYPE_CHECKING:
     from hanok.engine.app import App
 from hanok.engine.hindsight import newest
-from hanok.engine.skew_watch import newest as newest_skew
 
 VERSIONS_SHOWN, HISTORY_SHOWN, DAYS, SKEW_SHOWN = 25, 20, 120, 8
 
@@ -404,38 +403,37 @@ def _drift(app: App, name: str) -> Drift | None:
     if not reports:
         return None
     last = reports[-1]
-    by_day = [{f["feature"]: f["psi"] for f in r["features"]} for r in reports]
+    by_day = [{f.feature: f.psi for f in r.features} for r in reports]
     rows = tuple(
         DriftRow(
-            f["feature"],
-            f["psi"],
-            f["psi_noise_floor"],
-            f["js_distance_base2"],
-            f["p_adjusted"],
-            f["importance"],
-            f["harm"],
-            f["null_share"],
-            f["alarm"],
-            f["integrity"],
-            f["suspicious"],
-            f.get("harmless", False),
-            f.get("benign", ""),
-            tuple(day.get(f["feature"]) for day in by_day),
+            f.feature,
+            f.psi,
+            f.psi_noise_floor,
+            f.js_distance_base2,
+            f.p_adjusted,
+            f.importance,
+            f.harm,
+            f.null_share,
+            f.alarm,
+            f.integrity,
+            f.suspicious,
+            f.harmless,
+            f.benign,
+            tuple(day.get(f.feature) for day in by_day),
         )
-        for f in last["features"]
+        for f in last.features
     )
-    return Drift(last["day"], last["rows"], last["node"], rows)
+    return Drift(last.day, last.rows, last.node, rows)
 
 
 def _skew(app: App, name: str) -> Skew | None:
     """What moved, then the rest by harm."""
-    found = newest_skew(app.metadata, name)
+    found = app.monitoring.skew.newest(name)
     if found is None:
         return None
-    ranked = sorted(found["features"], key=lambda f: (not f["alarm"], not f["moved"], -f["harm"]))[:SKEW_SHOWN]
-    kept = ("psi", "psi_noise_floor", "harm", "moved", "alarm")
-    rows = tuple(SkewRow(f["column"], f["table"], *(f[k] for k in kept)) for f in ranked)
-    return Skew(found["version"], found["from"], found["to"], found["rows"], rows)
+    ranked = sorted(found.features, key=lambda f: (not f.alarm, not f.moved, -f.harm))[:SKEW_SHOWN]
+    rows = tuple(SkewRow(f.column, f.table, f.psi, f.psi_noise_floor, f.harm, f.moved, f.alarm) for f in ranked)
+    return Skew(found.version, found.first, found.last, found.rows, rows)
 
 
 def _look_back(app: App, name: str, live: ModelVersion | None) -> LookBack | None:

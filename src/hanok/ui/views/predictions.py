@@ -16,6 +16,7 @@ from hanok.ui.views.traffic import PredictionLine, latest
 
 if TYPE_CHECKING:
     from hanok.compute.drift import Reference
+    from hanok.core.monitoring import DriftReport
     from hanok.engine.app import App
     from hanok.parts.features.provenance import SourceRows
 
@@ -108,8 +109,8 @@ def prediction_page(app: App, ask: Ask) -> PredictionPage:
         version.run_id if version else "",
         version.id if version else "",
         facts.get("training_set", ""),
-        report["day"] if report else "",
-        report["node"] if report else "",
+        report.day if report else "",
+        report.node if report else "",
         _alerts(app, found),
         _source_rows(app, found),
     )
@@ -124,22 +125,22 @@ def _version(app: App, found: Prediction) -> Any:
 
 
 def _features(
-    app: App, found: Prediction, reference: str, importance: Mapping[str, float], report: Mapping[str, Any] | None
+    app: App, found: Prediction, reference: str, importance: Mapping[str, float], report: DriftReport | None
 ) -> tuple[FeatureLine, ...]:
     """The unusual ones first, each group by importance."""
     references: dict[str, Reference] = {r.column: r for r in app.references.of(reference)}
-    drift = {f["feature"]: f for f in report["features"]} if report else {}
+    drift = {f.feature: f for f in report.features} if report else {}
     lines = []
     for name, value in found.features.items():
         place = place_of(references[name], value) if name in references else None
-        mine = drift.get(name, {})
-        lines.append(FeatureLine(name, value, importance.get(name), place, mine.get("harm"), bool(mine.get("alarm"))))
+        mine = drift.get(name)
+        harm, alarm = (mine.harm, mine.alarm) if mine else (None, False)
+        lines.append(FeatureLine(name, value, importance.get(name), place, harm, alarm))
     return tuple(sorted(lines, key=lambda f: (not (f.place and f.place.unusual), -(f.importance or 0.0), f.name)))
 
 
-def _report(app: App, found: Prediction) -> Mapping[str, Any] | None:
-    day = f"{found.at:%Y-%m-%d}"
-    return app.metadata.read(lambda r: r.records.get("drift", found.deployment, day))
+def _report(app: App, found: Prediction) -> DriftReport | None:
+    return app.monitoring.drift_report(found.deployment, f"{found.at:%Y-%m-%d}")
 
 
 def _source_rows(app: App, found: Prediction) -> tuple[SourceRows, ...]:

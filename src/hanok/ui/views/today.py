@@ -200,10 +200,9 @@ def drift_lines(app: App, name: str) -> tuple[DriftLine, ...]:
     reports = app.monitoring.drift_reports(name, limit=1)
     if not reports:
         return ()
-    day = reports[-1]["day"]
+    day = reports[-1].day
     return tuple(
-        DriftLine(f["feature"], day, f["harm"], f["psi"], f["importance"], f["alarm"], f["integrity"])
-        for f in reports[-1]["features"]
+        DriftLine(f.feature, day, f.harm, f.psi, f.importance, f.alarm, f.integrity) for f in reports[-1].features
     )
 
 
