@@ -326,6 +326,15 @@ class TickOutcome:
     evidence: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """That triggers rest, after trainings that failed: under which declaration, and with how many labelled rows."""
+
+    declaration: str
+    label_rows: int
+
+
+GIVEN_UP = Kind("training-given-up", GivenUp, owner="model")
 ROLLOUT = Kind("rollout", RolloutState, owner="model")
 ROLLBACK = Kind("rollback", RollbackProof, owner="model")
 

@@ -229,7 +229,12 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         bus=bus,
         registry_bus=registry_bus,
         declaring=Declaring(
-            metadata=metadata, features=features, training=training, tracking=tracking, declared=declared
+            metadata=metadata,
+            tables=tables,
+            features=features,
+            training=training,
+            tracking=tracking,
+            declared=declared,
         ),
         ingesting=ingesting,
         labelling=labelling,

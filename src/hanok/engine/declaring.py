@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from hanok.core.declare import FeatureView, Model, Project, as_dict
+from hanok.core.fitting import check_fit
+from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
 from hanok.parts.features.service import Features
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
-from hanok.stores.ports import Metadata
+from hanok.stores.ports import Metadata, Tables
 
 
 class Declaring:
@@ -19,12 +21,13 @@ class Declaring:
         self,
         *,
         metadata: Metadata,
+        tables: Tables,
         features: Features,
         training: Training,
         tracking: Tracking,
         declared: Declared,
     ) -> None:
-        self._metadata, self._declared = metadata, declared
+        self._metadata, self._tables, self._declared = metadata, tables, declared
         self._features, self._training, self._tracking = features, training, tracking
 
     def plan(self, project: Project) -> list[dict[str, Any]]:
@@ -44,10 +47,12 @@ class Declaring:
 
     def apply(self, project: Project) -> list[dict[str, Any]]:
         """Record the project's declarations; returns what changed. Online values of views that a live version was
-        trained with are kept beside those of the new ones. Raises DeclarationError and records nothing."""
+        trained with are kept beside those of the new ones. Raises DeclarationError and records nothing, also for one
+        that is new or changed and names a column that its table does not have."""
+        changes = self.plan(project)
+        self._check_fit(project, {(c["kind"], c["name"]) for c in changes if c["change"] != "unchanged"})
         for model in project.models:
             self._features.check(model)
-        changes = self.plan(project)
         for view in project.views:
             self._features.apply(view)
         for model in project.models:
@@ -55,3 +60,13 @@ class Declaring:
             self._tracking.registry.ensure_model(model.name)
         self._features.keep_online([*project.models, *self._declared.live()])
         return changes
+
+    def _check_fit(self, project: Project, moved: set[tuple[str, str]]) -> None:
+        views = [v for v in project.views if ("feature_view", v.name) in moved]
+        models = [m for m in project.models if ("model", m.name) in moved]
+        names = {t for m in models for t in m.tables} | {v.source.table for v in views}
+        columns = {n: self._columns(n) for n in names if self._tables.size(n)}
+        check_fit(Project((), tuple(views), tuple(models)), columns)
+
+    def _columns(self, table: str) -> list[str]:
+        return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 
 from hanok.core.access import SYSTEM, acting
+from hanok.core.clock import wall_seconds
 from hanok.core.training import TickOutcome
 from hanok.engine.bus import Bus
 from hanok.engine.watching import Watching
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
+
+GUARD_REST, GUARD_MAX_S = 20, 7.0  # a look rests this many times as long as it took, and this long at most
 
 
 class Upkeep:
@@ -28,6 +31,7 @@ class Upkeep:
         self.telling = threading.Lock()
         self._bus, self._registry_bus = bus, registry_bus
         self._watching, self._training, self._tracking = watching, training, tracking
+        self._guarded, self._guard_took = 0.0, 0.0
 
     def tick(self) -> list[TickOutcome]:
         """Drain events, look after the feeds, move rollouts on, retrain what is due, drain again."""
@@ -45,11 +49,17 @@ class Upkeep:
     def guard(self) -> list[TickOutcome]:
         """Look at the rollouts under way, with the labels that have come by now: every few seconds, and never behind a
         training."""
+        began = wall_seconds()
+        if began - self._guarded < min(GUARD_MAX_S, GUARD_REST * self._guard_took):
+            return []
         with acting(SYSTEM):
             if not self._training.rollouts():
                 return []
             self._bus.drain()
-            return self._training.guard()
+            done = self._training.guard()
+        self._guarded = wall_seconds()
+        self._guard_took = self._guarded - began
+        return done
 
     def retrain(self) -> list[TickOutcome]:
         """Retrain what is due."""

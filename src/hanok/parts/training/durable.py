@@ -85,10 +85,19 @@ class Durable:
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def start(self, kind: str, key: str, arguments: JsonObject) -> Workflow:
-        """Record a workflow; the one that already has this key is returned instead."""
-        now = self._clock.now()
+        """Record a workflow, held by this worker from the start; the one that already has this key is returned
+        instead."""
+        now, until = self._clock.now(), self._wall.now() + self._lease
         workflow = Workflow(new_id(now), kind, key, now, arguments)
-        return self._metadata.write(lambda r: r.workflows.start(workflow))
+
+        def work(repositories: Repositories) -> Workflow:
+            found = repositories.workflows.start(workflow)
+            if found.id != workflow.id:
+                return found
+            repositories.workflows.claim(found.id, self.owner, NEVER, until)
+            return repositories.workflows.get(found.id)
+
+        return self._metadata.write(work)
 
     def run(self, workflow: Workflow, work: Work, *, repeatable: bool = False) -> JsonObject:
         """Do what is left of a workflow and return its result; that of a finished one at once.

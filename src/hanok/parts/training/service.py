@@ -19,7 +19,9 @@ from hanok.core.records import from_body, to_body
 from hanok.core.registry import ModelVersion
 from hanok.core.rules import parse_rules
 from hanok.core.training import (
+    GIVEN_UP,
     Begun,
+    GivenUp,
     RollbackProof,
     RolloutState,
     TickOutcome,
@@ -353,12 +355,12 @@ class Training:
         if len(last) < FAILURES_MAX or any(w.state != FAILED or w.arguments.get("actor") != "hanok" for w in last):
             self._alarms.resolve(model.name, "training-given-up", "a training came to its end")
             return False
-        body = self._metadata.read(lambda r: r.records.get("training-given-up", model.name, last[0].id))
-        rows, now = self._label_rows(model.label.table), self._clock.now()
-        if body is None:
-            body = {"declaration": digest(model), "label_rows": rows}
-            self._metadata.write(lambda r: r.records.put("training-given-up", model.name, last[0].id, body, now))
-        if body["declaration"] != digest(model) or rows > GROWN * body["label_rows"]:
+        then = GIVEN_UP.open(self._metadata.read(lambda r: r.records.get(GIVEN_UP.name, model.name, last[0].id)))
+        present, at = GivenUp(digest(model), self._label_rows(model.label.table)), self._clock.now()
+        if then is None:
+            then, body = present, GIVEN_UP.body(present)
+            self._metadata.write(lambda r: r.records.put(GIVEN_UP.name, model.name, last[0].id, body, at))
+        if then.declaration != present.declaration or present.label_rows > GROWN * then.label_rows:
             return False
         self._alarms.raise_(
             model.name,
