@@ -1,4 +1,4 @@
-"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [loop] [diagnosis] [validation]
+"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [labels] [loop] [diagnosis] [validation]
 
 All by default. Prints a table, writes bench/results.json.
 """
@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ("startup", "auth", "tracking", "artifacts", "pages", "serving", "loop", "diagnosis", "validation")
+SECTIONS = ("startup", "auth", "tracking", "artifacts", "pages", "serving", "labels", "loop", "diagnosis", "validation")
 
 
 def main() -> None:

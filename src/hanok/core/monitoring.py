@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hanok.core.json import JsonObject
 from hanok.core.records import Kind
 
 
@@ -115,5 +116,24 @@ class SkewReport:
     features: tuple[FeatureSkew, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BenignShape:
+    """How a feature was distributed in the week to `day`, which did no harm: a trial showed it, or a person (`by`) said
+    so. `shape` holds its bins and counts. A forgotten one made room for a newer."""
+
+    feature: str
+    day: str
+    by: str
+    why: str
+    shape: JsonObject
+    node: str = ""
+    forgotten: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.feature}|{self.day}|{self.by}"
+
+
+BENIGN = Kind("benign", BenignShape, owner="model")
 DRIFT = Kind("drift", DriftReport, owner="model")
 SKEW = Kind("skew", SkewReport, owner="model")

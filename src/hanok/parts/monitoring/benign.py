@@ -6,16 +6,18 @@ answered then. A later week has that shape when it lies no farther from it than 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 
 from hanok.compute.drift import Reference, bin_counts, compare, reference
 from hanok.core.clock import Clock
 from hanok.core.ids import new_id
+from hanok.core.json import JsonObject
 from hanok.core.lineage import Edge, EdgeKind, Node, NodeKind
+from hanok.core.monitoring import BENIGN, BenignShape
+from hanok.core.records import to_body
 from hanok.stores.ports import Metadata, Repositories
 
 TRIAL = "trial"
@@ -29,14 +31,13 @@ class Benign:
     def __init__(self, *, metadata: Metadata, clock: Clock) -> None:
         self._metadata, self._clock = metadata, clock
 
-    def shapes(self, model: str) -> dict[str, list[Mapping[str, Any]]]:
+    def shapes(self, model: str) -> dict[str, list[BenignShape]]:
         """By feature, the newest first; what persons marked before what trials showed."""
-        found = self._metadata.read(lambda r: r.records.list("benign", model))
-        ordered = sorted(found, key=lambda b: (b["by"] != TRIAL, b["day"]), reverse=True)
-        by_feature: dict[str, list[Mapping[str, Any]]] = {}
-        for body in ordered:
-            if not body.get("forgotten"):
-                by_feature.setdefault(body["feature"], []).append(body)
+        found = BENIGN.all(self._metadata.read(lambda r: r.records.list(BENIGN.name, model)))
+        by_feature: dict[str, list[BenignShape]] = {}
+        for shape in sorted(found, key=lambda b: (b.by != TRIAL, b.day), reverse=True):
+            if not shape.forgotten:
+                by_feature.setdefault(shape.feature, []).append(shape)
         return by_feature
 
     def learn(self, model: str, whole: Reference, column: pa.ChunkedArray, day: str) -> None:
@@ -45,28 +46,23 @@ class Benign:
         mine = self.shapes(model).get(whole.column, [])
         if alike(mine, column):
             return
-        body = {
-            "feature": whole.column,
-            "day": day,
-            "by": TRIAL,
-            "why": f"with its old values the loss of the week to {day} was no lower",
-            "shape": _shape(whole, column),
-        }
-        learned = [b for b in mine if b["by"] == TRIAL]
-        oldest = learned[-1] if len(mine) >= SHAPES_MAX and learned else None
+        why = f"with its old values the loss of the week to {day} was no lower"
+        new = BenignShape(whole.column, day, TRIAL, why, _shape(whole, column))
+        learned = [b for b in mine if b.by == TRIAL]
+        kept = [new]
+        if len(mine) >= SHAPES_MAX and learned:
+            kept.append(replace(learned[-1], forgotten=True))
         now = self._clock.now()
 
         def work(repositories: Repositories) -> None:
-            repositories.records.put("benign", model, f"{whole.column}|{day}|{TRIAL}", body, now)
-            if oldest is not None:
-                key = f"{oldest['feature']}|{oldest['day']}|{TRIAL}"
-                repositories.records.put("benign", model, key, {**_public(oldest), "forgotten": True}, now)
+            for shape in kept:
+                repositories.records.put(BENIGN.name, model, shape.key, BENIGN.body(shape), now)
 
         self._metadata.write(work)
 
     def mark(
         self, model: str, whole: Reference, column: pa.ChunkedArray, day: str, *, why: str, actor: str, alert: str
-    ) -> Mapping[str, Any]:
+    ) -> BenignShape:
         """A person says that the drift of this week is benign; a decision that leads to its alert."""
         now = self._clock.now()
         node = Node(
@@ -76,42 +72,31 @@ class Benign:
             now,
             {"model": model, "feature": whole.column, "day": day, "why": why, "actor": actor},
         )
-        body = {
-            "feature": whole.column,
-            "day": day,
-            "by": actor,
-            "why": why,
-            "shape": _shape(whole, column),
-            "node": node.id,
-        }
+        marked = BenignShape(whole.column, day, actor, why, _shape(whole, column), node.id)
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node], [Edge(node.id, EdgeKind.TRIGGERED_BY, alert)])
-            repositories.records.put("benign", model, f"{whole.column}|{day}|{actor}", body, now)
+            repositories.records.put(BENIGN.name, model, marked.key, BENIGN.body(marked), now)
 
         self._metadata.write(work)
-        return {k: v for k, v in body.items() if k != "shape"}
+        return marked
 
 
-def alike(shapes: list[Mapping[str, Any]], column: pa.ChunkedArray) -> Mapping[str, Any] | None:
+def alike(shapes: Sequence[BenignShape], column: pa.ChunkedArray) -> BenignShape | None:
     """The first benign shape that the column has."""
-    for body in shapes:
-        shape = Reference.from_dict(body["shape"])
-        if compare(shape, bin_counts(shape, column)).effect <= ALIKE:
-            return body
+    for known in shapes:
+        bins = Reference.from_dict(known.shape)
+        if compare(bins, bin_counts(bins, column)).effect <= ALIKE:
+            return known
     return None
 
 
-def said(body: Mapping[str, Any]) -> str:
+def said(shape: BenignShape) -> str:
     """In words, which benign week it looks like."""
-    if body["by"] == TRIAL:
-        return f"as in the week to {body['day']}, which did no harm"
-    return f"as in the week to {body['day']}, which {body['by']} marked as benign: {body['why']}"
+    if shape.by == TRIAL:
+        return f"as in the week to {shape.day}, which did no harm"
+    return f"as in the week to {shape.day}, which {shape.by} marked as benign: {shape.why}"
 
 
-def _shape(whole: Reference, column: pa.ChunkedArray) -> dict[str, Any]:
-    return replace(reference(whole.column, column), usual_psi=whole.usual_psi).as_dict()
-
-
-def _public(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in body.items() if not k.startswith("_")}
+def _shape(whole: Reference, column: pa.ChunkedArray) -> JsonObject:
+    return to_body(replace(reference(whole.column, column), usual_psi=whole.usual_psi))

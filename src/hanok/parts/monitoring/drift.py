@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from hanok.compute.shift import Evidence, Span, compare
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
 from hanok.core.ids import new_id
+from hanok.core.json import JsonObject
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import FEATURE
 from hanok.core.monitoring import DRIFT, DriftReport, FeatureDrift
@@ -41,6 +42,8 @@ TRIAL_ROWS_MIN, TRIAL_ROWS_MAX = 500, 2_500
 POLICY = AlarmPolicy(significance=SIGNIFICANCE, effect=EFFECT)
 REMEMBERED = (POLICY.of + 1) * 7  # reports: one a day
 
+Column: TypeAlias = pa.ChunkedArray | pa.Array
+Columns: TypeAlias = Mapping[str, Column]
 References = Callable[[str], Sequence[Reference]]
 
 
@@ -56,7 +59,7 @@ class LiveModel(Protocol):
     @property
     def signature(self) -> Signature: ...
 
-    def score(self, columns: Mapping[str, Any]) -> np.ndarray: ...
+    def score(self, columns: Columns) -> np.ndarray: ...
 
 
 class DriftWatch:
@@ -164,7 +167,7 @@ class DriftWatch:
             known = None
             if matters and not harmless:
                 mine = shapes.get(drift.column, [])
-                mine = mine if costs is None else [b for b in mine if b["by"] != TRIAL]
+                mine = mine if costs is None else [b for b in mine if b.by != TRIAL]
                 known = alike(mine, trial.rows.column(name))
             if harmless:
                 self.benign.learn(model, trial.references[drift.column], trial.rows.column(name), day)
@@ -238,7 +241,7 @@ class DriftWatch:
                     model, fingerprint, f"it does no harm: with its old values the loss of {report.day} is no lower"
                 )
 
-    def mark_benign(self, alert_id: str, *, why: str, actor: str, reference: References) -> Mapping[str, Any]:
+    def mark_benign(self, alert_id: str, *, why: str, actor: str, reference: References) -> JsonObject:
         """A person knows that this drift does no harm: the alert is resolved, and weeks of its shape stay quiet.
 
         Raises NotFound for an unknown alert, Invalid for one that is not of drift.
@@ -265,9 +268,9 @@ class DriftWatch:
         if not rows.num_rows:
             raise nothing
         day = f"{end - timedelta(microseconds=1):%Y-%m-%d}"
-        body = self.benign.mark(model, whole, rows.column(column), day, why=why, actor=actor, alert=alert["id"])
+        marked = self.benign.mark(model, whole, rows.column(column), day, why=why, actor=actor, alert=alert["id"])
         self.alerts.resolve(model, alert["fingerprint"], f"benign, marked by {actor}: {why}")
-        return {"model": model, **body}
+        return {"model": model} | {k: v for k, v in to_body(marked).items() if k not in ("shape", "forgotten")}
 
 
 class _Trial:
@@ -278,7 +281,7 @@ class _Trial:
         self.rows, self._outcomes = rows, outcomes
 
     @cached_property
-    def _labelled(self) -> tuple[dict[str, Any], np.ndarray] | None:
+    def _labelled(self) -> tuple[dict[str, Column], np.ndarray] | None:
         inputs = [c.name for c in self._live.signature.inputs]
         if not self._outcomes.num_rows or any(FEATURE + n not in self.rows.column_names for n in inputs):
             return None
@@ -296,7 +299,7 @@ class _Trial:
         assert self._labelled is not None
         return self._mean_loss(self._labelled[0])
 
-    def _mean_loss(self, columns: Mapping[str, Any]) -> float:
+    def _mean_loss(self, columns: Columns) -> float:
         assert self._labelled is not None
         task = self._live.signature.task
         return float(row_losses(task, DEFAULT_METRIC[task], self._labelled[1], self._live.score(columns)).mean())
