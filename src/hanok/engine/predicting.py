@@ -113,11 +113,13 @@ class Predicting:
         model = self._training.model(name)
         row = self._features.find_spine_row(model, match)
         routed = self._serving.route(name, entity={k: row[k] for k in self._features.spine_keys(model)})
-        own: dict[int, Columns] = {routed.arm.version: self._online(name, routed.arm.version, row)}
-        for arm in routed.beside:
+        own: dict[int, Columns] = {}
+        for arm in (routed.arm, *routed.beside):
             try:
                 own[arm.version] = self._online(name, arm.version, row)
-            except HanokError:  # the arm has nothing to score; it says so in the log
+            except HanokError:  # the arm has nothing to score: it says so in the log, and the primary answers
+                if arm is routed.arm and arm.mode != "canary":
+                    raise
                 own[arm.version] = {}
         answer = self._serving.answer(routed, own[routed.arm.version], by_version=own)[0]
         features = {n: values[0] for n, values in own[answer.version].items()}
