@@ -77,9 +77,9 @@ def table_of(
     for name in dict.fromkeys(n for e in entries for n in e.features):
         values = [e.features.get(name) for e in entries]
         _add(columns, names, name, values, odd, text.get(name))
-    for name in dict.fromkeys(_key(k) or "" for e in entries for k in e.entity):
-        texts = [_key(e.entity.get(name)) for e in entries]
-        columns[names.column((KEY,), name, pa.string())] = pa.array(texts, pa.string())
+    entities = [{_key(k) or "": _key(v) for k, v in e.entity.items()} for e in entries]
+    for name in dict.fromkeys(k for entity in entities for k in entity):
+        columns[names.column((KEY,), name, pa.string())] = pa.array([e.get(name) for e in entities], pa.string())
     columns[NULLS] = pa.array(nulls, pa.list_(pa.string()))
     columns[EXACT] = pa.array([base64.b64encode(encode_values(o)).decode() if o else None for o in odd], pa.string())
     columns[ARRIVED] = at
