@@ -35,7 +35,8 @@ from hanok.compute.analyzer_parts import (
 )
 from hanok.compute.duck import Relation, closed, numbered, quoted
 from hanok.compute.sketches import Kll
-from hanok.compute.states import NUMERIC, column_type
+from hanok.compute.states import NUMERIC
+from hanok.compute.values import column_type
 from hanok.core.checks import Metric
 from hanok.core.errors import HanokError, MetricFailed
 

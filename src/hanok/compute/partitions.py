@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.states import TableState, column_type
+from hanok.compute.states import TableState
+from hanok.compute.values import column_type
 from hanok.core.tables import ARRIVED
 
 DAYS_FINE = 31

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from hanok.compute.drift import BINS, Reference, bin_counts, placed, reference
 from hanok.compute.metrics import DEFAULT_METRIC
 from hanok.compute.state_drift import reference_of, weighted
-from hanok.compute.states import NUMERIC, ColumnState, TableState, column_type
+from hanok.compute.states import NUMERIC, ColumnState, TableState
+from hanok.compute.values import column_type
 from hanok.core.errors import BadData
 
 CLASSES_MAX = 20

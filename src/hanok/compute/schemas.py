@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.statistics import column_type
+from hanok.compute.values import ARROW, Brought, Cell, bring, column_type, plain
 from hanok.core import validation as v
 from hanok.core.errors import BadData
 from hanok.core.tables import BOOKKEEPING
@@ -19,13 +18,6 @@ from hanok.core.validation import Anomaly, ColumnSchema, ColumnStatistics, Table
 DOMAIN_MAX = 100
 RANGE_WIDTHS = 10.0
 MOSTLY_PRESENT = 0.5
-_ARROW = {
-    "INT": pa.int64(),
-    "FLOAT": pa.float64(),
-    "STRING": pa.string(),
-    "BOOL": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us", "UTC"),
-}
 
 
 def infer_schema(
@@ -92,7 +84,7 @@ def allowing(schema: TableSchema, rows: pa.Table, columns: Sequence[str]) -> Tab
     return replace(schema, columns=tuple(changed))
 
 
-def typed_rows(rows: Sequence[Mapping[str, Any]], schema: TableSchema) -> pa.Table:
+def typed_rows(rows: Sequence[Mapping[str, Cell]], schema: TableSchema) -> pa.Table:
     """Rows as they were written down (times as text) in the types of the schema; what cannot be is left as text, for
     the check to find."""
     columns = {}
@@ -100,205 +92,176 @@ def typed_rows(rows: Sequence[Mapping[str, Any]], schema: TableSchema) -> pa.Tab
         values = [row.get(name) for row in rows]
         column = schema.column(name)
         try:
-            made = pa.array(values)
-            columns[name] = made.cast(_ARROW[column.type]) if column is not None else made
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            columns[name] = pa.array([None if v is None else str(v) for v in values])
+            came = pa.chunked_array([pa.array(values)])
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            came = pa.chunked_array([pa.array([None if v is None else str(v) for v in values], pa.string())])
+        made = bring(came, column.type) if column is not None else None
+        columns[name] = came if made is None or made.bad.any() else made.column
     return pa.table(columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A batch brought to its schema: which rows stay, why the others do not, and all anomalies."""
+    """A batch brought to its schema: which rows stay, why the others do not, and all anomalies. `came` are the columns
+    as they came, in the types of the schema where all their values are of them."""
 
     rows: pa.Table
     bad: np.ndarray
     reasons: list[str]
     anomalies: tuple[Anomaly, ...]
+    came: pa.Table
 
 
 def normalised(rows: pa.Table) -> pa.Table:
-    """Plain column types: int64, float64, string, bool, timestamp[us, UTC]. Naive timestamps are UTC."""
+    """Plain column types: int64, float64, string, bool, timestamp[us, UTC]. Naive timestamps are UTC.
+
+    Raises BadData for values that cannot be kept.
+    """
     columns = {}
     for field, column in zip(rows.schema, rows.columns, strict=True):
-        target = _ARROW[column_type(field.type)]
-        if pa.types.is_dictionary(field.type):
-            column = column.cast(field.type.value_type)
-        if pa.types.is_timestamp(field.type) and field.type.tz is None:
-            column = pc.assume_timezone(column.cast(pa.timestamp("us"), safe=False), "UTC")
-        elif pa.types.is_timestamp(field.type):
-            column = column.cast(target, safe=False)  # nanoseconds are cut to microseconds
-        elif pa.types.is_nested(field.type):
-            raise BadData(f"column {field.name!r} is {field.type}: nested columns are not supported; flatten it first")
-        columns[field.name] = column.cast(target)
+        made = plain(field.name, column)
+        if made.bad.any():
+            raise BadData(f"column {field.name!r} {made.reason}: {made.first}")
+        columns[field.name] = made.column
     return pa.table(columns)
+
+
+def as_came(rows: pa.Table) -> tuple[pa.Table, dict[str, Brought]]:
+    """The first rows of a table in the types that hold them, and what there is to say of each column."""
+    made = {f.name: plain(f.name, column) for f, column in zip(rows.schema, rows.columns, strict=True)}
+    return pa.table({name: brought.column for name, brought in made.items()}), made
+
+
+class _Findings:
+    """Anomalies of a batch, the rows at fault, and the first reason of each."""
+
+    def __init__(self, rows: int) -> None:
+        self.anomalies: list[Anomaly] = []
+        self.reasons = [""] * rows
+        self.bad = np.zeros(rows, bool)
+
+    def mark(self, mask: np.ndarray, anomaly: Anomaly) -> None:
+        hit = np.flatnonzero(mask)
+        if not len(hit):
+            return
+        self.anomalies.append(replace(anomaly, rows=len(hit)))
+        self.bad[hit] = True
+        for i in hit:
+            self.reasons[i] = self.reasons[i] or f"{anomaly.type}: {anomaly.message}"
+
+    def unreadable(self, name: str, brought: Brought, bound: str = "") -> None:
+        message = f"{name} {brought.reason}"
+        self.mark(brought.bad, Anomaly(v.UNEXPECTED_TYPE, name, "error", message, brought.first, bound))
+
+    def warn(self, kind: str, column: str, message: str, observed: str = "", bound: str = "", rows: int = 0) -> None:
+        self.anomalies.append(Anomaly(kind, column, "warning", message, observed, bound, rows))
 
 
 def check_batch(rows: pa.Table, schema: TableSchema) -> Checked:
     """Hold a batch to its schema.
 
-    Errors mark the rows that cause them (a value out of range, an unreadable type, a null key, a second row of the
-    same key); warnings concern the batch (a new value, a column gone null) and leave its rows in.
+    Errors mark the rows that cause them (a value out of range, of another type, a null key, a second row of the same
+    key); warnings concern the batch (a new value, a column gone null) and leave its rows in.
     """
-    found: list[Anomaly] = []
-    reasons = [""] * rows.num_rows
-    bad = np.zeros(rows.num_rows, bool)
-
-    def mark(mask: np.ndarray, anomaly: Anomaly) -> None:
-        hit = np.flatnonzero(mask)
-        if not len(hit):
-            return
-        found.append(replace(anomaly, rows=len(hit)))
-        bad[hit] = True
-        for i in hit:
-            reasons[i] = reasons[i] or f"{anomaly.type}: {anomaly.message}"
-
+    found = _Findings(rows.num_rows)
     if not rows.num_rows:
-        found.append(Anomaly(v.NO_EXAMPLES, "", "warning", "the batch is empty", "0", "> 0"))
-    columns = {}
+        found.warn(v.NO_EXAMPLES, "", "the batch is empty", "0", "> 0")
+    columns, came = {}, {f.name: c for f, c in zip(rows.schema, rows.columns, strict=True)}
     for expected in schema.columns:
-        if expected.name not in rows.column_names:
-            must = expected.name in schema.keys or expected.name == schema.event_time
-            found.append(
-                Anomaly(
-                    v.MISSING_COLUMN,
-                    expected.name,
-                    "error" if must else "warning",
-                    f"column {expected.name!r} is missing",
-                )
-            )
-            if must:
-                bad[:] = True
-                reasons = [r or f"{v.MISSING_COLUMN}: column {expected.name!r} is missing" for r in reasons]
-            columns[expected.name] = pa.nulls(rows.num_rows, _ARROW[expected.type])
+        if expected.name not in came:
+            _missing(expected, schema, found)
+            columns[expected.name] = pa.nulls(rows.num_rows, ARROW[expected.type])
             continue
-        column, unreadable = _brought_to(rows.column(expected.name), expected.type)
-        columns[expected.name] = column
-        mark(
-            unreadable,
-            Anomaly(
-                v.UNEXPECTED_TYPE,
-                expected.name,
-                "error",
-                f"{expected.name} is {expected.type} and this value is not",
-                str(rows.schema.field(expected.name).type),
-                expected.type,
-            ),
-        )
-        _check_column(column, expected, mark, found)
+        kind = rows.schema.field(expected.name).type
+        brought = bring(came[expected.name], expected.type)
+        columns[expected.name] = brought.column
+        if brought.bad.any():
+            found.unreadable(expected.name, brought, expected.type)
+        else:
+            came[expected.name] = brought.column
+            _converted(expected, kind, brought, found)
+        _check_column(brought.column, expected, found)
     for name in rows.column_names:
         if schema.column(name) is None and name not in BOOKKEEPING:
-            found.append(Anomaly(v.NEW_COLUMN, name, "warning", f"column {name!r} was not there before"))
-            columns[name] = rows.column(name)
-    brought = pa.table(columns)
-    for name in dict.fromkeys((*schema.keys, schema.event_time)):
-        if name:
-            mark(
-                brought.column(name).is_null().to_numpy() & ~bad,
-                Anomaly(v.NULL_KEY, name, "error", f"{name} is null; it identifies the row"),
-            )
+            found.warn(v.NEW_COLUMN, name, f"column {name!r} was not there before")
+            brought = plain(name, came[name])
+            columns[name] = came[name] = brought.column
+            found.unreadable(name, brought)
+            if brought.remark:
+                found.warn(v.CONVERTED, name, f"{name} {brought.remark}")
+    brought_rows = pa.table(columns)
+    _check_identity(brought_rows, schema, found)
+    return Checked(brought_rows, found.bad, found.reasons, tuple(found.anomalies), pa.table(came))
+
+
+def _missing(expected: ColumnSchema, schema: TableSchema, found: _Findings) -> None:
+    must = expected.name in schema.keys or expected.name == schema.event_time
+    message = f"column {expected.name!r} is missing"
+    if must:
+        found.bad[:] = True
+        found.reasons = [r or f"{v.MISSING_COLUMN}: {message}" for r in found.reasons]
+    found.anomalies.append(Anomaly(v.MISSING_COLUMN, expected.name, "error" if must else "warning", message))
+
+
+def _converted(expected: ColumnSchema, kind: pa.DataType, brought: Brought, found: _Findings) -> None:
+    """Say where values of another type were taken: as text, or rounded."""
+    came = column_type(kind)
+    if brought.remark:
+        found.warn(v.CONVERTED, expected.name, f"{expected.name} {brought.remark}", str(kind), expected.type)
+    elif expected.type == "STRING" and came not in ("STRING", "NULL"):
+        message = f"{expected.name} is text here, and its {kind} values are kept as text"
+        found.warn(v.CONVERTED, expected.name, message, str(kind), expected.type)
+
+
+def _check_identity(rows: pa.Table, schema: TableSchema, found: _Findings) -> None:
     identity = [n for n in dict.fromkeys((*schema.keys, schema.event_time)) if n]
+    for name in identity:
+        null = rows.column(name).is_null().to_numpy() & ~found.bad
+        found.mark(null, Anomaly(v.NULL_KEY, name, "error", f"{name} is null; it identifies the row"))
     if schema.keys and rows.num_rows:
-        mark(
-            _repeated(brought.select(identity)) & ~bad,
-            Anomaly(v.DUPLICATE_KEY, ", ".join(identity), "error", f"a second row of the same {', '.join(identity)}"),
-        )
-    return Checked(brought, bad, reasons, tuple(found))
+        again = _repeated(rows.select(identity)) & ~found.bad
+        listed = ", ".join(identity)
+        found.mark(again, Anomaly(v.DUPLICATE_KEY, listed, "error", f"a second row of the same {listed}"))
 
 
-def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, mark: object, found: list[Anomaly]) -> None:
-    assert callable(mark)
+def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, found: _Findings) -> None:
     name, rows = expected.name, len(column)
     present = (rows - column.null_count) / rows if rows else 1.0
-    if rows and not present and expected.presence > 0:
-        kind = v.NOT_PRESENT if expected.presence >= MOSTLY_PRESENT else v.LOW_FRACTION
-        found.append(Anomaly(kind, name, "warning", f"{name} is null in every row", "0", f"{expected.presence:.3f}"))
-    elif rows and expected.presence - present > max(
-        0.05, 4 * (expected.presence * (1 - expected.presence) / rows) ** 0.5
-    ):
-        found.append(
-            Anomaly(
-                v.LOW_FRACTION,
-                name,
-                "warning",
-                f"{name} is null more often",
-                f"{present:.3f}",
-                f"{expected.presence:.3f}",
-            )
-        )
+    usual = expected.presence
+    if rows and not present and usual > 0:
+        kind = v.NOT_PRESENT if usual >= MOSTLY_PRESENT else v.LOW_FRACTION
+        found.warn(kind, name, f"{name} is null in every row", "0", f"{usual:.3f}")
+    elif rows and usual - present > max(0.05, 4 * (usual * (1 - usual) / rows) ** 0.5):
+        found.warn(v.LOW_FRACTION, name, f"{name} is null more often", f"{present:.3f}", f"{usual:.3f}")
     if expected.type in ("INT", "FLOAT"):
-        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        with np.errstate(invalid="ignore"):
-            mark(np.isinf(values), Anomaly(v.NON_FINITE, name, "error", f"{name} is infinite"))
-            if expected.maximum is not None and rows:
-                over = values > expected.maximum
-                worst = f"{np.nanmax(values):g}" if over.any() else ""
-                mark(
-                    over,
-                    Anomaly(
-                        v.BIG,
-                        name,
-                        "error",
-                        f"{name} = {worst} is above {expected.maximum:g}",
-                        worst,
-                        f"<= {expected.maximum:g}",
-                    ),
-                )
-            if expected.minimum is not None and rows:
-                under = values < expected.minimum
-                worst = f"{np.nanmin(values):g}" if under.any() else ""
-                mark(
-                    under,
-                    Anomaly(
-                        v.SMALL,
-                        name,
-                        "error",
-                        f"{name} = {worst} is below {expected.minimum:g}",
-                        worst,
-                        f">= {expected.minimum:g}",
-                    ),
-                )
+        _check_range(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), expected, found)
     if expected.domain is not None and rows:
         unknown = sorted(set(pc.unique(column).drop_null().to_pylist()) - set(expected.domain))
         if unknown:
             shown = ", ".join(unknown[:5])
             count = int(pc.sum(pc.is_in(column, pa.array(unknown, pa.string()))).as_py() or 0)
-            found.append(
-                Anomaly(
-                    v.UNEXPECTED_VALUES,
-                    name,
-                    "warning",
-                    f"{name} has values not seen before: {shown}",
-                    shown,
-                    "",
-                    count,
-                )
-            )
+            found.warn(v.UNEXPECTED_VALUES, name, f"{name} has values not seen before: {shown}", shown, "", count)
 
 
-def _brought_to(column: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, np.ndarray]:
-    """The column in the type of its schema, and which rows could not be read so (they become null)."""
-    target = _ARROW[kind]
-    if column.type == target:
-        return column, np.zeros(len(column), bool)
-    try:
-        return column.cast(target), np.zeros(len(column), bool)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        pass
-    out, unreadable = [], np.zeros(len(column), bool)
-    for i, value in enumerate(column):
-        try:
-            out.append(value.cast(target).as_py())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            out.append(None)
-            unreadable[i] = True
-    return pa.chunked_array([pa.array(out, target)]), unreadable
+def _check_range(values: np.ndarray, expected: ColumnSchema, found: _Findings) -> None:
+    name, low, high = expected.name, expected.minimum, expected.maximum
+    with np.errstate(invalid="ignore"):
+        found.mark(np.isinf(values), Anomaly(v.NON_FINITE, name, "error", f"{name} is infinite"))
+        if high is not None and (over := values > high).any():
+            worst = f"{np.nanmax(values):g}"
+            message = f"{name} = {worst} is above {high:g}"
+            found.mark(over, Anomaly(v.BIG, name, "error", message, worst, f"<= {high:g}"))
+        if low is not None and (under := values < low).any():
+            worst = f"{np.nanmin(values):g}"
+            message = f"{name} = {worst} is below {low:g}"
+            found.mark(under, Anomaly(v.SMALL, name, "error", message, worst, f">= {low:g}"))
 
 
 def _repeated(identity: pa.Table) -> np.ndarray:
     """Every row but the first of equal identity."""
-    numbered = identity.append_column("_i", pa.array(range(identity.num_rows), pa.int64()))
-    first = numbered.group_by(identity.column_names, use_threads=False).aggregate([("_i", "min")]).column("_i_min")
+    names = [str(i) for i in range(identity.num_columns)]
+    numbered = identity.rename_columns(names).append_column("row", pa.array(range(identity.num_rows), pa.int64()))
+    first = numbered.group_by(names, use_threads=False).aggregate([("row", "min")]).column("row_min")
     repeated = np.ones(identity.num_rows, bool)
     repeated[first.to_numpy()] = False
     return repeated

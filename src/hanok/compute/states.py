@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hanok.compute.sketches import Frequent, Hll, Kll, number_hashes, text_hashes
+from hanok.compute.values import column_type
 from hanok.core.errors import BadData
 from hanok.core.tables import BOOKKEEPING
 
@@ -278,21 +279,6 @@ def profile(batches: Iterable[pa.RecordBatch]) -> TableState:
     if waiting:
         made = TableState.merged([made, *waiting] if made.columns else waiting)
     return made
-
-
-def column_type(kind: pa.DataType) -> str:
-    """INT, FLOAT, BOOL, TIMESTAMP, STRING, or NULL for a column without any type."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_boolean(kind):
-        return "BOOL"
-    if pa.types.is_integer(kind):
-        return "INT"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "FLOAT"
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "TIMESTAMP"
-    return "NULL" if pa.types.is_null(kind) else "STRING"
 
 
 def numbers(present: pa.Array) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from hanok.compute.duck import ParquetFiles, Relation, connect
 from hanok.compute.states import BATCH_ROWS, NUMERIC, ColumnState, TableState, profile
-from hanok.compute.states import column_type as kind_of
+from hanok.compute.values import column_type as kind_of
 from hanok.core.tables import BOOKKEEPING, Scan
 from hanok.core.validation import ColumnStatistics
 

@@ -1,42 +1,109 @@
-"""Reading a user's file as a table, with errors that name the place."""
+"""The one reader of a user's files: any of the usual forms as a table, with errors that name the place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
-from pyarrow import csv
 from pyarrow import parquet as pq
 
+from hanok.compute.guesses import guessed
 from hanok.core.errors import BadData
+from hanok.core.json import Json
+from hanok.core.names import checked_columns, folded
+from hanok.engine.delimited import NULLS, Options, Read, open_bytes, read_delimited
 
-NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-LINES_SHOWN = 3
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
+ARROW_FILE, PARQUET, ZIP = b"ARROW1", b"PAR1", b"PK\x03\x04"
+
+__all__ = ["NULLS", "Options", "Read", "read", "read_file", "read_images", "with_images"]
 
 
 def read_file(path: Path) -> pa.Table:
-    """A CSV (UTF-8; comma, semicolon or tab) or Parquet file, or a folder of images as their descriptors. Raises
+    """A text file with delimiters, JSON lines, Parquet or Arrow, or a folder of images as their descriptors. Raises
+    BadData."""
+    return read(path).rows
+
+
+def read(path: Path, options: Options | None = None, *, as_text: Collection[str] = ()) -> Read:
+    """The rows of a file, and what was guessed. Columns of a text file that are named in `as_text` stay text. Raises
     BadData."""
     if not path.exists():
         raise BadData(f"there is no file {path}")
     if path.is_dir():
-        return _read_folder(path)
+        return Read(_read_folder(path))
     if path.stat().st_size == 0:
         raise BadData(f"{path} is empty")
+    with path.open("rb") as file:
+        head = file.read(8)
+    suffix = path.suffix.lower()
     try:
-        rows = pq.read_table(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        if head.startswith(PARQUET) or suffix in (".parquet", ".pq"):
+            made = Read(pq.read_table(path))
+        elif head.startswith(ARROW_FILE):
+            made = Read(pa.ipc.open_file(str(path)).read_all())
+        elif head.startswith(ZIP) or suffix in (".xls", ".xlsx"):
+            raise BadData(f"{path} is a workbook or an archive, not a CSV or Parquet file: save its rows as CSV")
+        elif (body := open_bytes(path, 64).lstrip()).startswith(b"{") or (
+            body.startswith(b"[") and suffix in (".json", ".jsonl", ".ndjson")
+        ):
+            made = _read_json(path, as_text)
+        else:
+            return read_delimited(path, options or Options(), as_text)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, OSError) as error:
         raise BadData(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    if twice := sorted({n for n in rows.column_names if rows.column_names.count(n) > 1}):
-        raise BadData(
-            f"{path} has the column {twice[0]!r} {rows.column_names.count(twice[0])} times: rename all but one"
-        )
-    if blank := [i + 1 for i, name in enumerate(rows.column_names) if not name.strip()]:
-        raise BadData(f"column {blank[0]} of {path} has no name: give it one in the header, or remove it")
-    return rows
+    checked_columns(str(path), made.rows.column_names)
+    return made
+
+
+def _read_json(path: Path, as_text: Collection[str]) -> Read:
+    """Objects, one a line or in one list. Numbers are numbers and texts are texts; times in ISO form are times."""
+    raw = open_bytes(path)
+    rows = []
+    try:
+        if raw.lstrip().startswith(b"["):
+            rows = orjson.loads(raw)
+        else:
+            rows = [orjson.loads(line) for line in raw.splitlines() if line.strip()]
+    except orjson.JSONDecodeError as error:
+        line = len(rows) + 1 if not raw.lstrip().startswith(b"[") else error.lineno
+        raise BadData(f"line {line} of {path} is not JSON: {error}") from None
+    if wrong := [i for i, row in enumerate(rows, 1) if not isinstance(row, dict)]:
+        raise BadData(f'entry {wrong[0]} of {path} is not an object like {{"column": value}}')
+    kept = {folded(n) for n in as_text}
+    columns, notes = {}, []
+    for name in dict.fromkeys(n for row in rows for n in row):
+        made = _of_json(path, name, [row.get(name) for row in rows])
+        remark = ""
+        if pa.types.is_string(made.type) and folded(name) not in kept:
+            typed, _ = guessed(made)
+            made = typed if pa.types.is_timestamp(typed.type) else made
+        notes += [f"{name} {remark}"] if remark else []
+        columns[name] = made
+    return Read(pa.table(columns), tuple(notes))
+
+
+def _kind(value: Json) -> str:
+    if isinstance(value, bool | str):
+        return "truth" if isinstance(value, bool) else "text"
+    return "number" if isinstance(value, int | float) else "other"
+
+
+def _of_json(path: Path, name: str, values: Sequence[Json]) -> pa.ChunkedArray:
+    kinds = {_kind(v) for v in values if v is not None}
+    if len(kinds) > 1:
+        raise BadData(f"column {name!r} of {path} holds {' and '.join(sorted(kinds))} values: make them one type")
+    if kinds == {"number"} and any(isinstance(v, float) for v in values):
+        wide = next((v for v in values if isinstance(v, int) and int(float(v)) != v), None)
+        if wide is not None:
+            raise BadData(f"column {name!r} of {path} holds decimals and {wide}, which is not exact beside them")
+        values = [None if v is None else float(v) for v in values]  # type: ignore[arg-type]
+    try:
+        return pa.chunked_array([pa.array(values)])
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise BadData(f"column {name!r} of {path} cannot be kept: {error}") from None
 
 
 def read_images(paths: Sequence[str | None], folder: Path) -> pa.Table:
@@ -66,47 +133,3 @@ def _read_folder(path: Path) -> pa.Table:
         raise BadData(f"{path} is a folder without images ({', '.join(IMAGES)})")
     made = read_images(names, path)
     return made.add_column(0, "file", pa.array(names))
-
-
-def _read_csv(path: Path) -> pa.Table:
-    with path.open("rb") as file:
-        head = file.readline(1 << 16)
-    if head.startswith(UTF16):
-        raise BadData(f"{path} is UTF-16: convert it, for instance with 'iconv -f utf-16 -t utf-8'")
-    delimiter = max([",", ";", "\t"], key=head.decode("utf-8", errors="replace").count)
-    bad: list[csv.InvalidRow] = []
-
-    def note(row: csv.InvalidRow) -> str:
-        bad.append(row)
-        return "skip"
-
-    rows = csv.read_csv(
-        path,
-        read_options=csv.ReadOptions(use_threads=False),  # so that bad lines have their numbers
-        parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note),
-        convert_options=csv.ConvertOptions(null_values=NULLS, strings_can_be_null=True),
-    )
-    if bad:
-        first = bad[0]
-        others = f", and {len(bad) - 1} more lines like it" if len(bad) > 1 else ""
-        raise BadData(
-            f"line {first.number} of {path} has {first.actual_columns} values and the header {first.expected_columns}"
-            f"{others}: mend them; values with a {delimiter!r} inside belong in quotes. It reads {first.text[:80]!r}"
-        )
-    if raw := [f.name for f in rows.schema if pa.types.is_binary(f.type)]:
-        row, value = _not_utf8(rows.column(raw[0]))
-        raise BadData(
-            f"column {raw[0]!r} of {path} is not UTF-8 text, first in row {row} ({value!r}): convert the file, for "
-            "instance with 'iconv -f latin1 -t utf-8'"
-        )
-    return rows
-
-
-def _not_utf8(column: pa.ChunkedArray) -> tuple[int, bytes]:
-    """The first value that is not, and its row after the header, from 1."""
-    for number, value in enumerate(column.to_pylist(), 1):
-        try:
-            (value or b"").decode()
-        except UnicodeDecodeError:
-            return number, value[:40]
-    return 0, b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -12,15 +13,18 @@ import orjson
 import pyarrow as pa
 
 from hanok.compute.partitions import parts, sliced
-from hanok.compute.schemas import Checked, allowing, check_batch, infer_schema, normalised, typed_rows, widened
+from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer_schema, typed_rows, widened
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
+from hanok.compute.values import Cell
+from hanok.core import validation as v
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
-from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Appended
-from hanok.core.validation import CheckResult, TableSchema
+from hanok.core.names import checked_columns, respelled
+from hanok.core.tables import ARRIVED, SEQUENCE, Appended
+from hanok.core.validation import Anomaly, CheckResult, TableSchema
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KIND, KeptStates
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
@@ -62,32 +66,34 @@ class Validation:
             raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
         if (done := self.result(table, key)) is not None:
             return done
-        untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]
-        rows = _readable(table, rows)
+        schema = self.schema(table)
+        rows, spelt = _named(table, rows, schema)
+        untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
+        rows = rows.drop_columns(untyped)
         now = self._clock.now()
         declared = self.declared.current(table)
-        rows = rows.append_column(ARRIVED, _arrivals(rows, arrived, now))
-        schema = self.schema(table)
-        state = measure(rows.drop_columns([ARRIVED]))
-        measured = tuple(summary(c) for c in state.columns.values())
+        arrivals = _arrivals(rows, arrived, now)
         if schema is None:
             _require(table, rows, [*keys, event_time])
-            schema = infer_schema(table, measured, rows, event_time=event_time, keys=keys)
-            _sliceable(schema, slices)
-            checked = check_batch(rows, free(schema, declared) if declared else schema)
+            typed, _ = as_came(rows)
+            schema = infer_schema(table, statistics(typed), typed, event_time=event_time, keys=keys)
+            expected = schema
         else:
-            _sliceable(schema, slices)
             expected = _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema
-            checked = check_batch(rows, free(expected, declared) if declared else expected)
-            _acceptable(table, checked)
+        _sliceable(schema, slices)
+        checked = check_batch(rows, free(expected, declared) if declared else expected)
+        _acceptable(table, checked)
+        checked = replace(checked, anomalies=(*spelt, *checked.anomalies))
+        state = measure(checked.came)
+        measured = tuple(summary(c) for c in state.columns.values())
+        came = checked.came.append_column(ARRIVED, arrivals)
         by = slices or schema.slices
-        held = self.declared.hold(declared, rows, state, checked, untyped, by) if declared else Held(checked)
+        held = self.declared.hold(declared, came, state, checked, untyped, by) if declared else Held(checked)
         checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
-        arrivals = rows.column(ARRIVED)
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
         appended = self._tables.append(table, good, key=key) if good.num_rows else Appended(self._tables.size(table), 0)
-        self._set_aside(table, key, rows, checked)
+        self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
             schema = _learned(schema, good)
@@ -203,9 +209,7 @@ class Validation:
             {
                 "batch": pa.array([key] * len(hit)),
                 "reason": pa.array([checked.reasons[i] for i in hit]),
-                "row": pa.array(
-                    [orjson.dumps(r, default=str).decode() for r in raw.drop_columns([ARRIVED]).to_pylist()]
-                ),
+                "row": pa.array([_written(r) for r in raw.drop_columns([ARRIVED]).to_pylist()]),
                 ARRIVED: raw.column(ARRIVED),
             }
         )
@@ -260,19 +264,30 @@ class Validation:
         self._metadata.write(work)
 
 
-def _readable(table: str, rows: pa.Table) -> pa.Table:
-    names = rows.column_names
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise BadData(f"the batch for {table!r} has the column {twice[0]!r} twice; rename one")
-    if not names:
-        raise BadData(f"the batch for {table!r} has no columns")
-    if reserved := [n for n in names if n in BOOKKEEPING]:
-        raise BadData(f"column {reserved[0]!r} is Hanok's own; rename it in the batch for {table!r}")
-    untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
-    try:
-        return normalised(rows.drop_columns(untyped))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BadData(f"the batch for {table!r} holds values that cannot be kept exactly: {error}") from None
+def _named(table: str, rows: pa.Table, schema: TableSchema | None) -> tuple[pa.Table, tuple[Anomaly, ...]]:
+    """The batch with the table's spelling of its columns, and what was spelt otherwise. Raises BadData."""
+    known = [c.name for c in schema.columns] if schema else []
+    where = f"the batch for {table!r}"
+    if not rows.column_names:
+        raise BadData(f"{where} has no columns")
+    checked_columns(where, rows.column_names, known=known)
+    other = respelled(rows.column_names, known)
+    if not other:
+        return rows, ()
+    said = tuple(
+        Anomaly(v.RESPELLED, theirs, "warning", f"{mine!r} is taken as the table's {theirs!r}", mine, theirs)
+        for mine, theirs in other.items()
+    )
+    return rows.rename_columns([other.get(n, n) for n in rows.column_names]), said
+
+
+def _written(row: Mapping[str, Cell]) -> str:
+    """A row as JSON that says what it held: infinite numbers as text, which JSON has no number for."""
+    return orjson.dumps({k: _kept(value) for k, value in row.items()}, default=str).decode()
+
+
+def _kept(value: Cell) -> Cell:
+    return str(value) if isinstance(value, bytes) or (isinstance(value, float) and math.isinf(value)) else value
 
 
 def _arrivals(rows: pa.Table, arrived: Any, now: datetime) -> pa.Array:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from hanok.core.clock import micros
 from hanok.core.errors import SchemaMismatch, SourceNotFound, StorageFull
 from hanok.core.ids import checked_name
+from hanok.core.names import twins
 from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
 from hanok.stores.delta.log import DeltaLog
 from hanok.stores.frames import FrameFile, read_frames
@@ -177,7 +178,7 @@ class DeltaTables:
 
 
 def _merged(name: str, known: pa.Schema, new: pa.Schema) -> pa.Schema:
-    """Columns may be added, never retyped."""
+    """Columns may be added, never retyped, and no two may differ in case alone: SQL could not read the table."""
     if ARRIVED not in new.names:
         raise SchemaMismatch(f"rows for table {name!r} lack {ARRIVED}, the instant at which they arrived")
     for column in new:
@@ -187,6 +188,8 @@ def _merged(name: str, known: pa.Schema, new: pa.Schema) -> pa.Schema:
                 f"the new rows have it as {column.type}; convert it, or ingest into another table"
             )
     added = [column for column in new if column.name not in known.names]
+    if added and (pair := twins([*known.names, *(column.name for column in added)])):
+        raise SchemaMismatch(f"columns {pair[0]!r} and {pair[1]!r} of table {name!r} are one name to SQL: rename one")
     return pa.schema([*known, *added])
 
 

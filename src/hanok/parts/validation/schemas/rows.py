@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.states import column_type
+from hanok.compute.values import column_type
 from hanok.wire.tfdv import Message
 
 Mask = NDArray[np.bool_]
