@@ -82,6 +82,14 @@ def apply(dry_run: bool, home: Path | None, as_json: bool) -> None:
     multiple=True,
     help="Keep statistics of each value of this column apart, from now on. Repeatable.",
 )
+@click.option(
+    "--null",
+    "nulls",
+    multiple=True,
+    help="A word that means no value in a CSV. Repeatable; --null '' leaves the empty cell alone. Default: NA, N/A, "
+    "NaN, nan, null, NULL, None.",
+)
+@click.option("--encoding", default="utf-8", show_default=True, help="Of a text file, like latin-1 or utf-16.")
 @common
 def ingest(
     table: str,
@@ -91,15 +99,25 @@ def ingest(
     event_time: str,
     arrived: str,
     slices: tuple[str, ...],
+    nulls: tuple[str, ...],
+    encoding: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
-    """Check FILE (CSV or Parquet) and append it to TABLE; bad rows go to quarantine with their reasons."""
+    """Check FILE (CSV, JSON lines or Parquet) and append it to TABLE; bad rows go to quarantine with their reasons."""
     names = [k.strip() for k in keys.split(",") if k.strip()]
     from hanok.sdk.client import open as open_client
 
     with open_client(home) as client:
         result = client.ingest(
-            table, file, key=key, keys=names, event_time=event_time, arrived=arrived, slices=list(slices)
+            table,
+            file,
+            key=key,
+            keys=names,
+            event_time=event_time,
+            arrived=arrived,
+            slices=list(slices),
+            **({"nulls": [w for w in nulls if w]} if nulls else {}),
+            **({"encoding": encoding} if encoding != "utf-8" else {}),
         )
     show(result, as_json)

@@ -13,6 +13,7 @@ from hanok.compute.statistics import measure
 from hanok.compute.suggestions import suggest
 from hanok.core.checks import Check, metric
 from hanok.core.errors import Invalid
+from hanok.core.names import checked_columns
 from hanok.engine.files import read_file
 from hanok.parts.validation.schemas import validate
 from hanok.parts.validation.schemas.infer import infer
@@ -41,7 +42,9 @@ def read_schema(path: Path) -> Message:
 def relation_of(path: Path) -> Relation:
     """A Parquet file is scanned where it lies; anything else is read."""
     if path.suffix.lower() in (".parquet", ".pq") and path.exists():
-        return ParquetFiles.of(path)
+        found = ParquetFiles.of(path)
+        checked_columns(str(path), found.schema.names)
+        return found
     return read_file(path)
 
 

@@ -165,7 +165,7 @@ def _read(path: Path, raw: bytes, found: _Text, nulls: Sequence[str], columns: S
     kept = places if columns is None else [places[i] for i in columns]
     try:
         rows = csv.read_csv(
-            pa.BufferReader(raw),
+            pa.BufferReader(raw if raw.endswith(b"\n") else raw + b"\n"),
             read_options=csv.ReadOptions(
                 use_threads=False,  # so that bad lines have their numbers
                 column_names=places,

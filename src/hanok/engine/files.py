@@ -61,28 +61,25 @@ def read(path: Path, options: Options | None = None, *, as_text: Collection[str]
 def _read_json(path: Path, as_text: Collection[str]) -> Read:
     """Objects, one a line or in one list. Numbers are numbers and texts are texts; times in ISO form are times."""
     raw = open_bytes(path)
-    rows = []
-    try:
-        if raw.lstrip().startswith(b"["):
-            rows = orjson.loads(raw)
-        else:
-            rows = [orjson.loads(line) for line in raw.splitlines() if line.strip()]
-    except orjson.JSONDecodeError as error:
-        line = len(rows) + 1 if not raw.lstrip().startswith(b"[") else error.lineno
-        raise BadData(f"line {line} of {path} is not JSON: {error}") from None
+    rows: list[dict[str, Json]] = []
+    whole = raw.lstrip().startswith(b"[")
+    for number, piece in enumerate([raw] if whole else raw.splitlines(), 1):
+        try:
+            rows += (orjson.loads(piece) if whole else [orjson.loads(piece)]) if piece.strip() else []
+        except orjson.JSONDecodeError as error:
+            line = error.lineno if whole else number
+            raise BadData(f"line {line} of {path} is not JSON: {error}") from None
     if wrong := [i for i, row in enumerate(rows, 1) if not isinstance(row, dict)]:
         raise BadData(f'entry {wrong[0]} of {path} is not an object like {{"column": value}}')
     kept = {folded(n) for n in as_text}
-    columns, notes = {}, []
+    columns = {}
     for name in dict.fromkeys(n for row in rows for n in row):
         made = _of_json(path, name, [row.get(name) for row in rows])
-        remark = ""
         if pa.types.is_string(made.type) and folded(name) not in kept:
             typed, _ = guessed(made)
             made = typed if pa.types.is_timestamp(typed.type) else made
-        notes += [f"{name} {remark}"] if remark else []
         columns[name] = made
-    return Read(pa.table(columns), tuple(notes))
+    return Read(pa.table(columns))
 
 
 def _kind(value: Json) -> str:

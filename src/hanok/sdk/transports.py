@@ -130,7 +130,8 @@ class Http:
     def ingest(self, table: str, path: Path, options: Mapping[str, Any]) -> Json:
         if not path.exists():  # perhaps it is a path of the server's machine
             return self.call("ingest", {"table": table, "path": str(path), **options})
-        query = urlencode({k: ",".join(v) if isinstance(v, list | tuple) else v for k, v in options.items() if v})
+        given = {k: v for k, v in options.items() if v or k == "nulls"}
+        query = urlencode({k: ",".join(v) if isinstance(v, list | tuple) else v for k, v in given.items()})
         return _json(self._put_file(f"/api/v1/tables/{quote(table)}/batches/{quote(path.name)}?{query}", path))
 
     def runs(self, asked: AskedRuns) -> pa.Table:

@@ -61,14 +61,16 @@ def _upload(app: App) -> Handler:
     async def handle(request: Request) -> Response:
         table = checked_name("table", request.path_params["table"])
         name = checked_name("file", request.path_params["file"])
-        arguments = {k: v for k, v in request.query_params.items() if k in ("key", "event_time", "arrived")}
+        arguments = {k: v for k, v in request.query_params.items() if k in ("key", "event_time", "arrived", "encoding")}
         keys, slices = ([k for k in request.query_params.get(name, "").split(",") if k] for name in ("keys", "slices"))
+        words = request.query_params.get("nulls")
+        nulls = {} if words is None else {"nulls": [w for w in words.split(",") if w]}
         with tempfile.TemporaryDirectory(prefix="hanok-upload-", dir=app.home.root) as folder:
             path = Path(folder) / name
             with path.open("wb") as file:
                 async for piece in request.stream():
                     file.write(piece)
-            body = {"table": table, "path": str(path), "keys": keys, "slices": slices, **arguments}
+            body = {"table": table, "path": str(path), "keys": keys, "slices": slices, **nulls, **arguments}
             return Json(await in_thread(call, app, "ingest", request.state.actor.name, body))
 
     return handle

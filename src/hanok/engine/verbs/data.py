@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from hanok.compute.schemas import normalised
-from hanok.compute.statistics import column_type
+from hanok.compute.values import bring
 from hanok.core.access import Access
 from hanok.core.errors import BadData, DeclarationError
 from hanok.core.json import Json, JsonObject
@@ -21,7 +20,7 @@ from hanok.engine.arguments import Cell
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declaring import Declaring
-from hanok.engine.files import read_file
+from hanok.engine.files import NULLS, Options, read
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
@@ -60,14 +59,22 @@ def ingest(
     event_time: str = "",
     arrived: str = "",
     slices: Sequence[str] = (),
+    nulls: Sequence[str] | None = None,
+    encoding: str = "utf-8",
 ) -> JsonObject:
-    """Check a CSV or Parquet file and append it to a table; bad rows go to quarantine.
+    """Check a CSV, JSON lines or Parquet file and append it to a table; bad rows go to quarantine.
+
+    Columns that the table has keep the text of the file and are read by the table's types; of others the type is
+    guessed, and `notes` says what was guessed. `nulls` are the words that mean no value, beside an empty cell.
 
     `arrived` names the column that says when each row became known, for history that is brought in afterwards; without
     it the rows are known from now on, and no earlier prediction or training row sees them. Of each value of the columns
     in `slices` statistics are kept apart, from this batch on.
     """
-    rows = read_file(path)
+    schema = validation.schema(table)
+    options = Options(nulls=NULLS if nulls is None else tuple(nulls), encoding=encoding)
+    found = read(path, options, as_text=[c.name for c in schema.columns] if schema else ())
+    rows = found.rows
     name = key or f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     before = validation.result(table, name)
     known = _arrivals(rows, arrived) if arrived else None
@@ -84,7 +91,7 @@ def ingest(
     bus.drain()
     body = result.as_dict()
     del body["statistics"]
-    return body | {"repeated": before is not None}
+    return body | {"repeated": before is not None, "notes": list(found.notes)}
 
 
 def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
@@ -92,12 +99,12 @@ def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
         raise BadData(
             f"there is no column {column!r} to tell when rows arrived; there are {', '.join(rows.column_names)}"
         )
-    if column_type(rows.schema.field(column).type) != "TIMESTAMP":
-        raise BadData(f"column {column!r} is {rows.schema.field(column).type}; arrival is a time")
-    instants = normalised(rows.select([column])).column(column)
-    if instants.null_count:
-        raise BadData(f"column {column!r} is null in {instants.null_count} rows; every row has arrived at some time")
-    return instants
+    made = bring(rows.column(column), "TIMESTAMP")
+    if made.bad.any():
+        raise BadData(f"column {column!r} {made.reason} ({made.first}); arrival is a time")
+    if made.column.null_count:
+        raise BadData(f"column {column!r} is null in {made.column.null_count} rows; every row arrived at some time")
+    return made.column
 
 
 @verb("label.add", Access.USE)
