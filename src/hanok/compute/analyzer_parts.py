@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+import duckdb
+import pyarrow as pa
 
 from hanok.compute.duck import quoted
 from hanok.core.checks import Metric
@@ -21,6 +24,17 @@ class Part:
     expressions: tuple[str, ...]
     decode: Decode
     own: bool = False
+
+
+class Session(Protocol):
+    """What an analyzer may ask of the data: SQL over `data`, its columns, and a centre and spread near each."""
+
+    duck: duckdb.DuckDBPyConnection
+    schema: pa.Schema
+    centres: dict[str, tuple[float, float]]
+
+
+Analyzer = Callable[[Session, Metric], Part | Callable[[], Any]]
 
 
 def number_of(m: Metric) -> str:
