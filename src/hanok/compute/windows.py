@@ -78,16 +78,17 @@ def window_aggregate(
     for every other function. `own` is for each instant the place of a row that is left out, or -1.
     """
     low, high = _ranges(rows, entity, at, window_us)
-    without = np.full(len(at), -1) if own is None else own
-    low, high = low + (without == low) * (high > low), high - ((without == high - 1) & (high - 1 > low))
-    inside = (without > low) & (without < high - 1)
+    late = np.zeros(len(at), bool)
+    if own is not None:
+        low, high = low + (own == low) * (high > low), high - ((own == high - 1) & (high - 1 > low))
+        late = (own > low) & (own < high - 1)
     values = rows.values[column] if column is not None else np.ones(len(rows.event_time))
     result = _reduce(values, low, high, function)
-    late = _late(rows, low, high, at)
-    for i in np.flatnonzero(late | inside):
+    late |= _late(rows, low, high, at)
+    for i in np.flatnonzero(late):
         counts = rows.visible[low[i] : high[i]] <= at[i]
-        if inside[i]:
-            counts[without[i] - low[i]] = False
+        if own is not None and low[i] < own[i] < high[i] - 1:
+            counts[own[i] - low[i]] = False
         known = values[low[i] : high[i]][counts]
         result[i] = _reduce(known, np.array([0]), np.array([len(known)]), function)[0]
     return result
@@ -99,7 +100,9 @@ def _ranges(
     """[low, high) for each (entity, instant)."""
     low, high = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
     order = np.argsort(entity, kind="stable")
-    asked = np.flatnonzero(np.diff(entity[order], prepend=-1))  # where the next entity starts; -1 are before
+    sorted_ = entity[order]
+    changes = np.flatnonzero(sorted_[1:] != sorted_[:-1]) + 1
+    asked = [i for i in (*([0] if len(order) else []), *changes) if sorted_[i] >= 0]
     for first, last in zip(asked, [*asked[1:], len(order)], strict=False):
         mine = order[first:last]
         begin, end = rows.starts[entity[mine[0]]], rows.starts[entity[mine[0]] + 1]

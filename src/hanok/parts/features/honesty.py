@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
+from hanok.compute.keys import compare_alike
 from hanok.core.declare import FeatureView, Model
 from hanok.core.errors import DeclarationError, OwnLabelVisible
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
@@ -52,7 +53,13 @@ def check_declared(model: Model) -> None:
 def own_labels(model: Model, keys: tuple[str, ...], spine: pa.Table, scan: Callable[[str], Scan]) -> list[OwnLabel]:
     """Views over the label table in which some row's own label is visible when the row is predicted."""
     found = []
-    for view in _over_labels(model, same_table=True):
+    views = _over_labels(model, same_table=True)
+    early = {
+        event: _any_early(keys, event, spine, scan(model.label.table)) for event in {v.source.event_time for v in views}
+    }
+    for view in views:
+        if not early[view.source.event_time]:
+            continue
         seen = _seen(model, keys, view, spine, scan(view.source.table))
         if seen:
             found.append(OwnLabel(view.name, _columns(view), seen, spine.num_rows))
@@ -81,6 +88,22 @@ def _over_labels(model: Model, *, same_table: bool = False) -> list[FeatureView]
 
 def _columns(view: FeatureView) -> str:
     return ", ".join(f"{view.name}__{name}" for name in view.feature_names[:3])
+
+
+def _any_early(keys: tuple[str, ...], event_time: str, spine: pa.Table, scan: Scan) -> bool:
+    """Whether a label row lies, and arrived, before the prediction of its own row: one join, and mostly the answer."""
+    types = {k: spine.column(KEY_PREFIX + k).type for k in keys}
+    if not all(k in scan.schema.names and compare_alike(t, scan.schema.field(k).type) for k, t in types.items()):
+        return True
+    on = " AND ".join(f"s.{quoted(KEY_PREFIX + k)} = l.{quoted(k)}" for k in keys)
+    asking = spine.select([*(KEY_PREFIX + k for k in keys), PREDICT_AT])
+    with connect({"spine": asking, "labels": scan}) as duck:
+        found = arrow(
+            duck,
+            f"SELECT 1 FROM spine s JOIN labels l ON {on} WHERE l.{ARRIVED} <= s.{PREDICT_AT} "
+            f"AND CAST(l.{quoted(event_time)} AS TIMESTAMPTZ) <= s.{PREDICT_AT} LIMIT 1",
+        )
+    return bool(found.num_rows)
 
 
 def _seen(model: Model, keys: tuple[str, ...], view: FeatureView, spine: pa.Table, scan: Scan) -> int:

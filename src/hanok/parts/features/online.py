@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -45,8 +46,13 @@ class Use:
 
     @property
     def id(self) -> str:
-        text = "|".join((digest(self.view), *self.kinds, "own" * self.own))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return _use_id(self)
+
+
+@lru_cache(4096)
+def _use_id(use: Use) -> str:
+    text = "|".join((digest(use.view), *use.kinds, "own" * use.own))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,112 @@
+"""No row sees its own label: not through its own row, not through the label table read too early."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import hanok as hk
+from hanok.compute.metrics import auc
+from hanok.core.clock import ReplayClock
+from hanok.core.errors import DeclarationError, OwnLabelVisible
+from hanok.core.tables import ARRIVED
+from hanok.parts.features.service import Features
+from hanok.stores.memory import MemoryOnlineValues, MemoryTables
+from hanok.stores.sql import SqlMetadata
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+MICROS = pa.timestamp("us", "UTC")
+ROWS, CUSTOMERS = 2000, 100
+
+
+def payments():
+    """Customers pay late at rates of their own; each payment is told the moment it is made."""
+    rng = np.random.default_rng(3)
+    customer = rng.integers(0, CUSTOMERS, ROWS)
+    late = (rng.random(ROWS) < rng.beta(0.6, 1.5, CUSTOMERS)[customer]).astype(int)
+    at = [START + timedelta(minutes=10 * i) for i in range(ROWS)]
+    return {"id": range(ROWS), "customer": customer, "late": late, "at": pa.array(at, MICROS)}
+
+
+@pytest.fixture
+def features(tmp_path):
+    metadata = SqlMetadata.at(tmp_path / "m.db")
+    clock = ReplayClock(START + timedelta(days=30))
+    made = Features(metadata=metadata, tables=MemoryTables(), online=MemoryOnlineValues(), clock=clock)
+    yield made
+    metadata.close()
+
+
+def filled(features, *, told_after=timedelta()):
+    columns = payments()
+    known = pa.array([t + told_after for t in columns["at"].to_pylist()], MICROS)
+    labels = pa.table({n: columns[n] for n in ("id", "customer", "late", "at")})
+    spine = pa.table({n: columns[n] for n in ("id", "customer", "at")})
+    tables = features._tables
+    tables.append("labels", labels.append_column("known", known).append_column(ARRIVED, known), key="a")
+    tables.append("spine", spine.append_column(ARRIVED, columns["at"]), key="a")
+    whole = labels.append_column("known", known).append_column(ARRIVED, columns["at"])
+    tables.append("payments", whole, key="a")
+
+
+def model(*, table="labels", spine="spine", event_time="known", predict_at="at", known_at="known"):
+    history = hk.FeatureView(
+        "history",
+        keys="customer",
+        source=hk.Source(table, event_time=event_time),
+        aggregate={"late": hk.mean("late")},
+        windows=["30d"],
+    )
+    label = hk.Label("payments" if spine == "payments" else "labels", column="late", known_at=known_at)
+    return hk.Model(
+        "late", task="binary", spine=hk.Spine(spine, predict_at=predict_at, keys="id"), label=label, features=[history]
+    )
+
+
+def power(made):
+    score = np.nan_to_num(made.rows.column("history__late_30d").to_numpy(zero_copy_only=False), nan=0.3)
+    return auc(made.rows.column("_label").to_numpy().astype(float), score)
+
+
+def test_the_label_table_read_when_the_row_is_predicted_is_refused_with_the_column_and_how_many(features):
+    filled(features)
+    with pytest.raises(OwnLabelVisible, match=r"history__late_30d: 2,000 of 2,000 rows see their own label"):
+        features.training_set(model())
+
+
+def test_the_honest_forms_pass_and_are_as_good_as_the_past_is(features):
+    filled(features)
+    before = features.training_set(model(predict_at="at - 1s"))
+    own_table = features.training_set(model(table="payments", spine="payments", event_time="at", known_at="at"))
+    assert before.leaks == own_table.leaks == ()
+    assert power(before) == pytest.approx(power(own_table)) and 0.6 < power(before) < 0.9
+
+
+def test_labels_that_come_later_are_no_leak_whatever_their_event_time_says(features):
+    filled(features, told_after=timedelta(days=2))
+    assert features.training_set(model(event_time="at")).leaks == ()
+    features.check(model(event_time="at"))
+
+
+def test_a_declaration_that_says_so_itself_is_refused_when_it_is_applied(features):
+    with pytest.raises(DeclarationError, match="history__late_30d"):
+        features.check(
+            model(event_time="at", known_at="at").__class__(
+                "late",
+                task="binary",
+                spine=hk.Spine("spine", predict_at="at", keys=["id", "at"]),
+                label=hk.Label("labels", column="late", known_at="at"),
+                features=model(event_time="at").views,
+            )
+        )
+
+
+def test_a_few_rows_that_see_their_label_are_told_and_not_refused(features):
+    filled(features)
+    columns = payments()
+    early = pa.table({"id": [5, 6], "customer": columns["customer"][5:7], "late": [1, 1], "at": columns["at"][5:7]})
+    soon = pa.array([START, START], MICROS)
+    features._tables.append("labels", early.append_column("known", soon).append_column(ARRIVED, soon), key="b")
+    (leak,) = features.training_set(model(predict_at="at - 1s")).leaks
+    assert (leak.kind, leak.column, leak.certain) == ("own label", "history__late_30d", False)
