@@ -17,8 +17,15 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
     """Train, judge and register a new version of MODEL."""
     from rich.console import Console
 
-    with Console(stderr=True).status(f"training {model}"):
-        result = ask(home, "train", model=model, reason=reason, promote=not no_promote)
+    from hanok.sdk.client import open as open_client
+    from hanok.server.beside import answering_others
+
+    with (
+        Console(stderr=True).status(f"training {model}"),
+        open_client(home) as client,
+        answering_others(client.app),
+    ):
+        result = client.call("train", model=model, reason=reason, promote=not no_promote)
     verdict = result["verdict"]
     if not as_json:
         outcome = "passed its gate" if verdict["passed"] else "was refused by its gate"

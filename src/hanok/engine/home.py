@@ -88,6 +88,10 @@ class Home:
         temporary.write_text(body)
         temporary.replace(self._address_file)
 
+    def forget(self) -> None:
+        """Take the noted address back."""
+        self._address_file.unlink(missing_ok=True)
+
     def address(self) -> str:
         """Where the running server answers; "" when none has noted it."""
         try:
