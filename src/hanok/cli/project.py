@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hanok.cli.output import ask, common, say, show
+from hanok.cli.output import common, say, show
 
 
 @click.command()
@@ -64,7 +64,11 @@ def init(source: Path | None, target: str | None, name: str | None, home: Path |
 @common
 def apply(dry_run: bool, home: Path | None, as_json: bool) -> None:
     """Record what the project file declares."""
-    show(ask(home, "apply", dry_run=dry_run), as_json)
+    from hanok.sdk.client import open as open_client
+
+    with open_client(home, apply=False) as client:
+        changes = client.call("apply", dry_run=dry_run)
+    show(changes if as_json else [{**c, "fields": ", ".join(c["fields"])} for c in changes], as_json)
 
 
 @click.command()

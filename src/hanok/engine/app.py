@@ -87,18 +87,19 @@ class App:
         self.home.release()
 
 
-def open_app(config: Config, *, clock: Clock | None = None, project: Project | None = None) -> App:
+def open_app(config: Config, *, clock: Clock | None = None, project: Project | None = None, apply: bool = True) -> App:
     """Open a home and apply its project: the one given, else the file that the settings name, else the one that was
-    applied last. Raises HomeLocked, ConfigError, DeclarationError."""
+    applied last. Without `apply` nothing is declared yet: that is left to the verb which says what changes. Raises
+    HomeLocked, ConfigError, DeclarationError."""
     home = Home(config.home)
     home.acquire()
     try:
         app = _joined(config, home, clock or home.clock(), open_stores(config, home))
         path = config.project or home.project()
-        if project is None and path is not None:
+        if apply and project is None and path is not None:
             project = load_project(path)
             home.note_project(path)
-        if project is not None:
+        if apply and project is not None:
             app.declaring.apply(project)
         app.training.close_interrupted()
     except BaseException:
@@ -235,6 +236,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             training=training,
             tracking=tracking,
             declared=declared,
+            clock=clock,
         ),
         ingesting=ingesting,
         labelling=labelling,

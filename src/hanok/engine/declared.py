@@ -41,16 +41,22 @@ class Declared:
 
     def live(self) -> list[Model]:
         """The declarations of all versions that answer, and of those that a rollback would bring back."""
+        return list(self.live_versions().values())
+
+    def live_versions(self) -> dict[tuple[str, int], Model]:
+        """The same, by name and version."""
         wanted: dict[tuple[str, int], None] = {}
         for deployment, before in self._metadata.read(_deployed):
             wanted |= {(deployment.name, arm.version): None for one in (deployment, *before) for arm in one.arms}
-        found = []
+        found = dict[tuple[str, int], Model]()
         for name, version in wanted:
             try:
-                found.append(self.of(name, version))
+                model = self.of(name, version)
             except (ModelNotFound, NodeNotFound):  # a version that is gone asks for no features
                 continue
-        return [model for model in found if model is not None]
+            if model is not None:
+                found[name, version] = model
+        return found
 
 
 def _deployed(repositories: Repositories) -> list[tuple[Deployment, list[Deployment]]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from hanok.core.declare import FeatureView, Model, Project, as_dict
+from hanok.core.applied import APPLIED, Applied, Change, What
+from hanok.core.clock import Clock
+from hanok.core.declare import FeatureView, Model, Project, as_dict, digest
 from hanok.core.fitting import check_fit
 from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
@@ -12,6 +12,9 @@ from hanok.parts.features.service import Features
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
 from hanok.stores.ports import Metadata, Tables
+
+NEWEST = "newest"
+MISSING = object()
 
 
 class Declaring:
@@ -26,31 +29,30 @@ class Declaring:
         training: Training,
         tracking: Tracking,
         declared: Declared,
+        clock: Clock,
     ) -> None:
-        self._metadata, self._tables, self._declared = metadata, tables, declared
+        self._metadata, self._tables, self._declared, self._clock = metadata, tables, declared, clock
         self._features, self._training, self._tracking = features, training, tracking
 
-    def plan(self, project: Project) -> list[dict[str, Any]]:
-        """What `apply` would change: kind, name, and new, changed or unchanged."""
-
-        def change(kind: str, item: FeatureView | Model) -> str:
-            newest = self._metadata.read(lambda r: r.declarations.newest(kind, item.name))
-            if newest is None:
-                return "new"
-            return "unchanged" if newest[1] == as_dict(item) else "changed"
-
-        return [
-            {"kind": kind, "name": item.name, "change": change(kind, item)}
-            for kind, items in (("feature_view", project.views), ("model", project.models))
-            for item in items
+    def plan(self, project: Project) -> list[Change]:
+        """What `apply` would change, one line for each declaration that is there, or was when last applied."""
+        applied = self._applied() or Applied()
+        changes = [self._change("feature_view", view) for view in project.views]
+        changes += [self._change("model", model) for model in project.models]
+        kept = self._kept(project)
+        gone: list[tuple[What, str]] = [
+            ("model", n) for n in applied.models if n not in {m.name for m in project.models}
         ]
+        views = {v.name for v in project.views} | {c.name for c in kept}
+        gone += [("feature_view", n) for n in applied.feature_views if n not in views]
+        return [*changes, *kept, *(Change(kind, name, "removed") for kind, name in gone)]
 
-    def apply(self, project: Project) -> list[dict[str, Any]]:
+    def apply(self, project: Project) -> list[Change]:
         """Record the project's declarations; returns what changed. Online values of views that a live version was
         trained with are kept beside those of the new ones. Raises DeclarationError and records nothing, also for one
         that is new or changed and names a column that its table does not have."""
         changes = self.plan(project)
-        self._check_fit(project, {(c["kind"], c["name"]) for c in changes if c["change"] != "unchanged"})
+        self._check_fit(project, {(c.kind, c.name) for c in changes if c.change in ("new", "changed")})
         for model in project.models:
             self._features.check(model)
         for view in project.views:
@@ -59,9 +61,13 @@ class Declaring:
             self._training.apply(model)
             self._tracking.registry.ensure_model(model.name)
         self._features.keep_online([*project.models, *self._declared.live()])
+        now = Applied(tuple(v.name for v in project.views), tuple(m.name for m in project.models))
+        if now != self._applied():
+            at = self._clock.now()
+            self._metadata.write(lambda r: r.records.put(APPLIED.name, "", NEWEST, APPLIED.body(now), at))
         return changes
 
-    def _check_fit(self, project: Project, moved: set[tuple[str, str]]) -> None:
+    def _check_fit(self, project: Project, moved: set[tuple[What, str]]) -> None:
         views = [v for v in project.views if ("feature_view", v.name) in moved]
         models = [m for m in project.models if ("model", m.name) in moved]
         names = {t for m in models for t in m.tables} | {v.source.table for v in views}
@@ -70,3 +76,27 @@ class Declaring:
 
     def _columns(self, table: str) -> list[str]:
         return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]
+
+    def _change(self, kind: What, item: FeatureView | Model) -> Change:
+        newest = self._metadata.read(lambda r: r.declarations.newest(kind, item.name))
+        if newest is None:
+            return Change(kind, item.name, "new")
+        before, now = newest[1], as_dict(item)
+        differs = tuple(sorted(n for n in {*before, *now} if before.get(n, MISSING) != now.get(n, MISSING)))
+        return Change(kind, item.name, "changed" if differs else "unchanged", differs)
+
+    def _kept(self, project: Project) -> list[Change]:
+        """Views as versions that answer read them, where the project has them otherwise or no more."""
+        declared = {digest(v) for v in project.views}
+        readers: dict[str, tuple[str, list[str]]] = {}
+        for (name, version), model in self._declared.live_versions().items():
+            for view in model.views:
+                if (key := digest(view)) not in declared:
+                    readers.setdefault(key, (view.name, []))[1].append(f"version {version} of {name}")
+        return [
+            Change("feature_view", view, "kept", why=f"{' and '.join(by)} read{'s' * (len(by) == 1)} it as it was")
+            for view, by in readers.values()
+        ]
+
+    def _applied(self) -> Applied | None:
+        return APPLIED.open(self._metadata.read(lambda r: r.records.get(APPLIED.name, "", NEWEST)))

@@ -94,10 +94,13 @@ class Client:
         self.close()
 
 
-def open(where: str | Path | None = None, *, secret: str = "", project: str | Path | None = None) -> Client:
+def open(
+    where: str | Path | None = None, *, secret: str = "", project: str | Path | None = None, apply: bool = True
+) -> Client:
     """A client for a directory with a project (the present one by default), a home, or a server's URL.
 
     A home that a running `hanok up` owns is reached through that server. `secret` is a token, or `HANOK_TOKEN`.
+    The project is applied when a home is opened, unless `apply` is False: `call("apply")` then says what changes.
     """
     import os
 
@@ -118,7 +121,7 @@ def open(where: str | Path | None = None, *, secret: str = "", project: str | Pa
     if project is not None:
         config = replace(config, project=Path(project))
     try:
-        return Client(InProcess(open_app(config)))
+        return Client(InProcess(open_app(config, apply=apply)))
     except HomeLocked:
         from hanok.engine.home import Home
 

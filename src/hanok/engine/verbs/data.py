@@ -42,7 +42,10 @@ def apply(config: Config, home: Home, declaring: Declaring, *, dry_run: bool = F
         raise DeclarationError(
             f"{path} declares neither a hk.Model nor a hk.FeatureView yet; add one, then apply again"
         )
-    return list(declaring.plan(project) if dry_run else declaring.apply(project))
+    if dry_run:
+        return [to_body(change) for change in declaring.plan(project)]
+    home.note_project(path)
+    return [to_body(change) for change in declaring.apply(project)]
 
 
 @verb("ingest", Access.EDIT, on_this_machine=True)

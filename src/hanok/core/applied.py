@@ -1,0 +1,33 @@
+"""What a project changes when it is applied, and what was applied last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hanok.core.records import Kind
+
+What = Literal["feature_view", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a plan. `fields` names what differs in a changed declaration; `why` says what keeps online values of
+    a view that is changed or gone: a version that answers, or would after a rollback, reads them."""
+
+    kind: What
+    name: str
+    change: Literal["new", "changed", "unchanged", "removed", "kept"]
+    fields: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The names that the project declared when it was applied last."""
+
+    feature_views: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+APPLIED = Kind("applied", Applied, owner="home")
