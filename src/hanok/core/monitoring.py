@@ -134,6 +134,16 @@ class BenignShape:
         return f"{self.feature}|{self.day}|{self.by}"
 
 
+@dataclass(frozen=True, slots=True)
+class ConceptState:
+    """`open` is the day on which the change that lasts was found, "" while there is none; what was found until `after`
+    is over."""
+
+    open: str = ""
+    after: str = ""
+
+
+CONCEPT = Kind("concept", ConceptState, owner="model")
 BENIGN = Kind("benign", BenignShape, owner="model")
 DRIFT = Kind("drift", DriftReport, owner="model")
 SKEW = Kind("skew", SkewReport, owner="model")

@@ -1,6 +1,6 @@
 """Records of monitoring as commit b97136a wrote them still open."""
 
-from hanok.core.monitoring import BENIGN, DRIFT, LABELS, SKEW, LabelState
+from hanok.core.monitoring import BENIGN, CONCEPT, DRIFT, LABELS, SKEW, LabelState
 
 FEATURE = {
     "feature": "size", "psi": 0.31, "psi_noise_floor": 0.02, "usual_psi": 0.05, "js_distance_base2": 0.2,
@@ -55,3 +55,8 @@ def test_a_benign_shape_opens_with_its_bins():
 def test_a_home_without_a_state_of_labels_begins_at_its_first_label():
     assert LABELS.open(None) is None
     assert LabelState("truth.sold").labels == 0
+
+
+def test_the_state_of_concept_drift_opens():
+    state = CONCEPT.open({"open": "2026-03-10", "after": ""})
+    assert state is not None and (state.open, state.after) == ("2026-03-10", "")

@@ -15,6 +15,7 @@ import numpy as np
 
 from hanok.compute.change_points import PageHinkley
 from hanok.core.clock import Clock
+from hanok.core.monitoring import CONCEPT, ConceptState
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.stores.ports import Metadata
 
@@ -83,8 +84,9 @@ class ConceptDrift:
 
     def follow(self, model: str, task: str, days: Sequence[Mapping[str, Any]]) -> Change | None:
         """Look at the checked estimates of days; what was over once is not found again."""
-        state = self._metadata.read(lambda r: r.records.get("concept", model, "state")) or {"open": "", "after": ""}
-        change = latest_change(days, task, after=state["after"])
+        kept = self._metadata.read(lambda r: r.records.get(CONCEPT.name, model, "state"))
+        state = CONCEPT.open(kept) or ConceptState()
+        change = latest_change(days, task, after=state.after)
         if change is not None:
             self._alerts.raise_(
                 model,
@@ -94,12 +96,12 @@ class ConceptDrift:
                 f"{change.excess:.3f} above its estimate",
                 facts=asdict(change) | {"detector": "page-hinkley on daily loss less its estimate"},
             )
-            self._keep(model, {"open": change.day, "after": state["after"]})
-        elif state["open"]:
+            self._keep(model, ConceptState(change.day, state.after))
+        elif state.open:
             self._alerts.resolve(model, "concept", "the loss is again what the scores explain")
-            self._keep(model, {"open": "", "after": state["open"]})
+            self._keep(model, ConceptState("", state.open))
         return change
 
-    def _keep(self, model: str, state: Mapping[str, str]) -> None:
+    def _keep(self, model: str, state: ConceptState) -> None:
         now = self._clock.now()
-        self._metadata.write(lambda r: r.records.put("concept", model, "state", state, now))
+        self._metadata.write(lambda r: r.records.put(CONCEPT.name, model, "state", CONCEPT.body(state), now))

@@ -1,0 +1,97 @@
+"""Monitoring of one model: days that got labels late, answers that failed, features that changed their type."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hanok.compute.drift import reference
+from hanok.core.clock import ReplayClock
+from hanok.core.keys import KeyType
+from hanok.core.labels import LabelSource
+from hanok.core.serving import Signature
+from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.service import Monitoring
+from hanok.stores.delta import DeltaTables
+from hanok.stores.sql import SqlMetadata
+
+START, DAY = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
+INSTANT = pa.timestamp("us", "UTC")
+SIGNATURE = Signature((), "binary", ("0", "1"))
+SOURCE = LabelSource("m", "truth", "late", "known", ("who",), slices=("city",))
+
+
+class House:
+    def __init__(self, root):
+        self.metadata, self.tables = SqlMetadata.at(root / "m.db"), DeltaTables(root / "tables")
+        self.clock = ReplayClock(START)
+        self.alerts = Alerts(metadata=self.metadata, clock=self.clock)
+        self.monitoring = Monitoring(metadata=self.metadata, tables=self.tables, alerts=self.alerts, clock=self.clock)
+
+    def answer(self, day, *, count=20, failed=0, **features):
+        at = pa.array([day + timedelta(minutes=i) for i in range(count)], INSTANT)
+        ids = [f"{day:%m%d}-{i}" for i in range(count)]
+        log = {"prediction_id": ids, "row_id": ids, "at": at, "version": [1] * count, "arm": ["primary"] * count}
+        log |= {"score": pa.array([None] * failed + [0.5] * (count - failed), pa.float64()), "_arrived": at}
+        log |= {"scores": pa.array([[]] * count, pa.list_(pa.float64())), "key__who": ids}
+        log |= {"error": ["failed"] * failed + [""] * (count - failed)} | features
+        self.tables.append("predictions--m", pa.table(log), key=f"{day}")
+        return ids
+
+    def tell(self, ids):
+        now = pa.array([self.clock.now()] * len(ids), INSTANT)
+        rows = {"who": ids, "late": [i % 2 for i in range(len(ids))], "known": now, "_arrived": now}
+        self.tables.append("truth", pa.table(rows), key=f"{self.clock.now()} {ids[0]}")
+        return self.monitoring.labels.join(SOURCE, [KeyType.TEXT], lambda _: SIGNATURE, SIGNATURE)
+
+
+@pytest.fixture
+def house(tmp_path):
+    made = House(tmp_path)
+    yield made
+    made.tables.close()
+    made.metadata.close()
+
+
+def test_every_day_that_got_labels_is_measured_however_long_ago_it_was(house):
+    days = [START + 40 * i * DAY for i in range(9)]
+    ids = [i for day in days for i in house.answer(day, f__city=["A", "B"] * 10)]
+    house.clock.move_to(START + 365 * DAY)
+    assert house.tell(ids) == 180
+    house.monitoring.measure("m", "binary", [house.clock.now()])
+    measured = house.monitoring.performance("m")
+    assert [p["day"] for p in measured] == [f"{d:%Y-%m-%d}" for d in days]
+    assert all(p["rows"] == 20 and set(p["slices"]["city"]) == {"A", "B"} for p in measured)
+
+
+def test_an_answer_that_failed_has_no_outcome_and_spoils_no_metric(house):
+    ids = house.answer(START, failed=5)
+    house.clock.move_to(START + DAY)
+    assert house.tell(ids) == 15
+    house.monitoring.measure("m", "binary", [START])
+    (measured,) = house.monitoring.performance("m")
+    assert measured["rows"] == 15 and measured["metrics"]["log_loss"] == pytest.approx(np.log(2), abs=1e-6)
+
+
+class Live:
+    signature = SIGNATURE
+
+    def score(self, columns):
+        return np.full(len(columns["size"]), 0.5)
+
+
+@pytest.mark.parametrize("column", ["f__size", "n__size"])
+def test_drift_reads_the_column_that_holds_the_kind_of_its_reference(house, column):
+    """A feature that is text in one version and a number in another stands in two columns of the log."""
+    trained = reference("size", pa.chunked_array([np.random.default_rng(0).normal(0, 1, 500)]))
+    other = {"f__size": pa.array(["big"] * 20)} if column == "n__size" else {}
+    house.answer(START, **other, **{column: np.linspace(-1, 1, 20)})
+    report = house.monitoring.drift("m", "v1", [trained], {"size": 1.0}, Live(), start=START, end=START + DAY)
+    assert report is not None and report.features[0].null_share == 0
+
+
+def test_a_feature_that_is_text_now_is_no_reason_to_stop(house):
+    trained = reference("size", pa.chunked_array([np.random.default_rng(0).normal(0, 1, 500)]))
+    house.answer(START, f__size=["big"] * 20)
+    assert house.monitoring.drift("m", "v1", [trained], {"size": 1.0}, Live(), start=START, end=START + DAY) is None
