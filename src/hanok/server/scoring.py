@@ -31,7 +31,7 @@ WORKER_TASKS = 200  # then a fresh process, so that memory of large bodies retur
 
 
 class Costs:
-    """How long each model took of late, so that a slow one is not called where requests are read."""
+    """How much CPU time each model took of late, so that a slow one is not called where requests are read."""
 
     def __init__(self) -> None:
         self._call: dict[str, float] = {}
@@ -114,9 +114,9 @@ class Scoring:
             self._inside -= 1
 
     def timed(self, model: str, rows: int, work: Callable[[], T]) -> T:
-        started = time.perf_counter()
+        started = time.thread_time()
         result = work()
-        self.costs.took(model, rows, time.perf_counter() - started)
+        self.costs.took(model, rows, time.thread_time() - started)
         return result
 
     def close(self) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from math import isfinite
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from hanok.core.errors import SignatureMismatch, TooLarge
 from hanok.core.json import Json
@@ -19,25 +19,24 @@ _NONE = type(None)
 _INT, _FLOAT, _TEXT = {int}, {float}, {str}
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A column as it stands in a request. `datatype` is the protocol's, "" where it has none; `written` values come
+class Given(NamedTuple):
+    """The columns as they stand in a request. `datatypes` are the protocol's, where it has them; `written` columns come
     from a file without types (CSV), so that text may stand for a number. A cell that is no scalar is kept as it came,
     for `fit` to refuse where a model would see it."""
 
-    cells: Sequence[Json]
-    datatype: str = ""
-    written: bool = False
+    cells: Mapping[str, Sequence[Json]]
+    datatypes: Mapping[str, str] = {}
+    written: frozenset[str] = frozenset()
 
 
 Columns: TypeAlias = dict[str, list[Cell]]
 
 
-def fit(given: Mapping[str, Given], arms: Sequence[Signature], *, ignore_extra: bool) -> Columns:
+def fit(given: Given, arms: Sequence[Signature], *, ignore_extra: bool) -> Columns:
     """The columns that the models behind a name take, exact in the types of the first of `arms` that all of them fit.
 
-    Columns that only another arm takes are kept as they came: that arm judges them. Raises SignatureMismatch, with
-    the reason of the first arm, when no arm can answer.
+    What only another arm takes is read by its types, and left out where it does not fit them: that arm is charged with
+    it. Raises SignatureMismatch, with the reason of the first arm, when no arm can answer.
     """
     first = arms[0]
     columns: Columns | None = None
@@ -52,25 +51,38 @@ def fit(given: Mapping[str, Given], arms: Sequence[Signature], *, ignore_extra: 
         raise reason or SignatureMismatch(f"the model takes {names(first)}")
     for signature in arms if len(arms) > 1 else ():
         for column in signature.inputs:
-            if column.name not in columns and column.name in given:
-                columns[column.name] = exact(column, given[column.name])
+            if column.name not in columns and column.name in given.cells:
+                with suppress(SignatureMismatch):
+                    columns[column.name] = exact(column, given)
     return columns
 
 
-def _fitted(
-    given: Mapping[str, Given], signature: Signature, arms: Sequence[Signature], *, ignore_extra: bool
-) -> Columns:
+def _fitted(given: Given, signature: Signature, arms: Sequence[Signature], *, ignore_extra: bool) -> Columns:
     columns: Columns = {}
+    get = given.cells.get
     for column in signature.inputs:
-        found = given.get(column.name)
-        if found is None:
-            raise SignatureMismatch(_missing(column.name, given, signature))
-        columns[column.name] = exact(column, found)
-    if len(columns) < len(given) and not ignore_extra:
+        cells = get(column.name)
+        if cells is None:
+            raise SignatureMismatch(_missing(column.name, given.cells, signature))
+        if len(cells) == 1 and _is_plainly(column.datatype, value := cells[0]):
+            columns[column.name] = [value]  # type: ignore[list-item]
+        else:
+            columns[column.name] = exact(column, given)
+    if len(columns) < len(given.cells) and not ignore_extra:
         known = {c.name for s in arms for c in s.inputs}
-        if extra := [n for n in given if n not in known]:
+        if extra := [n for n in given.cells if n not in known]:
             raise SignatureMismatch(f"the model has no input {extra[0][:200]!r}; it takes {names(signature)}")
     return columns
+
+
+def _is_plainly(datatype: str, value: Json) -> bool:
+    """Whether one value is what nearly every value of its type is, so that there is nothing to look into."""
+    kind = type(value)
+    if kind is float:
+        return datatype == "FP64" and isfinite(value)  # type: ignore[arg-type]
+    if kind is str:
+        return datatype == "BYTES"
+    return kind is int and datatype == "INT64" and -EXACT <= value <= EXACT  # type: ignore[operator]
 
 
 def names(signature: Signature) -> str:
@@ -79,7 +91,7 @@ def names(signature: Signature) -> str:
     return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
 
 
-def _missing(name: str, given: Mapping[str, Given], signature: Signature) -> str:
+def _missing(name: str, given: Mapping[str, Sequence[Json]], signature: Signature) -> str:
     known = {c.name for c in signature.inputs}
     extra = [n for n in given if n not in known]
     near = next((n for n in extra if n.strip().casefold() == name.casefold()), extra[0] if len(extra) == 1 else "")
@@ -92,12 +104,12 @@ def exact(column: Column, given: Given) -> list[Cell]:
 
     Raises SignatureMismatch that names the column and the first value that does not fit.
     """
-    cells = given.cells
+    cells, declared_as = given.cells[column.name], given.datatypes.get(column.name, "")
     kinds = set(map(type, cells))
     kinds.discard(_NONE)
     datatype = column.datatype
-    if given.datatype and (datatype == "BYTES") != (given.datatype == "BYTES"):
-        said = f"text: its datatype is BYTES, not {given.datatype}" if datatype == "BYTES" else f"{datatype}, not BYTES"
+    if declared_as and (datatype == "BYTES") != (declared_as == "BYTES"):
+        said = f"text: its datatype is BYTES, not {declared_as}" if datatype == "BYTES" else f"{datatype}, not BYTES"
         raise SignatureMismatch(f"input {column.name!r} is {said}")
     if datatype == "BYTES":
         if not kinds <= _TEXT:
@@ -107,10 +119,11 @@ def exact(column: Column, given: Given) -> list[Cell]:
     if datatype == "FP64" and kinds <= _FLOAT and all(map(isfinite, filter(None, cells))):  # type: ignore[arg-type]
         return list(cells)  # type: ignore[arg-type]
     read = _READERS.get(datatype, _number)
+    written = column.name in given.written
     fitted: list[Cell] = []
     for value in cells:
         try:
-            if value is not None and given.written:
+            if value is not None and written:
                 value = _from_text(str(value))
             fitted.append(None if value is None else read(value))
         except (ValueError, OverflowError, TypeError) as error:
@@ -207,6 +220,8 @@ DATATYPES = ("BOOL", "BYTES", *_INTS, *_FLOATS)
 
 def declared(name: str, datatype: str, cells: Sequence[Json]) -> None:
     """Check that each value of a tensor is one of its datatype. Raises SignatureMismatch with the tensor's name."""
+    if len(cells) == 1 and _is_plainly(datatype, cells[0]):
+        return
     if datatype not in DATATYPES:
         raise SignatureMismatch(
             f"input {name[:200]!r} has the datatype {datatype[:40]!r}; there are {', '.join(DATATYPES)}"

@@ -67,14 +67,14 @@ def decode(body: bytes, content_type: str, arms: Sequence[Signature]) -> Frame:
         body = strict.without_mark(body)
         found = _fast(body)
         rows, given = found if found is not None else _slow(body, arms[0])
-    bounded(rows, len(given))
+    bounded(rows, len(given.cells))
     return Frame(fit(given, arms, ignore_extra=True), rows)
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def _fast(body: bytes) -> tuple[int, dict[str, Given]] | None:
+def _fast(body: bytes) -> tuple[int, Given] | None:
     try:
         request = _decoder.decode(body)
     except msgspec.ValidationError:
@@ -83,28 +83,26 @@ def _fast(body: bytes) -> tuple[int, dict[str, Given]] | None:
         raise strict.not_json("it is nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise strict.not_json(error) from None
-    given: list[tuple[int, tuple[int, dict[str, Given]]]] = []
-    if not isinstance(split := request.dataframe_split, UnsetType):
-        count = 3 + (split.index is not UNSET) + strict.colons(split.columns) + strict.members(split.index or ())
-        count += sum(map(strict.colons, split.data)) if any(str in map(type, row) for row in split.data[:100]) else 0
-        given.append((count, _split(split.columns, split.data, split.index or None)))
-    for rows in (request.dataframe_records, request.instances):
-        if not isinstance(rows, UnsetType):
-            if not rows:
-                return None
-            named = strict.colons(list(rows[0]))
-            texts = any(str in map(type, row.values()) for row in rows[:100])
-            count = 1 + sum(len(row) + named + (strict.colons(list(row.values())) if texts else 0) for row in rows)
-            given.append((count, _records(rows)))
-    if not isinstance(columns := request.inputs, UnsetType):
-        count = 1 + len(columns) + strict.colons(list(columns)) + sum(map(strict.colons, columns.values()))
-        given.append((count, _columns(columns)))
-    if len(given) != 1 or not strict.surely_once(body, given[0][0]):
+    split, columns = request.dataframe_split, request.inputs
+    rows = request.dataframe_records or request.instances
+    found = [f for f in (split, request.dataframe_records, request.instances, columns) if f is not UNSET]
+    if len(found) != 1 or not found[0]:
         return None
-    return given[0][1]
+    if not isinstance(split, UnsetType):
+        members = 3 + (split.index is not UNSET)
+        once = strict.surely_once(body, members) or strict.surely_once(
+            body, members + strict.members([split.columns, split.data, split.index or ()])
+        )
+        return _split(split.columns, split.data, split.index or None) if once else None
+    if not isinstance(columns, UnsetType):
+        once = strict.surely_once(body, 1 + len(columns)) or strict.surely_once(body, 1 + strict.members(columns))
+        return _columns(columns) if once else None
+    assert not isinstance(rows, UnsetType)
+    once = strict.surely_once(body, 1 + sum(map(len, rows))) or strict.surely_once(body, 1 + strict.members(rows))
+    return _records(rows) if once else None
 
 
-def _slow(body: bytes, signature: Signature) -> tuple[int, dict[str, Given]]:
+def _slow(body: bytes, signature: Signature) -> tuple[int, Given]:
     request = strict.read(body)
     present = [f for f in FORMATS if isinstance(request, Mapping) and f in request]
     if not isinstance(request, Mapping) or len(present) != 1:
@@ -134,7 +132,7 @@ def _list(value: Json, what: str) -> Sequence[Json]:
     return value
 
 
-def _split(columns: Sequence[Json], data: Sequence[Json], index: Json) -> tuple[int, dict[str, Given]]:
+def _split(columns: Sequence[Json], data: Sequence[Json], index: Json) -> tuple[int, Given]:
     width, seen = len(columns), set[str]()
     bounded(len(data), width)
     for name in columns:
@@ -150,10 +148,10 @@ def _split(columns: Sequence[Json], data: Sequence[Json], index: Json) -> tuple[
     if index is not None and (not isinstance(index, list) or len(index) != len(data)):
         raise SignatureMismatch(f"index names each of the {len(data)} rows once, or is left out")
     cells: list[Sequence[Json]] = list(zip(*data, strict=True)) if data else [()] * width
-    return len(data), {name: Given(found) for name, found in zip(columns, cells, strict=True)}  # type: ignore[misc]
+    return len(data), Given(dict(zip(columns, cells, strict=True)))  # type: ignore[arg-type]
 
 
-def _records(rows: Sequence[Json]) -> tuple[int, dict[str, Given]]:
+def _records(rows: Sequence[Json]) -> tuple[int, Given]:
     first = rows[0]
     assert isinstance(first, Mapping)
     bounded(len(rows), len(first))
@@ -168,10 +166,12 @@ def _records(rows: Sequence[Json]) -> tuple[int, dict[str, Given]]:
                 f"row {number} {has} {odd[:200]!r} and the first row {'has not' if odd in row else 'has it'}: rows "
                 "have equal keys; send null for a missing value"
             )
-    return len(rows), {name: Given([row[name] for row in rows]) for name in first}  # type: ignore[index,call-overload]
+    if len(rows) == 1:
+        return 1, Given({name: [value] for name, value in first.items()})
+    return len(rows), Given({name: [row[name] for row in rows] for name in first})  # type: ignore[index,call-overload]
 
 
-def _columns(content: Mapping[str, Json] | Mapping[str, list[Cell]]) -> tuple[int, dict[str, Given]]:
+def _columns(content: Mapping[str, Json] | Mapping[str, list[Cell]]) -> tuple[int, Given]:
     """Lists of values by name, or one value for each name: one row."""
     columns: dict[str, Sequence[Json]] = {}
     lists = sum(isinstance(v, list) for v in content.values())
@@ -183,7 +183,7 @@ def _columns(content: Mapping[str, Json] | Mapping[str, list[Cell]]) -> tuple[in
     for name, cells in columns.items():
         if len(cells) != rows:
             raise SignatureMismatch(f"column {name[:200]!r} has {len(cells)} values and the first has {rows}")
-    return rows, {name: Given(cells) for name, cells in columns.items()}
+    return rows, Given(columns)
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def _wanted(arms: Sequence[Signature]) -> dict[str, str]:
     return found
 
 
-def _csv(body: bytes, arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]:
+def _csv(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:
     """With a header; an empty cell is a missing value, a number is what the model's column says it is."""
     import pyarrow as pa
     from pyarrow import csv
@@ -222,12 +222,11 @@ def _csv(body: bytes, arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise SignatureMismatch(f"the body is not CSV with a header: {str(error)[:200]}") from None
     bounded(table.num_rows, table.num_columns)
-    return table.num_rows, {
-        n: Given(table.column(n).to_pylist(), written=wanted[n] != "BYTES") for n in table.column_names
-    }
+    written = frozenset(n for n in table.column_names if wanted[n] != "BYTES")
+    return table.num_rows, Given({n: table.column(n).to_pylist() for n in table.column_names}, written=written)
 
 
-def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]:
+def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -242,7 +241,7 @@ def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, dict[str, Giv
         table: pa.Table = file.read(columns=known, use_threads=False)
         if table.num_rows * table.num_columns > CELLS_MAX:
             bounded(table.num_rows, table.num_columns)
-        return table.num_rows, {n: Given(_cells(table.column(n))) for n in known}
+        return table.num_rows, Given({n: _cells(table.column(n)) for n in known})
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SignatureMismatch(f"the body is not Parquet: {str(error)[:200]}") from None
 

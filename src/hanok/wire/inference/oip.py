@@ -97,7 +97,8 @@ def _request(body: bytes) -> _Request | _NestedRequest:
     """As it is nearly always sent, else slowly with everything checked."""
     try:
         request = _decoder.decode(body)
-        if strict.surely_once(body, _members(request)):
+        members = _members(request)
+        if strict.surely_once(body, members) or strict.surely_once(body, members + _colons(request)):
             return request
     except msgspec.ValidationError:
         pass  # nested data, or something wrong that is to be named
@@ -112,58 +113,61 @@ def _request(body: bytes) -> _Request | _NestedRequest:
 
 
 def _members(request: _Request) -> int:
-    count = 1 + 3 * len(request.inputs)
-    for tensor in request.inputs:
-        count += tensor.name.count(":") + tensor.datatype.count(":")
-        if tensor.data is not UNSET:
-            count += 1
-            if tensor.datatype == "BYTES":
-                count += strict.colons(tensor.data)
-        if tensor.parameters is not UNSET:
-            count += 1 + strict.members(tensor.parameters)
-    if request.id is not UNSET:
-        count += 1 + strict.members(request.id)
-    if request.parameters is not UNSET:
-        count += 1 + strict.members(request.parameters)  # type: ignore[arg-type]
-    if request.outputs is not UNSET:
-        count += 1
-        for output in request.outputs or ():
-            count += 1 + output.name.count(":")
-            if output.parameters is not UNSET:
-                count += 1 + strict.members(output.parameters)
+    """How many members the request was read from."""
+    inputs = request.inputs
+    count = 1 + 3 * len(inputs) + sum((t.data is not UNSET) + (t.parameters is not UNSET) for t in inputs)
+    for tensor in inputs:
+        if tensor.parameters:
+            count += strict.members(tensor.parameters)
+    count += (request.id is not UNSET) + (request.parameters is not UNSET) + (request.outputs is not UNSET)
+    if request.parameters:
+        count += strict.members(request.parameters)  # type: ignore[arg-type]
+    for output in request.outputs or ():
+        count += 1 + (output.parameters is not UNSET) + strict.members(output.parameters or {})
     return count
 
 
-def _given(tensors: Sequence[_Tensor], arms: Sequence[Signature]) -> tuple[int, dict[str, Given]]:
+def _colons(request: _Request) -> int:
+    """How many colons stand in the texts that `_members` does not look into."""
+    texts: list[object] = [request.id or ""]
+    texts += (t.name for t in request.inputs)
+    texts += (t.datatype for t in request.inputs)
+    texts += (o.name for o in request.outputs or ())
+    return strict.colons(texts) + sum(strict.colons(t.data or ()) for t in request.inputs if t.datatype == "BYTES")
+
+
+def _given(tensors: Sequence[_Tensor], arms: Sequence[Signature]) -> tuple[int, Given]:
     """The number of rows, and the columns by name."""
-    only, signature = tensors[0], arms[0]
-    width = len(signature.inputs)
-    known = {c.name for s in arms for c in s.inputs}
-    if len(tensors) == 1 and len(only.shape) == 2 and (only.name not in known or only.shape[1] == width > 1):
-        return _matrix(only, signature)
-    rows = -1
-    given: dict[str, Given] = {}
+    if len(tensors) == 1:
+        only, signature = tensors[0], arms[0]
+        width = len(signature.inputs)
+        known = {c.name for s in arms for c in s.inputs}
+        if len(only.shape) == 2 and (only.name not in known or only.shape[1] == width > 1):
+            return _matrix(only, signature)
+        if only.name not in known:
+            raise SignatureMismatch(
+                f"the model has no input {only.name[:200]!r}; it takes {names(signature)}, or one tensor of shape "
+                f"[rows, {width}] with all of them"
+            )
+    shape = tensors[0].shape
+    rows = _rows(tensors[0], 1)
+    bounded(rows, len(tensors))
+    given: dict[str, Sequence[Json]] = {}
     for tensor in tensors:
         name = tensor.name
         if name in given:
             raise SignatureMismatch(f"input {name[:200]!r} stands twice in inputs")
-        if len(tensors) == 1 and name not in known:
+        if tensor.shape != shape and _rows(tensor, 1) != rows:
             raise SignatureMismatch(
-                f"the model has no input {name[:200]!r}; it takes {names(signature)}, or one tensor of shape "
-                f"[rows, {width}] with all of them"
+                f"input {name[:200]!r} has {tensor.shape[0]} rows and {tensors[0].name[:200]!r} has {rows}"
             )
-        if rows < 0:
-            rows = _rows(tensor, 1)
-            bounded(rows, len(tensors))
-        elif _rows(tensor, 1) != rows:
-            raise SignatureMismatch(f"input {name!r} has {tensor.shape[0]} rows and {tensors[0].name!r} has {rows}")
         cells = _flat(tensor)
         declared(name, tensor.datatype, cells)
-        given[name] = Given(cells, tensor.datatype)
-    return rows, given
+        given[name] = cells
+    return rows, Given(given, {t.name: t.datatype for t in tensors})
 
 
-def _matrix(tensor: _Tensor, signature: Signature) -> tuple[int, dict[str, Given]]:
+def _matrix(tensor: _Tensor, signature: Signature) -> tuple[int, Given]:
     width = len(signature.inputs)
     rows = _rows(tensor, width)
     bounded(rows, width)
@@ -173,7 +177,7 @@ def _matrix(tensor: _Tensor, signature: Signature) -> tuple[int, dict[str, Given
         raise SignatureMismatch(f"input {text[0]!r} is text, so send one tensor for each input, by name")
     cells = _flat(tensor)
     declared(tensor.name, tensor.datatype, cells)
-    return rows, {c.name: Given(cells[i::width], tensor.datatype) for i, c in enumerate(signature.inputs)}
+    return rows, Given({c.name: cells[i::width] for i, c in enumerate(signature.inputs)})
 
 
 def _rows(tensor: _Tensor, width: int) -> int:
