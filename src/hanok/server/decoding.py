@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ def unpacked(packed: Packed) -> Request:
 
 
 def start_worker() -> None:
-    """Ctrl-C in the terminal is for the server, which ends its workers itself."""
+    """Ctrl-C in the terminal is for the server, which ends its workers itself. Small requests go before large ones."""
+    os.nice(5)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)

@@ -19,15 +19,19 @@ def entries_of(
     mode: str,
     keys: Mapping[str, str],
     row_ids: Sequence[str] = (),
+    rows: range | None = None,
 ) -> list[Entry]:
-    """One entry for each row: what the arm saw, and what it gave or why it gave nothing."""
+    """One entry for each row (of `rows`): what the arm saw, and what it gave or why it gave nothing."""
     arm, signature, scores = decision.arm, decision.signature, decision.scores
     named = columns if signature is None else {c.name: columns[c.name] for c in signature.inputs if c.name in columns}
-    seen = {n: v.to_pylist() if isinstance(v, pa.Array | pa.ChunkedArray) else v for n, v in named.items()}
+    rows = range(len(row_ids) or decision.rows) if rows is None else rows
+    first = rows.start
+    parts = named if len(rows) == decision.rows else {n: v[first : rows.stop] for n, v in named.items()}
+    seen = {n: v.to_pylist() if isinstance(v, pa.Array | pa.ChunkedArray) else v for n, v in parts.items()}
     failed = decision.error.message if decision.error is not None else ""
     broken = set() if scores is None else set(decision.broken_rows.tolist())
     entries = []
-    for row in range(len(row_ids) or decision.rows):
+    for row in rows:
         score, many = (None, ()) if scores is None or signature is None else answer_of(signature, scores, row)[:2]
         entries.append(
             Entry(
@@ -36,7 +40,7 @@ def entries_of(
                 mode,
                 score,
                 list(many),
-                {n: values[row] for n, values in seen.items() if row < len(values)},
+                {n: values[row - first] for n, values in seen.items() if row - first < len(values)},
                 dict(keys),
                 failed or (f"the score is {score}" if row in broken else ""),
                 decision.microseconds,

@@ -30,6 +30,7 @@ from hanok.parts.serving.shadows import Answered, Shadows
 from hanok.stores.ports import Metadata, Repositories
 
 DRAIN_S = 2.0
+LOGGED_AT_ONCE = 1_000  # entries of a large request: freeing all of them at once would hold up every other thread
 NO_OWN: Mapping[int, Columns] = MappingProxyType({})
 NO_ROWS: Mapping[int, pa.Table] = MappingProxyType({})
 
@@ -146,8 +147,11 @@ class Serving:
             raise SignatureMismatch(f"the entity names one row and the request has {decision.rows}")
         if not decision.rows:
             return []
-        entries = entries_of(decision, own, at=at, mode=routed.arm.mode, keys=routed.keys)
-        ids = [str(i) for i in self._log.append_many(routed.model, entries)]
+        ids: list[str] = []
+        for start in range(0, decision.rows, LOGGED_AT_ONCE):
+            rows = range(start, min(start + LOGGED_AT_ONCE, decision.rows))
+            entries = entries_of(decision, own, at=at, mode=routed.arm.mode, keys=routed.keys, rows=rows)
+            ids += map(str, self._log.append_many(routed.model, entries))
         if routed.beside:
             shadowed = Answered(routed.snapshot, routed.beside, columns, by_version, routed.keys, at, ids)
             self._shadows.offer(shadowed)
