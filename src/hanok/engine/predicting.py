@@ -109,8 +109,12 @@ class Predicting:
         self._training, self._features, self._serving, self._declared = training, features, serving, declared
 
     def predict_entity(self, name: str, match: Mapping[str, Cell]) -> JsonObject:
-        """Predict the spine row that has the given values, with features read online."""
+        """Predict the spine row that has the given values, with features read online. Raises Invalid."""
         model = self._training.model(name)
+        if not isinstance(match, Mapping) or not match:
+            raise Invalid('match says whose row is meant: an object of column and value, like {"customer": "c0007"}')
+        if odd := [k for k, v in match.items() if not isinstance(v, str | int | float | datetime)]:
+            raise Invalid(f"match: {odd[0][:200]!r} is one text, number or true/false, and no null")
         row = self._features.find_spine_row(model, match)
         routed = self._serving.route(name, entity={k: row[k] for k in self._features.spine_keys(model)})
         own: dict[int, Columns] = {}

@@ -93,7 +93,7 @@ def _fast(body: bytes) -> tuple[int, Given] | None:
         once = strict.surely_once(body, members) or strict.surely_once(
             body, members + strict.members([split.columns, split.data, split.index or ()])
         )
-        return _split(split.columns, split.data, split.index or None) if once else None
+        return _split(split.columns, split.data, None if split.index is UNSET else split.index) if once else None
     if not isinstance(columns, UnsetType):
         once = strict.surely_once(body, 1 + len(columns)) or strict.surely_once(body, 1 + strict.members(columns))
         return _columns(columns) if once else None

@@ -217,6 +217,7 @@ def test_a_misspelt_tensor_of_a_model_with_one_input_is_no_matrix():
         ({"dataframe_split": {"columns": ["x", "y"], "data": [[5, 1], 5]}}, "row 1 is no list"),
         ({"dataframe_split": {"columns": ["x", 7], "data": [[5, 1]]}}, "columns are texts"),
         ({"dataframe_split": {"columns": ["x", "y"], "data": [[5, 1]], "index": [1, 2]}}, "index"),
+        ({"dataframe_split": {"columns": ["x", "y"], "data": [[5, 1]], "index": []}}, "index"),
         ({"dataframe_split": {"columns": ["x", "y"], "data": [[5, 1]], "names": []}}, "dataframe_split is"),
         ({"dataframe_split": {"data": [[5, 1]]}}, "dataframe_split is"),
         ({"dataframe_split": []}, "dataframe_split is"),

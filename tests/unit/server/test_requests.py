@@ -1,0 +1,170 @@
+"""Prediction requests over HTTP: methods, types, errors in the protocol's words, entities, and bounds on what waits."""
+
+import asyncio
+import gzip
+import io
+import json
+import threading
+
+import httpx
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from hanok.core.errors import Unavailable
+from hanok.server import decoding
+from hanok.server.run import build
+from hanok.server.scoring import Scoring
+from tests.unit.server.conftest import Sync
+from tests.unit.server.test_dispatcher import ROW, tensors
+
+INFER = "/v2/models/returns/infer"
+
+
+@pytest.fixture
+def client(shop):
+    return httpx.Client(transport=Sync(build(shop)), base_url="http://127.0.0.1")
+
+
+def two_rows():
+    body = tensors()
+    for tensor in body["inputs"]:
+        tensor["data"], tensor["shape"] = tensor["data"] * 2, [2]
+    return body
+
+
+def test_an_entity_is_for_one_row_and_its_keys_are_those_of_the_model(client, shop):
+    def with_entity(body, entity):
+        return client.post(INFER, json=body | {"parameters": {"entity": entity}})
+
+    reply = with_entity(tensors(), {"order": "o1"})
+    assert reply.status_code == 200
+    assert shop.serving.find(reply.json()["parameters"]["prediction_ids"][0]).entity == {"order": "o1"}
+    for body, entity, said in (
+        (two_rows(), {"order": "o1"}, "2 rows"),
+        (tensors(), {"ordr": "o1"}, "'ordr' is no key"),
+        (tensors(), {"order": "o1", "day": 1}, "'day' is no key"),
+        (tensors(), {"order": ["o1"]}, "'order'"),
+        (tensors(), {"order": None}, "'order'"),
+    ):
+        reply = with_entity(body, entity)
+        assert (reply.status_code, said in reply.json()["error"]) == (400, True), reply.text
+
+
+def test_a_wrong_method_is_a_405_that_says_which_is_right_and_head_and_options_do_no_harm(client):
+    for path, right in ((INFER, "POST"), ("/v2/models/returns", "GET"), ("/v2", "GET"), ("/invocations", "POST")):
+        wrong = client.request("DELETE", path)
+        assert (wrong.status_code, right in wrong.headers["allow"]) == (405, True)
+        assert ("error_code" if path == "/invocations" else "error") in wrong.json()
+        options = client.options(path)
+        assert (options.status_code, right in options.headers["allow"]) == (200, True)
+    assert client.head("/v2/models/returns").status_code == 200
+    assert client.get(INFER).status_code == client.head("/invocations").status_code == 405
+
+
+def test_errors_are_in_the_words_of_the_protocol(client):
+    for path in ("/v2/nothing", "/v2/models/returns/x", "/v2/models/a%2Fb/infer", "/v2x", "/v2/models/ü%00/infer"):
+        reply = client.post(path, json={})
+        assert (reply.status_code, type(reply.json()["error"])) == (404, str), path
+    for version in ("99", "x", "²", "9" * 5000):
+        assert client.post(f"/v2/models/returns/versions/{version}/infer", json=tensors()).status_code == 404
+    reply = client.post("/invocations?model=nope", json={"inputs": [ROW]})
+    assert (reply.status_code, reply.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+    large = client.post(INFER, content=b" " * (33 << 20))
+    assert (large.status_code, type(large.json()["error"])) == (413, str)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "application/json; charset=latin-1"},
+        {"content-type": "application/json", "content-encoding": "br"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"inference-header-content-length": "10"},
+    ],
+)
+def test_a_body_in_another_type_or_encoding_is_a_415(client, headers):
+    reply = client.post(INFER, content=json.dumps(tensors()), headers=headers)
+    assert (reply.status_code, type(reply.json()["error"])) == (415, str)
+    reply = client.post("/invocations", content=json.dumps({"inputs": [ROW]}), headers=headers)
+    assert (reply.status_code, reply.json()["error_code"]) == (415, "BAD_REQUEST")
+
+
+def test_gzip_is_unpacked_within_the_bound_of_a_body(client):
+    packed = {"content-encoding": "gzip"}
+    plain = json.dumps(tensors()).encode()
+    assert client.post(INFER, content=gzip.compress(plain), headers=packed).status_code == 200
+    assert client.post(INFER, content=gzip.compress(plain)[:-3], headers=packed).status_code == 400
+    assert client.post(INFER, content=plain, headers=packed).status_code == 400
+    assert client.post(INFER, content=gzip.compress(b" " * (40 << 20)), headers=packed).status_code == 413
+
+
+def test_csv_parquet_and_kserves_first_protocol_give_the_same_score(client):
+    want = client.post("/invocations", json={"inputs": [ROW]}).json()["predictions"]
+    csv = ",".join(ROW) + "\n" + ",".join(map(str, ROW.values())) + "\n"
+    for content_type in ("text/csv", "text/csv; charset=utf-8"):
+        reply = client.post("/invocations", content=csv, headers={"content-type": content_type})
+        assert reply.json()["predictions"] == want
+    assert client.post("/v1/models/returns:predict", json={"instances": [ROW]}).json()["predictions"] == want
+    assert client.get("/v1/models/returns").json() == {"name": "returns", "ready": True}
+    sink = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist([ROW]), sink)
+    scoring = {"content-type": "application/vnd.apache.parquet"}
+    assert client.post("/invocations", content=sink.getvalue(), headers=scoring).json()["predictions"] == want
+
+
+def test_what_another_process_decodes_is_what_is_decoded_here(shop):
+    signature = shop.serving.model("returns").signature
+    for protocol, body in (("oip", two_rows()), ("mlflow", {"inputs": [ROW, dict.fromkeys(ROW)]})):
+        raw = json.dumps(body).encode()
+        here = decoding.decode(protocol, raw, "", (signature,))
+        there = decoding.unpacked(decoding.decode_packed(protocol, raw, "", (signature,)))
+        assert {n: c.to_pylist() for n, c in there.columns.items()} == here.columns
+        assert (there.rows, there.entity, there.outputs) == (here.rows, here.entity, here.outputs)
+
+
+def test_the_bodies_that_are_held_and_the_requests_that_wait_have_a_bound():
+    scoring = Scoring(threads=1, waiting_max=1, held_bytes=100)
+    with scoring.hold(90) as held:
+        with pytest.raises(Unavailable, match="try again") as refused, scoring.hold(20):
+            pass
+        assert refused.value.fields["retry_after_s"] == 1
+        with scoring.hold(10), pytest.raises(Unavailable):
+            held.grew(120)
+    with scoring.hold(1000):
+        pass  # one body is always let in
+
+    async def run():
+        go = threading.Event()
+        waiting = [asyncio.create_task(scoring.beside(go.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await scoring.beside(go.wait)
+        go.set()
+        assert await asyncio.gather(*waiting) == [True, True]
+        assert await scoring.beside(lambda: 7) == 7
+
+    asyncio.run(run())
+    scoring.close()
+
+
+def test_a_slow_model_is_called_beside_the_event_loop_and_a_quick_one_at_once():
+    costs = Scoring().costs
+    assert costs.expected_s("new", 1) == float("inf")
+    costs.took("quick", 1, 1e-4)
+    costs.took("slow", 1, 0.1)
+    assert costs.expected_s("quick", 1) < 1e-3 < costs.expected_s("slow", 1)
+    assert costs.expected_s("quick", 10_000) > 0.5
+    costs.took("quick", 10_000, 1e-2)
+    assert costs.expected_s("quick", 100) < 0.01
+
+
+def test_bodies_of_the_predict_verb_that_are_no_entity_are_refused(client):
+    for match in (None, [], "o1", {}, {"nope": 1}, {"order": ["o1"]}, {"order": {"a": 1}}, {"order": None}):
+        reply = client.post("/api/v1/predict", json={"model": "returns", "match": match})
+        assert 400 <= reply.status_code < 500, (match, reply.text)
+    for body in (b"", b"[]", b"{", b"[" * 100_000, b"\xff", b'{"model": "\\ud800"}', b'{"model": "returns", "x": 1}'):
+        assert client.post("/api/v1/predict", content=body).status_code == 400, body[:40]
+    huge = b'{"model": "returns", "match": {"order": 1' + b"0" * 400 + b"}}"
+    assert client.post("/api/v1/predict", content=huge).status_code < 500
