@@ -127,7 +127,7 @@ def test_a_training_that_a_server_began_is_gone_on_with_by_the_next_one_under_th
     again = subprocess.Popen(command(home, "up", "--port", "0"), stdout=subprocess.PIPE, text=True)
     address = json.loads(again.stdout.readline())["address"]
     try:
-        while not any(m["name"] == "mine" and m["newest"] for m in asked(address, "model.list")):
+        while not any(m["name"] == "mine" and m["newest"] for m in asked(address, "model/list")):
             time.sleep(0.2)
     finally:
         again.terminate()
