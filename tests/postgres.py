@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,6 +53,30 @@ class Postgres:
     def empty_database(self) -> str:
         """The URL of a database without any table."""
         return self._at(self._create("template1"))
+
+    @contextmanager
+    def shared_database(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """The URL of a fresh database, and what empties it again: far cheaper than a database for each test."""
+        url = self.database()
+        engine = sa.create_engine(url)
+        known = sa.MetaData()
+        with engine.begin() as connection:
+            known.reflect(connection)
+            tables = [t for t in known.sorted_tables if t.name != "alembic_version"]
+            first = {t: [dict(row._mapping) for row in connection.execute(sa.select(t))] for t in tables}
+
+        def empty() -> None:
+            names = ", ".join(f'"{t.name}"' for t in tables)
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+                for table, rows in first.items():
+                    if rows:
+                        connection.execute(sa.insert(table), rows)
+
+        try:
+            yield url, empty
+        finally:
+            engine.dispose()
 
     def restart(self) -> None:
         """Stop it as a crash would, and start it again. Only for a server of our own."""

@@ -1,12 +1,18 @@
-"""Every engine keeps the contract of its port."""
+"""Every engine keeps the contract of its port, and every port has one."""
 
+import importlib
+import inspect
+import pkgutil
+import shutil
 from pathlib import Path
 
 import pytest
 
+from hanok import stores
 from hanok.stores import testing
-from hanok.stores.blobs import LocalBlobs
+from hanok.stores.blobs import LocalBlobs, LocalFolder, LocalUploads
 from hanok.stores.delta import DeltaTables
+from hanok.stores.frames import FrameFile, read_frames
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.memory import MemoryBlobs, MemoryOnlineValues, MemoryTables
 from hanok.stores.sql import SqlMetadata
@@ -92,9 +98,50 @@ class TestMemoryOnlineValues(testing.OnlineValuesContract):
         return MemoryOnlineValues()
 
 
-class TestSqliteFile(testing.MetadataContract, testing.AccessContract):
+class TestLocalFolder(testing.FolderContract):
     @pytest.fixture
     def store(self, tmp_path):
+        return LocalFolder(tmp_path)
+
+    @pytest.fixture
+    def uri(self, tmp_path):
+        return tmp_path.as_uri()
+
+
+class TestLocalUploads(testing.UploadsContract):
+    @pytest.fixture
+    def blobs(self, tmp_path):
+        return LocalBlobs(tmp_path / "blobs")
+
+    @pytest.fixture
+    def store(self, tmp_path, blobs):
+        return LocalUploads(tmp_path / "uploads", blobs)
+
+
+class TestFrameFile(testing.FramesContract):
+    @pytest.fixture
+    def store(self, tmp_path):
+        frames = FrameFile(tmp_path / "a.seg")
+        yield frames
+        frames.close()
+
+    @pytest.fixture
+    def read(self, tmp_path):
+        return lambda: list(read_frames(tmp_path / "a.seg"))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """A file with the newest schema, to be copied: migrating takes longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "m.db"
+    SqlMetadata.at(file).close()
+    return file
+
+
+class TestSqliteFile(*testing.METADATA):
+    @pytest.fixture
+    def store(self, tmp_path, migrated):
+        shutil.copy(migrated, tmp_path / "m.db")
         metadata = SqlMetadata.at(tmp_path / "m.db")
         yield metadata
         metadata.close()
@@ -117,7 +164,7 @@ class TestSqliteFile(testing.MetadataContract, testing.AccessContract):
             SqlMetadata.at(tmp_path / "x.db")
 
 
-class TestSqliteInMemory(testing.MetadataContract, testing.AccessContract):
+class TestSqliteInMemory(*testing.METADATA):
     @pytest.fixture
     def store(self):
         metadata = SqlMetadata("sqlite://")
@@ -125,9 +172,55 @@ class TestSqliteInMemory(testing.MetadataContract, testing.AccessContract):
         metadata.close()
 
 
-class TestPostgres(testing.MetadataContract, testing.AccessContract):
+@pytest.fixture(scope="module")
+def shared(postgres):
+    with postgres.shared_database() as database:
+        yield database
+
+
+class TestPostgres(*testing.METADATA):
     @pytest.fixture
-    def store(self, postgres):
-        metadata = SqlMetadata(postgres.database())
+    def store(self, shared):
+        url, empty = shared
+        metadata = SqlMetadata(url)  # a new one each time: a store remembers the numbers of metrics
         yield metadata
         metadata.close()
+        empty()
+
+
+def ports():
+    """Every Protocol of the stores' ports, but for the record that holds all aggregates."""
+    modules = [m.name for m in pkgutil.iter_modules(stores.__path__) if m.name.startswith("ports")]
+    for name in modules:
+        module = importlib.import_module(f"hanok.stores.{name}")
+        for port in vars(module).values():
+            if getattr(port, "_is_protocol", False) and port.__module__ == module.__name__:
+                if port.__name__ != "Repositories":
+                    yield port
+
+
+def test_every_port_is_small_and_has_a_contract_that_an_engine_runs():
+    here = [c for c in globals().values() if inspect.isclass(c) and c.__name__.startswith("Test")]
+    kept = list(ports())
+    assert len(kept) > 40
+    for port in kept:
+        methods = [m for m in vars(port) if not m.startswith("_")]
+        assert len(methods) <= 7, (port.__name__, methods)
+        contract = getattr(testing, f"{port.__name__}Contract", None)
+        assert contract is not None, f"{port.__name__} has no contract in hanok.stores.testing"
+        assert any(issubclass(engine, contract) for engine in here), f"no engine runs the contract of {port.__name__}"
+
+
+def test_no_contract_hides_a_test_of_another():
+    names = [n for contract in testing.METADATA for n in vars(contract) if n.startswith("test_")]
+    assert len(names) == len(set(names))
+
+
+def test_every_engine_runs_the_contract_of_its_port():
+    """A class that has all methods of a port is an engine of it."""
+    here = [c for c in globals().values() if inspect.isclass(c) and c.__name__.startswith("Test")]
+    tested = {base for c in here for base in c.__mro__}
+    for name in ("TablesContract", "OnlineValuesContract", "BlobsContract"):
+        engines = [c for c in here if issubclass(c, getattr(testing, name))]
+        assert len(engines) == 2, name  # one on disk, one in memory
+    assert set(testing.METADATA) <= tested

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
@@ -13,10 +14,15 @@ class MemoryTables:
     """Append-only tables as lists of Arrow tables."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._tables: dict[str, list[pa.Table]] = {}
         self._keys: dict[tuple[str, str], Appended] = {}
 
     def append(self, name: str, rows: pa.Table, *, key: str) -> Appended:
+        with self._lock:
+            return self._append(name, rows, key)
+
+    def _append(self, name: str, rows: pa.Table, key: str) -> Appended:
         if (before := self._keys.get((name, key))) is not None:
             return Appended(before.first, before.rows, repeated=True)
         if ARRIVED not in rows.column_names:

@@ -35,7 +35,7 @@ class SqlRuns:
         self._c = connection
 
     def add(self, run: Run) -> None:
-        self._c.execute(
+        made = self._c.execute(
             text(
                 "INSERT INTO run (id, experiment, name, status, lifecycle, user_name, started, ended, artifact_uri) "
                 "VALUES (:id, :experiment, :name, :status, :lifecycle, :user, :started, :ended, :artifact_uri) "
@@ -43,7 +43,8 @@ class SqlRuns:
             ),
             _values(run) | {"experiment": int(run.experiment_id), "artifact_uri": run.artifact_uri},
         )
-        self.set_tags(run.id, run.tags)
+        if made.rowcount:  # a repetition leaves tags as they are by now
+            self.set_tags(run.id, run.tags)
 
     def put(self, run: Run) -> None:
         self._c.execute(
