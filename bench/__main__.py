@@ -1,4 +1,5 @@
-"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [labels] [loop] [diagnosis] [validation]
+"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [arms] [labels] [loop] [diagnosis]
+[validation]
 
 All by default. Prints a table, writes bench/results.json.
 """
@@ -9,7 +10,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ("startup", "auth", "tracking", "artifacts", "pages", "serving", "labels", "loop", "diagnosis", "validation")
+SECTIONS = (
+    "startup",
+    "auth",
+    "tracking",
+    "artifacts",
+    "pages",
+    "serving",
+    "arms",
+    "labels",
+    "loop",
+    "diagnosis",
+    "validation",
+)
 
 
 def main() -> None:

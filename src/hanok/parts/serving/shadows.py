@@ -19,7 +19,8 @@ from hanok.parts.serving.scorer import decide_many, rows_of
 
 log = logging.getLogger("hanok.serving")
 QUEUED_ROWS_MAX = 50_000
-BULK_ROWS = 2_000
+BULK_ROWS = 256
+PAUSE_MAX_S = 0.05
 GAP_S = 1.0
 
 
@@ -61,6 +62,7 @@ class Shadows:
         self._gaps: dict[tuple[str, int], _Gap] = {}
         self._changed = threading.Condition()
         self._busy = self._closed = False
+        self._awaited = 0  # callers of `drain`: while there are any, no pause is made
         self._worker: threading.Thread | None = None
 
     def offer(self, answered: Answered) -> bool:
@@ -84,7 +86,10 @@ class Shadows:
     def drain(self, timeout_s: float) -> bool:
         """Wait until what was offered is logged; False when that takes longer. Gaps are logged."""
         with self._changed:
+            self._awaited += 1
+            self._changed.notify_all()
             done = self._changed.wait_for(lambda: not self._queue and not self._busy, timeout_s)
+            self._awaited -= 1
             due = self._due_gaps(everything=True)
         self._note(due)
         return done
@@ -109,6 +114,7 @@ class Shadows:
                     return
                 bulk = self._take()
                 self._busy = True
+            started = wall_seconds()
             try:
                 self._score(bulk)
             except Exception:
@@ -119,6 +125,9 @@ class Shadows:
                     due = self._due_gaps(everything=False)
                     self._changed.notify_all()
                 self._note(due)
+            pause = min(PAUSE_MAX_S, wall_seconds() - started)  # replies get at least every other turn of the processor
+            with self._changed:
+                self._changed.wait_for(lambda: self._awaited or self._closed, pause)
 
     def _take(self) -> list[Answered]:
         """The oldest rows of one snapshot and the same arms, in bulk."""
