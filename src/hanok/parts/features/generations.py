@@ -132,7 +132,13 @@ class Generations:
         view = use.view
         event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
         names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))
-        where = ""
+        now = f"TIMESTAMPTZ '{from_micros(micros(self._clock.now())).isoformat()}'"
+        seen = f"({event} <= {now} AND coalesce({ARRIVED}, {event}) <= {now})"  # the best of these, and all others
+        keys = ", ".join(map(quoted, view.keys))
+        where = (
+            f"QUALIFY {seen} IS NOT TRUE OR row_number() OVER (PARTITION BY {keys}, {seen} "
+            f"ORDER BY {event} DESC, {ARRIVED} DESC NULLS LAST, {SEQUENCE} DESC) <= {use.wanted}"
+        )
         if view.aggregate and view.horizon is not None:
             oldest = from_micros(micros(self._clock.now())) - view.horizon
             where = f"WHERE {event} > TIMESTAMPTZ '{oldest.isoformat()}'"

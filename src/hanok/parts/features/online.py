@@ -45,6 +45,11 @@ class Use:
     own: bool = False
 
     @property
+    def wanted(self) -> int:
+        """Visible rows that a view of latest values keeps: when the best is the asking row itself, the next counts."""
+        return 2 if self.own else 1
+
+    @property
     def id(self) -> str:
         return _use_id(self)
 
@@ -160,8 +165,7 @@ def _first_kept(use: Use, rows: SourceRows, now_us: int) -> int:
         assert use.view.horizon is not None
         return int(np.searchsorted(rows.event_time, now_us - _micros(use.view.horizon), side="right"))
     visible = np.flatnonzero(np.maximum(rows.event_time, rows.arrived) <= now_us)
-    wanted = 2 if use.own else 1  # when the best one is the asking row itself, the next one counts
-    return int(visible[-wanted]) if len(visible) >= wanted else 0
+    return int(visible[-use.wanted]) if len(visible) >= use.wanted else 0
 
 
 def _written(rows: SourceRows) -> bytes:
