@@ -322,7 +322,10 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
     if column_type(kind) in ("INT", "FLOAT", "BOOL"):
         return column.cast(pa.float64(), safe=False)
-    return column.cast(pa.string())
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:  # bytes that are no text
+        return pa.chunked_array([pa.array([None if v is None else repr(v) for v in column.to_pylist()], pa.string())])
 
 
 def compare_tables(before: pa.Table, after: pa.Table) -> list[Any]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hanok.compute.sketches import Frequent, Hll, Kll, number_hashes, text_hashes
-from hanok.compute.values import column_type
+from hanok.compute.values import column_type, unwrapped
 from hanok.core.errors import BadData
 from hanok.core.tables import BOOKKEEPING
 
@@ -147,7 +147,12 @@ class ColumnState:
             return ColumnState._of_lists(name, column)
         if pa.types.is_dictionary(kind):
             column = column.cast(kind.value_type)
+        elif pa.types.is_duration(kind):
+            column = unwrapped(pa.chunked_array([column])).combine_chunks()
         state = ColumnState(name, column_type(column.type), len(column), column.null_count)
+        if pa.types.is_nested(column.type):  # maps, and structs within lists: how many there are
+            state.values = len(column) - column.null_count
+            return state
         present = column.drop_null() if column.null_count else column
         state.values = len(present)
         if pa.types.is_null(column.type):

@@ -64,11 +64,13 @@ def suggest(rows: pa.Table, rules: Sequence[str] = RULES, *, held_out: int = HEL
     """
     if unknown := [r for r in rules if r not in RULES]:
         raise Invalid(f"there is no rule {unknown[0]!r}; there are {', '.join(RULES)}")
+    rows = _plain(rows)
     apart = np.arange(rows.num_rows) % held_out == held_out - 1
     tried = bool(apart.any()) and rows.num_rows >= 100
     learned = rows.filter(pa.array(~apart)) if tried else rows
     state = TableState.of(learned)
     made = [s for name in state.columns for s in _of_column(state.columns[name], learned, rules)]
+    made = _true_of(rows, made)
     if not tried:
         return made
     kept = rows.filter(pa.array(apart))
@@ -80,6 +82,24 @@ def suggest(rows: pa.Table, rules: Sequence[str] = RULES, *, held_out: int = HEL
         if held:
             outcome.append(Suggestion(s.rule, s.column, s.constraint, s.reason, s.seen, held))
     return outcome
+
+
+def _true_of(rows: pa.Table, made: list[Suggestion]) -> list[Suggestion]:
+    """Those that can be computed of the rows and hold: what is written for a file passes on that file."""
+    values = evaluate(rows, [s.constraint.metric for s in made]) if made else {}
+    return [
+        s
+        for s in made
+        if not isinstance(value := values[s.constraint.metric], MetricFailed) and s.constraint.holds(value)
+    ]
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Half floats in a type that SQL has."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_float16(field.type):
+            rows = rows.set_column(i, field.name, rows.column(i).cast(pa.float64()))
+    return rows
 
 
 def _of_column(state: ColumnState, rows: pa.Table, rules: Sequence[str]) -> list[Suggestion]:
@@ -123,6 +143,8 @@ def _type(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     if c.type != "STRING" or not c.present:
         return None
     found = evaluate(rows, [m := metric("DataType", c.name)])[m]
+    if isinstance(found, MetricFailed):
+        return None
     total = sum(found.values()) - found["Unknown"]
     for kind in ("Integral", "Fractional", "Boolean"):
         share = found[kind] + (found["Integral"] if kind == "Fractional" else 0)
@@ -199,6 +221,8 @@ def _low(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
     bound = float(c.minimum) - 0.5 * _width(c)
+    if not math.isfinite(bound):
+        return None
     made = constraint("hasMin", c.name, f">= {bound:.6g}")
     return Suggestion(rule, c.name, made, "values were larger", float(c.minimum))
 
@@ -207,6 +231,8 @@ def _high(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
     bound = float(c.maximum) + 0.5 * _width(c)
+    if not math.isfinite(bound):
+        return None
     made = constraint("hasMax", c.name, f"<= {bound:.6g}")
     return Suggestion(rule, c.name, made, "values were smaller", float(c.maximum))
 
@@ -217,7 +243,9 @@ def _mean(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
         return None
     mean = c.moments.mean
     slack = DEVIATIONS * (c.moments.std or 0.0) * math.sqrt(2 / c.finite) or 1e-9 * max(1.0, abs(mean))
-    made = constraint("hasMean", c.name, f"between {mean - slack:.6g} and {mean + slack:.6g}")
+    if not math.isfinite(slack) or (slack < 1e-9 * abs(mean) and c.moments.std):
+        return None  # beyond what a float tells apart
+    made = constraint("hasMean", c.name, f"between {mean - slack:.17g} and {mean + slack:.17g}")
     return Suggestion(rule, c.name, made, "five standard errors about the mean", mean)
 
 
@@ -228,6 +256,8 @@ def _deviation(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     std = math.sqrt(c.moments.variance or 0.0)
     kurtosis = max(0.0, (c.moments.kurtosis or 0.0) + 2)
     slack = DEVIATIONS * std * math.sqrt(kurtosis / (4 * c.finite) * 2) or 1e-9
+    if not math.isfinite(slack + std) or 0 < std < 1e-9 * abs(c.moments.mean):
+        return None  # beyond what a float tells apart
     made = constraint("hasStandardDeviation", c.name, f"between {max(0.0, std - slack):.6g} and {std + slack:.6g}")
     return Suggestion(rule, c.name, made, "five standard errors about the deviation", std)
 

@@ -20,7 +20,7 @@ def statistics_of(state: TableState, *, name: str = "All Examples") -> Message:
     made = Message("DatasetFeatureStatisticsList")
     dataset = made.add("datasets", name=name, num_examples=state.rows)
     for column in state.columns.values():
-        feature = dataset.add("features", path=Message("Path", step=column.name.split(".")))
+        feature = dataset.add("features", path=Message("Path", step=[column.name]))
         _describe(feature, column)
     return made
 
