@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from hanok.server.metrics import ServerMetrics
 
 log = logging.getLogger("hanok.server")
 SYNC_S = 1.0
+SWITCH_S = 0.0005
 TICK_S = 60.0
 GUARD_S = 3.0
 TELL_S = 0.5
@@ -165,6 +167,7 @@ def serve(
                 target=_every, args=(stopping, GUARD_S, app.upkeep.guard), name="hanok-guard", daemon=True
             ),
         ]
+    sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTED_EVERY)

@@ -20,7 +20,7 @@ from hanok.parts.serving.scorer import decide_many, rows_of
 log = logging.getLogger("hanok.serving")
 QUEUED_ROWS_MAX = 50_000
 BULK_ROWS = 256
-PAUSE_MAX_S = 0.05
+PAUSE_TURNS, PAUSE_MAX_S = 3, 0.25  # shadows take a quarter of the time at most, replies the rest
 GAP_S = 1.0
 
 
@@ -125,7 +125,7 @@ class Shadows:
                     due = self._due_gaps(everything=False)
                     self._changed.notify_all()
                 self._note(due)
-            pause = min(PAUSE_MAX_S, wall_seconds() - started)  # replies get at least every other turn of the processor
+            pause = min(PAUSE_MAX_S, PAUSE_TURNS * (wall_seconds() - started))
             with self._changed:
                 self._changed.wait_for(lambda: self._awaited or self._closed, pause)
 
