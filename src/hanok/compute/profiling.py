@@ -16,7 +16,7 @@ from hanok.compute.drift import BINS, Reference, bin_counts, placed, reference
 from hanok.compute.metrics import DEFAULT_METRIC
 from hanok.compute.state_drift import reference_of, weighted
 from hanok.compute.states import NUMERIC, ColumnState, TableState
-from hanok.compute.values import column_type
+from hanok.compute.values import column_type, unwrapped
 from hanok.core.errors import BadData
 
 CLASSES_MAX = 20
@@ -315,6 +315,7 @@ def _comparable(kind: pa.DataType) -> bool:
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """In a type that bins understand."""
+    column = unwrapped(column) if pa.types.is_duration(column.type) else column
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column.cast(kind.value_type)

@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet as pq
 
+from hanok.cli import cli
 from hanok.engine.checking import check_file, inferred, suggested
 
 N = 20
@@ -39,6 +41,14 @@ def test_of_every_type(tmp_path, name):
     (tmp_path / "c.yaml").write_text(suggested(path))
     found = check_file(path, schema=tmp_path / "s.yaml", suite=tmp_path / "c.yaml")
     assert found["anomalies"] == [] and [o for o in found["outcomes"] if o["status"] != "Success"] == []
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_every_type_has_a_profile_and_a_drift(tmp_path, name):
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.table({"c": COLUMNS[name], "z": range(3 * N)}), path)
+    for command in (["profile", str(path)], ["drift", str(path), str(path)]):
+        assert CliRunner().invoke(cli, command).exit_code == 0
 
 
 @pytest.mark.parametrize("header", ["sepal.length,x", "1.5,x", "No.,x", "a b,x", "it's,x", '"a""b",x'])
