@@ -21,9 +21,11 @@ from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import paired_gain, row_losses
 from hanok.core.declare import Model
 from hanok.core.errors import NotFound
+from hanok.core.logged import feature_columns, feature_of
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
 from hanok.engine.evidence import Evidence
+from hanok.engine.reproduce import declaration_of
 from hanok.parts.serving.log import FEATURE, TABLE
 
 DAY = timedelta(days=1)
@@ -98,9 +100,12 @@ class _Case:
         return (lambda scores: float(self.losses(scores).mean())) if self.labelled.sum() >= LABELS_MIN else None
 
 
-def why_window(parts: Evidence, model_name: str, start: datetime, end: datetime) -> Diagnosis:
-    """Rank the causes of what changed in [start, end). Raises NotFound when nothing was predicted then."""
-    case = _case(parts, model_name, start, end)
+def why_window(
+    parts: Evidence, model_name: str, start: datetime, end: datetime, *, version: int | None = None
+) -> Diagnosis:
+    """Rank the causes of what changed in [start, end), for `version` or else the one that answered most. Raises
+    NotFound when nothing was predicted then."""
+    case = _case(parts, model_name, start, end, version)
     observed = effect(case.score, case.columns(), {}, case.loss)
     usual = _usual(case)
     symptom = {
@@ -112,8 +117,8 @@ def why_window(parts: Evidence, model_name: str, start: datetime, end: datetime)
         "usual_loss": usual["loss"],
     }
     found = _inputs(case, observed, usual)
-    version = _version(case)
-    suspects = sorted([*found, *([version] if version else [])], key=lambda s: -s.explains)
+    exchanged = _version(case)
+    suspects = sorted([*found, *([exchanged] if exchanged else [])], key=lambda s: -s.explains)
     return Diagnosis(
         model_name, start.isoformat(), end.isoformat(), _sentence(model_name, start, suspects), symptom, tuple(suspects)
     )
@@ -124,7 +129,7 @@ def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
     found = parts.serving.find(prediction_id)
     start = found.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     parts.serving.compact(everything=True)
-    whole = why_window(parts, found.deployment, start, start + DAY)
+    whole = why_window(parts, found.deployment, start, start + DAY, version=found.version)
     version = parts.training.version(found.deployment, found.version)
     loaded = parts.packages.load(version.package)
     references = parts.references.of(version.facts.get("reference", ""))
@@ -168,17 +173,20 @@ def why_alert(parts: Evidence, alert_id: str) -> Diagnosis:
 # -- the case ------------------------------------------------------------------------------------------------
 
 
-def _case(parts: Evidence, name: str, start: datetime, end: datetime) -> _Case:
-    model = parts.training.model(name)
+def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: int | None) -> _Case:
     rows = _answers(parts, name, start, end)
     if not rows.num_rows:
         raise NotFound(f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}")
     versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
-    version = int(versions[counts.argmax()])
+    version = int(versions[counts.argmax()]) if version is None else version
+    alike = _alike(parts, name, version)
+    rows = alike(rows)
     deployment = next(d for d in parts.serving.history(name) if any(a.version == version for a in d.arms))
-    facts = parts.training.version(name, version).facts
+    trained = parts.training.version(name, version)
+    facts = trained.facts
+    model = declaration_of(parts, trained) if "declaration" in facts else parts.training.model(name)
     length = end - start
-    before = [_answers(parts, name, start - (i + 1) * length, start - i * length) for i in range(BEFORE_DAYS)]
+    before = [alike(_answers(parts, name, start - (i + 1) * length, start - i * length)) for i in range(BEFORE_DAYS)]
     outcomes = parts.monitoring.outcomes(name, start=start, end=end)
     known = (
         dict(zip(outcomes.column("prediction_id").to_pylist(), outcomes.column("label").to_pylist(), strict=True))
@@ -188,6 +196,35 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime) -> _Case:
     truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
     references = parts.references.of(facts.get("reference", ""))
     return _Case(parts, model, start, end, rows, before[::-1], deployment, version, references, truth)
+
+
+def _alike(parts: Evidence, name: str, version: int) -> Callable[[pa.Table], pa.Table]:
+    """Leaves the rows that were answered with the inputs of a version, each input in its own `f__` column."""
+
+    def inputs(number: int) -> dict[str, str]:
+        return {c.name: c.datatype for c in parts.serving.model(name, number).signature.inputs}
+
+    wanted = inputs(version)
+    same: dict[int, bool] = {}
+
+    def chosen(rows: pa.Table) -> pa.Table:
+        if not rows.num_rows:
+            return rows
+        numbers = rows.column("version").to_pylist()
+        for number in set(numbers) - set(same):
+            same[number] = inputs(number) == wanted
+        kept = rows.filter(pa.array([same[n] for n in numbers]))
+        held = feature_columns(
+            {f.name: pa.types.is_string(f.type) for f in kept.schema},
+            {n: kind == "BYTES" for n, kind in wanted.items()},
+        )
+        columns = {n: kept.column(n) for n in kept.column_names if feature_of(n) is None}
+        for feature, kind in wanted.items():
+            empty = pa.chunked_array([pa.nulls(kept.num_rows, pa.string() if kind == "BYTES" else pa.float64())])
+            columns[FEATURE + feature] = kept.column(held[feature]) if feature in held else empty
+        return pa.table(columns)
+
+    return chosen
 
 
 def _answers(parts: Evidence, name: str, start: datetime, end: datetime) -> pa.Table:
@@ -354,7 +391,7 @@ def _version(case: _Case) -> Suspect | None:
     if not began or case.start - began[-1].at > RECENT_VERSION or case.loss is None:
         return None
     earlier = [d.primary for d in history if d.at < began[-1].at and d.primary != case.version]
-    if not earlier:
+    if not earlier or not _takes(case, earlier[0]):
         return None
     ours, theirs = (case.losses(case.score(case.columns(), v)) for v in (case.version, earlier[0]))
     gain = paired_gain(ours, theirs, confidence=0.99, seed=7)
@@ -374,6 +411,13 @@ def _version(case: _Case) -> Suspect | None:
         {"loss_before": float(ours.mean()), "loss_restored": float(theirs.mean()), "rows": gain.rows},
         f"hanok rollback {case.model.name} --to {earlier[0]}",
     )
+
+
+def _takes(case: _Case, version: int) -> bool:
+    """Whether a version can answer the very rows of the case: it takes no input that they lack."""
+    known = {c.name: c.datatype for c in case.parts.serving.model(case.model.name, case.version).signature.inputs}
+    inputs = case.parts.serving.model(case.model.name, version).signature.inputs
+    return all(known.get(c.name) == c.datatype for c in inputs)
 
 
 def _sentence(model: str, start: datetime, suspects: Sequence[Suspect]) -> str:
