@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hanok.sdk.autolog import autolog
     from hanok.sdk.client import open
     from hanok.sdk.runs import run
+    from hanok.sdk.tuning import tune
     from hanok.ui.report import profile
     from hanok.ui.story import drift
 
@@ -73,6 +74,7 @@ _WHERE = {
     "profile": ("hanok.ui.report", "profile"),
     "run": ("hanok.sdk.runs", "run"),
     "sum": (_DECLARE, "sum_"),
+    "tune": ("hanok.sdk.tuning", "tune"),
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]

@@ -26,6 +26,8 @@ COMMANDS = {
     "drift": ("validate", "How far the columns of a file have moved from another's."),
     "skew": ("validate", "How far what a model answers lies from what it was trained on."),
     "report": ("validate", "Profile, checks and drift as one HTML file."),
+    "tune": ("tune", "Run the trials of an experiment file on this machine."),
+    "study": ("study", "Studies: list, show, stop, resume, export, import."),
     "run": ("run", "Runs: list, show, compare, export, delete, move, fork."),
     "import": ("imports", "Bring an MLflow store over."),
     "sync": ("sync", "Bring runs that were logged offline to their store."),

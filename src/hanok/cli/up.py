@@ -19,12 +19,20 @@ from hanok.cli.output import say
     metavar="[DIR]",
     help="Serve MLflow's own web UI at /mlflow/, from the mlflow package beside Hanok or in DIR.",
 )
+@click.option(
+    "--optuna",
+    default=0,
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Serve Optuna's GrpcStorageProxy clients on this port of 127.0.0.1.",
+)
 @click.option("--login", is_flag=True, help="Ask for a login on loopback too, behind a proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON when ready.")
-def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | None, as_json: bool) -> None:
+def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | None, optuna: int, as_json: bool) -> None:
     """Serve everything from one process, in the foreground, until interrupted."""
     from hanok.engine.app import open_app
     from hanok.engine.config import load_config
+    from hanok.server.optuna import serve_optuna
     from hanok.server.run import admin_secret, asks_for_login, bind, serve
 
     config = load_config(Path.cwd())
@@ -42,9 +50,13 @@ def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | No
         say(f"hanok is up at {address}  (home {app.home.root}; Ctrl-C stops it)")
         if config.mlflow_ui:
             say(f"MLflow's web UI is at {address}/mlflow/")
+        if optuna:
+            say(f"Optuna's clients: optuna.storages.GrpcStorageProxy(host='127.0.0.1', port={optuna})")
 
     try:
         team = asks_for_login(host, secret=secret, has_owner=app.access.has_owner(), login=login)
+        if optuna:
+            serve_optuna(app, optuna, team=team)
         serve(app, listener, secret=secret, team=team, ready=ready)
     finally:
         app.close()

@@ -136,6 +136,14 @@ class ArtifactNotFound(NotFound):
     code = "artifact_not_found"
 
 
+class StudyNotFound(NotFound):
+    code = "study_not_found"
+
+
+class TrialNotFound(NotFound):
+    code = "trial_not_found"
+
+
 class UploadNotFound(NotFound):
     """No upload in parts is open under this id: it was aborted, or it expired."""
 
@@ -166,6 +174,18 @@ class Conflict(HanokError):
     """The state is not what the request assumes; nothing was changed."""
 
     code, status = "conflict", 409
+
+
+class StudyExists(Conflict):
+    """Another study has this name."""
+
+    code = "study_exists"
+
+
+class TrialEnded(Conflict):
+    """The trial has ended; what it was told before stays."""
+
+    code = "trial_ended"
 
 
 class AlreadyExists(Conflict):

@@ -180,7 +180,8 @@ def _of_collection(origin: Any, inner: tuple[Any, ...], value: Any, where: str) 
             return tuple(_from_json(inner[0], v, where) for v in value)
         return tuple(_from_json(k, v, where) for k, v in zip(inner, value, strict=True))
     if issubclass(origin, Mapping):
-        return {k: _from_json(inner[1], v, f"{where}[{k!r}]") for k, v in value.items()}
+        keys = int if inner[0] is int else str
+        return {keys(k): _from_json(inner[1], v, f"{where}[{k!r}]") for k, v in value.items()}
     if issubclass(origin, set | frozenset):
         return origin(_from_json(inner[0], v, where) for v in value)
     return [_from_json(inner[0], v, where) for v in value]

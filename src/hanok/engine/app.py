@@ -20,6 +20,7 @@ from hanok.engine.references import References
 from hanok.engine.skew import Skew
 from hanok.engine.stores import Stores, open_stores
 from hanok.engine.training import Searcher, TrainingSets
+from hanok.engine.tuning import TrialRuns
 from hanok.engine.upkeep import Upkeep
 from hanok.engine.watching import Watching
 from hanok.parts.access import AccessVerbs, Directory, GuardedMetadata, GuardedTables
@@ -33,6 +34,7 @@ from hanok.parts.tracking.service import Tracking
 from hanok.parts.training import pipeline
 from hanok.parts.training.durable import Durable
 from hanok.parts.training.service import Training
+from hanok.parts.tuning.service import Tuning
 from hanok.parts.validation.service import Validation
 from hanok.stores.blobs import LocalBlobs
 from hanok.stores.lmdb import LmdbOnlineValues
@@ -65,6 +67,7 @@ class App:
     alerts: Alerts
     training: Training
     durable: Durable
+    tuning: Tuning
     # joins of parts
     bus: Bus
     registry_bus: Bus | None
@@ -227,6 +230,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         alerts=alerts,
         training=training,
         durable=durable,
+        tuning=Tuning(metadata, clock, TrialRuns()),
         bus=bus,
         registry_bus=registry_bus,
         declaring=Declaring(

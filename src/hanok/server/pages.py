@@ -30,6 +30,7 @@ from hanok.ui.views.models import model_page, models
 from hanok.ui.views.predictions import prediction_page, predictions
 from hanok.ui.views.run import run_page
 from hanok.ui.views.runs import bests, runs, runs_page
+from hanok.ui.views.studies import studies, study_page
 from hanok.ui.views.today import today
 from hanok.ui.views.why import why
 
@@ -61,6 +62,8 @@ def routes(app: App, metrics: ServerMetrics) -> list[Route]:
         ("/alerts/{alert}", "alert.html", alert_page),
         ("/why/{subject}", "why.html", why),
         ("/access", "access.html", access_page),
+        ("/studies", "studies.html", studies),
+        ("/studies/{study}", "study.html", study_page),
         ("/data", "data.html", data),
         ("/data/{table}", "table.html", table_page),
     ]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WebhookDeliveries,
         Webhooks,
     )
+    from hanok.stores.ports_tuning import Studies, Trials
     from hanok.stores.ports_upkeep import BlobReferences, Imports, RunTables, StageHistory, TrackingUpkeep
 
 T = TypeVar("T")
@@ -273,6 +274,10 @@ class Repositories(Protocol):
     def webhooks(self) -> Webhooks: ...
     @property
     def webhook_deliveries(self) -> WebhookDeliveries: ...
+    @property
+    def studies(self) -> Studies: ...
+    @property
+    def trials(self) -> Trials: ...
 
 
 class Metadata(Protocol):

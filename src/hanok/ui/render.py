@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from hanok.core.access import ANONYMOUS, LOCAL, SYSTEM, caller
 from hanok.ui import plots, svg, text
 from hanok.ui.graph import draw
+from hanok.ui.parallel import parallel_plot
 from hanok.ui.views.common import href
 from hanok.ui.views.direction import higher_is_better
 
@@ -59,7 +60,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"svg": svg, "plots": plots, "static_url": static_url, "href": href, "draw": draw}
+    made.globals |= {
+        "svg": svg,
+        "plots": plots,
+        "static_url": static_url,
+        "href": href,
+        "draw": draw,
+        "parallel": parallel_plot,
+    }
     made.globals |= {"dash": text.NONE, "better": higher_is_better}
     made.filters |= {
         "number": text.number,

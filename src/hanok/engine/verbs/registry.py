@@ -82,6 +82,7 @@ ROOMS = (
     "reading",
     "recording",
     "tables",
+    "tuning",
     "upkeep",
     "validation",
     "why",

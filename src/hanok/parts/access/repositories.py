@@ -40,6 +40,7 @@ from hanok.parts.access.guarded_tracking import (
     GuardedRuns,
     GuardedRunTables,
 )
+from hanok.parts.access.guarded_tuning import GuardedStudies, GuardedTrials
 from hanok.stores.ports import Declarations, Deployments, Lineage, Outbox, Records, Registry, Workflows
 from hanok.stores.ports_access import AuditLog, Projects, Roles, Tokens, Users
 from hanok.stores.ports_evaluation import EvaluationDatasets, EvaluationRecords
@@ -58,6 +59,7 @@ from hanok.stores.ports_tracking import (
     WebhookDeliveries,
     Webhooks,
 )
+from hanok.stores.ports_tuning import Studies, Trials
 from hanok.stores.ports_upkeep import BlobReferences, Imports, RunTables, StageHistory, TrackingUpkeep
 
 
@@ -237,3 +239,11 @@ class GuardedRepositories:
     def webhook_deliveries(self) -> WebhookDeliveries:
         self._gate.everywhere(Access.OWN)
         return self._gate.r.webhook_deliveries
+
+    @property
+    def studies(self) -> Studies:
+        return GuardedStudies(self._gate, self._gate.r.studies)
+
+    @property
+    def trials(self) -> Trials:
+        return GuardedTrials(self._gate, self._gate.r.trials)

@@ -46,6 +46,7 @@ from hanok.stores.sql.tracking import (
     SqlRuns,
 )
 from hanok.stores.sql.tracking_upkeep import SqlTrackingUpkeep
+from hanok.stores.sql.tuning import SqlStudies, SqlTrials
 from hanok.stores.sql.webhooks import SqlWebhookDeliveries, SqlWebhooks
 from hanok.stores.sql.workflows import SqlWorkflows
 from hanok.stores.sql.writer import GroupWriter
@@ -222,6 +223,14 @@ class SqlRepositories:
     def webhook_deliveries(self) -> SqlWebhookDeliveries:
         return SqlWebhookDeliveries(self._connection)
 
+    @cached_property
+    def studies(self) -> SqlStudies:
+        return SqlStudies(self._connection)
+
+    @cached_property
+    def trials(self) -> SqlTrials:
+        return SqlTrials(self._connection)
+
 
 class SqlMetadata:
     """`url` is an SQLAlchemy URL; `sqlite://` alone lives in memory. Raises Corrupt if the file is no database,
@@ -234,6 +243,10 @@ class SqlMetadata:
         except sa.exc.DatabaseError as error:
             raise translated(error) from error
         self._writer = GroupWriter(self._engine, SqlRepositories)
+
+    def __reduce__(self) -> tuple[type[SqlMetadata], tuple[str]]:
+        """In another process it is opened anew."""
+        return SqlMetadata, (self._url,)
 
     @classmethod
     def at(cls, path: Path) -> SqlMetadata:

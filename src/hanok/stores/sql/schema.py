@@ -12,7 +12,7 @@ from hanok.core.errors import Conflict
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x68616E6F6C  # one server at a time migrates a PostgreSQL
-HEAD = "0008"
+HEAD = "0009"
 
 
 def current(engine: sa.Engine) -> str | None:

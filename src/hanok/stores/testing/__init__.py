@@ -57,6 +57,7 @@ from hanok.stores.testing.tracking import (
     RunOverviewContract,
     RunsContract,
 )
+from hanok.stores.testing.tuning import StudiesContract, TrialsContract
 from hanok.stores.testing.upkeep import BlobReferencesContract, RunTablesContract, TrackingUpkeepContract
 
 METADATA = (
@@ -92,11 +93,13 @@ METADATA = (
     ScorersContract,
     SpansContract,
     StageHistoryContract,
+    StudiesContract,
     TokensContract,
     TraceLinksContract,
     TraceStatisticsContract,
     TracesContract,
     TrackingUpkeepContract,
+    TrialsContract,
     UsersContract,
     WebhookDeliveriesContract,
     WebhooksContract,
@@ -142,12 +145,14 @@ __all__ = [
     "ScorersContract",
     "SpansContract",
     "StageHistoryContract",
+    "StudiesContract",
     "TablesContract",
     "TokensContract",
     "TraceLinksContract",
     "TraceStatisticsContract",
     "TracesContract",
     "TrackingUpkeepContract",
+    "TrialsContract",
     "UploadsContract",
     "UsersContract",
     "WebhookDeliveriesContract",

@@ -1,0 +1,1 @@
+"""Tuning: studies and trials, asked and told by any client."""

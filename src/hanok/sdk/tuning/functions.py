@@ -1,0 +1,191 @@
+"""`hk.tune(function, space)`: search in this process, kept in the home (or on the server) like every run."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hanok.core.errors import HanokError
+from hanok.core.json import Json, JsonObject
+from hanok.sdk.client import Client
+from hanok.sdk.client import open as open_client
+
+T = TypeVar("T")
+Objective = Callable[..., Json]
+OVER = ("study_over", "space_exhausted")
+
+
+class Pruned(Exception):
+    """Raised out of the objective by `trial.report` when the trial is not worth going on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Handed to an objective of two arguments: `def objective(params, trial)`."""
+
+    id: int
+    number: int
+    params: JsonObject
+    token: str
+    _client: Client
+
+    def report(self, value: float, step: int | None = None) -> None:
+        """Keep an intermediate value. Ends the objective where the study's pruner says so."""
+        given = {"value": value, "token": self.token} | ({} if step is None else {"step": step})
+        if self._client.call("study.report", trial=self.id, **given)["stop"]:
+            raise Pruned(f"trial {self.number} is stopped: others are better by now")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The outcome: the best trial's parameters and value, and the name under which the study is kept."""
+
+    study: str
+    params: JsonObject
+    value: float | None
+    trials: int
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.study}</b>: best {self.value} of {self.trials} trials with <code>{dict(self.params)}</code>"
+
+
+def tune(
+    function: Objective,
+    space: Mapping[str, Json],
+    *,
+    trials: int = 20,
+    direction: str = "minimize",
+    sampler: str = "tpe",
+    pruner: str = "",
+    name: str = "",
+    workers: int = 1,
+    seed: int = 0,
+    client: Client | None = None,
+) -> Tuned:
+    """Call `function(params)` (or `function(params, trial)`) with parameters from `space` until `trials` are made.
+
+    `space` is written as NNI writes it: `{"lr": {"_type": "loguniform", "_value": [1e-4, 1e-1]}}`. The function returns
+    a number, or an object with `default`. One that raises ends that trial as failed; the search goes on. With the name
+    of a study that is there already the search goes on with it, up to `trials` in all. `workers` are threads.
+
+    Raises Invalid for a space or an algorithm that makes no sense, and the function's own error when no trial came to
+    its end.
+    """
+    own = client is None
+    using = client or open_client()
+    try:
+        study = _study(using, name, space, trials, direction, sampler, pruner, workers, seed)
+        failures: list[BaseException] = []
+        threads = [
+            threading.Thread(target=_work, args=(using, study, function, failures), name=f"hanok-tune-{i}")
+            for i in range(workers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        shown = using.call("study.show", name=study)
+        if not shown["best"] and failures:
+            raise failures[-1]
+        best = shown["best"][0] if shown["best"] else {"params": {}, "values": []}
+        return Tuned(study, best["params"], best["values"][0] if best["values"] else None, shown["trials"])
+    finally:
+        if own:
+            using.close()
+
+
+def worker_name() -> str:
+    """Tells this process from every other."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+def _study(
+    client: Client,
+    name: str,
+    space: Mapping[str, Json],
+    trials: int,
+    direction: str,
+    sampler: str,
+    pruner: str,
+    workers: int,
+    seed: int,
+) -> str:
+    asked = {"max_trials": trials, "concurrency": workers}
+    if name and name in {s["name"] for s in client.call("study.list")}:
+        client.call("study.update", name=name, limits=asked, space=dict(space), state="running")
+        return name
+    made = client.call(
+        "study.create",
+        name=name or f"tune-{uuid.uuid4().hex[:8]}",
+        space=dict(space),
+        directions=[direction],
+        sampler=sampler,
+        pruner=pruner,
+        limits=asked,
+        seed=seed,
+    )
+    return str(made["name"])
+
+
+def _work(client: Client, study: str, function: Objective, failures: list[BaseException]) -> None:
+    takes_trial = len(inspect.signature(function).parameters) > 1
+    worker = worker_name()
+    while True:
+        try:
+            asked = client.call("study.ask", name=study, worker=worker)
+        except HanokError as error:
+            if error.code in OVER:
+                return
+            failures.append(error)
+            return
+        if not asked:
+            return  # the others do what is left
+        for given in asked:
+            trial = Trial(given["id"], given["number"], given["params"], given["token"], client)
+            with _beating(client, trial.id, worker):
+                _run(client, trial, function, takes_trial, failures)
+
+
+def _run(client: Client, trial: Trial, function: Objective, takes_trial: bool, failures: list[BaseException]) -> None:
+    told: dict[str, Json]
+    try:
+        value = function(dict(trial.params), trial) if takes_trial else function(dict(trial.params))
+        told = {"value": value}
+    except Pruned as stop:
+        told = {"state": "pruned", "reason": str(stop)}
+    except Exception as error:  # noqa: BLE001 (a trial ends here; its reason is kept)
+        failures.append(error)
+        told = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+    except BaseException:
+        client.call("study.tell", trial=trial.id, token=trial.token, state="cancelled", reason="interrupted")
+        raise
+    client.call("study.tell", trial=trial.id, token=trial.token, **told)
+
+
+class _beating:
+    """Renews a trial's lease while it works."""
+
+    def __init__(self, client: Client, trial_id: int, worker: str, every_s: float = 15.0) -> None:
+        self._client, self._trial, self._worker, self._every = client, trial_id, worker, every_s
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="hanok-tune-heartbeat")
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join(timeout=1)
+
+    def _beat(self) -> None:
+        while not self._done.wait(self._every):
+            try:
+                self._client.call("study.heartbeat", trials=[self._trial], worker=self._worker)
+            except HanokError:
+                continue  # the next one may get through; the lease is longer than several of them

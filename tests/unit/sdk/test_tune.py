@@ -1,0 +1,123 @@
+"""Tuning as people meet it: a function in a notebook, an experiment file with a command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytest.importorskip("optuna")
+
+import hanok as hk
+
+SPACE = {"x": {"_type": "uniform", "_value": [-3, 3]}, "kind": {"_type": "choice", "_value": ["a", "b"]}}
+
+TRIAL = textwrap.dedent(
+    """
+    import json, os, urllib.request
+
+    url = os.environ["NNI_TRIAL_COMMAND_CHANNEL"]
+
+    def put(body):
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), method="PUT"))
+
+    put({"type": "request_parameter"})
+    record = json.loads(json.loads(urllib.request.urlopen(url).read())["parameter"])
+    x = record["parameters"]["x"]
+
+    def metric(kind, sequence, value):
+        inner = {"parameter_id": record["parameter_id"], "trial_job_id": os.environ["NNI_TRIAL_JOB_ID"], "type": kind,
+                 "sequence": sequence, "value": json.dumps(value)}
+        put({"type": "metric", "metric": json.dumps(inner)})
+
+    number = int(os.environ["NNI_TRIAL_SEQ_ID"])
+    if number == 1:
+        raise SystemExit("broken on purpose")
+    if number == 2:
+        raise SystemExit(0)
+    for step in range(2):
+        metric("PERIODICAL", step, {"default": x * x + 1 / (step + 1)})
+    metric("FINAL", 0, "not a number" if number == 3 else {"default": x * x})
+    metric("FINAL", 0, 99.0)
+    """
+)
+
+
+@pytest.fixture
+def home(tmp_path):
+    with hk.open(tmp_path / "home") as client:
+        yield client
+
+
+def test_a_function_is_tuned_and_each_trial_is_a_run(home):
+    found = hk.tune(lambda p: p["x"] ** 2 + (p["kind"] == "b"), SPACE, trials=12, name="bowl", seed=1, client=home)
+    assert found.trials == 12 and found.params["kind"] == "a" and found.value < 1
+    runs = home.runs(experiment="bowl").to_pylist()
+    assert len(runs) == 12
+    again = hk.tune(lambda p: p["x"] ** 2, SPACE, trials=15, name="bowl", client=home)
+    assert again.trials == 15
+
+
+def test_workers_share_the_trials_and_a_failing_one_stops_nobody(home):
+    def objective(params, trial):
+        if trial.number % 3 == 0:
+            raise ValueError("bad luck")
+        trial.report(params["x"])
+        return params["x"] ** 2
+
+    found = hk.tune(objective, SPACE, trials=9, workers=3, name="s", client=home)
+    counts = home.call("study.show", name="s")["counts"]
+    assert found.trials == 9 and counts == {"complete": 6, "failed": 3}
+    (failed, *_) = home.call("study.trials", name="s", state="failed")
+    assert failed["reason"] == "ValueError: bad luck"
+
+
+def test_when_no_trial_ends_well_the_error_is_the_function_s_own(home):
+    with pytest.raises(ZeroDivisionError):
+        hk.tune(lambda p: 1 / 0, SPACE, trials=2, client=home)
+
+
+def test_an_experiment_file_is_run_and_each_trial_ends_in_one_state_with_its_reason(tmp_path):
+    (tmp_path / "trial.py").write_text(TRIAL)
+    (tmp_path / "space.json").write_text(json.dumps(SPACE))
+    (tmp_path / "config.yml").write_text(
+        textwrap.dedent(
+            f"""
+            experimentName: by-file
+            searchSpaceFile: space.json
+            trialCommand: {sys.executable} trial.py
+            trialConcurrency: 3
+            maxTrialNumber: 6
+            tuner:
+              name: Random
+              classArgs: {{optimize_mode: minimize, seed: 3}}
+            trainingService: {{platform: local}}
+            """
+        )
+    )
+    command = [sys.executable, "-m", "hanok", "tune", "config.yml", "--home", "home", "--json"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=_environment(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(ran.stdout)
+    assert shown["counts"] == {"complete": 3, "failed": 3}
+    with hk.open(tmp_path / "home") as client:
+        trials = client.call("study.trials", name="by-file")
+        reasons = {t["number"]: t["reason"] for t in trials}
+        assert "status 1" in reasons[1] and "broken on purpose" in reasons[1]
+        assert "without a final result" in reasons[2] and "no number" in reasons[3]
+        best = shown["best"][0]
+        assert best["values"] == [pytest.approx(best["params"]["x"] ** 2)]
+        assert set(best["reports"]) == {"0", "1"}
+        moved = client.call("study.export", name="by-file")
+        assert client.call("study.import", study=moved, name="copy") == {"name": "copy", "trials": 6}
+        assert client.call("study.import", study=moved, name="copy") == {"name": "copy", "trials": 0}
+        assert client.call("study.show", name="copy")["counts"] == shown["counts"]
+
+
+def _environment(tmp_path):
+    import os
+
+    return os.environ | {"HOME": str(tmp_path)}
