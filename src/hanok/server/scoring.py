@@ -22,7 +22,8 @@ from hanok.server.decoding import start_worker
 T = TypeVar("T")
 INLINE_BYTES = 32 << 10  # decoding these takes less than a change of threads
 FOREIGN_BYTES = 512 << 10  # decoding these would be felt by others
-INLINE_S = 0.003
+INLINE_S = 0.005
+FORGETS = 1.02  # a model that became slow is seen as such within some dozens of calls
 THREADS = 2
 WAITING_MAX = 64
 HELD_BYTES = 256 << 20
@@ -31,7 +32,8 @@ WORKER_TASKS = 200  # then a fresh process, so that memory of large bodies retur
 
 
 class Costs:
-    """How much CPU time each model took of late, so that a slow one is not called where requests are read."""
+    """How quick each model was of late, so that a slow one is not called where requests are read. The least of the last
+    calls counts: on a busy machine most calls take longer than their own work."""
 
     def __init__(self) -> None:
         self._call: dict[str, float] = {}
@@ -46,12 +48,9 @@ class Costs:
 
     def took(self, model: str, rows: int, seconds: float) -> None:
         if rows == 1:
-            before = self._call.get(model, seconds)
-            self._call[model] = before + 0.2 * (seconds - before)
+            self._call[model] = min(seconds, FORGETS * self._call.get(model, seconds))
         elif rows > 1:
-            row = seconds / rows
-            before = self._row.get(model, row)
-            self._row[model] = before + 0.2 * (row - before)
+            self._row[model] = min(seconds / rows, FORGETS * self._row.get(model, seconds))
             self._call.setdefault(model, seconds)
 
 
@@ -114,9 +113,9 @@ class Scoring:
             self._inside -= 1
 
     def timed(self, model: str, rows: int, work: Callable[[], T]) -> T:
-        started = time.thread_time()
+        started = time.perf_counter()
         result = work()
-        self.costs.took(model, rows, time.thread_time() - started)
+        self.costs.took(model, rows, time.perf_counter() - started)
         return result
 
     def close(self) -> None:

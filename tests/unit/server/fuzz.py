@@ -1,6 +1,7 @@
 """Bodies of /v2 and /invocations, valid and mutated, from a seed; and a plain reading of them, written from the
 protocols' documents alone, to compare with. None of the server's code is used here."""
 
+import copy
 import json
 import math
 import random
@@ -80,6 +81,9 @@ class Generator:
         path = f"/v2/models/{model.name}/infer" if oip else f"/invocations?model={model.name}"
         return path, raw, model
 
+    def _odd(self):
+        return copy.deepcopy(self._random.choice(ODD))  # what is mutated later may not be shared
+
     def _value(self, datatype):
         r = self._random
         if r.random() < 0.05:
@@ -131,7 +135,7 @@ class Generator:
         r = self._random
         _, columns = self._columns(model)
         if r.random() < 0.2:
-            columns["extra"] = [r.choice(ODD[:30]) for _ in next(iter(columns.values()))]
+            columns["extra"] = [self._odd() for _ in next(iter(columns.values()))]
         names = list(columns)
         r.shuffle(names)
         records = [dict(zip(names, row, strict=True)) for row in zip(*(columns[n] for n in names), strict=True)]
@@ -180,11 +184,11 @@ class Generator:
             elif kind == 1:
                 value[r.choice((key.upper(), key + " ", r.choice(NAMES)))] = value.pop(key)
             elif kind == 2:
-                value[r.choice(NAMES)] = r.choice(ODD)
+                value[r.choice(NAMES)] = self._odd()
             elif kind == 3:
-                put(Pairs([*value.items(), (key, r.choice((value[key], r.choice(ODD))))]))
+                put(Pairs([*value.items(), (key, r.choice((copy.deepcopy(value[key]), self._odd())))]))
             else:
-                put(r.choice(ODD))
+                put(self._odd())
         elif isinstance(value, list) and value and not isinstance(value, Pairs):
             kind = r.randrange(5)
             index = r.randrange(len(value))
@@ -193,15 +197,15 @@ class Generator:
             elif kind == 1:
                 value.insert(index, value[index])
             elif kind == 2:
-                value[index] = r.choice(ODD)
+                value[index] = self._odd()
             elif kind == 3:
                 value[index] = [value[index]]
             else:
-                put(r.choice(ODD))
+                put(self._odd())
         elif isinstance(value, str) and r.random() < 0.5:
             put(r.choice((*NUMERIC, "BYTES", "FP99", *NAMES)))
         else:
-            put(r.choice(ODD))
+            put(self._odd())
         return top[0]
 
     def _scratched(self, raw):
@@ -364,7 +368,9 @@ def infer(raw, model):
     entity = (parameters or {}).get("entity")
     if entity:
         need(isinstance(entity, dict) and rows == 1 and list(entity) == [model.key])
-        need(isinstance(entity[model.key], str | int | float))
+        key = entity[model.key]  # of text: whole numbers are read as their digits, a float while it names one integer
+        need(isinstance(key, str) or (number(key) and key == int(key)))
+        need(not isinstance(key, float) or abs(key) < 2**53)
     else:
         need(entity is None or entity == {})
     return {n: [cell(v, model.inputs[n]) for v in columns[n]] for n in names}, entity
