@@ -61,18 +61,18 @@ def _estimates(app):
         yield row(f"{window}s checked", counts["checked"], "", note)
         if window == "day":
             last = found[-1]
-            said = "; ".join(last["doubts"]) if last["start"] == LAST_DAY and not last["reliable"] else "NOT FLAGGED"
-            yield row("the last day, before its labels", last["rows"], "rows", said)
+            said = "; ".join(last.doubts) if last.start == LAST_DAY and not last.reliable else "NOT FLAGGED"
+            yield row("the last day, before its labels", last.rows, "rows", said)
 
 
 def _alerts(app):
     every = app.alerts.list(limit=100_000)
-    for kind in sorted({a["kind"] for a in every}):
-        mine = [a for a in every if a["kind"] == kind]
-        sent = sum(a["severity"] != "info" for a in mine)
+    for kind in sorted({a.kind for a in every}):
+        mine = [a for a in every if a.kind == kind]
+        sent = sum(a.severity != "info" for a in mine)
         yield row(f"alerts of kind {kind}", len(mine), "", f"{sent} sent")
-    feed = next(a for a in every if a["kind"] == "feed" and a["subject"] == "weather")
-    yield row("the outage, named by why", 1, "", why_alert(find(app, Evidence), feed["id"]).sentence[:110])
+    feed = next(a for a in every if a.kind == "feed" and a.subject == "weather")
+    yield row("the outage, named by why", 1, "", why_alert(find(app, Evidence), feed.id).sentence[:110])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from datetime import datetime
 from starlette.testclient import TestClient
 
 from hanok.compute.duck import read
+from hanok.core.records import to_body
 from hanok.server.run import build
 
 ENTITIES = {
@@ -114,7 +115,7 @@ def labels(client, model):
 
 
 def performance(client, model):
-    return [{k: v for k, v in p.items() if not k.startswith("_")} for p in client.app.monitoring.performance(model)]
+    return [to_body(p) for p in client.app.monitoring.performance(model)]
 
 
 def digest(value):

@@ -22,19 +22,19 @@ def test_every_day_of_answers_has_an_estimate_and_is_checked_when_its_labels_are
 
 
 def test_what_was_realised_is_what_was_measured(shop):
-    answered = [p for p in shop.monitoring.performance("returns") if p["role"] == "answered"]
-    measured = {p["day"]: p["metrics"]["auc"] for p in answered}
-    checked = [b for b in shop.monitoring.estimates.list("returns", "day") if b["checked"]]
+    answered = [p for p in shop.monitoring.performance("returns") if p.role == "answered"]
+    measured = {p.day: p.metrics["auc"] for p in answered}
+    checked = [b for b in shop.monitoring.estimates.list("returns", "day") if b.checked]
     assert checked
     for body in checked:
-        assert body["checked"]["realised"]["auc"] == pytest.approx(
-            measured[body["start"]], abs=0.04
+        assert body.checked.realised["auc"] == pytest.approx(
+            measured[body.start], abs=0.04
         )  # a day after its end some labels are still to come
 
 
 def test_a_check_is_an_event(shop):
     kinds = [e.kind for e in shop.metadata.read(lambda r: r.outbox.after(0, limit=100_000))]
-    checked = [b for w in ("day", "week") for b in shop.monitoring.estimates.list("returns", w) if b["checked"]]
+    checked = [b for w in ("day", "week") for b in shop.monitoring.estimates.list("returns", w) if b.checked]
     assert kinds.count("estimate_checked") == len(checked) > 0
 
 
@@ -42,11 +42,11 @@ def test_a_label_that_comes_weeks_later_is_measured_when_it_comes(shop):
     """A correction for the first day of answers, twenty days on: that day is measured anew."""
 
     def first_day():
-        return next(p for p in shop.monitoring.performance("returns") if p["role"] == "answered")
+        return next(p for p in shop.monitoring.performance("returns") if p.role == "answered")
 
     before = first_day()
     outcomes = read(shop.tables.scan("outcomes--returns")).to_pylist()
-    wrong = next(r["prediction_id"] for r in outcomes if f"{r['at']:%Y-%m-%d}" == before["day"] and r["label"] == 0)
+    wrong = next(r["prediction_id"] for r in outcomes if f"{r['at']:%Y-%m-%d}" == before.day and r["label"] == 0)
     later = shop.clock.now() + timedelta(days=20)
     shop.clock.move_to(later)
     rows = pa.table(
@@ -60,7 +60,7 @@ def test_a_label_that_comes_weeks_later_is_measured_when_it_comes(shop):
     shop.ingesting.ingest("returns", rows, key="very late")
     shop.bus.drain()
     shop.watching.measure("returns", later.replace(hour=0, minute=0, second=0, microsecond=0))
-    assert first_day()["mean_label"] == pytest.approx(before["mean_label"] + 1 / before["rows"])
+    assert first_day().mean_label == pytest.approx(before.mean_label + 1 / before.rows)
 
 
 def test_a_missing_input_withholds_the_estimate_before_any_label(shop):
@@ -92,7 +92,7 @@ def test_an_alarm_marked_as_benign_is_resolved_and_its_shape_is_known(shop):
     alert, _ = drift_alert(shop)
     call(shop, "alert.benign", "ann", {"alert": alert, "why": "children's shoes in summer"})
     resolved = shop.alerts.get(alert)
-    assert resolved["state"] == "resolved" and "ann" in resolved["resolution"]
+    assert resolved.state == "resolved" and "ann" in resolved.resolution
     from hanok.parts.monitoring.benign import Benign, alike, said
 
     log = read(shop.tables.scan("predictions--returns"), ["f__size"]).column("f__size")

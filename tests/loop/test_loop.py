@@ -27,9 +27,9 @@ def test_labels_that_come_late_are_joined_to_their_predictions(shop):
     outcomes = shop.monitoring.outcomes("returns")
     assert outcomes.num_rows > 300
     assert pc.all(pc.greater(outcomes.column("known_at"), outcomes.column("at"))).as_py()
-    days = [p for p in shop.monitoring.performance("returns") if p["role"] == "answered"]
-    assert {"log_loss", "auc"} <= set(days[0]["metrics"])
-    assert set(days[0]["slices"]["product"]) == {"mug", "vase", "bowl"}
+    days = [p for p in shop.monitoring.performance("returns") if p.role == "answered"]
+    assert {"log_loss", "auc"} <= set(days[0].metrics)
+    assert set(days[0].slices["product"]) == {"mug", "vase", "bowl"}
 
 
 def test_a_schedule_retrains_and_the_gate_judges_against_the_champion(shop):

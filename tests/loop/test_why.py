@@ -65,12 +65,12 @@ def test_a_feed_that_stops_raises_an_alert_that_leads_to_it(shop):
     now = shop.clock.now()
     shop.clock.move_to(now + timedelta(days=5))
     shop.watching.check_feeds()
-    alert = next(a for a in shop.alerts.list() if a["kind"] == "feed" and a["subject"] == "orders")
-    assert "orders has sent nothing for" in alert["summary"]
+    alert = next(a for a in shop.alerts.list() if a.kind == "feed" and a.subject == "orders")
+    assert "orders has sent nothing for" in alert.summary
     from hanok.core.errors import NotFound
 
     with pytest.raises(NotFound, match="answered nothing"):  # nothing was predicted that day, and that is said
-        why_alert(find(shop, Evidence), alert["id"])
+        why_alert(find(shop, Evidence), alert.id)
 
 
 def test_the_page_shows_the_same_causes(shop):

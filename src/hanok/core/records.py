@@ -7,12 +7,12 @@ default. What cannot be opened is `Corrupt`, naming kind, field and what stands 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
-from typing import Any, ForwardRef, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hanok.core.errors import Corrupt
 from hanok.core.json import Json, JsonObject
@@ -22,13 +22,8 @@ Owner = Literal["model", "table", "run", "subject", "home"]
 """Whose records they are: a registered model's, a table's, a run's, a model's or table's (alerts), or the home's."""
 
 _OWNERS: dict[str, Owner] = {  # kinds that no `Kind` declares yet
-    **dict.fromkeys(("alert", "alert-open"), "subject"),
     **dict.fromkeys(("check", "declared-schema", "proposed-schema", "replayed", "schema", "state"), "table"),
-    **dict.fromkeys(
-        ("benign", "concept", "drift", "estimate-day", "estimate-week", "hindsight", "labelled-day", "labels-measured"),
-        "model",
-    ),
-    **dict.fromkeys(("measured", "performance", "rollback", "rollout", "scores", "skew", "webhook"), "model"),
+    **dict.fromkeys(("hindsight", "labelled-day"), "model"),
     "run-writer": "run",
     **dict.fromkeys(("data-home", "doctor", "event-set-aside", "mlflow-import", "signing-key"), "home"),
 }
@@ -70,11 +65,25 @@ class Kind(Generic[T]):
 
 
 _STORE_KEYS = {"_name", "_key", "_at"}
+IF_SET: Mapping[str, bool] = {"if_set": True}
+"""`field(default=None, metadata=IF_SET)`: not written while it holds its default."""
 
 
 def to_body(record: Any) -> JsonObject:
     """A dataclass as a JSON object, field by field."""
-    return {stored_name(f): to_json(getattr(record, f.name)) for f in fields(record)}
+    body = {}
+    for attribute, name, default in _written(type(record)):  # type: ignore[arg-type]
+        value = getattr(record, attribute)
+        if default is MISSING or value != default:
+            body[name] = to_json(value)
+    return body
+
+
+@lru_cache(maxsize=512)
+def _written(record: type) -> tuple[tuple[str, str, Any], ...]:
+    """Of each field: attribute, name in JSON, and the value that is not written."""
+    places: tuple[Field[Any], ...] = fields(record)
+    return tuple((f.name, stored_name(f), f.default if "if_set" in f.metadata else MISSING) for f in places)
 
 
 def stored_name(place: Field[Any]) -> str:
@@ -105,49 +114,98 @@ def to_json(value: Any) -> Json:
 
 def from_body(record: type[T], body: Mapping[str, Any], *, what: str = "") -> T:
     """The dataclass of a JSON object. Raises Corrupt."""
-    named = what or record.__name__
-    hints = _hints(record)  # type: ignore[arg-type]
+    return _opened(record, body, _Where(None, what or record.__name__))
+
+
+class _Where(NamedTuple):
+    """A place in a body; it is spelled out when something is wrong there."""
+
+    above: _Where | None
+    step: str
+
+    def __str__(self) -> str:
+        return f"{self.above or ''}{self.step}"
+
+
+_Opener = Callable[[Any, _Where], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    attribute: str
+    name: str
+    step: str
+    opener: _Opener
+    required: bool
+
+
+def _opened(record: type[T], body: Mapping[str, Any], where: _Where) -> T:
     values = {}
-    for f in fields(record):  # type: ignore[arg-type]
-        name = stored_name(f)
-        if name in body:
-            values[f.name] = _from_json(hints[f.name], body[name], f"{named}.{name}")
-        elif f.default is MISSING and f.default_factory is MISSING:
-            raise Corrupt(f"a record of kind {named!r} has no {name!r}; it has {', '.join(sorted(body)) or 'nothing'}")
+    for place in _places(record):  # type: ignore[arg-type]
+        if place.name in body:
+            values[place.attribute] = place.opener(body[place.name], _Where(where, place.step))
+        elif place.required:
+            has = ", ".join(sorted(body)) or "nothing"
+            raise Corrupt(f"a record of kind {str(where)!r} has no {place.name!r}; it has {has}")
     return record(**values)
 
 
 @lru_cache(maxsize=512)
-def _hints(record: type) -> dict[str, Any]:
-    return get_type_hints(record, localns={"Json": Json})  # it stands by name within itself
+def _places(record: type) -> tuple[_Place, ...]:
+    hints = get_type_hints(record, localns={"Json": Json})  # it stands by name within itself
+    found: tuple[Field[Any], ...] = fields(record)
+    return tuple(
+        _Place(
+            f.name,
+            stored_name(f),
+            f".{stored_name(f)}",
+            _opener(hints[f.name]),
+            f.default is MISSING and f.default_factory is MISSING,
+        )
+        for f in found
+    )
 
 
-def _from_json(kind: Any, value: Any, where: str) -> Any:
-    origin, inner = get_origin(kind), get_args(kind)
-    if _is_json(kind):
-        return value
-    if origin in (Union, types.UnionType):
-        return _of_union(inner, value, where)
-    if kind is Any or isinstance(kind, TypeVar | str) or origin is Literal:
-        return value
-    if value is None and kind is not type(None):
-        raise Corrupt(f"{where} is null; it must be {getattr(kind, '__name__', kind)}")
-    try:
-        if origin is not None:
-            return _of_collection(origin, inner, value, where)
-        if is_dataclass(kind):
-            return from_body(kind, value, what=where)  # type: ignore[arg-type]
-        if kind in (datetime, date):
-            return value if isinstance(value, kind) else kind.fromisoformat(value)
-        if kind is timedelta:
-            return timedelta(seconds=value)
-        if kind is float:
-            return float(value)
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            return kind(value)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise Corrupt(f"{where} holds {value!r}: {error}") from None
+def _as_it_is(value: Any, where: _Where) -> Any:
     return value
+
+
+@lru_cache(maxsize=2048)
+def _opener(kind: Any) -> _Opener:
+    """What opens a value of this type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if _is_json(kind) or kind is Any or isinstance(kind, TypeVar | str) or origin is Literal:
+        return _as_it_is
+    if origin in (Union, types.UnionType):
+        return _union(inner)
+    if kind is type(None):
+        return _as_it_is
+    read = _collection(origin, inner) if origin is not None else _single(kind)
+    named = getattr(kind, "__name__", kind)
+
+    def opened(value: Any, where: _Where) -> Any:
+        if value is None:
+            raise Corrupt(f"{where} is null; it must be {named}")
+        try:
+            return read(value, where)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise Corrupt(f"{where} holds {value!r}: {error}") from None
+
+    return opened
+
+
+def _single(kind: Any) -> _Opener:
+    if is_dataclass(kind):
+        return lambda value, where: _opened(kind, value, where)  # type: ignore[arg-type]
+    if kind in (datetime, date):
+        return lambda value, where: value if isinstance(value, kind) else kind.fromisoformat(value)
+    if kind is timedelta:
+        return lambda value, where: timedelta(seconds=value)
+    if kind is float:
+        return lambda value, where: float(value)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return lambda value, where: kind(value)
+    return _as_it_is
 
 
 def _is_json(kind: Any) -> bool:
@@ -155,33 +213,46 @@ def _is_json(kind: Any) -> bool:
     return isinstance(kind, ForwardRef) or {str, int, float, bool, type(None)} <= set(get_args(kind))
 
 
-def _of_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+def _union(kinds: tuple[Any, ...]) -> _Opener:
     """The first kind that the value opens as; null only where the union holds it."""
-    if value is None and type(None) in kinds:
-        return None
-    reason = ""
-    for kind in (k for k in kinds if k is not type(None)):
-        plain = kind if isinstance(kind, type) else None
-        if plain in (str, int, bool, float) and not isinstance(value, (int, float) if plain is float else plain):
-            continue
-        container = get_origin(kind)
-        if isinstance(container, type) and isinstance(value, Mapping) is not issubclass(container, Mapping):
-            continue
-        try:
-            return _from_json(kind, value, where)
-        except Corrupt as error:
-            reason = reason or error.message
-    raise Corrupt(reason or f"{where} holds {value!r}, which it does not take")
+    nullable = type(None) in kinds
+    members = [(_takes(k), _opener(k)) for k in kinds if k is not type(None)]
+
+    def opened(value: Any, where: _Where) -> Any:
+        if value is None and nullable:
+            return None
+        reason = ""
+        for takes, opener in members:
+            if takes(value):
+                try:
+                    return opener(value, where)
+                except Corrupt as error:
+                    reason = reason or error.message
+        raise Corrupt(reason or f"{where} holds {value!r}, which it does not take")
+
+    return opened
 
 
-def _of_collection(origin: Any, inner: tuple[Any, ...], value: Any, where: str) -> Any:
-    if origin is tuple:
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_from_json(inner[0], v, where) for v in value)
-        return tuple(_from_json(k, v, where) for k, v in zip(inner, value, strict=True))
+def _takes(kind: Any) -> Callable[[Any], bool]:
+    """Whether a value has the form of this member of a union."""
+    if kind is float:
+        return lambda value: isinstance(value, int | float)
+    if kind in (str, int, bool):
+        return lambda value: isinstance(value, kind)
+    container = get_origin(kind)
+    if isinstance(container, type):
+        mapping = issubclass(container, Mapping)
+        return lambda value: isinstance(value, Mapping) is mapping
+    return lambda value: True
+
+
+def _collection(origin: Any, inner: tuple[Any, ...]) -> _Opener:
+    if origin is tuple and not (len(inner) == 2 and inner[1] is Ellipsis):
+        openers = [_opener(k) for k in inner]
+        return lambda value, where: tuple(o(v, where) for o, v in zip(openers, value, strict=True))
     if issubclass(origin, Mapping):
-        keys = int if inner[0] is int else str
-        return {keys(k): _from_json(inner[1], v, f"{where}[{k!r}]") for k, v in value.items()}
-    if issubclass(origin, set | frozenset):
-        return origin(_from_json(inner[0], v, where) for v in value)
-    return [_from_json(inner[0], v, where) for v in value]
+        key, member = int if inner[0] is int else str, _opener(inner[1])
+        return lambda value, where: {key(k): member(v, _Where(where, f"[{k!r}]")) for k, v in value.items()}
+    member = _opener(inner[0])
+    made = origin if origin is tuple or issubclass(origin, set | frozenset) else list
+    return lambda value, where: made([member(v, where) for v in value])

@@ -160,13 +160,12 @@ def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
 def why_alert(parts: Evidence, alert_id: str) -> Diagnosis:
     """The causes of the day an alert was raised on."""
     alert = parts.alerts.get(alert_id)
-    raised = datetime.fromisoformat(alert["raised"])
-    models = [m for m in parts.training.models() if m.name == alert["subject"]]
+    models = [m for m in parts.training.models() if m.name == alert.subject]
     if not models:
-        models = [m for m in parts.training.models() if alert["subject"] in m.tables]
+        models = [m for m in parts.training.models() if alert.subject in m.tables]
     if not models:
-        raise NotFound(f"alert {alert_id} is about {alert['subject']!r}, which no declared model reads")
-    day = (raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        raise NotFound(f"alert {alert_id} is about {alert.subject!r}, which no declared model reads")
+    day = (alert.raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     return why_window(parts, models[0].name, day, day + DAY)
 
 

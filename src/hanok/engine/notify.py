@@ -8,12 +8,13 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
+from hanok.core.alerts import Alert
 from hanok.core.errors import Unsafe
+from hanok.core.json import JsonObject
 from hanok.core.version import VERSION
 from hanok.core.webhooks import Reply
 
@@ -64,24 +65,23 @@ class Outbound:
         return addresses[0]
 
 
-def payload(alert: Mapping[str, Any]) -> bytes:
+def payload(alert: Alert) -> bytes:
     """One alert as Alertmanager's API takes it (a list of alerts)."""
-    body: dict[str, Any] = {
+    body: JsonObject = {
         "labels": {
-            "alertname": f"hanok_{alert['kind']}",
-            "subject": alert["subject"],
-            "severity": alert["severity"],
-            "fingerprint": alert["fingerprint"],
+            "alertname": f"hanok_{alert.kind}",
+            "subject": alert.subject,
+            "severity": alert.severity,
+            "fingerprint": alert.fingerprint,
         },
-        "annotations": {"summary": alert["summary"], "id": alert["id"]},
-        "startsAt": alert["raised"],
+        "annotations": {"summary": alert.summary, "id": alert.id},
+        "startsAt": alert.raised.isoformat(),
+        **({"endsAt": alert.resolved.isoformat()} if alert.resolved else {}),
     }
-    if alert.get("resolved"):
-        body["endsAt"] = alert["resolved"]
     return orjson.dumps([body])
 
 
-def send(url: str, alert: Mapping[str, Any], *, outbound: Outbound) -> str:
+def send(url: str, alert: Alert, *, outbound: Outbound) -> str:
     """Post an alert; returns what came of it in words."""
     reply = outbound.post(url, payload(alert), {"Content-Type": "application/json"})
     if reply.error:

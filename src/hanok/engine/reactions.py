@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect
+from hanok.core.alerts import ALERT, INFO, SENT, Sent
 from hanok.core.clock import Clock
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
@@ -15,7 +13,6 @@ from hanok.engine.bus import Bus
 from hanok.engine.labelling import Labelling
 from hanok.engine.notify import Outbound, send
 from hanok.parts.features.service import Features
-from hanok.parts.monitoring.alerts import INFO
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.training.service import Training
 from hanok.parts.validation.service import Validation
@@ -75,19 +72,18 @@ class Reactions:
     def send_alert(self, event: Event) -> None:
         """Send an alert to the webhooks of the models it concerns, and keep what came of it. What only informs is shown
         and not sent."""
-        alert = event.facts
-        if alert["severity"] == INFO:
+        alert = ALERT.open(event.facts)
+        if alert is None or alert.severity == INFO:
             return
         for model in self._training.models():
-            if model.alert is None or alert["subject"] not in (model.name, *model.tables):
+            if model.alert is None or alert.subject not in (model.name, *model.tables):
                 continue
             outcome = send(model.alert.url, alert, outbound=self._outbound)
-            body = {"alert": alert["id"], "url": model.alert.url, "outcome": outcome, "event": event.kind}
-            self._keep(model.name, str(event.sequence), body)
+            self._keep(model.name, str(event.sequence), Sent(alert.id, model.alert.url, outcome, event.kind))
 
-    def _keep(self, model: str, key: str, body: Mapping[str, Any]) -> None:
+    def _keep(self, model: str, key: str, sent: Sent) -> None:
         now = self._clock.now()
-        self._metadata.write(lambda r: r.records.put("webhook", model, key, body, now))
+        self._metadata.write(lambda r: r.records.put(SENT.name, model, key, SENT.body(sent), now))
 
     def _batch(self, event: Event) -> pa.Table | None:
         table, first, rows = event.facts["table"], event.facts["first"], event.facts["rows"]

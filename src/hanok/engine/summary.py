@@ -11,7 +11,9 @@ import numpy as np
 from hanok.compute.coverage import unusual
 from hanok.compute.frames import PREDICT_AT
 from hanok.core.errors import NotFound
+from hanok.core.json import Json
 from hanok.core.lineage import NodeKind
+from hanok.core.performance import Performance
 from hanok.engine.app import App
 from hanok.engine.diagnose import why_alert
 from hanok.engine.evidence import Evidence
@@ -39,7 +41,7 @@ def summary(app: App) -> dict[str, Any]:
 
 
 def _model(app: App, name: str, task: str) -> dict[str, Any]:
-    days = [p for p in app.monitoring.performance(name) if p["role"] == "answered"]
+    days = [p for p in app.monitoring.performance(name) if p.role == "answered"]
     deployments = [
         {"at": d.at.isoformat(), "arms": [[a.version, a.mode, a.share] for a in d.arms], "reason": d.reason}
         for d in reversed(app.serving.history(name))
@@ -47,7 +49,7 @@ def _model(app: App, name: str, task: str) -> dict[str, Any]:
     return {
         "name": name,
         "predictions": app.tables.size(f"predictions--{name}"),
-        "labelled": sum(p["rows"] for p in days),
+        "labelled": sum(p.rows for p in days),
         "versions": [
             {
                 "version": v.version,
@@ -74,29 +76,29 @@ def _model(app: App, name: str, task: str) -> dict[str, Any]:
     }
 
 
-def _weeks(days: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _weeks(days: list[Performance]) -> list[dict[str, Json]]:
     """Row-weighted means of the daily metrics by ISO week."""
     from datetime import date
 
-    weeks: dict[str, list[Mapping[str, Any]]] = {}
+    weeks: dict[str, list[Performance]] = {}
     for day in days:
-        year, number, _ = date.fromisoformat(day["day"]).isocalendar()
+        year, number, _ = date.fromisoformat(day.day).isocalendar()
         weeks.setdefault(f"{year}-W{number:02d}", []).append(day)
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, Json]] = []
     for week, members in sorted(weeks.items()):
         metrics: dict[str, float] = {}
-        for metric in sorted({m for d in members for m in d["metrics"]}):
-            pairs = [(d["metrics"][metric], d["rows"]) for d in members if d["metrics"].get(metric) is not None]
+        for metric in sorted({m for d in members for m in d.metrics}):
+            pairs = [(v, d.rows) for d in members if (v := d.metrics.get(metric)) is not None]
             if pairs:
                 metrics[metric] = round(sum(v * n for v, n in pairs) / sum(n for _, n in pairs), 4)
-        found.append({"week": week, "rows": sum(d["rows"] for d in members)} | metrics)
+        found.append({"week": week, "rows": sum(d.rows for d in members), **metrics})
     return found
 
 
 def _alerts(app: App) -> dict[str, int]:
     counts: dict[str, int] = {}
     for alert in app.alerts.list(limit=100_000):
-        counts[alert["kind"]] = counts.get(alert["kind"], 0) + 1
+        counts[alert.kind] = counts.get(alert.kind, 0) + 1
     return dict(sorted(counts.items()))
 
 
@@ -158,16 +160,16 @@ def _unseen(app: App, name: str) -> dict[str, dict[str, int]]:
 def _causes(app: App) -> list[dict[str, Any]]:
     """What `why` names as the cause of each critical alert."""
     causes: list[dict[str, Any]] = []
-    alerts = sorted(app.alerts.list(limit=100_000), key=lambda a: (a["raised"], a["subject"], a["fingerprint"]))
+    alerts = sorted(app.alerts.list(limit=100_000), key=lambda a: (a.raised, a.subject, a.fingerprint))
     for alert in alerts:
-        if alert["severity"] == "critical" and len(causes) < CAUSES_MAX:
+        if alert.severity == "critical" and len(causes) < CAUSES_MAX:
             try:
-                found = why_alert(find(app, Evidence), alert["id"])
+                found = why_alert(find(app, Evidence), alert.id)
             except NotFound:
                 continue
             causes.append(
                 {
-                    "alert": alert["summary"],
+                    "alert": alert.summary,
                     "model": found.model,
                     "day": found.start[:10],
                     "cause": found.suspects[0].name if found.suspects else None,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
 from hanok.core.monitoring import DriftReport
+from hanok.core.performance import MEASURED, Measured
 from hanok.engine.labelling import Labelling
 from hanok.engine.references import References
 from hanok.engine.skew import FOLD_ROWS, Skew
@@ -75,10 +75,10 @@ class Watching:
         """Once an hour: performance of the last days and drift of today, for everything that serves. What fails for one
         model is an alert of that model, and holds up no other; it is tried again in the next hour."""
         now = self._clock.now()
-        hour = {"hour": f"{now:%Y-%m-%dT%H}"}
-        done = self._metadata.read(lambda r: {b["_name"]: b["hour"] for b in r.records.list("measured")})
+        hour = Measured(f"{now:%Y-%m-%dT%H}")
+        done = self._metadata.read(lambda r: {str(b["_name"]): MEASURED.open(b) for b in r.records.list(MEASURED.name)})
         for model in self._training.models():
-            if self._serving.deployment(model.name) and done.get(model.name) != hour["hour"]:
+            if self._serving.deployment(model.name) and done.get(model.name) != hour:
                 self._isolated(model, now)
                 self._note_measured(model.name, hour, now)
 
@@ -97,8 +97,8 @@ class Watching:
         else:
             self._alerts.resolve(model.name, "measuring-failed", "it is measured again")
 
-    def _note_measured(self, name: str, hour: Mapping[str, str], now: datetime) -> None:
-        self._metadata.write(lambda r: r.records.put("measured", name, "hour", hour, now))
+    def _note_measured(self, name: str, hour: Measured, now: datetime) -> None:
+        self._metadata.write(lambda r: r.records.put(MEASURED.name, name, "hour", MEASURED.body(hour), now))
 
     def check_feeds(self) -> None:
         """Alarm on tables that have fallen silent."""
@@ -111,9 +111,9 @@ class Watching:
         missing = [f for f in report.features if f.missing] if report else []
         gone = [f.feature for f in missing] if sum(f.importance for f in missing) > MISSING_GAIN else []
         silent = [
-            a["subject"]
+            a.subject
             for a in self._alerts.list(state="open", limit=1000)
-            if a["kind"] == "feed" and a["subject"] in model.tables
+            if a.kind == "feed" and a.subject in model.tables
         ]
         return [
             *([f"{', '.join(gone[:3])}{' and more' * (len(gone) > 3)} missing"] if gone else []),

@@ -119,9 +119,9 @@ def test_one_model_that_cannot_be_measured_stops_no_other(shop, monkeypatch):
 
     monkeypatch.setattr(type(shop.watching), "measure", measured)
     shop.watching.measure_live()
-    (alert,) = [a for a in shop.alerts.list("returns", state="open") if a["kind"] == "measuring"]
-    assert "ValueError: no such thing" in alert["summary"]
+    (alert,) = [a for a in shop.alerts.list("returns", state="open") if a.kind == "measuring"]
+    assert "ValueError: no such thing" in alert.summary
     monkeypatch.undo()
     shop.clock.move_to(datetime(2026, 12, 1, tzinfo=UTC))
     shop.watching.measure_live()
-    assert not [a for a in shop.alerts.list("returns", state="open") if a["kind"] == "measuring"]
+    assert not [a for a in shop.alerts.list("returns", state="open") if a.kind == "measuring"]

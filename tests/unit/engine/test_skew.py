@@ -88,7 +88,7 @@ def weeks_of(shop, count, seed, **columns):
 
 
 def alerts(shop):
-    return [a for a in shop.alerts.list("returns", state="open") if a["kind"] == "skew"]
+    return [a for a in shop.alerts.list("returns", state="open") if a.kind == "skew"]
 
 
 def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(shop):
@@ -103,10 +103,10 @@ def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(s
     assert alerts(shop) == []  # one week is no alarm
     weeks_of(shop, 1, 30, **broken)
     found = alerts(shop)
-    told = sorted(n for a in found for n in a["facts"]["features"])
-    assert told == sorted(broken) and len(found) == len({a["facts"]["table"] for a in found})
+    told = sorted(n for a in found for n in a.facts["features"])
+    assert told == sorted(broken) and len(found) == len({a.facts["table"] for a in found})
     weeks_of(shop, 1, 40, **broken)
-    assert [a["id"] for a in alerts(shop)] == [a["id"] for a in found]  # raised once
+    assert [a.id for a in alerts(shop)] == [a.id for a in found]  # raised once
     weeks_of(shop, 3, 50)
     assert alerts(shop) == []
 

@@ -62,7 +62,7 @@ def test_a_marked_season_is_quiet_when_it_comes_back_and_says_whose_word_it_was(
     assert not year.days(12, 3.0).alarm  # the weeks of neighbouring days share rows: one week so far
     assert year.days(1, 3.0).alarm
     (alert,) = year.alerts.list("m", state="open")
-    year.monitoring.mark_benign(alert["id"], why="summer", actor="ann", reference=lambda _: [TRAINED])
+    year.monitoring.mark_benign(alert.id, why="summer", actor="ann", reference=lambda _: [TRAINED])
     summer = year.days(2, 3.0)
     assert not summer.alarm and "ann marked as benign: summer" in summer.benign
     assert year.alerts.list("m", state="open") == []

@@ -1,14 +1,23 @@
 """Concept drift on the stream of labelled errors: found when it lasts, silent when days are merely bad."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 
+from hanok.core.performance import CalibrationHeld, EstimateCheck, WindowEstimate
 from hanok.parts.monitoring.concept import changes, latest_change
 
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
-def bodies(values):
+
+def checked_days(values, *, reliable=True):
+    def check(value):
+        return EstimateCheck(NOW, 100, {}, {"log_loss": value}, True, CalibrationHeld())
+
+    names = [f"2026-{1 + i // 28:02d}-{1 + i % 28:02d}" for i in range(len(values))]
     return [
-        {"start": f"2026-{1 + i // 28:02d}-{1 + i % 28:02d}", "reliable": True, "checked": {"errors": {"log_loss": v}}}
-        for i, v in enumerate(values)
+        WindowEstimate(name, name, NOW, 100, "auc", {}, "day", checked=check(value), reliable=reliable)
+        for name, value in zip(names, values, strict=True)
     ]
 
 
@@ -38,12 +47,12 @@ def test_the_change_says_since_when_and_is_over_when_the_loss_is_back():
     rng = np.random.default_rng(4)
     values = rng.normal(0, 0.05, 100)
     values[70:] += 0.15
-    during = latest_change(bodies(values[:85]), "binary")
+    during = latest_change(checked_days(values[:85]), "binary")
     assert during is not None and during.excess > 0.1 and "2026-03-1" <= during.since <= "2026-03-17"
-    assert latest_change(bodies(np.r_[values[:85], rng.normal(0, 0.02, 10)]), "binary") is None
-    assert latest_change(bodies(values[:85]), "binary", after=during.day) is None
+    assert latest_change(checked_days(np.r_[values[:85], rng.normal(0, 0.02, 10)]), "binary") is None
+    assert latest_change(checked_days(values[:85]), "binary", after=during.day) is None
 
 
 def test_days_without_a_trusted_estimate_do_not_count():
-    doubtful = [b | {"reliable": False} for b in bodies(np.full(60, 9.0))]
+    doubtful = checked_days(np.full(60, 9.0), reliable=False)
     assert latest_change(doubtful, "binary") is None

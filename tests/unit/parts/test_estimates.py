@@ -68,18 +68,18 @@ def world(request, tmp_path):
 def test_weeks_are_estimated_before_their_labels_and_turn_out_so(world):
     world.live(22)
     weeks = world.estimates.list("m", "week")
-    assert not weeks[0]["reliable"] and "labelled" in weeks[0]["doubts"][0]
-    known = [w for w in weeks[1:] if w["checked"]]
-    assert len(known) == 2 and sum(w["checked"]["inside"] for w in known) >= 1
-    assert record(weeks)["checked"] == 2 and "no concept drift" in known[0]["assumption"]
-    assert not [a for a in world.alerts.list("m") if a["severity"] == "warning"]
+    assert not weeks[0].reliable and "labelled" in weeks[0].doubts[0]
+    known = [w for w in weeks[1:] if w.checked]
+    assert len(known) == 2 and sum(w.checked.inside for w in known) >= 1
+    assert record(weeks)["checked"] == 2 and "no concept drift" in known[0].assumption
+    assert not [a for a in world.alerts.list("m") if a.severity == "warning"]
 
 
 def test_a_relation_that_turns_is_missed_and_flagged_with_a_reason_and_an_alert(world):
     world.live(21)
     world.live(15, turned=True)
-    missed = [w for w in world.estimates.list("m", "week") if w["checked"] and w["checked"]["inside"] is False]
-    assert [w["start"] for w in missed][-2:] == ["2026-01-26", "2026-02-02"]
-    assert "other labels than before" in missed[-1]["checked"]["reason"]
-    kinds = {(a["kind"], a["severity"]) for a in world.alerts.list("m", state="open")}
+    missed = [w for w in world.estimates.list("m", "week") if w.checked and w.checked.inside is False]
+    assert [w.start for w in missed][-2:] == ["2026-01-26", "2026-02-02"]
+    assert "other labels than before" in missed[-1].checked.reason
+    kinds = {(a.kind, a.severity) for a in world.alerts.list("m", state="open")}
     assert ("estimate", "info") in kinds and ("estimate", "warning") in kinds and ("concept", "warning") in kinds

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from hanok.core.access import Access
 from hanok.core.json import Json, JsonObject
+from hanok.core.performance import WindowEstimate
+from hanok.core.records import to_body
 from hanok.engine.arguments import Count
 from hanok.engine.references import References
 from hanok.engine.verbs.registry import verb
@@ -29,7 +28,7 @@ def estimate(
         "window": window,
         "newest": _newest(monitoring, model, found[-1]) if found else None,
         "record": record(found),
-        "windows": [_line(b) for b in found[-limit:]],
+        "windows": [_line(e) for e in found[-limit:]],
     }
 
 
@@ -46,36 +45,34 @@ def benign(
 ) -> JsonObject:
     """Mark a drift alert as benign: it is resolved, and later weeks in which the feature looks alike do not alarm."""
     subject = alerts.get(alert)
-    if subject["kind"] == "drift":
-        metadata.require_model(subject["subject"], Access.EDIT)
+    if subject.kind == "drift":
+        metadata.require_model(subject.subject, Access.EDIT)
     return dict(monitoring.mark_benign(alert, why=why, actor=actor, reference=references.live))
 
 
-def _newest(monitoring: Monitoring, model: str, body: Mapping[str, Any]) -> dict[str, Json]:
-    answers, labelled, known = monitoring.estimates.labelled(model, body["start"], body["end"])
-    return _line(body) | {
+def _newest(monitoring: Monitoring, model: str, made: WindowEstimate) -> dict[str, Json]:
+    answers, labelled, known = monitoring.estimates.labelled(model, made.start, made.end)
+    return _line(made) | {
         "labelled": labelled / answers if answers else 0.0,
-        "known": known.get(body["headline"]),
-        "assumption": body["assumption"],
-        "usual_error": body["usual"],
-        "metrics": body["metrics"],
+        "known": known.get(made.headline),
+        "assumption": made.assumption,
+        "usual_error": to_body(made.usual) if made.usual else None,
+        "metrics": {metric: to_body(interval) for metric, interval in made.metrics.items()},
     }
 
 
-def _line(body: Mapping[str, Any]) -> dict[str, Json]:
-    metric, checked = body["headline"], body["checked"] or {}
-    made, sure = body["metrics"].get(metric, {}), body["reliable"]
-    calibration = checked.get("calibration", {})
+def _line(made: WindowEstimate) -> dict[str, Json]:
+    interval, checked = made.metrics.get(made.headline), made.checked
     return {
-        "start": body["start"],
-        "rows": body["rows"],
-        "metric": metric,
-        "estimated": made.get("value"),
-        "low": made.get("low") if sure else None,
-        "high": made.get("high") if sure else None,
-        "reliable": sure,
-        "realised": checked.get("realised", {}).get(metric),
-        "inside": checked.get("inside"),
-        "calibration_held": calibration.get("held"),
-        "why": "; ".join(body["doubts"]) or checked.get("reason", ""),
+        "start": made.start,
+        "rows": made.rows,
+        "metric": made.headline,
+        "estimated": interval.value if interval else None,
+        "low": interval.low if interval and made.reliable else None,
+        "high": interval.high if interval and made.reliable else None,
+        "reliable": made.reliable,
+        "realised": checked.realised.get(made.headline) if checked else None,
+        "inside": checked.inside if checked else None,
+        "calibration_held": checked.calibration.held if checked else None,
+        "why": "; ".join(made.doubts) or (checked.reason if checked else ""),
     }

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from hanok.core.access import Access
+from hanok.core.alerts import ALERT
 from hanok.core.errors import ModelNotFound
 from hanok.core.json import Json, JsonObject
 from hanok.core.lineage import Graph
+from hanok.core.performance import PERFORMANCE
 from hanok.core.serving import Deployment
 from hanok.core.tracking import Run, RunQuery
 from hanok.engine.arguments import Count
@@ -129,7 +131,7 @@ def show_model(
             }
             for c in tracking.registry.alias_history(name)
         ],
-        "performance": [_public(p) for p in monitoring.performance(name)],
+        "performance": [PERFORMANCE.body(p) for p in monitoring.performance(name)],
     }
 
 
@@ -169,13 +171,13 @@ def show_prediction(
 @verb("alert.list", Access.READ)
 def list_alerts(alerts: Alerts, *, state: str = "", limit: Count = 100) -> Sequence[JsonObject]:
     """Alerts, newest first."""
-    return [_public(a) for a in alerts.list(state=state or None, limit=limit)][:limit]
+    return [ALERT.body(a) for a in alerts.list(state=state or None, limit=limit)][:limit]
 
 
 @verb("alert.show", Access.READ)
 def show_alert(alerts: Alerts, *, alert: str) -> JsonObject:
     """One alert with its facts."""
-    return _public(alerts.get(alert))
+    return ALERT.body(alerts.get(alert))
 
 
 @verb("lineage", Access.READ)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
+from hanok.core.alerts import ALERT, OPEN, OPEN_ALERT, RESOLVED, Alert, OpenAlert
 from hanok.core.clock import Clock
 from hanok.core.errors import NotFound
 from hanok.core.ids import new_id
+from hanok.core.json import JsonObject
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.stores.ports import Metadata, Repositories
-
-OPEN, RESOLVED = "open", "resolved"
-INFO = "info"  # shown, not sent
 
 
 class Alerts:
@@ -29,40 +27,28 @@ class Alerts:
         summary: str,
         *,
         severity: str = "warning",
-        facts: Mapping[str, Any] | None = None,
+        facts: JsonObject | None = None,
         caused_by: str = "",
     ) -> str:
         """The id of the open alert with this fingerprint: a new one, or the one that is open already."""
         now = self._clock.now()
+        evidence = dict(facts or {})
 
         def work(repositories: Repositories) -> str:
-            known = repositories.records.get("alert-open", subject, fingerprint)
-            if known:
-                body = dict(repositories.records.get("alert", subject, known["id"]) or {})
-                body |= {"last_seen": now.isoformat(), "times": body.get("times", 1) + 1}
-                repositories.records.put("alert", subject, known["id"], body, now)
-                return str(known["id"])
-            alert_id = new_id(now)
-            body = {
-                "id": alert_id,
-                "subject": subject,
-                "kind": kind,
-                "fingerprint": fingerprint,
-                "summary": summary,
-                "severity": severity,
-                "state": OPEN,
-                "raised": now.isoformat(),
-                "last_seen": now.isoformat(),
-                "times": 1,
-                "facts": dict(facts or {}),
-            }
-            node = Node(alert_id, NodeKind.ALERT, summary, now, {"kind": kind, "subject": subject, **(facts or {})})
-            edges = [Edge(alert_id, EdgeKind.CAUSED_BY, caused_by)] if caused_by else []
+            known = _open_alert(repositories, subject, fingerprint)
+            if known is not None:
+                _keep(repositories, replace(known, last_seen=now, times=known.times + 1))
+                return known.id
+            alert = Alert(
+                new_id(now), subject, kind, fingerprint, summary, severity, OPEN, now, last_seen=now, facts=evidence
+            )
+            node = Node(alert.id, NodeKind.ALERT, summary, now, {"kind": kind, "subject": subject, **evidence})
+            edges = [Edge(alert.id, EdgeKind.CAUSED_BY, caused_by)] if caused_by else []
             repositories.lineage.add([node], edges)
-            repositories.records.put("alert", subject, alert_id, body, now)
-            repositories.records.put("alert-open", subject, fingerprint, {"id": alert_id}, now)
-            repositories.outbox.append(Event("alert_raised", alert_id, now, body))
-            return alert_id
+            _keep(repositories, alert)
+            repositories.records.put(OPEN_ALERT.name, subject, fingerprint, OPEN_ALERT.body(OpenAlert(alert.id)), now)
+            repositories.outbox.append(Event("alert_raised", alert.id, now, ALERT.body(alert)))
+            return alert.id
 
         return self._metadata.write(work)
 
@@ -71,33 +57,35 @@ class Alerts:
         now = self._clock.now()
 
         def work(repositories: Repositories) -> None:
-            known = repositories.records.get("alert-open", subject, fingerprint)
-            if known is None or not known.get("id"):
+            known = _open_alert(repositories, subject, fingerprint)
+            if known is None:
                 return
-            body = dict(repositories.records.get("alert", subject, known["id"]) or {})
-            body |= {"state": RESOLVED, "resolved": now.isoformat(), "resolution": reason}
-            repositories.records.put("alert", subject, known["id"], body, now)
-            repositories.records.put("alert-open", subject, fingerprint, {}, now)
-            repositories.outbox.append(Event("alert_resolved", known["id"], now, body))
+            alert = replace(known, state=RESOLVED, resolved=now, resolution=reason)
+            _keep(repositories, alert)
+            repositories.records.put(OPEN_ALERT.name, subject, fingerprint, OPEN_ALERT.body(OpenAlert()), now)
+            repositories.outbox.append(Event("alert_resolved", alert.id, now, ALERT.body(alert)))
 
-        if self._open(subject, fingerprint):
+        if self._metadata.read(lambda r: _open_alert(r, subject, fingerprint)) is not None:
             self._metadata.write(work)
 
-    def list(
-        self, subject: str | None = None, *, state: str | None = None, limit: int = 200
-    ) -> list[Mapping[str, Any]]:
+    def list(self, subject: str | None = None, *, state: str | None = None, limit: int = 200) -> list[Alert]:
         """Newest first."""
-        found = self._metadata.read(lambda r: r.records.list("alert", subject, limit=limit))
-        ordered = sorted(found, key=lambda a: (a["raised"], a["id"]), reverse=True)
-        return [a for a in ordered if state is None or a["state"] == state]
+        found = ALERT.all(self._metadata.read(lambda r: r.records.list(ALERT.name, subject, limit=limit)))
+        ordered = sorted(found, key=lambda a: (a.raised, a.id), reverse=True)
+        return [a for a in ordered if state is None or a.state == state]
 
-    def get(self, alert_id: str) -> Mapping[str, Any]:
-        """Raises NotFound."""
+    def get(self, alert_id: str) -> Alert:
+        """By id or the beginning of one. Raises NotFound."""
         for alert in self.list(limit=100_000):
-            if alert["id"] == alert_id or alert["id"].startswith(alert_id):
+            if alert.id.startswith(alert_id):
                 return alert
         raise NotFound(f"there is no alert {alert_id!r}; 'hanok alert list' shows all")
 
-    def _open(self, subject: str, fingerprint: str) -> bool:
-        known = self._metadata.read(lambda r: r.records.get("alert-open", subject, fingerprint))
-        return bool(known and known.get("id"))
+
+def _open_alert(repositories: Repositories, subject: str, fingerprint: str) -> Alert | None:
+    known = OPEN_ALERT.open(repositories.records.get(OPEN_ALERT.name, subject, fingerprint))
+    return ALERT.open(repositories.records.get(ALERT.name, subject, known.id)) if known and known.id else None
+
+
+def _keep(repositories: Repositories, alert: Alert) -> None:
+    repositories.records.put(ALERT.name, alert.subject, alert.id, ALERT.body(alert), alert.resolved or alert.last_seen)

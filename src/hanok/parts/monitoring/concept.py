@@ -7,15 +7,15 @@ therefore none of its business. Page-Hinkley adds up what goes beyond half a uni
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from hanok.compute.change_points import PageHinkley
 from hanok.core.clock import Clock
 from hanok.core.monitoring import CONCEPT, ConceptState
+from hanok.core.performance import WindowEstimate
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.stores.ports import Metadata
 
@@ -37,11 +37,12 @@ class Change:
     metric: str
 
 
-def excesses(days: Sequence[Mapping[str, Any]], task: str) -> tuple[list[str], np.ndarray]:
+def excesses(days: Sequence[WindowEstimate], task: str) -> tuple[list[str], np.ndarray]:
     """The checked and reliable days, oldest first, and by how much each lost more than was estimated."""
     metric = LOSS[task]
-    known = [b for b in days if b["checked"] and b["reliable"] and metric in b["checked"]["errors"]]
-    return [b["start"] for b in known], np.array([b["checked"]["errors"][metric] for b in known])
+    checked = [(d.start, d.checked.errors) for d in days if d.reliable and d.checked]
+    known = [(start, errors[metric]) for start, errors in checked if metric in errors]
+    return [start for start, _ in known], np.array([error for _, error in known])
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ def changes(values: np.ndarray) -> list[int]:
     return found
 
 
-def latest_change(days: Sequence[Mapping[str, Any]], task: str, *, after: str = "") -> Change | None:
+def latest_change(days: Sequence[WindowEstimate], task: str, *, after: str = "") -> Change | None:
     """The newest rise of the loss over its estimate that was found after the day `after`, while it lasts: None where
     the last seven days lost on average less than a third of a unit more than was estimated."""
     names, values = excesses(days, task)
@@ -82,7 +83,7 @@ class ConceptDrift:
     def __init__(self, *, metadata: Metadata, alerts: Alerts, clock: Clock) -> None:
         self._metadata, self._alerts, self._clock = metadata, alerts, clock
 
-    def follow(self, model: str, task: str, days: Sequence[Mapping[str, Any]]) -> Change | None:
+    def follow(self, model: str, task: str, days: Sequence[WindowEstimate]) -> Change | None:
         """Look at the checked estimates of days; what was over once is not found again."""
         kept = self._metadata.read(lambda r: r.records.get(CONCEPT.name, model, "state"))
         state = CONCEPT.open(kept) or ConceptState()

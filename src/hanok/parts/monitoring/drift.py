@@ -247,14 +247,14 @@ class DriftWatch:
         Raises NotFound for an unknown alert, Invalid for one that is not of drift.
         """
         alert = self.alerts.get(alert_id)
-        if alert["kind"] != "drift" or not why.strip():
+        if alert.kind != "drift" or not why.strip():
             raise Invalid(
-                f"only a drift alert can be marked as benign, and with a reason; this is of kind {alert['kind']}: "
+                f"only a drift alert can be marked as benign, and with a reason; this is of kind {alert.kind}: "
                 "hanok alert list"
             )
-        model, feature = alert["subject"], alert["facts"]["feature"]
+        model, feature = alert.subject, str(alert.facts["feature"])
         whole = next((r for r in reference(model) if r.column == feature), None)
-        end = datetime.fromisoformat(alert["last_seen"])
+        end = alert.last_seen
         window = " AND ".join(between("at", end - DRIFT_WINDOW, end))
         scan = self._tables.scan(PREDICTIONS + model, since=end - DRIFT_WINDOW)
         column = whole and feature_column(scan.schema, feature, numeric=whole.numeric)
@@ -268,8 +268,8 @@ class DriftWatch:
         if not rows.num_rows:
             raise nothing
         day = f"{end - timedelta(microseconds=1):%Y-%m-%d}"
-        marked = self.benign.mark(model, whole, rows.column(column), day, why=why, actor=actor, alert=alert["id"])
-        self.alerts.resolve(model, alert["fingerprint"], f"benign, marked by {actor}: {why}")
+        marked = self.benign.mark(model, whole, rows.column(column), day, why=why, actor=actor, alert=alert.id)
+        self.alerts.resolve(model, alert.fingerprint, f"benign, marked by {actor}: {why}")
         return {"model": model} | {k: v for k, v in to_body(marked).items() if k not in ("shape", "forgotten")}
 
 

@@ -8,9 +8,8 @@ the newest labelled rows (compute/estimation.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +19,24 @@ from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.estimation import ROWS_MIN, ClassReference, Estimate, estimate_classes, estimate_loss
 from hanok.compute.metrics import evaluate
 from hanok.compute.score_counts import ScoreCounts, check_calibration, counted, fit_calibration, merged
+from hanok.core.alerts import INFO
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
 from hanok.core.lineage import Event
+from hanok.core.performance import (
+    ESTIMATES,
+    SCORES,
+    CalibrationHeld,
+    EstimateCheck,
+    EstimateReference,
+    Experience,
+    Interval,
+    ScoredDay,
+    WindowEstimate,
+)
+from hanok.core.records import to_body
 from hanok.core.tables import SEQUENCE
-from hanok.parts.monitoring.alerts import INFO, Alerts
+from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.concept import ConceptDrift
 from hanok.stores.ports import Metadata, Repositories, Tables
 
@@ -63,64 +75,56 @@ class Estimates:
 
     def follow(
         self, model: str, task: str, answers: Mapping[datetime, Answers], day: datetime, doubts: Sequence[str] = ()
-    ) -> list[Mapping[str, Any]]:
+    ) -> list[WindowEstimate]:
         """Count the days of `answers` as far as labels have come, estimate `day` and the week that it lies in from what
         was labelled before each began, and check what is labelled by now; returns what was checked.
 
         `doubts` are reasons why inputs of the day cannot be trusted: then there is a value and no interval.
         """
-        days = _Days(self._metadata.read(lambda r: r.records.list("scores", model, limit=MEMORY_DAYS + 30)))
+        days = _Days(self._scored(model))
         now = self._clock.now()
         counted_days = {f"{d:%Y-%m-%d}": days.counted(f"{d:%Y-%m-%d}", task, a, now) for d, a in answers.items()}
         made = [self._made(model, task, days, day, window, doubts) for window in WINDOWS]
 
         def work(repositories: Repositories) -> None:
-            for key, body in counted_days.items():
-                repositories.records.put("scores", model, key, body, now)
-            for body in filter(None, made):
-                repositories.records.put(_kind(body["window"]), model, body["start"], body, now)
+            for key, scored in counted_days.items():
+                repositories.records.put(SCORES.name, model, key, SCORES.body(scored), now)
+            for estimate in filter(None, made):
+                _keep(repositories, model, estimate, now)
 
         self._metadata.write(work)
         return self._check(model, task, days)
 
     def _made(
         self, model: str, task: str, days: _Days, day: datetime, window: str, doubts: Sequence[str]
-    ) -> dict[str, Any] | None:
+    ) -> WindowEstimate | None:
         """The estimate of the window that `day` lies in; None when it was checked already."""
         start = day - timedelta(days=day.weekday()) if window == "week" else day
-        earlier = self._metadata.read(lambda r: r.records.get(_kind(window), model, f"{start:%Y-%m-%d}")) or {}
-        if earlier.get("checked"):
+        kind = ESTIMATES[window]
+        earlier = kind.open(self._metadata.read(lambda r: r.records.get(kind.name, model, f"{start:%Y-%m-%d}")))
+        if earlier is not None and earlier.checked:
             return None
-        body = self._estimated(model, task, days, start, WINDOWS[window]) | {"window": window}
-        by_day = {**earlier.get("doubts_by_day", {}), f"{day:%Y-%m-%d}": list(doubts)}
-        reasons = [f"{r} on {d}" for d, said in sorted(by_day.items()) for r in said] + body.pop("own_doubts")
-        body |= {"doubts": reasons, "doubts_by_day": by_day, "reliable": not reasons}
-        return body | {"usual": self._usual(model, task, window)}
+        made = self._estimated(model, task, days, start, window)
+        by_day = {**(earlier.doubts_by_day if earlier else {}), f"{day:%Y-%m-%d}": tuple(doubts)}
+        reasons = (*(f"{r} on {d}" for d, said in sorted(by_day.items()) for r in said), *made.doubts)
+        usual = self._usual(model, task, window)
+        return replace(made, doubts=reasons, doubts_by_day=by_day, reliable=not reasons, usual=usual)
 
-    def _estimated(self, model: str, task: str, days: _Days, start: datetime, length: int) -> dict[str, Any]:
+    def _estimated(self, model: str, task: str, days: _Days, start: datetime, window: str) -> WindowEstimate:
+        """The estimate with the doubts of its own."""
+        length = WINDOWS[window]
         end = start + timedelta(days=length)
-        mine = days.within(start, length)
-        body: dict[str, Any] = {
-            "start": f"{start:%Y-%m-%d}",
-            "end": f"{end:%Y-%m-%d}",
-            "made": self._clock.now().isoformat(),
-            "rows": sum(d["rows"] for d in mine),
-            "headline": HEADLINE[task],
-            "metrics": {},
-            "own_doubts": [],
-            "assumption": "",
-            "checked": None,
-        }
+        rows = sum(d.rows for d in days.within(start, length))
+        made = WindowEstimate(
+            f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}", self._clock.now(), rows, HEADLINE[task], {}, window
+        )
         if task == "binary":
-            return body | _from_counts(days, start, length)
+            return _from_counts(made, days, start, length)
         try:
             found = self._from_rows(model, task, start, end)
         except Invalid as error:
-            return body | {"own_doubts": [str(error)]}
-        return body | {
-            "metrics": {e.metric: {"value": e.value, "low": e.low, "high": e.high} for e in found},
-            "assumption": found[0].assumption,
-        }
+            return replace(made, doubts=(str(error),))
+        return replace(made, metrics=_intervals(found), assumption=found[0].assumption)
 
     def _from_rows(self, model: str, task: str, start: datetime, end: datetime) -> list[Estimate]:
         known, window = self._rows(model, start, end)
@@ -161,36 +165,37 @@ class Estimates:
             )
         return labelled, window
 
-    def _usual(self, model: str, task: str, window: str) -> dict[str, Any] | None:
+    def _usual(self, model: str, task: str, window: str) -> Experience | None:
         """How far estimates of this kind were from the truth: the error that nine of ten stayed within."""
         metric = HEADLINE[task]
-        checked = [b["checked"]["errors"].get(metric) for b in self.list(model, window) if b["checked"]]
+        checked = [e.checked.errors.get(metric) for e in self.list(model, window) if e.checked]
         errors = np.sort(np.abs([e for e in checked if e is not None][-EXPERIENCE:]))
         if len(errors) < EXPERIENCE_MIN:
             return None
         place = min(len(errors), int(np.ceil((len(errors) + 1) * EXPERIENCE_SHARE)))
-        return {"within": float(errors[place - 1]), "windows": len(errors), "share": EXPERIENCE_SHARE}
+        return Experience(float(errors[place - 1]), len(errors), EXPERIENCE_SHARE)
 
     # -- once labels are in ----------------------------------------------------------------------------------
 
-    def _check(self, model: str, task: str, days: _Days) -> list[Mapping[str, Any]]:
+    def _check(self, model: str, task: str, days: _Days) -> list[WindowEstimate]:
         """Compare what is labelled by now with its estimates; a miss is recorded with its reason. A missed week raises
         an alert that informs, two of three a warning."""
         now = self._clock.now()
-        done: list[Mapping[str, Any]] = []
+        done: list[WindowEstimate] = []
         for window, length in WINDOWS.items():
-            for body in self.list(model, window, limit=CHECKED_BACK):
-                start = datetime.fromisoformat(body["start"]).replace(tzinfo=UTC)
-                if body["checked"] or not _settled(days.within(start, length), start + timedelta(days=length), now):
+            for estimate in self.list(model, window, limit=CHECKED_BACK):
+                start = datetime.fromisoformat(estimate.start).replace(tzinfo=UTC)
+                end = start + timedelta(days=length)
+                if estimate.checked or not _settled(days.within(start, length), end, now):
                     continue
-                found = self._checked(model, task, body, days, start, length)
+                found = self._checked(model, task, estimate, days, start, length)
                 if found is not None:
-                    done.append(_public(body) | {"checked": found})
+                    done.append(replace(estimate, checked=found))
         if done:
             self._keep_checks(model, done)
-        if any(b["window"] == "week" for b in done):
+        if any(e.window == "week" for e in done):
             self._tell(model)
-        if any(b["window"] == "day" for b in done):
+        if any(e.window == "day" for e in done):
             self._concept.follow(model, task, self.list(model, "day", limit=MEMORY_DAYS))
         return done
 
@@ -198,37 +203,37 @@ class Estimates:
         self,
         model: str,
         task: str,
-        body: Mapping[str, Any],
+        estimate: WindowEstimate,
         days: _Days,
         start: datetime,
         length: int,
-    ) -> dict[str, Any] | None:
-        labelled = sum(d["labelled"] for d in days.within(start, length))
+    ) -> EstimateCheck | None:
+        labelled = sum(d.labelled for d in days.within(start, length))
         if labelled < ROWS_MIN:
             return None
-        calibration: dict[str, Any] = {"held": None, "why": ""}
+        calibration = CalibrationHeld()
         if task == "binary":
             counts = days.counts(start, length)
             truth = score_counts.realised(merged(counts))
-            if body.get("calibration"):
-                found = check_calibration(score_counts.rates(body["calibration"]), counts)
-                calibration = asdict(found) | {"why": found.reason}
+            if estimate.calibration:
+                found = check_calibration(score_counts.rates(estimate.calibration), counts)
+                calibration = CalibrationHeld(**asdict(found), why=found.reason)
         else:
             truth = self._realised(model, task, start, start + timedelta(days=length))
-        if not np.isfinite(truth.get(body["headline"], np.nan)):
+        truth = {m: v for m, v in truth.items() if np.isfinite(v)}
+        if estimate.headline not in truth:
             return None
-        errors = {m: truth[m] - e["value"] for m, e in body["metrics"].items() if np.isfinite(truth.get(m, np.nan))}
-        inside = {m: e["low"] <= truth[m] <= e["high"] for m, e in body["metrics"].items() if m in errors}
-        hit = inside.get(body["headline"])
-        return {
-            "at": self._clock.now().isoformat(),
-            "labelled": labelled,
-            "realised": {m: v for m, v in truth.items() if np.isfinite(v)},
-            "errors": errors,
-            "inside": hit if body["reliable"] else None,
-            "calibration": calibration,
-            "reason": _reason(body, truth, calibration) if hit is False and body["reliable"] else "",
-        }
+        headline = estimate.metrics.get(estimate.headline)
+        hit = headline.low <= truth[estimate.headline] <= headline.high if headline and estimate.reliable else None
+        return EstimateCheck(
+            self._clock.now(),
+            labelled,
+            realised=truth,
+            errors={m: truth[m] - e.value for m, e in estimate.metrics.items() if m in truth},
+            inside=hit,
+            calibration=calibration,
+            reason=_reason(estimate, truth, calibration) if hit is False else "",
+        )
 
     def _realised(self, model: str, task: str, start: datetime, end: datetime) -> dict[str, float]:
         known = self._tables.scan("outcomes--" + model, since=start)
@@ -244,20 +249,20 @@ class Estimates:
         return evaluate(task, rows.column("label").to_numpy(), score)
 
     def _tell(self, model: str) -> None:
-        weeks = [b for b in self.list(model, "week") if b["checked"] and b["checked"]["inside"] is not None]
+        weeks = [(e, e.checked) for e in self.list(model, "week") if e.checked and e.checked.inside is not None]
         if not weeks:
             return
-        last = weeks[-1]
-        if last["checked"]["inside"]:
+        last, check = weeks[-1]
+        if check.inside:
             for fingerprint in ("estimate", "estimate:again"):
-                self._alerts.resolve(model, fingerprint, f"the estimate of the week of {last['start']} was right")
+                self._alerts.resolve(model, fingerprint, f"the estimate of the week of {last.start} was right")
             return
-        said = f"week of {last['start']}: {last['checked']['reason']}"
-        facts = {"start": last["start"], "end": last["end"]} | last["checked"]
+        said = f"week of {last.start}: {check.reason}"
+        facts = {"start": last.start, "end": last.end, **to_body(check)}
         self._alerts.raise_(
             model, "estimate", "estimate", f"the estimate of {model} was off, {said}", severity=INFO, facts=facts
         )
-        if sum(not b["checked"]["inside"] for b in weeks[-OF:]) >= MISSES:
+        if sum(not c.inside for _, c in weeks[-OF:]) >= MISSES:
             self._alerts.raise_(
                 model,
                 "estimate",
@@ -268,31 +273,38 @@ class Estimates:
 
     # -- what is kept ----------------------------------------------------------------------------------------
 
-    def list(self, model: str, window: str = "week", *, limit: int = 60) -> list[Mapping[str, Any]]:
+    def list(self, model: str, window: str = "week", *, limit: int = 60) -> list[WindowEstimate]:
         """The newest estimates, oldest first."""
         if window not in WINDOWS:
             raise Invalid(f"window={window!r} is none of {', '.join(WINDOWS)}")
-        found = self._metadata.read(lambda r: r.records.list(_kind(window), model, limit=limit))
-        return sorted(found, key=lambda b: b["start"])
+        kind = ESTIMATES[window]
+        found = kind.all(self._metadata.read(lambda r: r.records.list(kind.name, model, limit=limit)))
+        return sorted(found, key=lambda e: e.start)
 
     def labelled(self, model: str, start: str, end: str) -> tuple[int, int, dict[str, float]]:
         """Answers of a window, how many are labelled by now, and for two classes the metrics of those."""
-        found = self._metadata.read(lambda r: r.records.list("scores", model, limit=MEMORY_DAYS + 30))
-        days = [d for d in found if start <= d["_key"] < end]
+        days = [d for key, d in self._scored(model).items() if start <= key < end]
+        binned = [d.counts for d in days if d.counts is not None]
         known: dict[str, float] = {}
-        if days and all("counts" in d for d in days):
-            counts = merged([ScoreCounts.from_dict(d["counts"]) for d in days])
+        if days and len(binned) == len(days):
+            counts = merged([ScoreCounts.from_dict(c) for c in binned])
             if counts.labelled.sum():
                 known = {m: v for m, v in score_counts.realised(counts).items() if np.isfinite(v)}
-        return sum(d["rows"] for d in days), sum(d["labelled"] for d in days), known
+        return sum(d.rows for d in days), sum(d.labelled for d in days), known
 
-    def _keep_checks(self, model: str, done: Sequence[Mapping[str, Any]]) -> None:
+    def _scored(self, model: str) -> dict[str, ScoredDay]:
+        """The counted days by date."""
+        found = self._metadata.read(lambda r: r.records.list(SCORES.name, model, limit=MEMORY_DAYS + 30))
+        return dict(zip([str(b["_key"]) for b in found], SCORES.all(found), strict=True))
+
+    def _keep_checks(self, model: str, done: Sequence[WindowEstimate]) -> None:
         now = self._clock.now()
 
         def work(repositories: Repositories) -> None:
-            for body in done:
-                repositories.records.put(_kind(body["window"]), model, body["start"], body, now)
-                facts = {"model": model, "window": body["window"], "start": body["start"], **body["checked"]}
+            for estimate in done:
+                _keep(repositories, model, estimate, now)
+                check = to_body(estimate.checked)
+                facts = {"model": model, "window": estimate.window, "start": estimate.start, **check}
                 repositories.outbox.append(Event("estimate_checked", model, now, facts))
 
         self._metadata.write(work)
@@ -301,63 +313,65 @@ class Estimates:
 class _Days:
     """The counted days of a model by date, each parsed once."""
 
-    def __init__(self, bodies: Sequence[Mapping[str, Any]]) -> None:
-        self._bodies = {str(b["_key"]): b for b in bodies}
+    def __init__(self, days: Mapping[str, ScoredDay]) -> None:
+        self._days = dict(days)
         self._parsed: dict[str, ScoreCounts] = {}
 
-    def counted(self, key: str, task: str, answers: Answers, now: datetime) -> dict[str, Any]:
-        """Take a day in; returns its body."""
-        body: dict[str, Any] = {"rows": len(answers.score), "labelled": len(answers.label), "grew": now.isoformat()}
-        before = self._bodies.get(key)
-        if before is not None and body["labelled"] <= before["labelled"]:
-            body["grew"] = before["grew"]
+    def counted(self, key: str, task: str, answers: Answers, now: datetime) -> ScoredDay:
+        """Take a day in."""
+        counts = None
         if task == "binary":
             self._parsed[key] = _counts(answers)
-            body["counts"] = self._parsed[key].as_dict()
-        self._bodies[key] = body
-        return body
+            counts = self._parsed[key].as_dict()
+        before, labelled = self._days.get(key), len(answers.label)
+        grew = before.grew if before is not None and labelled <= before.labelled else now
+        self._days[key] = ScoredDay(len(answers.score), labelled, grew, counts)
+        return self._days[key]
 
-    def within(self, start: datetime, length: int) -> list[Mapping[str, Any]]:
-        return [self._bodies[k] for k in _keys(start, length) if k in self._bodies]
+    def within(self, start: datetime, length: int) -> list[ScoredDay]:
+        return [self._days[k] for k in _keys(start, length) if k in self._days]
 
     def counts(self, start: datetime, length: int) -> list[ScoreCounts]:
-        return [self._one(k) for k in _keys(start, length) if "counts" in self._bodies.get(k, {})]
+        return [c for k in _keys(start, length) if (c := self._one(k)) is not None]
 
     def labelled_before(self, start: datetime) -> list[tuple[float, ScoreCounts]]:
         """Labelled days before `start`, each with its age in days."""
         ages = ((float(back), f"{start - back * DAY:%Y-%m-%d}") for back in range(1, MEMORY_DAYS + 1))
-        known = ((age, key, self._bodies.get(key, {})) for age, key in ages)
-        return [(age, self._one(key)) for age, key, body in known if "counts" in body and body["labelled"]]
+        known = ((age, key) for age, key in ages if key in self._days and self._days[key].labelled)
+        return [(age, c) for age, key in known if (c := self._one(key)) is not None]
 
-    def _one(self, key: str) -> ScoreCounts:
-        if key not in self._parsed:
-            self._parsed[key] = ScoreCounts.from_dict(self._bodies[key]["counts"])
-        return self._parsed[key]
+    def _one(self, key: str) -> ScoreCounts | None:
+        """The counts of a day; None where none were kept."""
+        day = self._days.get(key)
+        if key not in self._parsed and day is not None and day.counts is not None:
+            self._parsed[key] = ScoreCounts.from_dict(day.counts)
+        return self._parsed.get(key)
 
 
-def record(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def record(estimates: Sequence[WindowEstimate]) -> dict[str, int]:
     """Hits and misses of estimates whose labels came; `held` counts those whose calibration held."""
-    judged = [b["checked"] for b in bodies if b["checked"] and b["checked"]["inside"] is not None]
-    held = [c for c in judged if c["calibration"]["held"]]
+    judged = [e.checked for e in estimates if e.checked and e.checked.inside is not None]
+    held = [c for c in judged if c.calibration.held]
     return {
         "checked": len(judged),
-        "inside": sum(c["inside"] for c in judged),
+        "inside": sum(bool(c.inside) for c in judged),
         "held": len(held),
-        "held_inside": sum(c["inside"] for c in held),
-        "withheld": sum(not b["reliable"] for b in bodies),
+        "held_inside": sum(bool(c.inside) for c in held),
+        "withheld": sum(not e.reliable for e in estimates),
     }
 
 
-def _kind(window: str) -> str:
-    return f"estimate-{window}"
+def _keep(repositories: Repositories, model: str, estimate: WindowEstimate, now: datetime) -> None:
+    kind = ESTIMATES[estimate.window]
+    repositories.records.put(kind.name, model, estimate.start, kind.body(estimate), now)
+
+
+def _intervals(estimates: Sequence[Estimate]) -> dict[str, Interval]:
+    return {e.metric: Interval(e.value, e.low, e.high) for e in estimates}
 
 
 def _keys(start: datetime, length: int) -> list[str]:
     return [f"{start + i * DAY:%Y-%m-%d}" for i in range(length)]
-
-
-def _public(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in body.items() if not k.startswith("_")}
 
 
 def _counts(answers: Answers) -> ScoreCounts:
@@ -366,46 +380,46 @@ def _counts(answers: Answers) -> ScoreCounts:
     return ScoreCounts(np.maximum(whole.rows, known.labelled), known.labelled, known.positive)
 
 
-def _from_counts(days: _Days, start: datetime, length: int) -> dict[str, Any]:
+def _from_counts(made: WindowEstimate, days: _Days, start: datetime, length: int) -> WindowEstimate:
     known = days.labelled_before(start)
     reference = merged([c for _, c in known])
     labelled, positive = reference.labelled.sum(), reference.positive.sum()
     if labelled < LABELLED_MIN or min(positive, labelled - positive) < CLASS_MIN:
         few = f"{labelled:.0f} labelled answers before it, {positive:.0f} of them positive"
-        return {"own_doubts": [f"{few}: it takes {LABELLED_MIN}, and {CLASS_MIN} of each class"]}
+        return replace(made, doubts=(f"{few}: it takes {LABELLED_MIN}, and {CLASS_MIN} of each class",))
     window = merged(days.counts(start, length))
     if not window.rows.sum():
-        return {"own_doubts": ["nothing was answered"]}
+        return replace(made, doubts=("nothing was answered",))
     coefficients = fit_calibration(known)
     seen = np.flatnonzero(reference.labelled)
     outside = float((window.rows[: seen[0]].sum() + window.rows[seen[-1] + 1 :].sum()) / window.rows.sum())
     found = score_counts.estimates(score_counts.rates(coefficients), window.rows)
-    return {
-        "metrics": {e.metric: {"value": e.value, "low": e.low, "high": e.high} for e in found},
-        "assumption": score_counts.ASSUMPTION,
-        "calibration": [float(c) for c in coefficients],
-        "reference": {"rows": int(labelled), "days": len(known), "realised": score_counts.realised(reference)},
-        "own_doubts": [f"{outside:.0%} of the scores lie where none was labelled"]
-        if outside > UNCALIBRATED_MAX
-        else [],
-    }
+    strange = (f"{outside:.0%} of the scores lie where none was labelled",) if outside > UNCALIBRATED_MAX else ()
+    return replace(
+        made,
+        metrics=_intervals(found),
+        assumption=score_counts.ASSUMPTION,
+        calibration=tuple(float(c) for c in coefficients),
+        reference=EstimateReference(int(labelled), len(known), score_counts.realised(reference)),
+        doubts=strange,
+    )
 
 
-def _settled(days: Sequence[Mapping[str, Any]], end: datetime, now: datetime) -> bool:
-    rows, labelled = sum(d["rows"] for d in days), sum(d["labelled"] for d in days)
+def _settled(days: Sequence[ScoredDay], end: datetime, now: datetime) -> bool:
+    rows, labelled = sum(d.rows for d in days), sum(d.labelled for d in days)
     if not labelled or now < end + SETTLED:
         return False
-    stalled = now - max(datetime.fromisoformat(d["grew"]) for d in days) >= STALLED
+    stalled = now - max(d.grew for d in days) >= STALLED
     return labelled >= KNOWN_MIN * rows or stalled
 
 
-def _reason(body: Mapping[str, Any], truth: Mapping[str, float], calibration: Mapping[str, Any]) -> str:
-    metric = body["headline"]
-    e = body["metrics"][metric]
-    off = f"{metric} is {truth[metric]:.3f}, estimated {e['value']:.3f} ({e['low']:.3f} to {e['high']:.3f})"
-    if calibration["held"] is None:
+def _reason(estimate: WindowEstimate, truth: Mapping[str, float], calibration: CalibrationHeld) -> str:
+    metric = estimate.headline
+    e = estimate.metrics[metric]
+    off = f"{metric} is {truth[metric]:.3f}, estimated {e.value:.3f} ({e.low:.3f} to {e.high:.3f})"
+    if calibration.held is None:
         return f"{off}: the same inputs have other labels than before, or the loss has another spread"
-    if calibration["held"]:
+    if calibration.held:
         return f"{off} although calibration held"
-    kind = "concept changed" if calibration["p_value"] < 0.05 else "calibration moved"
-    return f"{off}: {kind}, {calibration['why']}"
+    p_value = 1.0 if calibration.p_value is None else calibration.p_value
+    return f"{off}: {'concept changed' if p_value < 0.05 else 'calibration moved'}, {calibration.why}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from hanok.compute.duck import arrow, connect
 from hanok.compute.metrics import evaluate
 from hanok.core.clock import Clock, from_micros, micros
+from hanok.core.performance import LABELS_MEASURED, PERFORMANCE, LabelsMeasured, Performance
 from hanok.core.tables import ARRIVED
 from hanok.core.validation import LATE_FEED, Anomaly
 from hanok.parts.monitoring.alerts import Alerts
@@ -55,7 +55,7 @@ class Monitoring:
         """Record the performance of each version on the answers of each day whose labels are known by now: of `days`,
         and of every earlier day that got labels since this was called last. Returns the answers of those days."""
         now = self._clock.now()
-        bodies: list[tuple[str, dict[str, Any]]] = []
+        made: list[Performance] = []
         found = self._outcomes_by_day(model, self._with_newly_labelled(model, days))
         for day, rows in found.items():
             if not rows.num_rows:
@@ -65,17 +65,13 @@ class Monitoring:
                 answered = mine.filter(pc.not_equal(mine.column("arm"), "shadow"))
                 for role, part in (("answered", answered), ("all", mine)):
                     if part.num_rows and (role == "answered" or part.num_rows != answered.num_rows):
-                        bodies.append(
-                            (
-                                f"{day:%Y-%m-%d}|{version}|{role}",
-                                _measured(task, part) | {"day": f"{day:%Y-%m-%d}", "version": version, "role": role},
-                            )
-                        )
+                        made.append(_measured(task, part, f"{day:%Y-%m-%d}", version, role))
 
         def work(repositories: Repositories) -> None:
-            for key, body in bodies:
-                repositories.records.put("performance", model, key, body, now)
-            repositories.records.put("labels-measured", model, "labels", {"at": now.isoformat()}, now)
+            for row in made:
+                repositories.records.put(PERFORMANCE.name, model, row.key, PERFORMANCE.body(row), now)
+            read_to = LABELS_MEASURED.body(LabelsMeasured(now))
+            repositories.records.put(LABELS_MEASURED.name, model, "labels", read_to, now)
 
         self._metadata.write(work)
         return self._answers(model, found)
@@ -91,8 +87,9 @@ class Monitoring:
         return {day: rows.filter(pa.array(of == np.datetime64(f"{day:%Y-%m-%d}"))) for day in days}
 
     def _with_newly_labelled(self, model: str, days: Sequence[datetime]) -> list[datetime]:
-        last = self._metadata.read(lambda r: r.records.get("labels-measured", model, "labels"))
-        since = datetime.fromisoformat(last["at"]) if last else None
+        last = self._metadata.read(lambda r: r.records.get(LABELS_MEASURED.name, model, "labels"))
+        read_to = LABELS_MEASURED.open(last)
+        since = read_to.at if read_to else None
         fresh = self._metadata.read(lambda r: r.records.list("labelled-day", model, since=since, limit=DAYS_MAX))
         late = {datetime.fromisoformat(b["_key"]).replace(tzinfo=UTC) for b in fresh}
         return sorted({*days, *late})
@@ -118,10 +115,10 @@ class Monitoring:
             made[day] = Answers(mine, score, label)
         return made
 
-    def performance(self, model: str, *, limit: int = 1000) -> list[Mapping[str, Any]]:
-        """Daily measurements, oldest first: day, version, role, rows, metrics, slices."""
-        found = self._metadata.read(lambda r: r.records.list("performance", model, limit=limit))
-        return sorted(found, key=lambda b: (b["day"], b["version"]))
+    def performance(self, model: str, *, limit: int = 1000) -> list[Performance]:
+        """Daily measurements, oldest first."""
+        found = self._metadata.read(lambda r: r.records.list(PERFORMANCE.name, model, limit=limit))
+        return sorted(PERFORMANCE.all(found), key=lambda p: (p.day, p.version))
 
     def metric_over(
         self, model: str, task: str, *, start: datetime, end: datetime, version: int | None = None
@@ -204,9 +201,9 @@ def _score(task: str, rows: pa.Table) -> np.ndarray:
     return rows.column("score").to_numpy()
 
 
-def _measured(task: str, rows: pa.Table) -> dict[str, Any]:
+def _measured(task: str, rows: pa.Table, day: str, version: int, role: str) -> Performance:
     y, score = _truth(rows), _score(task, rows)
-    slices: dict[str, dict[str, Any]] = {}
+    slices: dict[str, Mapping[str, Mapping[str, int | float | None]]] = {}
     for column in (c for c in rows.column_names if c.startswith("slice__")):
         values = rows.column(column).fill_null("(null)").to_numpy(zero_copy_only=False)
         slices[column.removeprefix("slice__")] = {
@@ -214,10 +211,9 @@ def _measured(task: str, rows: pa.Table) -> dict[str, Any]:
             | _clean(evaluate(task, y[values == value], score[values == value]))
             for value in np.unique(values)
         }
-    body = {"rows": rows.num_rows, "metrics": _clean(evaluate(task, y, score)), "slices": slices}
-    if task != "multiclass":
-        body |= {"mean_score": float(score.mean()), "mean_label": float(y.mean())}
-    return body
+    means = (None, None) if task == "multiclass" else (float(score.mean()), float(y.mean()))
+    metrics = _clean(evaluate(task, y, score))
+    return Performance(rows.num_rows, metrics, slices, *means, day=day, version=version, role=role)
 
 
 def _clean(metrics: Mapping[str, float]) -> dict[str, float | None]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hanok.core.errors import Invalid
+from hanok.core.json import JsonObject
 from hanok.ui.views.common import AlertLine, Ask, alert_line, red_first
 from hanok.ui.views.neighbours import Neighbour, neighbours
 
@@ -31,7 +31,7 @@ class AlertPage:
     alert: AlertLine
     resolved: str
     resolution: str
-    facts: Mapping[str, Any]
+    facts: JsonObject
     neighbours: tuple[Neighbour, ...]
     subject_href: str
 
@@ -47,15 +47,15 @@ def alerts(app: App, ask: Ask) -> Alerts:
 
 def alert_page(app: App, ask: Ask) -> AlertPage:
     """Raises NotFound."""
-    body = app.alerts.get(ask.path["alert"])
+    alert = app.alerts.get(ask.path["alert"])
     return AlertPage(
         app.clock.now(),
-        alert_line(body),
-        body.get("resolved", ""),
-        body.get("resolution", ""),
-        body.get("facts", {}),
-        neighbours(app, body["id"]),
-        subject_href(app, body["subject"]),
+        alert_line(alert),
+        alert.resolved.isoformat() if alert.resolved else "",
+        alert.resolution,
+        alert.facts,
+        neighbours(app, alert.id),
+        subject_href(app, alert.subject),
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from hanok.core.alerts import Alert
 from hanok.core.errors import Invalid
 from hanok.ui.svg import Series
-from hanok.ui.text import instant
 
 if TYPE_CHECKING:
     from hanok.engine.app import App
@@ -67,17 +67,17 @@ class Days:
     marks: Mapping[str, str] = field(default_factory=dict)
 
 
-def alert_line(body: Mapping[str, Any]) -> AlertLine:
+def alert_line(alert: Alert) -> AlertLine:
     return AlertLine(
-        body["id"],
-        body["subject"],
-        body["kind"],
-        body["severity"],
-        body["state"],
-        body["summary"],
-        instant(body["raised"]),
-        instant(body.get("last_seen")),
-        int(body.get("times", 1)),
+        alert.id,
+        alert.subject,
+        alert.kind,
+        alert.severity,
+        alert.state,
+        alert.summary,
+        alert.raised,
+        alert.last_seen,
+        alert.times,
     )
 
 
@@ -100,13 +100,13 @@ def performance_days(
 
     The newest versions come first in the legend; at most five are drawn.
     """
-    rows = [r for r in app.monitoring.performance(name, limit=8 * days) if metric in r["metrics"]]
+    rows = [r for r in app.monitoring.performance(name, limit=8 * days) if metric in r.metrics]
     if not rows:
         return Days(metric, (), (), reference, reference_name)
-    labels = all_days(rows[0]["day"], rows[-1]["day"])[-days:]
+    labels = all_days(rows[0].day, rows[-1].day)[-days:]
     values: dict[tuple[int, str], dict[str, float | None]] = {}
     for row in rows:
-        values.setdefault((row["version"], row["role"]), {})[row["day"]] = row["metrics"][metric]
+        values.setdefault((row.version, row.role), {})[row.day] = row.metrics[metric]
     newest = sorted({v for v, _ in values}, reverse=True)[:5]
     series = []
     for version in sorted(newest):

@@ -312,7 +312,7 @@ def _open_alerts(app: App, name: str) -> tuple[AlertLine, ...]:
     declared = next((m for m in app.training.models() if m.name == name), None)
     subjects = {name, *(declared.tables if declared else ())}
     found = app.alerts.list(state="open", limit=500)
-    return red_first(alert_line(a) for a in found if a["subject"] in subjects)[:8]
+    return red_first(alert_line(a) for a in found if a.subject in subjects)[:8]
 
 
 def _chosen(ask: Ask, versions: list[ModelVersion]) -> ModelVersion | None:

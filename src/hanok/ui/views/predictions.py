@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from hanok.core.errors import HanokError
 from hanok.core.serving import Prediction
 from hanok.ui.places import Place, place_of
-from hanok.ui.text import instant
 from hanok.ui.views.common import AlertLine, Ask, alert_line, red_first
 from hanok.ui.views.traffic import PredictionLine, latest
 
@@ -156,11 +155,10 @@ def _label(app: App, found: Prediction) -> tuple[Any, datetime | None]:
 
 def _alerts(app: App, found: Prediction) -> tuple[AlertLine, ...]:
     """Alerts of the model that were open when it answered; data and drift of that day are raised a day later."""
-    bodies = app.alerts.list(found.deployment, limit=1000)
     near = found.at + timedelta(days=2)
-    kept = []
-    for body in bodies:
-        raised, resolved = instant(body["raised"]), instant(body.get("resolved"))
-        if raised is not None and raised <= near and (resolved is None or resolved >= found.at):
-            kept.append(alert_line(body))
+    kept = [
+        alert_line(a)
+        for a in app.alerts.list(found.deployment, limit=1000)
+        if a.raised <= near and (a.resolved is None or a.resolved >= found.at)
+    ]
     return red_first(kept)[:8]

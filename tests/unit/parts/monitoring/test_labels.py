@@ -239,7 +239,7 @@ def test_a_label_of_any_age_is_joined_unless_a_window_is_set_and_then_what_lies_
         assert world.outcomes() == outcome
         report = world.labels.report(world.source)
         assert (report.outside, report.labelled) == (1 - len(outcome), len(outcome))
-        fingerprints = [a["fingerprint"] for a in world.alerts.list("m", state="open")]
+        fingerprints = [a.fingerprint for a in world.alerts.list("m", state="open")]
         assert fingerprints == ([] if window is None else ["labels-outside"])
         assert world.labels.of_rows("m", 0, 1) == (len(outcome), 1 - len(outcome))
         world.close()
@@ -251,7 +251,7 @@ def test_a_word_that_is_no_label_is_counted_and_told_and_changes_no_outcome(worl
     world.join()
     assert world.outcomes() == {one: 0.0}
     (alert,) = world.alerts.list("m", state="open")
-    assert "3 labels in truth are no label of m" in alert["summary"] and "'maybe', 'perhaps'" in alert["summary"]
+    assert "3 labels in truth are no label of m" in alert.summary and "'maybe', 'perhaps'" in alert.summary
     assert world.labels.report(world.source).strange == 3
     world.tell([("y", "b", None)])
     world.join()
@@ -351,7 +351,7 @@ def test_labels_without_the_key_in_the_log_are_told_and_joined_once_answers_carr
     world.tables.append("predictions--m", table, key="without entity")
     world.tell([("x", "a", None)])
     assert world.join() == 0
-    assert [a["fingerprint"] for a in world.alerts.list("m", state="open")] == ["labels-unmatched"]
+    assert [a.fingerprint for a in world.alerts.list("m", state="open")] == ["labels-unmatched"]
     (one,) = world.answer([("x", 3, "primary", 0.5)])
     world.join()
     assert world.outcomes() == {one: 0.0}

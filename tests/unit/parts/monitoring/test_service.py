@@ -61,8 +61,8 @@ def test_every_day_that_got_labels_is_measured_however_long_ago_it_was(house):
     assert house.tell(ids) == 180
     house.monitoring.measure("m", "binary", [house.clock.now()])
     measured = house.monitoring.performance("m")
-    assert [p["day"] for p in measured] == [f"{d:%Y-%m-%d}" for d in days]
-    assert all(p["rows"] == 20 and set(p["slices"]["city"]) == {"A", "B"} for p in measured)
+    assert [p.day for p in measured] == [f"{d:%Y-%m-%d}" for d in days]
+    assert all(p.rows == 20 and set(p.slices["city"]) == {"A", "B"} for p in measured)
 
 
 def test_an_answer_that_failed_has_no_outcome_and_spoils_no_metric(house):
@@ -71,7 +71,7 @@ def test_an_answer_that_failed_has_no_outcome_and_spoils_no_metric(house):
     assert house.tell(ids) == 15
     house.monitoring.measure("m", "binary", [START])
     (measured,) = house.monitoring.performance("m")
-    assert measured["rows"] == 15 and measured["metrics"]["log_loss"] == pytest.approx(np.log(2), abs=1e-6)
+    assert measured.rows == 15 and measured.metrics["log_loss"] == pytest.approx(np.log(2), abs=1e-6)
 
 
 class Live:

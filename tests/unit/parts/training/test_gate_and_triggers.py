@@ -185,7 +185,7 @@ def test_a_training_that_fails_three_times_is_given_up_until_something_changes(t
     assert not given_up()
     fail(2)
     assert given_up()
-    assert "ZeroDivisionError" in rig.alerts.list(state="open")[0]["summary"]
+    assert "ZeroDivisionError" in rig.alerts.list(state="open")[0].summary
     labels[0] = 111
     assert not given_up()
     labels[0] = 100

@@ -273,7 +273,7 @@ def test_one_models_fault_stops_no_others_rollout_and_is_an_alert(rig):
     rig.clock.move_to(rig.clock.now() + DAY)
     assert {d.model: d.did for d in rig.training.guard()} == {"a": "advance", "b": "failed", "c": "advance"}
     (alert,) = rig.alerts.list(state="open")
-    assert alert["subject"] == "b" and "its disk is gone" in alert["summary"]
+    assert alert.subject == "b" and "its disk is gone" in alert.summary
     rig.faults.clear()
     assert {d.model: d.did for d in rig.training.guard()} == {"b": "advance"}
     assert rig.alerts.list(state="open") == []
