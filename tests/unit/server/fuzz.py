@@ -369,8 +369,8 @@ def infer(raw, model):
     if entity:
         need(isinstance(entity, dict) and rows == 1 and list(entity) == [model.key])
         key = entity[model.key]  # of text: whole numbers are read as their digits, a float while it names one integer
-        need(isinstance(key, str) or (number(key) and key == int(key)))
-        need(not isinstance(key, float) or abs(key) < 2**53)
+        need(isinstance(key, str) or number(key))
+        need(not isinstance(key, float) or (key.is_integer() and abs(key) < 2**53))
     else:
         need(entity is None or entity == {})
     return {n: [cell(v, model.inputs[n]) for v in columns[n]] for n in names}, entity
