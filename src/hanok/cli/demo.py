@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _run(replay: Any, days: int) -> None:
         replay.run(days, progress=lambda what, done, _all: bar.update(task, description=what, completed=done))
 
 
-def tell(result: dict[str, Any]) -> None:
+def tell(result: Mapping[str, Any]) -> None:
     """The summary as text."""
     from rich.console import Console
 

@@ -130,6 +130,26 @@ class WindowEstimate:
     usual: Experience | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HindsightMonth:
+    """The metrics of a month's labelled answers, and what `version` would have had on the same rows."""
+
+    month: str
+    rows: int
+    answered: Mapping[str, float]
+    version: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What `version` would have answered had it never been replaced."""
+
+    model: str
+    version: int
+    months: tuple[HindsightMonth, ...]
+
+
+HINDSIGHT = Kind("hindsight", Hindsight, owner="model")
 PERFORMANCE = Kind("performance", Performance, owner="model")
 MEASURED = Kind("measured", Measured, owner="model")
 LABELS_MEASURED = Kind("labels-measured", LabelsMeasured, owner="model")

@@ -23,7 +23,7 @@ Owner = Literal["model", "table", "run", "subject", "home"]
 
 _OWNERS: dict[str, Owner] = {  # kinds that no `Kind` declares yet
     **dict.fromkeys(("check", "declared-schema", "proposed-schema", "replayed", "schema", "state"), "table"),
-    **dict.fromkeys(("hindsight", "labelled-day"), "model"),
+    "labelled-day": "model",
     "run-writer": "run",
     **dict.fromkeys(("data-home", "doctor", "event-set-aside", "mlflow-import", "signing-key"), "home"),
 }

@@ -7,20 +7,21 @@ strange are in compute/diagnosis.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.diagnosis import EXPLAINS_MIN, Suspicion, effect, resampled, skewed, strange
+from hanok.compute.diagnosis import EXPLAINS_MIN, Effect, Suspicion, effect, resampled, skewed, strange
 from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import paired_gain, row_losses
 from hanok.core.declare import Model
 from hanok.core.errors import NotFound
+from hanok.core.json import JsonObject
 from hanok.core.logged import feature_columns, feature_of
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
@@ -33,6 +34,10 @@ BEFORE_DAYS = 10
 LABELS_MIN = 100
 RECENT_VERSION = timedelta(days=14)
 
+Suspicions: TypeAlias = Mapping[str, tuple[Suspicion, pa.ChunkedArray]]
+"""By column: why it is suspected, and the values that restore it."""
+Value: TypeAlias = str | int | float | bool | datetime | None
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
@@ -44,8 +49,20 @@ class Suspect:
     explains: float
     since: str
     columns: tuple[str, ...]
-    proof: Mapping[str, Any]
+    proof: Mapping[str, float | None]
     next: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputEffect:
+    """What a prediction's own value does to its score, beside the one that is typical of training. `flag` says what is
+    odd about it."""
+
+    feature: str
+    value: Value
+    typical: Value
+    moves_score_by: float
+    flag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +73,11 @@ class Diagnosis:
     start: str
     end: str
     sentence: str
-    symptom: Mapping[str, Any]
+    symptom: Mapping[str, float | None]
     suspects: tuple[Suspect, ...] = ()
-    features: tuple[Mapping[str, Any], ...] = field(default=())
+    features: tuple[InputEffect, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return asdict(self)
 
 
@@ -140,18 +157,10 @@ def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
         typical = _typical(reference)
         changed = {**found.features, reference.column: typical}
         restored = float(np.max(loaded.score({k: [v] for k, v in changed.items()})[0]))
-        rows.append(
-            {
-                "feature": reference.column,
-                "value": value,
-                "typical": typical,
-                "moves_score_by": base - restored,
-                "flag": _flag(reference, value),
-            }
-        )
-    ranked = sorted(rows, key=lambda r: -abs(r["moves_score_by"]))
+        rows.append(InputEffect(reference.column, value, typical, base - restored, _flag(reference, value)))
+    ranked = sorted(rows, key=lambda r: -abs(r.moves_score_by))
     top = ranked[0] if ranked else None
-    own = f" Its own score is moved most by {top['feature']} ({top['moves_score_by']:+.3f})." if top else ""
+    own = f" Its own score is moved most by {top.feature} ({top.moves_score_by:+.3f})." if top else ""
     return Diagnosis(
         whole.model, whole.start, whole.end, whole.sentence + own, whole.symptom, whole.suspects, tuple(ranked)
     )
@@ -257,7 +266,7 @@ def _usual(case: _Case) -> dict[str, float | None]:
 # -- hypotheses ----------------------------------------------------------------------------------------------
 
 
-def _inputs(case: _Case, observed: Any, usual: Mapping[str, float | None]) -> list[Suspect]:
+def _inputs(case: _Case, observed: Effect, usual: Mapping[str, float | None]) -> list[Suspect]:
     """Suspected columns, grouped by the source they come from, each with what restoring it changes."""
     recomputed = _recomputed(case)
     suspicions: dict[str, tuple[Suspicion, pa.ChunkedArray]] = {}
@@ -302,7 +311,7 @@ def _recomputed(case: _Case) -> dict[str, pa.ChunkedArray]:
     return {r.column: taken.column(r.column) for r in case.references}
 
 
-def _grouped(model: Model, suspicions: Mapping[str, Any]) -> dict[str, list[str]]:
+def _grouped(model: Model, suspicions: Suspicions) -> dict[str, list[str]]:
     """Columns of one view that show the same kind of fault are one suspect."""
     groups: dict[str, list[str]] = {}
     for column, (suspicion, _) in suspicions.items():
@@ -312,7 +321,7 @@ def _grouped(model: Model, suspicions: Mapping[str, Any]) -> dict[str, list[str]
     return groups
 
 
-def _explained(observed: Any, after: Any, usual: Mapping[str, float | None]) -> float:
+def _explained(observed: Effect, after: Effect, usual: Mapping[str, float | None]) -> float:
     """The larger share of the change that restoring takes away: of the loss above usual, of the shift in mean score."""
     shares = []
     if (
@@ -332,9 +341,9 @@ def _suspect(
     case: _Case,
     group: str,
     columns: Sequence[str],
-    suspicions: Mapping[str, Any],
-    observed: Any,
-    after: Any,
+    suspicions: Suspicions,
+    observed: Effect,
+    after: Effect,
     share: float,
 ) -> Suspect:
     first = suspicions[columns[0]][0]
@@ -426,7 +435,7 @@ def _sentence(model: str, start: datetime, suspects: Sequence[Suspect]) -> str:
     return f"{first.name}: {first.reason}. Restoring it takes away {first.explains:.0%} of the change."
 
 
-def _typical(reference: Reference) -> Any:
+def _typical(reference: Reference) -> Value:
     """The most frequent value, or the middle edge."""
     points = reference.counts[: len(reference.points)]
     if not reference.numeric or (points and max(points) > 0.3 * sum(reference.counts)):
@@ -435,7 +444,7 @@ def _typical(reference: Reference) -> Any:
     return known[len(known) // 2] if known else None
 
 
-def _flag(reference: Reference, value: Any) -> str:
+def _flag(reference: Reference, value: Value) -> str:
     if value is None:
         return "null" if reference.counts[-1] < 0.5 * sum(reference.counts) else ""
     if not reference.numeric:

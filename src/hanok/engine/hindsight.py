@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,18 +11,16 @@ import pyarrow.compute as pc
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import evaluate
 from hanok.core.errors import NotFound
+from hanok.core.performance import HINDSIGHT, Hindsight, HindsightMonth
 from hanok.core.tables import SEQUENCE
 from hanok.engine.evidence import Evidence
 from hanok.parts.serving.log import FEATURE, TABLE
 from hanok.stores.ports import Metadata
 
-KIND = "hindsight"
 
-
-def hindsight(parts: Evidence, name: str, version: int = 1) -> dict[str, Any]:
+def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     """Score `version` on every labelled answer with the features it was logged with, and compare by month.
 
-    Returns `months`: month, rows, `answered` (metrics of what was answered) and `version` (of the version asked for).
     Raises NotFound when nothing has been answered and labelled.
     """
     model = parts.training.model(name)
@@ -35,21 +32,21 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> dict[str, Any]:
     theirs = loaded.score({c.name: rows.column(FEATURE + c.name) for c in loaded.signature.inputs})
     ours = np.array(rows.column("scores").to_pylist(), float) if theirs.ndim == 2 else rows.column("score").to_numpy()
     truth, months = rows.column("label").to_numpy(), pc.strftime(rows.column("at"), "%Y-%m").to_numpy()
-    found: list[Mapping[str, Any]] = []
+    found: list[HindsightMonth] = []
     for month in np.unique(months):
         mask = months == month
         found.append(
-            {
-                "month": str(month),
-                "rows": int(mask.sum()),
-                "answered": _rounded(evaluate(model.task, truth[mask], ours[mask])),
-                "version": _rounded(evaluate(model.task, truth[mask], theirs[mask])),
-            }
+            HindsightMonth(
+                str(month),
+                int(mask.sum()),
+                _rounded(evaluate(model.task, truth[mask], ours[mask])),
+                _rounded(evaluate(model.task, truth[mask], theirs[mask])),
+            )
         )
-    body = {"model": name, "version": version, "months": found}
+    made = Hindsight(name, version, tuple(found))
     now = parts.clock.now()
-    parts.metadata.write(lambda r: r.records.put(KIND, name, "newest", body, now))
-    return body
+    parts.metadata.write(lambda r: r.records.put(HINDSIGHT.name, name, "newest", HINDSIGHT.body(made), now))
+    return made
 
 
 def _labelled_answers(parts: Evidence, name: str) -> pa.Table:
@@ -68,9 +65,9 @@ def _labelled_answers(parts: Evidence, name: str) -> pa.Table:
         )
 
 
-def newest(metadata: Metadata, name: str) -> Mapping[str, Any] | None:
+def newest(metadata: Metadata, name: str) -> Hindsight | None:
     """The last look back, if there was one."""
-    return metadata.read(lambda r: r.records.get(KIND, name, "newest"))
+    return HINDSIGHT.open(metadata.read(lambda r: r.records.get(HINDSIGHT.name, name, "newest")))
 
 
 def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:

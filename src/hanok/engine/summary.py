@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 
 from hanok.compute.coverage import unusual
 from hanok.compute.frames import PREDICT_AT
 from hanok.core.errors import NotFound
-from hanok.core.json import Json
+from hanok.core.json import Json, JsonObject
 from hanok.core.lineage import NodeKind
-from hanok.core.performance import Performance
+from hanok.core.performance import HINDSIGHT, Performance
 from hanok.engine.app import App
 from hanok.engine.diagnose import why_alert
 from hanok.engine.evidence import Evidence
@@ -25,7 +24,7 @@ UNLABELLED_MIN = 0.1
 CAUSES_MAX = 10
 
 
-def summary(app: App) -> dict[str, Any]:
+def summary(app: App) -> JsonObject:
     """Facts only: no ids, no durations, so that two replays of the same feeds can be compared."""
     return {
         "until": app.clock.now().isoformat(),
@@ -40,7 +39,7 @@ def summary(app: App) -> dict[str, Any]:
     }
 
 
-def _model(app: App, name: str, task: str) -> dict[str, Any]:
+def _model(app: App, name: str, task: str) -> JsonObject:
     days = [p for p in app.monitoring.performance(name) if p.role == "answered"]
     deployments = [
         {"at": d.at.isoformat(), "arms": [[a.version, a.mode, a.share] for a in d.arms], "reason": d.reason}
@@ -66,7 +65,7 @@ def _model(app: App, name: str, task: str) -> dict[str, Any]:
         "unusual_days": _unusual_days(app, name),
         "drift": _drift(app, name),
         "unseen": _unseen(app, name),
-        "months": hindsight(find(app, Evidence), name)["months"] if days else [],
+        "months": HINDSIGHT.body(hindsight(find(app, Evidence), name))["months"] if days else [],
         "weeks": _weeks(days),
         "triggers": [
             {"at": n.created.isoformat(), "kind": n.facts["kind"], "reason": n.facts["reason"]}
@@ -102,13 +101,13 @@ def _alerts(app: App) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _newest_gaps(app: App, name: str) -> list[Mapping[str, Any]]:
+def _newest_gaps(app: App, name: str) -> list[JsonObject]:
     """Feature views that gave nothing for some rows of the newest training set."""
     versions = app.tracking.registry.versions(name)
     return list(versions[0].facts.get("gaps", ())) if versions else []
 
 
-def _unusual_days(app: App, name: str) -> list[dict[str, Any]]:
+def _unusual_days(app: App, name: str) -> list[JsonObject]:
     """Days on which far more rows than usual never got a label. The last days may still wait for theirs."""
     model = app.training.model(name)
     spine = app.features.spine_rows(model, end=app.clock.now() - WAIT)
@@ -130,20 +129,26 @@ def _unusual_days(app: App, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _drift(app: App, name: str) -> list[dict[str, Any]]:
+@dataclass(slots=True)
+class _Farthest:
+    feature: str
+    psi: float = 0.0
+    suspicious: int = 0
+    harmless: int = 0
+    alarmed: int = 0
+
+
+def _drift(app: App, name: str) -> list[JsonObject]:
     """For each feature its farthest drift, on how many days it was suspicious, found harmless, and alarmed."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, _Farthest] = {}
     for report in app.monitoring.drift_reports(name):
         for feature in report.features:
-            line = found.setdefault(
-                feature.feature,
-                {"feature": feature.feature, "psi": 0.0, "suspicious": 0, "harmless": 0, "alarmed": 0},
-            )
-            line["psi"] = max(line["psi"], feature.psi)
-            line["suspicious"] += feature.suspicious
-            line["harmless"] += feature.harmless
-            line["alarmed"] += feature.alarm
-    return sorted(found.values(), key=lambda x: (-x["alarmed"], -x["psi"], x["feature"]))
+            line = found.setdefault(feature.feature, _Farthest(feature.feature))
+            line.psi = max(line.psi, feature.psi)
+            line.suspicious += feature.suspicious
+            line.harmless += feature.harmless
+            line.alarmed += feature.alarm
+    return [asdict(x) for x in sorted(found.values(), key=lambda x: (-x.alarmed, -x.psi, x.feature))]
 
 
 def _unseen(app: App, name: str) -> dict[str, dict[str, int]]:
@@ -157,9 +162,9 @@ def _unseen(app: App, name: str) -> dict[str, dict[str, int]]:
     return {column: dict(sorted(values.items(), key=lambda v: (-v[1], v[0]))) for column, values in counts.items()}
 
 
-def _causes(app: App) -> list[dict[str, Any]]:
+def _causes(app: App) -> list[JsonObject]:
     """What `why` names as the cause of each critical alert."""
-    causes: list[dict[str, Any]] = []
+    causes: list[JsonObject] = []
     alerts = sorted(app.alerts.list(limit=100_000), key=lambda a: (a.raised, a.subject, a.fingerprint))
     for alert in alerts:
         if alert.severity == "critical" and len(causes) < CAUSES_MAX:

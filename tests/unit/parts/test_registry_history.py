@@ -64,12 +64,12 @@ def test_the_history_says_who_when_and_why_newest_first(tracking):
     move(tracking, 2, "better")
     back(tracking)
     rows = tracking.registry_history.of("churn")
-    told = [(r["what"], r["before"], r["after"], r["actor"], r["reason"]) for r in rows if "alias" in r["what"]]
+    told = [(r.what, r.before, r.after, r.actor, r.reason) for r in rows if "alias" in r.what]
     assert sorted(told[:2]) == sorted(
         [("alias champion", 2, 1, "eve", "worse"), ("alias champion", 1, 2, "bob", "better")]
     )
     assert told[2] == ("alias champion", None, 1, "bob", "first")
-    assert sum(r["what"] == "registered" for r in rows) == 4
+    assert sum(r.what == "registered" for r in rows) == 4
 
 
 def test_an_alias_that_is_not_set_cannot_go_back(tracking):
@@ -86,8 +86,8 @@ def test_stages_have_a_history_and_a_way_back(tracking):
     moved = tracking.registry_history.roll_back_stage("churn", "Production", to=None, actor="eve", reason="worse")
     assert (moved.version, moved.before, moved.after) == (1, "Archived", "Production")
     assert [v.stage for v in tracking.registry.versions("churn")] == ["None", "None", "Archived", "Production"]
-    rows = [r for r in tracking.registry_history.of("churn") if "stage" in r["what"]]
-    assert {(r["what"], r["before"], r["after"], r["actor"], r["reason"]) for r in rows} == {
+    rows = [r for r in tracking.registry_history.of("churn") if "stage" in r.what]
+    assert {(r.what, r.before, r.after, r.actor, r.reason) for r in rows} == {
         ("stage of version 1", "None", "Production", "ann", "first"),
         ("stage of version 1", "Production", "Archived", "bob", "version 2 took its stage"),
         ("stage of version 2", "None", "Production", "bob", "better"),
@@ -99,12 +99,12 @@ def test_stages_have_a_history_and_a_way_back(tracking):
 def test_a_move_to_the_same_stage_adds_no_history(tracking):
     for _ in range(2):
         tracking.registry.move_to_stage("churn", 1, "Staging")
-    assert sum("stage" in r["what"] for r in tracking.registry_history.of("churn")) == 1
+    assert sum("stage" in r.what for r in tracking.registry_history.of("churn")) == 1
 
 
 def test_a_renamed_model_keeps_its_history_and_moves_are_nodes(tracking):
     tracking.registry.move_to_stage("churn", 1, "Staging")
     tracking.registry.rename_model("churn", "leaving")
-    assert sum("stage" in r["what"] for r in tracking.registry_history.of("leaving")) == 1
+    assert sum("stage" in r.what for r in tracking.registry_history.of("leaving")) == 1
     find = tracking.registry_history._metadata.read(lambda r: r.lineage.find(NodeKind.ALIAS_CHANGE))
     assert [n.name for n in find] == ["churn/1 Staging"]

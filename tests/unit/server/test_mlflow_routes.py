@@ -149,7 +149,7 @@ def test_moves_by_clients_keep_who_and_why_from_the_header_or_a_tag(client):
     stage = {"name": "churn", "version": "2", "stage": "Production", "archive_existing_versions": False}
     client.post(f"{API}/model-versions/transition-stage", json=stage)
     rows = client.tracking.registry_history.of("churn")
-    told = {(r["what"], r["after"], r["actor"], r["reason"]) for r in rows if r["what"] != "registered"}
+    told = {(r.what, r.after, r.actor, r.reason) for r in rows if r.what != "registered"}
     assert told == {
         ("alias champion", 1, "local", "first"),
         ("alias champion", 2, "local", "better on recall"),

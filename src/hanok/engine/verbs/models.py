@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from hanok.core.access import Access
 from hanok.core.json import JsonObject
+from hanok.core.performance import HINDSIGHT
 from hanok.core.records import to_body
 from hanok.core.registry import CHAMPION
 from hanok.core.training import result_of
@@ -109,7 +111,7 @@ def rollback(
 @verb("model.history", Access.READ)
 def history(tracking: Tracking, serving: Serving, *, actor: str, name: str) -> Sequence[JsonObject]:
     """Everything that happened to a model: registrations, moves of aliases and stages, deployments."""
-    rows = [dict(row) for row in tracking.registry_history.of(name)]
+    rows = [asdict(row) for row in tracking.registry_history.of(name)]
     deployments = serving.history(name)
     primaries = [d.primary for d in deployments]
     for newer, before in zip(deployments, [*primaries[1:], None], strict=False):
@@ -122,7 +124,7 @@ def history(tracking: Tracking, serving: Serving, *, actor: str, name: str) -> S
 @verb("hindsight", Access.EDIT)
 def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
     """What a version would have answered had it never been replaced, month by month beside what was answered."""
-    return hindsight(parts, model, version)
+    return HINDSIGHT.body(hindsight(parts, model, version))
 
 
 @verb("predict.batch", Access.USE)

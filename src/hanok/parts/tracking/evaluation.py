@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from hanok.core.clock import Clock, micros
 from hanok.core.errors import Invalid
 from hanok.core.evaluation import EvaluationDataset, EvaluationQuery, EvaluationRecord
 from hanok.core.ids import new_id
+from hanok.core.json import Json, JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.tracking import Page
 from hanok.parts.tracking import checks
@@ -99,31 +99,30 @@ class EvaluationVerbs:
 
         return self._change(dataset_id, removed)
 
-    def merge_records(self, dataset_id: str, sent: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    def merge_records(self, dataset_id: str, sent: Sequence[JsonObject]) -> tuple[int, int]:
         """How many were new and how many changed. A record whose inputs are there adds its expectations and tags to
         that one and replaces its outputs. Raises DatasetNotFound, Invalid."""
         if len(sent) > BATCH_MAX:
             raise Invalid(f"{len(sent)} records in one request; at most {BATCH_MAX} are taken")
-        for record in sent:
-            _check_record(record)
+        records = [_sent(record) for record in sent]
         now = self._clock.now()
 
         def work(r: Repositories) -> tuple[int, int]:
             dataset = r.evaluation_datasets.get(dataset_id)
-            digests = [_inputs_digest(record) for record in sent]
+            digests = [_inputs_digest(record.inputs) for record in records]
             held = dict(r.evaluation_records.with_inputs(dataset_id, digests))
             new = set(digests) - set(held)
-            for digest, record in zip(digests, sent, strict=True):
+            for digest, record in zip(digests, records, strict=True):
                 held[digest] = _merged(held.get(digest), digest, record, now)
             r.evaluation_records.put(dataset_id, list(held.values()))
-            users = [str(record["tags"][USER_TAG]) for record in sent if USER_TAG in (record.get("tags") or {})]
+            users = [str(record.tags[USER_TAG]) for record in records if record.tags and USER_TAG in record.tags]
             r.evaluation_datasets.put(
                 replace(
                     dataset,
                     digest=_digest(dataset.name, now),
                     updated=now,
                     updated_by=users[-1] if users else dataset.updated_by,
-                    schema=_schema(dataset.schema, sent),
+                    schema=_schema(dataset.schema, records),
                     records=r.evaluation_records.count(dataset_id),
                 )
             )
@@ -170,64 +169,85 @@ def _check_experiments(r: Repositories, experiment_ids: Sequence[str]) -> None:
         r.experiments.get(experiment_id)
 
 
-def _check_record(record: Mapping[str, Any]) -> None:
-    if not isinstance(record, Mapping) or not isinstance(record.get("inputs"), Mapping):
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A record as it was sent."""
+
+    inputs: JsonObject
+    outputs: Json
+    expectations: JsonObject | None
+    tags: JsonObject | None
+    source: JsonObject | None
+
+    @property
+    def user(self) -> str:
+        return str((self.tags or {}).get(USER_TAG, ""))
+
+
+def _sent(record: JsonObject) -> _Sent:
+    inputs = record.get("inputs") if isinstance(record, Mapping) else None
+    if not isinstance(inputs, Mapping):
         raise Invalid("a record is an object whose 'inputs' are an object of names and values")
-    for part in ("expectations", "tags", "source"):
-        if record.get(part) is not None and not isinstance(record[part], Mapping):
-            raise Invalid(f"the {part!r} of a record are an object of names and values")
+    expectations, tags, source = (_object(record, part) for part in ("expectations", "tags", "source"))
+    return _Sent(inputs, record.get("outputs"), expectations, tags, source)
 
 
-def _inputs_digest(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record["inputs"], sort_keys=True).encode()).hexdigest()
+def _object(record: JsonObject, part: str) -> JsonObject | None:
+    value = record.get(part)
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise Invalid(f"the {part!r} of a record are an object of names and values")
 
 
-def _merged(held: EvaluationRecord | None, digest: str, record: Mapping[str, Any], now: datetime) -> EvaluationRecord:
-    user = str((record.get("tags") or {}).get(USER_TAG, ""))
+def _inputs_digest(inputs: JsonObject) -> str:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _merged(held: EvaluationRecord | None, digest: str, sent: _Sent, now: datetime) -> EvaluationRecord:
     if held is None:
         return EvaluationRecord(
             f"dr-{new_id(now)}",
-            record["inputs"],
+            sent.inputs,
             digest,
             now,
             now,
-            record.get("outputs"),
-            record.get("expectations"),
-            record.get("tags"),
-            record.get("source"),
-            user,
-            user,
+            sent.outputs,
+            sent.expectations,
+            sent.tags,
+            sent.source,
+            sent.user,
+            sent.user,
         )
     return replace(
         held,
         updated=now,
-        outputs=record["outputs"] if record.get("outputs") is not None else held.outputs,
-        expectations=_joined(held.expectations, record.get("expectations")),
-        tags=_joined(held.tags, record.get("tags")),
-        updated_by=user or held.updated_by,
+        outputs=sent.outputs if sent.outputs is not None else held.outputs,
+        expectations=_joined(held.expectations, sent.expectations),
+        tags=_joined(held.tags, sent.tags),
+        updated_by=sent.user or held.updated_by,
     )
 
 
-def _joined(held: Mapping[str, Any] | None, sent: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def _joined(held: JsonObject | None, sent: JsonObject | None) -> JsonObject | None:
     return held if sent is None else {**(held or {}), **sent}
 
 
-def _schema(held: Mapping[str, Any] | None, sent: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _schema(held: JsonObject | None, sent: Sequence[_Sent]) -> JsonObject:
     """The kind of each field as it was first seen."""
-    known = held or {"inputs": {}, "outputs": {}, "expectations": {}, "version": "1.0"}
-    schema: dict[str, Any] = {part: known[part] for part in known}
+    schema: dict[str, Json] = dict(held or {"inputs": {}, "outputs": {}, "expectations": {}, "version": "1.0"})
     for record in sent:
-        for part in ("inputs", "outputs", "expectations"):
-            value = record.get(part)
+        parts = {"inputs": record.inputs, "outputs": record.outputs, "expectations": record.expectations}
+        for part, value in parts.items():
+            known = schema[part]
             if isinstance(value, Mapping):
                 seen = {name: _kind(inner) for name, inner in value.items()}
-                schema[part] = {**seen, **(schema[part] if isinstance(schema[part], Mapping) else {})}
-            elif value is not None and not schema[part]:
+                schema[part] = {**seen, **(known if isinstance(known, Mapping) else {})}
+            elif value is not None and not known:
                 schema[part] = _kind(value)
     return schema
 
 
-def _kind(value: Any) -> str:
+def _kind(value: Json) -> str:
     return next((name for kind, name in _KINDS if isinstance(value, kind)), "null")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from hanok.core.clock import Clock
 from hanok.core.errors import Conflict, ModelNotFound
@@ -13,29 +14,41 @@ from hanok.parts.tracking.registry_records import model_named, record_move, reco
 from hanok.stores.ports import Metadata, Repositories
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A registration, or a move of an alias (between versions) or of a version (between stages)."""
+
+    at: datetime
+    what: str
+    before: int | str | None
+    after: int | str | None
+    actor: str
+    reason: str
+
+
 class RegistryHistory:
     def __init__(self, metadata: Metadata, clock: Clock) -> None:
         self._metadata, self._clock = metadata, clock
 
-    def of(self, model: str) -> list[Mapping[str, Any]]:
+    def of(self, model: str) -> list[HistoryRow]:
         """Registrations and moves of aliases and stages, newest first, with who, when and why. Raises ModelNotFound."""
 
-        def work(r: Repositories) -> list[Mapping[str, Any]]:
+        def work(r: Repositories) -> list[HistoryRow]:
             model_named(r, model)
             rows = [_alias_row(c) for c in r.registry.alias_history(model)]
             rows += [_stage_row(c) for c in r.stage_history.of(model)]
             rows += [
-                {
-                    "at": v.created,
-                    "what": "registered",
-                    "before": None,
-                    "after": v.version,
-                    "actor": str(v.facts.get("user", "")),
-                    "reason": str(v.facts.get("reason", "") or v.description),
-                }
+                HistoryRow(
+                    v.created,
+                    "registered",
+                    None,
+                    v.version,
+                    str(v.facts.get("user", "")),
+                    str(v.facts.get("reason", "") or v.description),
+                )
                 for v in r.registry.versions(model)
             ]
-            return sorted(rows, key=lambda row: row["at"], reverse=True)
+            return sorted(rows, key=lambda row: row.at, reverse=True)
 
         return self._metadata.read(work)
 
@@ -117,23 +130,10 @@ def _before(stands: int, changes: Sequence[AliasChange], there: set[int]) -> int
     return earlier[-1] if earlier else None
 
 
-def _alias_row(change: AliasChange) -> Mapping[str, Any]:
-    return {
-        "at": change.at,
-        "what": f"alias {change.alias}",
-        "before": change.before,
-        "after": change.after,
-        "actor": change.actor,
-        "reason": change.reason,
-    }
+def _alias_row(change: AliasChange) -> HistoryRow:
+    return HistoryRow(change.at, f"alias {change.alias}", change.before, change.after, change.actor, change.reason)
 
 
-def _stage_row(change: StageChange) -> Mapping[str, Any]:
-    return {
-        "at": change.at,
-        "what": f"stage of version {change.version}",
-        "before": change.before,
-        "after": change.after,
-        "actor": change.actor,
-        "reason": change.reason,
-    }
+def _stage_row(change: StageChange) -> HistoryRow:
+    what = f"stage of version {change.version}"
+    return HistoryRow(change.at, what, change.before, change.after, change.actor, change.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -300,7 +300,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
             DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]
         ),
         tuple(Alias(a, at, ways_back.get(a)) for a, at in sorted(model.aliases.items())),
-        tuple(Change(**row) for row in app.tracking.registry_history.of(name)[:HISTORY_SHOWN]),
+        tuple(Change(**asdict(row)) for row in app.tracking.registry_history.of(name)[:HISTORY_SHOWN]),
         _proofs(app, name),
         app.training.back_to(name),
         _open_alerts(app, name),
@@ -441,10 +441,10 @@ def _look_back(app: App, name: str, live: ModelVersion | None) -> LookBack | Non
     metric = live.facts.get("metric", "") if live else ""
     if found is None or not metric:
         return None
-    months = tuple(Month(m["month"], m["rows"], m["answered"], m["version"]) for m in found["months"])
+    months = tuple(Month(m.month, m.rows, m.answered, m.version) for m in found.months)
     sign = 1 if HIGHER_IS_BETTER.get(metric) else -1
     gains = tuple(sign * (m.answered.get(metric, 0.0) - m.version.get(metric, 0.0)) for m in months)
-    return LookBack(found["version"], metric, months, gains)
+    return LookBack(found.version, metric, months, gains)
 
 
 def _proofs(app: App, name: str) -> tuple[Proof, ...]:
