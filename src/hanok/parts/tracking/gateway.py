@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict, Unpack
 
 from hanok.core.clock import Clock
 from hanok.core.errors import Conflict, GatewayItemNotFound, Invalid, Unavailable
@@ -111,6 +111,24 @@ class GatewaySecretVerbs:
         return self._sealer.seal(values, secret_id), {key: _masked(value) for key, value in values.items()}
 
 
+class DefinitionChange(TypedDict, total=False):
+    name: str
+    secret_id: str
+    provider: str
+    model_name: str
+
+
+class Routing(TypedDict, total=False):
+    strategy: str
+    fallback: Fallback | None
+    usage_tracking: bool
+    experiment_id: str
+
+
+class EndpointChange(Routing, total=False):
+    name: str
+
+
 class GatewayVerbs:
     """Model definitions, endpoints and bindings."""
 
@@ -136,8 +154,8 @@ class GatewayVerbs:
     def definitions(self) -> list[ModelDefinition]:
         return self._metadata.read(lambda r: r.model_definitions.all())
 
-    def redefine(self, definition_id: str, changes: Mapping[str, Any], *, user: str) -> ModelDefinition:
-        """`changes` to name, secret_id, provider or model_name. Raises AlreadyExists, GatewayItemNotFound, Invalid."""
+    def redefine(self, definition_id: str, *, user: str, **changes: Unpack[DefinitionChange]) -> ModelDefinition:
+        """Changes name, secret_id, provider or model_name. Raises AlreadyExists, GatewayItemNotFound, Invalid."""
 
         def work(r: Repositories) -> ModelDefinition:
             if "name" in changes:
@@ -165,7 +183,9 @@ class GatewayVerbs:
 
         self._metadata.write(work)
 
-    def create_endpoint(self, name: str, links: Sequence[Link], *, user: str, **facts: Any) -> GatewayEndpoint:
+    def create_endpoint(
+        self, name: str, links: Sequence[Link], *, user: str, **facts: Unpack[Routing]
+    ) -> GatewayEndpoint:
         """`facts` are strategy, fallback, usage_tracking and experiment_id.
         Raises AlreadyExists, ExperimentNotFound, GatewayItemNotFound, Invalid."""
         _check_endpoint_name(name)
@@ -186,7 +206,7 @@ class GatewayVerbs:
         return self._metadata.read(lambda r: r.gateway_endpoints.all())
 
     def update_endpoint(
-        self, endpoint_id: str, links: Sequence[Link], changes: Mapping[str, Any], *, user: str
+        self, endpoint_id: str, links: Sequence[Link], *, user: str, **changes: Unpack[EndpointChange]
     ) -> GatewayEndpoint:
         """Without `links` its models stay. Raises as create_endpoint does."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from hanok.core.access import PROJECT_TAG, caller
 from hanok.core.clock import Clock
 from hanok.core.errors import AlreadyExists, Invalid
 from hanok.core.ids import checked_name, new_id
+from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
 from hanok.core.tracking import EVERYTHING, Filter, Order, Page
@@ -120,7 +120,7 @@ class RegistryVerbs:
         package: str = "",
         description: str = "",
         tags: Mapping[str, str] | None = None,
-        facts: Mapping[str, Any] | None = None,
+        facts: JsonObject | None = None,
         trained_on: Sequence[str] = (),
         logged_model_id: str = "",
         actor: str = "local",

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from hanok.core.errors import Invalid, LoggedModelNotFound, ModelNotFound
 from hanok.core.ids import new_id
@@ -36,7 +35,7 @@ def record_move(r: Repositories, change: AliasChange) -> None:
         for version in r.registry.versions(change.model, number)
     ]
     r.registry.move_alias(change)
-    facts: dict[str, Any] = {
+    facts: dict[str, int | str | None] = {
         "alias": change.alias,
         "before": change.before,
         "after": change.after,

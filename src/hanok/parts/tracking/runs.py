@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid, RunNotFound, TagNotFound
 from hanok.core.ids import new_id
+from hanok.core.json import JsonObject
 from hanok.core.lineage import Edge, EdgeKind
 from hanok.core.tracking import (
     ACTIVE,
@@ -219,7 +219,7 @@ class RunVerbs:
 
         self._metadata.write(work)
 
-    def record_model(self, run_id: str, description: Mapping[str, Any]) -> None:
+    def record_model(self, run_id: str, description: JsonObject) -> None:
         """Append an MLmodel document to the run's tag of models; how clients before MLflow 3 log a model."""
 
         def work(r: Repositories) -> None:

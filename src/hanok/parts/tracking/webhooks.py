@@ -10,7 +10,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import TypedDict, Unpack
 
 from hanok.core.clock import Clock
 from hanok.core.errors import Unavailable
@@ -26,6 +26,15 @@ LEASE = timedelta(seconds=30)  # a server that dies while it sends is waited for
 KEPT = timedelta(days=7)
 AT_ONCE = 8
 BATCH = 64
+
+
+class WebhookChange(TypedDict, total=False):
+    name: str
+    url: str
+    events: tuple[str, ...]
+    description: str
+    secret: str
+    active: bool
 
 
 class WebhookVerbs:
@@ -58,7 +67,7 @@ class WebhookVerbs:
         """Oldest first."""
         return self._metadata.read(lambda r: r.webhooks.all())
 
-    def update(self, webhook_id: str, **changes: Any) -> Webhook:
+    def update(self, webhook_id: str, **changes: Unpack[WebhookChange]) -> Webhook:
         """Change name, url, events, description, secret or active; what is not given stays. Raises WebhookNotFound."""
         if "name" in changes:
             wire.check_name(changes["name"])

@@ -75,7 +75,7 @@ def get_definition(call: Call, asked: wire.DefinitionId) -> Json:
 def update_definition(call: Call, asked: wire.UpdateDefinition) -> Json:
     changes = {name: v for name in ("name", "secret_id", "provider", "model_name") if (v := getattr(asked, name))}
     user = _user(call, asked.updated_by)
-    changed = call.tracking.gateway.redefine(asked.model_definition_id, changes, user=user)
+    changed = call.tracking.gateway.redefine(asked.model_definition_id, user=user, **changes)
     return {"model_definition": wire.definition(changed, _secret_names(call))}
 
 
@@ -124,8 +124,8 @@ def update_endpoint(call: Call, asked: wire.UpdateEndpoint) -> Json:
     changed = call.tracking.gateway.update_endpoint(
         asked.endpoint_id,
         [_link(config) for config in asked.model_configs],
-        changes | _routing(asked),
         user=_user(call, asked.updated_by),
+        **(changes | _routing(asked)),
     )
     return {"endpoint": _shown(call, changed)}
 
