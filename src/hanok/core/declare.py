@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
 from hanok.core import wording
@@ -36,6 +38,7 @@ from hanok.core.wording import declaration, give, spoken
 Task = Literal["binary", "multiclass", "regression"]
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 T = TypeVar("T")
+PROJECT_MODULE = "hanok_project_"  # what the modules of project files are named, and then a number
 
 
 @declaration
@@ -83,7 +86,10 @@ def own_code(function: Callable[..., Any]) -> OwnCode:
         source = inspect.getsource(function)
     except (OSError, TypeError):
         source = function.__code__.co_code.hex() if hasattr(function, "__code__") else repr(function)
-    name = f"{function.__module__}.{function.__qualname__}"
+    module = function.__module__
+    if module.startswith(PROJECT_MODULE):  # the same project in another process or place is the same code
+        module = Path(getattr(sys.modules.get(module), "__file__", None) or module).stem
+    name = f"{module}.{function.__qualname__}"
     return OwnCode(function, name, hashlib.sha256(source.encode()).hexdigest())
 
 

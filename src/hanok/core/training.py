@@ -73,6 +73,7 @@ class Verdict:
     """`passed`, and the evidence in numbers: gain in mean per-row loss with its bounds, metrics of both, slices.
 
     `baseline` is the gain over the constant baseline, where the challenger was judged against a champion.
+    `champion_unjudged` says why there was a champion and it could not be: its source is gone, or another task is asked.
     """
 
     passed: bool
@@ -87,6 +88,7 @@ class Verdict:
     worse_slices: tuple[str, ...] = ()
     slices: Mapping[str, SliceGain] = field(default_factory=dict)
     baseline: SliceGain | None = None
+    champion_unjudged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

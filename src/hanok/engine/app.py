@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import Project
+from hanok.core.errors import DeclarationError
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declared import Declared
@@ -14,7 +15,6 @@ from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
 from hanok.engine.predicting import Answers, DeclaredKeys, Predicting
-from hanok.engine.project import load_project
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
 from hanok.engine.skew import Skew
@@ -92,18 +92,21 @@ class App:
 
 def open_app(config: Config, *, clock: Clock | None = None, project: Project | None = None, apply: bool = True) -> App:
     """Open a home and apply its project: the one given, else the file that the settings name, else the one that was
-    applied last. Without `apply` nothing is declared yet: that is left to the verb which says what changes. Raises
-    HomeLocked, ConfigError, DeclarationError."""
+    applied last. A file that is refused stops no home: what was applied last goes on (see `Declaring.open`). Without
+    `apply` nothing is declared yet: that is left to the verb which says what changes. Raises HomeLocked, ConfigError,
+    DeclarationError for a project that is given or a file that is not there."""
     home = Home(config.home)
     home.acquire()
     try:
         app = _joined(config, home, clock or home.clock(), open_stores(config, home))
         path = config.project or home.project()
-        if apply and project is None and path is not None:
-            project = load_project(path)
-            home.note_project(path)
         if apply and project is not None:
             app.declaring.apply(project)
+        elif apply and path is not None:
+            if not path.exists():
+                raise DeclarationError(f"there is no project file {path}; 'hanok init' writes one")
+            if app.declaring.open(path):
+                home.note_project(path)
         app.training.close_interrupted()
     except BaseException:
         home.release()
@@ -136,7 +139,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             metadata,
             blobs,
             clock,
-            TrainingSets(features),
+            TrainingSets(features, tables),
             Searcher(),
             packages,
             tracking.runs,
@@ -240,6 +243,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             training=training,
             tracking=tracking,
             declared=declared,
+            alerts=alerts,
             clock=clock,
         ),
         ingesting=ingesting,

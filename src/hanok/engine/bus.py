@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Bus:
         self._metadata = metadata
         self._reactions: list[Reaction] = []
         self._failed: Counter[tuple[str, int]] = Counter()
+        self._draining, self._drainer = threading.Lock(), 0
 
     def on(self, name: str, kinds: set[str], react: Callable[[Event], None]) -> None:
         self._reactions.append(Reaction(name, frozenset(kinds), react))
@@ -41,6 +43,17 @@ class Bus:
     def drain(self) -> int:
         """Until no reaction has anything left; returns the number of reactions run. Raises the first error met, after
         all others had their turn."""
+        me = threading.get_ident()
+        if self._drainer == me:
+            return 0
+        with self._draining:
+            self._drainer = me
+            try:
+                return self._drained()
+            finally:
+                self._drainer = 0
+
+    def _drained(self) -> int:
         count, errors = 0, dict[str, Exception]()
         with acting(SYSTEM):  # whoever caused an event, its reactions see everything
             while ran := sum(self._advance(r, errors) for r in self._reactions if r.name not in errors):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
 from hanok.core.applied import APPLIED, Applied, Change, What
 from hanok.core.clock import Clock
-from hanok.core.declare import FeatureView, Model, Project, as_dict, digest
+from hanok.core.declare import FeatureView, Model, Project, as_dict, digest, from_dict
+from hanok.core.errors import HanokError
 from hanok.core.fitting import check_fit
 from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
+from hanok.engine.project import load_project
 from hanok.parts.features.service import Features
+from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
-from hanok.stores.ports import Metadata, Tables
+from hanok.stores.ports import Document, Metadata, Repositories, Tables
 
 NEWEST = "newest"
 MISSING = object()
+NOT_APPLIED = "project-not-applied"
+log = logging.getLogger("hanok.project")
 
 
 class Declaring:
@@ -29,9 +38,11 @@ class Declaring:
         training: Training,
         tracking: Tracking,
         declared: Declared,
+        alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._metadata, self._tables, self._declared, self._clock = metadata, tables, declared, clock
+        self._alerts = alerts
         self._features, self._training, self._tracking = features, training, tracking
 
     def plan(self, project: Project) -> list[Change]:
@@ -54,7 +65,7 @@ class Declaring:
         changes = self.plan(project)
         self._check_fit(project, {(c.kind, c.name) for c in changes if c.change in ("new", "changed")})
         for model in project.models:
-            self._features.check(model)
+            self._check(model)
         for view in project.views:
             self._features.apply(view)
         for model in project.models:
@@ -65,7 +76,64 @@ class Declaring:
         if now != self._applied():
             at = self._clock.now()
             self._metadata.write(lambda r: r.records.put(APPLIED.name, "", NEWEST, APPLIED.body(now), at))
+        self._training.withhold("")
+        for model in project.models:
+            self._alerts.resolve(model.name, NOT_APPLIED, "the project is applied")
         return changes
+
+    def open(self, path: Path) -> bool:
+        """Apply a project file; whether that was done. Where it is refused, go on with what was applied last, say so
+        (log, and an alert for each model that is concerned), and refuse trainings of models that the file has otherwise
+        or wrongly."""
+        project = None
+        try:
+            project = load_project(path)
+            self.apply(project)
+        except HanokError as error:
+            said = f"{path} is not applied, so what was applied last goes on: {error.message}"
+            log.error("%s\nMend it, then: hanok apply", said)
+            self._restore(project, said)
+            return False
+        return True
+
+    def _restore(self, project: Project | None, said: str) -> None:
+        """Declare what was applied last, and withhold the models that the project does not have just so."""
+        now = project or Project((), (), ())
+        present, applied = {digest(m): m for m in now.models}, self._applied()
+        views = self._newest("feature_view", applied.feature_views if applied else None)
+        models = self._newest("model", applied.models if applied else None)
+        same = [present.get(digest(m), m) for m in models if isinstance(m, Model)]  # with the code that trains
+        self._features.restore([v for v in views if isinstance(v, FeatureView)])
+        self._training.restore(same)
+        self._training.withhold(said, fit=[m.name for m in now.models if m in same and self._fits(m)])
+        for model in same:
+            if self._training.withheld(model.name):
+                self._alerts.raise_(model.name, "project", NOT_APPLIED, said[:400], severity="critical")
+        try:
+            self._features.keep_online([*same, *self._declared.live()])
+        except HanokError as error:
+            log.error("online values are not kept up: %s", error.message)
+
+    def _newest(self, kind: What, names: Sequence[str] | None) -> list[FeatureView | Model]:
+        """Declarations as they were applied last: of these names, or of all where nobody noted what was applied."""
+
+        def work(repositories: Repositories) -> list[Document]:
+            declared = repositories.declarations
+            found = [declared.newest(kind, name) for name in (declared.names(kind) if names is None else names)]
+            return [newest[1] for newest in found if newest is not None]
+
+        return [from_dict(body) for body in self._metadata.read(work)]
+
+    def _fits(self, model: Model) -> bool:
+        try:
+            self._check(model)
+        except HanokError:
+            return False
+        return True
+
+    def _check(self, model: Model) -> None:
+        self._training.check(model)
+        self._features.check(model)
 
     def _check_fit(self, project: Project, moved: set[tuple[What, str]]) -> None:
         views = [v for v in project.views if ("feature_view", v.name) in moved]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from hanok.core.declare import FeatureView, Model, Project, Source
+from hanok.core.declare import PROJECT_MODULE, FeatureView, Model, Project, Source
 from hanok.core.errors import DeclarationError, HanokError
 
 
@@ -15,7 +15,7 @@ def load_module(path: Path) -> ModuleType:
     """Import a file by its path; its folder is importable for it. Raises DeclarationError with the place."""
     if not path.exists():
         raise DeclarationError(f"there is no project file {path}; 'hanok init' writes one")
-    name = f"hanok_project_{abs(hash(str(path.resolve())))}"
+    name = f"{PROJECT_MODULE}{abs(hash(str(path.resolve())))}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

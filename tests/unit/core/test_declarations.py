@@ -271,3 +271,22 @@ def test_a_column_that_its_table_does_not_have_is_refused_with_the_near_one(chan
     with pytest.raises(DeclarationError, match=field) as caught:
         check_fit(_shop(**changes), COLUMNS)
     assert f"did you mean {near!r}?" in caught.value.message
+
+
+def test_the_same_training_code_is_the_same_declaration_wherever_its_project_lies(tmp_path):
+    from hanok.core.declare import digest
+    from hanok.engine.project import load_project
+
+    text = (
+        "import hanok as hk\n\n\ndef train(frame):\n    return {by}\n\n\n"
+        'spine, label = hk.Spine("s", predict_at="at", keys=["k"]), hk.Label("l", column="y", known_at="known")\n'
+        'm = hk.Model("m", task="binary", spine=spine, label=label, features=["a"], train=train)\n'
+    )
+    found = []
+    for place, by in (("here", 1), ("there", 1), ("else", 2)):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "project.py").write_text(text.replace("{by}", str(by)))
+        (model,) = load_project(tmp_path / place / "project.py").models
+        assert model.train.name == "project.train"
+        found.append(digest(model))
+    assert found[0] == found[1] != found[2]

@@ -79,6 +79,10 @@ class Features:
         self._views[view.name] = view
         return version, view_node(view)
 
+    def restore(self, views: Iterable[FeatureView]) -> None:
+        """Declare views that were applied before; nothing is recorded."""
+        self._views = {view.name: view for view in views}
+
     def check(self, model: Model) -> None:
         """Refuse a model whose rows would see their own label, or whose keys have no common type. Raises
         DeclarationError."""

@@ -85,6 +85,11 @@ def without_leaks(verdict: Verdict, leaks: Sequence[LeakNote]) -> Verdict:
     return replace(verdict, why=verdict.why + why, passed=verdict.passed and not any(x.certain for x in leaks))
 
 
+def without_champion(verdict: Verdict, why: str) -> Verdict:
+    """The verdict against the baseline that says why the champion could not be the measure."""
+    return replace(verdict, why=f"{verdict.why}; {why}", champion_unjudged=why) if why else verdict
+
+
 def _slices(
     gate: Gate, rows: pa.Table, champion: Floats, challenger: Floats, days: NDArray[np.int64]
 ) -> tuple[dict[str, SliceGain], tuple[str, ...]]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from hanok.compute.frames import Columns, Frame
 from hanok.compute.leaks import Leak
@@ -17,7 +19,7 @@ from hanok.core.json import JsonObject
 from hanok.core.registry import AliasChange, ModelVersion
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
 from hanok.core.tracking import Metric, Run
-from hanok.core.training import Line, Plan
+from hanok.core.training import Line, MadeSet, Plan
 
 
 class Outcome(Protocol):
@@ -65,6 +67,11 @@ class TrainingSets(Protocol):
 
     def record_training_set(self, model: Model, made: SetMade, package: str, *, node_id: str = "") -> str:
         """The id of its node; recorded once when the same `node_id` comes again."""
+        ...
+
+    def same_rows(self, declared: Model, made: MadeSet, rows: pa.Table, positions: NDArray[np.int64]) -> pa.Table:
+        """The labelled rows at these positions of a training set, with the features of another declaration over the
+        same spine. Raises HanokError where they cannot be had."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ from hanok.core.training import (
     facts_of,
 )
 from hanok.parts.training import gate, proofs
+from hanok.parts.training.champions import Answers, Ground, answers
 from hanok.parts.training.durable import Steps
 from hanok.parts.training.environment import environment
 from hanok.parts.training.needs import ModelRegistry, Outcome, PackageStore, RunPlan, Runs, Searcher, TrainingSets
@@ -256,18 +257,20 @@ def _gate(job: Job, tools: Tools, made: MadeSet, searched: Searched) -> Gated:
     challenger = tools.packages.load(searched.package).score_table(held_out)
     constant = _constant(model, train, test)
     version = _version(tools, model.name, job.asked.champion if model.gate.beats == "champion" else 0)
+    champion = Answers(None)
     if version is not None:
         by_time = isinstance(model.split, TimeSplit) and frame.at.min() != frame.at.max()
         unseen = by_time and (seen is None or has_unseen(frame, seen))
-        loaded = tools.packages.load(
-            version.package if unseen else facts_of(version).challenger_package or version.package
-        )
-        champion = in_classes(loaded.score_table(held_out), loaded.signature.classes, frame.signature.classes)
-        sides = gate.Sides(test.y, challenger, champion, constant)
+        package = version.package if unseen else facts_of(version).challenger_package or version.package
+        ground = Ground(model, made, rows, parts[1], frame.signature.classes)
+        champion = answers(version, package, ground, metadata=tools.metadata, sets=tools.sets, packages=tools.packages)
+    if version is not None and champion.scores is not None:
+        sides = gate.Sides(test.y, challenger, champion.scores, constant)
         verdict = gate.judge(model.gate, model.task, metric, sides, held_out, f"champion (version {version.version})")
     else:
         sides = gate.Sides(test.y, challenger, constant, None)
         verdict = gate.judge(model.gate, model.task, metric, sides, held_out, gate.BASELINE)
+        verdict = gate.without_champion(verdict, champion.why)
     verdict = gate.without_leaks(verdict, made.leaks)
     node_id, now = job.steps.workflow.made_id("gate"), tools.clock.now()
     title = f"gate of {model.name}: {'passed' if verdict.passed else 'refused'}"
@@ -280,14 +283,6 @@ def _gate(job: Job, tools: Tools, made: MadeSet, searched: Searched) -> Gated:
 
     tools.metadata.write(work)
     return Gated(verdict, node_id)
-
-
-def in_classes(scores: Floats, have: Sequence[str], want: Sequence[str]) -> Floats:
-    """Multiclass scores in the order of other classes; a class that the model does not know has probability 0."""
-    if scores.ndim == 1 or tuple(have) == tuple(want):
-        return scores
-    place = {name: i for i, name in enumerate(have)}
-    return np.column_stack([scores[:, place[c]] if c in place else np.zeros(len(scores)) for c in want])
 
 
 def _constant(model: Model, train: Frame, test: Frame) -> Floats:

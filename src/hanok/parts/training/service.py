@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.metrics import best_constant, evaluate
 from hanok.core.declare import Model, as_dict, digest
-from hanok.core.errors import Conflict, HanokError, LeaseLost, ModelNotFound
+from hanok.core.errors import Conflict, DeclarationError, HanokError, LeaseLost, ModelNotFound
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
@@ -68,6 +68,7 @@ class Training:
         self._deployer, self._performance = deployer, performance
         self._experiment_of, self._label_rows = experiment_of, label_rows
         self._models: dict[str, Model] = {}
+        self._withheld, self._fit = "", frozenset[str]()
         self._began = COMMAND
         reach = Reach(
             metadata=tools.metadata,
@@ -86,7 +87,7 @@ class Training:
 
     def apply(self, model: Model) -> int:
         """Record a model's declaration; returns its version. Raises DeclarationError for rules that make no sense."""
-        parse_rules(model.rollout.rollback_if, model.task)
+        self.check(model)
         now, body, key = self._clock.now(), as_dict(model), digest(model)
 
         def work(repositories: Repositories) -> int:
@@ -98,6 +99,23 @@ class Training:
         version = self._metadata.write(work)
         self._models[model.name] = model
         return version
+
+    @staticmethod
+    def check(model: Model) -> None:
+        """Raises DeclarationError for rules that make no sense."""
+        parse_rules(model.rollout.rollback_if, model.task)
+
+    def restore(self, models: Iterable[Model]) -> None:
+        """Declare models that were applied before; nothing is recorded."""
+        self._models = {model.name: model for model in models}
+
+    def withhold(self, why: str, *, fit: Iterable[str] = ()) -> None:
+        """Begin no trainings, but of the models in `fit`: the project that is to be trained is refused. "" ends it."""
+        self._withheld, self._fit = why, frozenset(fit)
+
+    def withheld(self, name: str) -> str:
+        """Why a model is not trained now; "" when it is."""
+        return "" if name in self._fit else self._withheld
 
     def models(self) -> list[Model]:
         return list(self._models.values())
@@ -134,8 +152,10 @@ class Training:
         """Train, judge and register a version; one that passes its gate starts its rollout (`promote`).
 
         With `recipe_of` the plan of that version is trained anew instead of searching for another one. The same `key`
-        again continues or returns the same training.
+        again continues or returns the same training. Raises DeclarationError while the project is refused.
         """
+        if why := self.withheld(name):
+            raise DeclarationError(f"model {name!r} is not trained: {why}")
         model = self.model(name)
         deployment = self._deployer.deployment(name)
         asked = TrainingRequest(
@@ -162,7 +182,7 @@ class Training:
         self.close_interrupted()
         done = 0
         for workflow in self._durable.abandoned(TRAIN):
-            if workflow.arguments["model"] not in self._models:
+            if workflow.arguments["model"] not in self._models or self.withheld(str(workflow.arguments["model"])):
                 continue
             try:
                 if workflow.fence >= DEATHS_MAX:
@@ -285,7 +305,7 @@ class Training:
 
     def _retrained(self, model: Model) -> list[TickOutcome]:
         def work() -> TickOutcome | None:
-            trigger = self.trigger(model)
+            trigger = None if self.withheld(model.name) else self.trigger(model)
             return None if trigger is None else self._retrain(model, trigger)
 
         return self._alone(model, "trigger-failed", work)
