@@ -106,10 +106,11 @@ _BEST = """
       SELECT {keys}, visible, max(max(rank)) OVER (PARTITION BY {keys} ORDER BY visible) AS winner
       FROM ranked GROUP BY {keys}, visible"""
 
-# The two best ranks. What a later instant's best beats, or is beaten by, is the second: min(best here, best before).
+# The two best ranks. What a later instant's best beats, or is beaten by, is the second: the lesser of best here and best
+# before. There is none before the first instant: `least` leaves nulls out, and would make the best its own second.
 _BEST_TWO = """
       SELECT {keys}, visible, best AS winner,
-             max(greatest(second_here, least(best_here, best_before)))
+             max(greatest(second_here, CASE WHEN best_before IS NULL THEN NULL ELSE least(best_here, best_before) END))
                OVER (PARTITION BY {keys} ORDER BY visible) AS second
       FROM (SELECT *, max(best_here) OVER (PARTITION BY {keys} ORDER BY visible) AS best,
                    max(best_here) OVER (PARTITION BY {keys} ORDER BY visible

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from hanok.compute.duck import arrow, connect, quoted, read
+from hanok.compute.duck import add, arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import compare_alike
 from hanok.core.declare import FeatureView, Model
@@ -21,15 +21,22 @@ SHARE_MAX = 0.01  # fewer rows than this may be faults of the data; they are tol
 
 @dataclass(frozen=True, slots=True)
 class OwnLabel:
-    """How many of the rows see their own label through a view when they are predicted."""
+    """How many of the rows see their own label through a view when they are predicted. `joined`: they were found by the
+    values that they got, not by the instants of their labels."""
 
     view: str
     column: str
     seen: int
     rows: int
+    joined: bool = False
 
     @property
     def message(self) -> str:
+        if self.joined:
+            return (
+                f"{self.column}: {self.seen:,} of {self.rows:,} rows have a value through feature view {self.view!r} "
+                "that no row but their own can have given at the instant they are predicted at"
+            )
         return (
             f"{self.column}: {self.seen:,} of {self.rows:,} rows see their own label through feature view "
             f"{self.view!r} at the instant they are predicted at"
@@ -64,6 +71,82 @@ def own_labels(model: Model, keys: tuple[str, ...], spine: pa.Table, scan: Calla
         if seen:
             found.append(OwnLabel(view.name, _columns(view), seen, spine.num_rows))
     return found
+
+
+def own_values(
+    model: Model, keys: tuple[str, ...], spine: pa.Table, joined: pa.Table, scan: Callable[[str], Scan]
+) -> list[OwnLabel]:
+    """Views over the spine's or the label table through which rows got a value of their own, whatever the join should
+    have done: no other row with the view's keys that had arrived by then holds it (an aggregate: none holds any)."""
+    found = []
+    for view in model.views:
+        own = view.source.table == model.spine.table
+        identity = (SEQUENCE,) if own else keys
+        relation = scan(view.source.table)
+        if (own or view.source.table == model.label.table) and set(identity) <= set(relation.schema.names):
+            most = max(_only_own(view, identity, spine, joined, relation), key=lambda made: made[1])
+            if most[1]:
+                found.append(OwnLabel(view.name, most[0], most[1], spine.num_rows, joined=True))
+    return found
+
+
+def _only_own(
+    view: FeatureView, identity: tuple[str, ...], spine: pa.Table, joined: pa.Table, scan: Scan
+) -> list[tuple[str, int]]:
+    """For each feature the rows whose value nobody else can have given."""
+    asked = [k for k in dict.fromkeys((*identity, *view.keys)) if k != SEQUENCE]
+    asking = pa.table({k: spine.column(KEY_PREFIX + k if KEY_PREFIX + k in spine.column_names else k) for k in asked})
+    copies = {f"v{i}": c for i, c in enumerate(view.columns)}  # beside the keys, which are spelled
+    source = read(scan, list(dict.fromkeys((*asked, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))))
+    event = source.column(view.source.event_time)
+    held = {name: source.column(c) for name, c in copies.items()}
+    source = spelled_keys(source.select([*asked, ARRIVED, SEQUENCE]), asking, asked)
+    for name, column in ({"event": event} | held).items():
+        source = source.append_column(name, column)
+    rows = spelled_keys(asking, asking, asked).append_column(SEQUENCE, spine.column(SEQUENCE))
+    rows = rows.append_column("t", spine.column(PREDICT_AT))
+    place = {c: name for name, c in copies.items()}
+    found = []
+    with connect({"source": source}) as duck:
+        for name, column, function in _givers(view):
+            add(duck, "spine", rows.append_column("v", joined.column(name)))
+            query = _ONLY_OWN.format(**_parts(view, identity, place[column] if column else "", function))
+            found.append((name, int(arrow(duck, query).column("found")[0].as_py())))
+    return found
+
+
+def _givers(view: FeatureView) -> list[tuple[str, str | None, str]]:
+    """Columns of a training set, the source column that each is made of, and by which function ("": it is a value)."""
+    if not view.aggregate:
+        return [(f"{view.name}__{c}", c, "") for c in view.features]
+    return [(f"{view.name}__{n}_{w}", a.column, a.function) for n, a in view.aggregate for w in view.windows]
+
+
+def _parts(view: FeatureView, identity: tuple[str, ...], column: str, function: str) -> dict[str, str]:
+    value = [] if function else ["v"]
+    null = [] if not column else [f"{column} IS NULL"]
+    if column and function:
+        null.append(f"CAST({column} AS VARCHAR) = 'nan'")  # which is null to an aggregate
+    return {
+        "by": ", ".join([*map(quoted, view.keys), *value]),
+        "givers": ", ".join([*map(quoted, view.keys), *([f"{column} AS v"] if value else [])]),
+        "who": f"row({', '.join(quoted(n) for n in identity)})",
+        "none": " OR ".join([f"{quoted(k)} IS NULL" for k in view.keys] + ["event IS NULL", *null]),
+        "same": " AND ".join([f"s.{quoted(k)} = f.{quoted(k)}" for k in view.keys] + [f"s.{v} = f.{v}" for v in value]),
+        "given": "s.v <> 0" if function == "count" else "s.v IS NOT NULL",
+    }
+
+
+# The two first givers of each entity (and value) tell whether anybody but the row itself gave by t.
+_ONLY_OWN = """
+    WITH givers AS (
+      SELECT {givers}, {who} AS who, greatest(CAST(event AS TIMESTAMPTZ), _arrived) AS seen FROM source
+      WHERE NOT ({none})),
+    firsts AS (
+      SELECT {by}, arg_min(who, seen, 2) AS who, min(seen, 2) AS seen
+      FROM (SELECT {by}, who, min(seen) AS seen FROM givers GROUP BY ALL) GROUP BY {by})
+    SELECT count(*) AS found FROM (SELECT *, {who} AS own FROM spine) s JOIN firsts f ON {same}
+    WHERE {given} AND coalesce(CASE WHEN f.who[1] = s.own THEN f.seen[2] ELSE f.seen[1] END > s.t, true)"""
 
 
 def refuse(model: Model, found: list[OwnLabel]) -> None:

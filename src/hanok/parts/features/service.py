@@ -20,7 +20,7 @@ from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_i
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
 from hanok.parts.features.assemble import feature_columns
 from hanok.parts.features.generations import Generations
-from hanok.parts.features.honesty import check_declared, own_labels, refuse
+from hanok.parts.features.honesty import check_declared, own_labels, own_values, refuse
 from hanok.parts.features.online import FeatureCell, OnlineRow, Use, entity_key
 from hanok.parts.features.provenance import SourceRows, source_rows
 from hanok.parts.features.rows import as_key
@@ -149,9 +149,13 @@ class Features:
                 f"{model.spine.table!r} and {model.label.table!r} first, and check that their keys "
                 f"({', '.join(self.spine_keys(model))}) have equal values"
             )
-        own = own_labels(model, self.spine_keys(model), spine, lambda table: self._scan(table, upto.get(table)))
+        keys = self.spine_keys(model)
+        own = own_labels(model, keys, spine, lambda table: self._scan(table, upto.get(table)))
         refuse(model, own)
         rows = self.historical(model, spine, upto).append_column(LABEL, labels)
+        got = own_values(model, keys, spine, rows, lambda table: self._scan(table, upto.get(table)))
+        refuse(model, got)
+        own = [*own, *(o for o in got if all(o.view != told.view for told in own))]
         instants = (spine.column(n).cast(pa.int64()).to_numpy() for n in (PREDICT_AT, ARRIVED))
         late = known_late(model.spine.table, *instants) if model.spine_columns else []
         leaks = (*late, *(Leak("own label", o.column, o.message, False) for o in own))

@@ -11,6 +11,7 @@ from hanok.compute.metrics import auc
 from hanok.core.clock import ReplayClock
 from hanok.core.errors import DeclarationError, OwnLabelVisible
 from hanok.core.tables import ARRIVED
+from hanok.parts.features.honesty import own_values, refuse
 from hanok.parts.features.service import Features
 from hanok.stores.memory import MemoryOnlineValues, MemoryTables
 from hanok.stores.sql import SqlMetadata
@@ -110,3 +111,50 @@ def test_a_few_rows_that_see_their_label_are_told_and_not_refused(features):
     features._tables.append("labels", early.append_column("known", soon).append_column(ARRIVED, soon), key="b")
     (leak,) = features.training_set(model(predict_at="at - 1s")).leaks
     assert (leak.kind, leak.column, leak.certain) == ("own label", "history__late_30d", False)
+
+
+def own_table(features, *, customers, aggregate):
+    """A view over the spine's own table; the outcome of each row is a coin."""
+    rng = np.random.default_rng(1)
+    at = [START + timedelta(minutes=10 * i) for i in range(600)]
+    columns = {"id": range(600), "customer": np.arange(600) * 7 % customers, "late": rng.integers(0, 2, 600)}
+    rows = pa.table(columns | {"at": pa.array(at, MICROS), ARRIVED: pa.array(at, MICROS)})
+    features._tables.append("payments", rows, key="a")
+    what = {"aggregate": {"late": hk.mean("late")}, "windows": ["90d"]} if aggregate else {"features": ["late"]}
+    view = hk.FeatureView("previous", keys="customer", source=hk.Source("payments", event_time="at"), **what)
+    return hk.Model(
+        "late",
+        task="binary",
+        spine=hk.Spine("payments", predict_at="at", keys="id"),
+        label=hk.Label("payments", column="late", known_at="at"),
+        features=[view],
+    )
+
+
+@pytest.mark.parametrize("aggregate", [False, True], ids=["latest", "window"])
+def test_the_first_row_of_a_customer_has_no_previous_value(features, aggregate):
+    made = features.training_set(own_table(features, customers=400, aggregate=aggregate))
+    (column,) = made.features
+    assert made.rows.num_rows - made.rows.column(column).null_count == 200
+    assert made.leaks == ()
+
+
+@pytest.mark.parametrize("aggregate", [False, True], ids=["latest", "window"])
+def test_a_join_that_gave_rows_their_own_value_would_be_refused_with_how_many(features, aggregate):
+    declared = own_table(features, customers=400, aggregate=aggregate)
+    spine = features.spine_rows(declared)
+    (column,) = declared.feature_columns
+    labels = features.labels(declared, spine)
+    asked = {"model": declared, "keys": ("id",), "spine": spine, "scan": features._tables.scan}
+    honest = features.historical(declared, spine)
+    assert own_values(joined=honest, **asked) == []
+    leaking = honest.set_column(honest.column_names.index(column), column, labels)
+    (found,) = own_values(joined=leaking, **asked)
+    alone = 400 + (0 if aggregate else sum(_other(labels.to_pylist(), i) for i in range(400, 600)))
+    assert (found.column, found.seen, found.rows) == (column, alone, 600)
+    with pytest.raises(OwnLabelVisible, match=f"{column}: {alone} of 600 rows have a value .* no row but their own"):
+        refuse(declared, [found])
+
+
+def _other(labels, i):
+    return labels[i] != labels[i - 400]
