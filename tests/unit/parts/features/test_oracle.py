@@ -54,11 +54,11 @@ def histories(draw, own):
     values = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([0.1, 0.2, 0.3, -0.0])
     row = st.tuples(
         st.none() | st.sampled_from(POOLS[source_type]),
-        st.none() | st.integers(0, 30),  # event time
-        st.integers(0, 45),  # arrival: before the event too, and in the future
+        st.none() | st.integers(0, 3) | st.integers(0, 30),  # event time
+        st.integers(0, 5) | st.integers(0, 45),  # arrival: before the event too, and in the future
         values,
     )
-    ask = st.tuples(st.none() | st.sampled_from(POOLS[spine_type]), st.integers(0, 4))
+    ask = st.tuples(st.none() | st.sampled_from(POOLS[spine_type]), st.integers(0, 4), st.integers(0, 9))
     steps = draw(st.lists(st.lists(row, min_size=1, max_size=6) | ask, min_size=1, max_size=8))
     windowed = draw(st.booleans())
     ttl = draw(st.none() | st.integers(1, 20))
@@ -170,6 +170,13 @@ def _same_bits(one, other):
             assert float(value).hex() == float(found).hex(), (name, one, other)
 
 
+def _of_the_table(world):
+    """Each row of the spine's own table at its event, when it becomes visible, and when all is known."""
+    for key, event, arrived, _, number in world.rows:
+        if event is not None:
+            yield from ((key, t, number) for t in (event, max(event, arrived), 100))
+
+
 def _follow(world, steps):
     asked, t = [], 0
     for step in steps:
@@ -180,19 +187,21 @@ def _follow(world, steps):
             continue  # a table that does not exist is an error of its own
         t += step[1]
         world.clock.move_to(_at(t))
-        own = world.rows[-1][4] if world.own and world.rows else None
-        key = world.rows[-1][0] if own is not None else step[0]
+        own = world.rows[step[2] % len(world.rows)] if world.own else None
+        key, own = (own[0], own[4]) if own is not None else (step[0], None)
         row = {"k": key} if own is None else {"k": key, SEQUENCE: own}
         online = world.features.online_features(world.model, row)
         (single,) = world.offline([(key, t, own)])
         _same_bits(single, online)
         for name, value in world.expected(key, t, own).items():
             assert single[name] == (value if value is None else pytest.approx(value)), (name, value, single)
-        asked.append((key, t, own))
+        asked.append((key, t, own, single))
+    if world.own:
+        asked += [(*a, None) for a in _of_the_table(world)]
     if asked:
-        for (key, t, own), row in zip(asked, world.offline(asked), strict=True):
-            (single,) = world.offline([(key, t, own)])
-            _same_bits(single, row)
+        for (key, t, own, single), row in zip(asked, world.offline([a[:3] for a in asked]), strict=True):
+            if single is not None:
+                _same_bits(world.offline([(key, t, own)])[0], row)
             for name, value in world.expected(key, t, own).items():
                 assert row[name] == (value if value is None else pytest.approx(value)), (name, value, row)
 
@@ -209,3 +218,19 @@ def test_history_and_online_values_are_what_a_count_by_hand_gives(metadata, draw
 def test_a_row_of_the_spine_never_contributes_to_its_own_features(metadata, drawn):
     spine_type, source_type, event_type, steps, windowed, ttl = drawn
     _follow(World(metadata, spine_type, source_type, event_type, windowed, ttl, own=True), steps)
+
+
+@pytest.mark.parametrize("kind", POOLS, ids=str)
+@pytest.mark.parametrize("windowed", [False, True], ids=["latest", "window"])
+def test_the_first_row_of_each_entity_finds_nothing_of_its_own(metadata, kind, windowed):
+    """Of every key type: first rows, one entity that comes again, rows that arrive late and together."""
+    world = World(metadata, kind, kind, EVENT_TYPES[0], windowed, None, own=True)
+    firsts = [(key, i, i + 3 * (i % 2), 0.5 + i) for i, key in enumerate(POOLS[kind])]
+    world.arrive([*firsts, (POOLS[kind][0], 20, 20, 99.0), (POOLS[kind][0], 20, 20, 98.0), (None, 0, 0, 97.0)])
+    world.clock.move_to(_at(100))
+    asked = list(_of_the_table(world))
+    for (key, t, own), row in zip(asked, world.offline(asked), strict=True):
+        for name, value in world.expected(key, t, own).items():
+            assert row[name] == (value if value is None else pytest.approx(value)), (name, value, row)
+        if t == 100:
+            _same_bits(row, world.features.online_features(world.model, {"k": key, SEQUENCE: own}))
