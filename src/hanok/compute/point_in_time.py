@@ -106,7 +106,7 @@ _BEST = """
       SELECT {keys}, visible, max(max(rank)) OVER (PARTITION BY {keys} ORDER BY visible) AS winner
       FROM ranked GROUP BY {keys}, visible"""
 
-# The two best ranks. What a later instant's best beats, or is beaten by, is the second: the lesser of best here and best
+# The two best ranks. What a later best beats, or is beaten by, is the second: the lesser of best here and best
 # before. There is none before the first instant: `least` leaves nulls out, and would make the best its own second.
 _BEST_TWO = """
       SELECT {keys}, visible, best AS winner,
