@@ -109,9 +109,10 @@ def test_a_training_that_a_command_began_is_closed_and_no_other_command_goes_on_
     wait_for(mark, process)
     process.send_signal(how)
     process.wait()
-    subprocess.run(command(home, "run", "list"), check=True, capture_output=True)
     assert state(home) == (["cancelled"], ["KILLED"], [])
-    subprocess.run(command(home, "train", "mine"), check=True, capture_output=True)
+    app = opened(home)
+    app.training.train("mine")
+    app.close()
     assert state(home) == (["cancelled", "done"], ["FINISHED", "KILLED"], [1])
 
 

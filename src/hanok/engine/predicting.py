@@ -19,6 +19,7 @@ from hanok.core.serving import Cell, Prediction
 from hanok.core.tables import SEQUENCE
 from hanok.engine.declared import Declared
 from hanok.parts.features.service import FeatureCell, Features
+from hanok.parts.monitoring.outcomes import OUTCOMES
 from hanok.parts.serving.log import TABLE, prediction_of
 from hanok.parts.serving.needs import UndeclaredKeys
 from hanok.parts.serving.service import BatchIds, Serving
@@ -38,6 +39,11 @@ class Answers:
         """version, arm, error, rows and the microseconds of one row, of what was logged since an instant: what lies in
         open segments too."""
         return self._serving.answers_since(model, since)
+
+    def mark(self, model: str) -> tuple[int, ...]:
+        """Changes when an answer or the label of one comes, and costs next to nothing."""
+        sizes = (self._tables.size(name + model) for name in (TABLE, OUTCOMES))
+        return (*sizes, self._serving.unmoved_bytes(model))
 
     def of_version(self, model: str, version: int, *, limit: int) -> list[Prediction]:
         """The newest answers of a version that came to a score, with the features it saw."""

@@ -117,6 +117,15 @@ class Labels:
         with connect({"outcomes": scan}) as duck:
             return arrow(duck, f"{chosen} ORDER BY {SEQUENCE}")
 
+    def next_known(self, model: str, after: datetime) -> datetime | None:
+        """When the next of the labels joined so far becomes known; None when all were known by then."""
+        if not self._tables.size(OUTCOMES + model):
+            return None
+        with connect({"outcomes": self._tables.scan(OUTCOMES + model)}) as duck:
+            text = f"SELECT min(known_at) FROM outcomes WHERE known_at > TIMESTAMPTZ '{after.isoformat()}'"
+            found: datetime | None = arrow(duck, text).column(0)[0].as_py()
+        return found
+
     def of_rows(self, model: str, first: int, end: int) -> tuple[int, int]:
         """For the label rows numbered [first, end): answers that they were joined to, and answers outside the window.
         What shadows answered beside is joined and not counted here."""

@@ -42,7 +42,7 @@ class Monitoring:
     def __init__(self, *, metadata: Metadata, tables: Tables, alerts: Alerts, clock: Clock) -> None:
         self._metadata, self._tables, self.alerts, self._clock = metadata, tables, alerts, clock
         self.labels = Labels(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
-        self.outcomes = self.labels.outcomes
+        self.outcomes, self.next_known = self.labels.outcomes, self.labels.next_known
         watch = DriftWatch(metadata=metadata, tables=tables, alerts=alerts, clock=clock, outcomes=self.outcomes)
         self.drift, self.drift_reports, self.mark_benign = watch.measure, watch.reports, watch.mark_benign
         self.drift_report = watch.report_of

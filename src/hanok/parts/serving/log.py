@@ -99,6 +99,16 @@ class PredictionLog:
                 break
         return found
 
+    def size_bytes(self, deployment: str) -> int:
+        """Of the records that are not in the table yet: it changes with each answer."""
+        sizes = 0
+        for path in self._segments.files(deployment):
+            try:
+                sizes += path.stat().st_size
+            except FileNotFoundError:  # moved in between: the table has grown
+                continue
+        return sizes
+
     def since(self, deployment: str, since: datetime) -> pa.Table:
         """prediction_id, at, version, arm, error, rows and the microseconds of one row, of what was logged since."""
         from hanok.compute.duck import arrow, connect

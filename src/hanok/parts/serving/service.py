@@ -238,6 +238,10 @@ class Serving:
         `microseconds` of one row. Shadows are rows of their own (`arm` says so)."""
         return self._log.since(name, since)
 
+    def unmoved_bytes(self, name: str) -> int:
+        """Of the answers that are not in the table yet."""
+        return self._log.size_bytes(name)
+
     def compact(self, *, everything: bool = False) -> int:
         """Move finished segments (with `everything` the open ones too, and what shadows answer) into the tables."""
         if everything:

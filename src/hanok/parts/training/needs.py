@@ -145,6 +145,10 @@ class Answered(Protocol):
         """version, arm, error and the microseconds of one row, of what was logged since an instant."""
         ...
 
+    def mark(self, model: str) -> tuple[int, ...]:
+        """Changes whenever an answer or the label of one comes; cheap."""
+        ...
+
     def of_version(self, model: str, version: int, *, limit: int) -> Sequence[Prediction]:
         """The newest answers of a version."""
         ...
@@ -159,6 +163,10 @@ class Performance(Protocol):
         end: datetime | None = None,
         known_by: datetime | None = None,
     ) -> pa.Table: ...
+
+    def next_known(self, model: str, after: datetime) -> datetime | None:
+        """When the next of the labels that are here already becomes known; None when there is none."""
+        ...
 
 
 class Alarms(Protocol):

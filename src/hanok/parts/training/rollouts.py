@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
@@ -18,7 +20,7 @@ from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.records import from_body, to_body
 from hanok.core.registry import CHAMPION, ModelVersion
-from hanok.core.rules import parse_rules
+from hanok.core.rules import Rule, parse_rules
 from hanok.core.serving import Arm, Deployment
 from hanok.core.training import (
     ROLLBACK,
@@ -59,6 +61,25 @@ class Reach:
     durable: Durable
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a look depends on; `mark` changes with each answer and label."""
+
+    pair: Pair
+    rules: tuple[str, ...]
+    began: datetime
+    mark: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The last look; it holds `until` a label that is here already becomes known."""
+
+    asked: Asked
+    until: datetime | None
+    look: Look
+
+
 class Rollouts:
     """Lets versions answer, in stages or at once, and takes them back. One change at a time in this process; another
     process is held off by the generation of the deployment."""
@@ -67,6 +88,7 @@ class Rollouts:
         self._reach = reach
         self._metadata, self._clock, self._deployer = reach.metadata, reach.clock, reach.deployer
         self._moving = threading.RLock()
+        self._looked: dict[tuple[str, float], Looked] = {}
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -219,10 +241,23 @@ class Rollouts:
         return TickOutcome(model.name, "advance", now, share=following.share)
 
     def _look(self, model: Model, state: RolloutState, *, confidence: float = CONFIDENCE) -> Look:
+        """What the rules say. Nothing is read again while no answer and no label has come since the last look."""
         pair = Pair(model.task, state.champion, state.challenger, block(model.rollout))
+        rules = parse_rules(model.rollout.rollback_if, model.task)
+        asked = Asked(pair, tuple(model.rollout.rollback_if), state.began, self._reach.answered.mark(model.name))
+        before, now = self._looked.get((model.name, confidence)), self._clock.now()
+        if before is not None and before.asked == asked and (before.until is None or now < before.until):
+            return before.look
+        look = self._look_anew(model, state, rules, pair, confidence)
+        until = self._reach.performance.next_known(model.name, now)
+        self._looked[model.name, confidence] = Looked(asked, until, look)
+        return look
+
+    def _look_anew(
+        self, model: Model, state: RolloutState, rules: Sequence[Rule], pair: Pair, confidence: float
+    ) -> Look:
         outcomes = self._reach.performance.outcomes(model.name, start=state.began, known_by=self._clock.now())
         answers = self._reach.answered.since(model.name, state.began)
-        rules = parse_rules(model.rollout.rollback_if, model.task)
         return guard(rules, pair, outcomes, answers, confidence=confidence)
 
     # -- back ------------------------------------------------------------------------------------------------

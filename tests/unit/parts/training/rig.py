@@ -63,6 +63,8 @@ class Rig:
     tables: MemoryTables
     labelled: list[tuple[str, int, str, float, float, datetime]] = field(default_factory=list)
     faults: dict[str, Exception] = field(default_factory=dict)
+    due: list[datetime] = field(default_factory=list)
+    reads: int = 0
 
     def __post_init__(self) -> None:
         self.metadata = Mortal(self.store)
@@ -124,9 +126,17 @@ class Rig:
     # -- what training needs ---------------------------------------------------------------------------------
 
     def since(self, model: str, since: datetime) -> pa.Table:
+        self.reads += 1
         if model in self.faults:
             raise self.faults[model]
         return self.serving.answers_since(model, since)
+
+    def mark(self, model: str) -> tuple[int, ...]:
+        labels = sum(row[0] == model for row in self.labelled)
+        return labels, self.tables.size("predictions--" + model), self.serving.unmoved_bytes(model)
+
+    def next_known(self, model: str, after: datetime) -> datetime | None:
+        return min((at for at in self.due if at > after), default=None)
 
     def of_version(self, model: str, version: int, *, limit: int) -> list[Prediction]:
         from hanok.compute.duck import read

@@ -76,9 +76,20 @@ def _holds(rig, name, named):
     assert aliases == {deployment.primary}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ACTIONS, min_size=3, max_size=14))
 def test_whatever_is_done_one_version_answers_and_it_is_none_that_was_rolled_back_from(home, actions):
+    _whatever_is_done(home, actions)
+
+
+@pytest.mark.soak
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ACTIONS, min_size=3, max_size=30))
+def test_whatever_is_done_in_long_histories_one_good_version_answers(home, actions):
+    _whatever_is_done(home, actions)
+
+
+def _whatever_is_done(home, actions):
     rig, name = home.again(), f"m{uuid.uuid4().hex[:8]}"
     rig.declare(name)
     for _ in range(4):
@@ -291,6 +302,37 @@ def test_errors_of_a_shadow_count_before_they_leave_the_open_segment(rig):
     (done,) = rig.training.guard()
     assert (done.did, done.proof.to, done.proof.undone) == ("rollback", 1, 2)
     assert rig.tables.size("predictions--m") == 0 or done.proof.golden.why
+
+
+def test_a_look_reads_the_log_again_only_when_an_answer_or_a_label_came_or_became_known(rig):
+    rig.declare("m")
+    rig.register("m")
+    rig.training.deploy("m", 1, actor="me", reason="first")
+    rig.register("m")
+    rig.training.promote("m", 2, actor="me", reason="new")
+
+    def read():
+        before = rig.reads
+        assert rig.training.guard() == []
+        return rig.reads - before
+
+    hour = timedelta(hours=1)
+    assert (read(), read()) == (1, 0)
+    rig.clock.move_to(rig.clock.now() + hour)
+    assert read() == 0
+    for come in (
+        lambda: _failures(rig, "m", 2, 3),
+        lambda: rig.log.compact(everything=True),
+        lambda: rig.labelled.append(("m", 2, "row", 0.5, 1.0, rig.clock.now())),
+        lambda: rig.declare("m", rollback_if=["error_rate > 0.2"]),
+    ):
+        come()
+        assert (read(), read()) == (1, 0)
+    rig.due.append(rig.clock.now() + hour)
+    _failures(rig, "m", 2, 1)
+    assert (read(), read()) == (1, 0)
+    rig.clock.move_to(rig.clock.now() + hour)
+    assert (read(), read()) == (1, 0)
 
 
 def test_a_deployment_by_hand_ends_the_rollout(rig):
