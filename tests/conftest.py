@@ -4,10 +4,14 @@ import shutil
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from tests.loop.run import open_shop, replay
 from tests.postgres import NoPostgres
 from tests.postgres import postgres as postgres_server
+
+settings.register_profile("hanok", deadline=None)  # machines are shared: no example is judged by its time
+settings.load_profile("hanok")
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ def test_marked_blocks_run(name, steps, tmp_path, replayed_home):
         else:
             assert step.language == "bash", step.language
             words = ["bash", "-euo", "pipefail", "-c", step.code]
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{name}, block {number + 1}:\n{step.code}\n{done.stdout}\n{done.stderr}"
 
 

@@ -91,3 +91,22 @@ def test_a_batch_scores_each_arm_with_its_own_features(shop):
     found = [shop.serving.find(i) for i in ids]
     assert {f.version for f in found} == {old, new} and not ids.failed
     assert all(len(f.features) == (2 if f.version == new else 7) and f.score is not None for f in found)
+
+
+def test_a_window_asked_again_answers_the_rows_that_came_since_and_after_a_deployment_all_of_them(shop):
+    import pyarrow as pa
+
+    from hanok.engine.verbs import call
+
+    window = {"model": "returns", "start": "2026-01-15", "end": "2026-01-15T06:00"}
+    first = call(shop, "predict.batch", "ann", window)
+    assert first["predictions"] > 0 and first["answered_before"] == 0
+    assert call(shop, "predict.batch", "ann", window) == first | {"answered_before": first["predictions"]}
+    late = pa.table({"order": ["late"], "ordered": ["2026-01-15T03:00:00+00:00"], "product": ["p1"], "size": [3]})
+    shop.ingesting.ingest("orders", late, key="late")
+    again = call(shop, "predict.batch", "ann", window)
+    assert again["predictions"] == first["predictions"] + 1 and again["answered_before"] == first["predictions"]
+    assert shop.serving.find(again["last"]).entity["order"] == "late"
+    arms(shop, shop.serving.deployment("returns").primary)
+    anew = call(shop, "predict.batch", "ann", window)
+    assert anew["predictions"] == again["predictions"] and anew["answered_before"] == 0

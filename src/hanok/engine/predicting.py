@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect
-from hanok.compute.frames import Columns
+from hanok.compute.frames import PREDICT_AT, Columns
 from hanok.compute.keys import canonical_column, key_types
 from hanok.core.declare import Model
 from hanok.core.errors import HanokError, Invalid, SourceNotFound
 from hanok.core.json import JsonObject
 from hanok.core.keys import KeyType, KeyValue, canonical
+from hanok.core.logged import KEY
 from hanok.core.serving import Cell, Prediction
 from hanok.core.tables import SEQUENCE
 from hanok.engine.declared import Declared
@@ -27,6 +29,9 @@ from hanok.parts.training.service import Training
 from hanok.stores.ports import Tables
 
 KEY_PREFIX = "key__"
+
+
+Answered: TypeAlias = tuple[int | str, ...]  # the instant in microseconds, then `key__NAME=VALUE` by name
 
 
 class Answers:
@@ -135,8 +140,24 @@ class Predicting:
         features = {n: values[0] for n, values in own[answer.version].items()}
         return {**asdict(answer), "model": name, "entity": dict(routed.keys), "features": features}
 
-    def predict_window(self, name: str, start: datetime, end: datetime, *, key: str) -> BatchIds:
-        """Predict every spine row due in [start, end) in bulk, with features as they were known at each instant."""
+    def predict_due(self, name: str, start: datetime, end: datetime) -> tuple[BatchIds, int]:
+        """Predict the spine rows due in [start, end) that what serves now has not answered yet; returns the ids of all
+        answers to the window, and how many of them stood in the log already. After a change of what serves, every row
+        is answered anew."""
+        deployment = self._serving.deployment(name)
+        generation = deployment.generation if deployment is not None else 0
+        prefix = f"batch {start.isoformat()} {end.isoformat()} g{generation} "
+        known = self._serving.batch_rows(name, prefix)
+        batches = len(set(known.column("batch").to_pylist()))
+        answered = dict(zip(_answers(known), known["row_id"].to_pylist(), strict=True)) if batches else {}
+        fresh = self.predict_window(name, start, end, key=f"{prefix}{batches}", skip=frozenset(answered))
+        return BatchIds([*answered.values(), *fresh], fresh.failed), len(answered)
+
+    def predict_window(
+        self, name: str, start: datetime, end: datetime, *, key: str, skip: Collection[Answered] = ()
+    ) -> BatchIds:
+        """Predict every spine row due in [start, end) in bulk, with features as they were known at each instant, but
+        for those to `skip`."""
         deployment = self._serving.deployment(name)
         present = self._training.model(name)
         base = present if deployment is None else self._declared.of(name, deployment.primary) or present
@@ -145,11 +166,25 @@ class Predicting:
             return BatchIds(())
         rows = self._features.historical(base, spine)
         own: dict[int, pa.Table] = {}
+        left = self._not_in(name, rows, skip)
+        if not left.num_rows:
+            return BatchIds(())
         for arm in deployment.arms if deployment is not None else ():
             declared = self._declared.of(name, arm.version) or present
             if declared.features != base.features or declared.spine != base.spine:
                 own[arm.version] = self._of_arm(declared, rows, start, end)
-        return self._serving.predict_batch(name, rows, key=key, by_version=own)
+        return self._serving.predict_batch(
+            name, left, key=key, by_version={v: self._not_in(name, t, skip) for v, t in own.items()}
+        )
+
+    def _not_in(self, name: str, rows: pa.Table, skip: Collection[Answered]) -> pa.Table:
+        """The rows whose entity and instant are not among `skip`."""
+        if not skip:
+            return rows
+        given = {n.removeprefix(KEY): rows.column(n) for n in rows.column_names if n.startswith(KEY)}
+        spelled = self._serving.keys.spelled_columns(name, given)
+        named = pa.table({KEY + n: c for n, c in spelled.items()} | {"at": rows.column(PREDICT_AT)})
+        return rows.filter(pa.array([answer not in skip for answer in _answers(named)], pa.bool_()))
 
     def _online(self, name: str, version: int, row: Mapping[str, FeatureCell]) -> Columns:
         model = self._declared.of(name, version) or self._training.model(name)
@@ -165,6 +200,14 @@ class Predicting:
             return keys
         same = set(keys.column_names) <= set(found.column_names) and found.select(keys.column_names).equals(keys)
         return found if same else keys
+
+
+def _answers(rows: pa.Table) -> list[Answered]:
+    """What each row answers: its instant and its entity's keys, by name, as the log spells them."""
+    names = sorted(n for n in rows.column_names if n.startswith(KEY))
+    instants = rows.column("at").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist() if rows.num_rows else []
+    keys = [[None if v is None else f"{n}={v}" for v in rows.column(n).to_pylist()] for n in names]
+    return [(at, *(k for k in of if k is not None)) for at, *of in zip(instants, *keys, strict=True)]
 
 
 def _key(name: str, value: object) -> KeyValue:

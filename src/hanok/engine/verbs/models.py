@@ -129,10 +129,17 @@ def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
 
 @verb("predict.batch", Access.USE)
 def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: datetime, end: datetime) -> JsonObject:
-    """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant."""
-    ids = predicting.predict_window(model, start, end, key=f"batch {start.isoformat()} {end.isoformat()}")
+    """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant.
+    Asked again, only rows that came since are answered; `answered_before` says how many were."""
+    ids, before = predicting.predict_due(model, start, end)
     bus.drain()
-    return {"model": model, "predictions": len(ids), "first": ids[0] if ids else None, "last": ids[-1] if ids else None}
+    return {
+        "model": model,
+        "predictions": len(ids),
+        "answered_before": before,
+        "first": ids[0] if ids else None,
+        "last": ids[-1] if ids else None,
+    }
 
 
 @verb("predict", Access.USE)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from hanok.core.clock import from_micros, micros
 from hanok.core.errors import BadData, Corrupt, HanokError, PredictionNotFound, SourceNotFound
 from hanok.core.ids import PredictionId
-from hanok.core.logged import FEATURE, KEY, TABLE
+from hanok.core.logged import FEATURE, KEY, TABLE, key_of
 from hanok.core.serving import Prediction
 from hanok.parts.serving.entries import Entry, decode, encode
 from hanok.parts.serving.rows import INSTANT, Signatures, prediction_of, table_of
@@ -150,6 +150,24 @@ class PredictionLog:
                 duck, f"SELECT row_id, min({SEQUENCE}) AS n FROM log WHERE batch = ? GROUP BY row_id ORDER BY n", [key]
             )
         return rows.column("row_id").to_pylist()
+
+    def batch_rows(self, deployment: str, prefix: str) -> pa.Table:
+        """What answered in the batches whose key begins so, in the order of their rows: batch, row_id, at, and the
+        entity's keys as they are logged."""
+        from hanok.compute.duck import arrow, connect, quoted
+        from hanok.core.tables import SEQUENCE
+
+        if not self._tables.size(TABLE + deployment):
+            return pa.table({"batch": pa.array([], pa.string())})
+        scan = self._tables.scan(TABLE + deployment)
+        keys = "".join(f", {quoted(c)}" for c in scan.schema.names if key_of(c) is not None)
+        with connect({"log": scan}) as duck:
+            return arrow(
+                duck,
+                f"SELECT batch, row_id, \"at\" {keys} FROM log WHERE starts_with(batch, ?) AND arm <> 'shadow' "
+                f"ORDER BY {SEQUENCE}",
+                [prefix],
+            )
 
     def set_aside(self, deployment: str) -> list[SetAside]:
         """What could not go into the table, and why."""

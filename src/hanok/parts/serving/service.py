@@ -222,6 +222,10 @@ class Serving:
             self._record_batch(name, snapshot.deployment, key, count, answered.failed)
         return answered
 
+    def batch_rows(self, name: str, prefix: str) -> pa.Table:
+        """What answered in the batches whose key begins so: batch, row_id, at, and the entity's keys."""
+        return self._log.batch_rows(name, prefix)
+
     # -- the log ---------------------------------------------------------------------------------------------
 
     def find(self, prediction_id: str) -> Prediction:

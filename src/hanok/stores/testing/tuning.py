@@ -62,7 +62,7 @@ class StudiesContract:
         held = store.read(lambda r: r.studies.get(made.id))
         assert (held.user_attrs, held.system_attrs) == ({"k": None}, {"k": 3})
 
-    def test_what_is_not_there_is_said(self, store: Any) -> None:
+    def test_a_study_that_is_not_there_is_said(self, store: Any) -> None:
         assert store.read(lambda r: r.studies.named("no")) is None
         for work in (
             lambda r: r.studies.get(5),
@@ -146,7 +146,7 @@ class TrialsContract:
         assert store.read(lambda r: r.trials.count(study.id)) == {WAITING: 2, RUNNING: 1, COMPLETE: 1}
         assert store.read(lambda r: r.trials.count(99)) == {}
 
-    def test_what_is_not_there_is_said(self, store: Any) -> None:
+    def test_a_trial_that_is_not_there_is_said(self, store: Any) -> None:
         with pytest.raises(StudyNotFound):
             store.write(lambda r: r.trials.add(Trial(0, 77, 0, RUNNING, NOW)))
         for work in (
