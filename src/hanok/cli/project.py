@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -29,8 +29,9 @@ def init(source: Path | None, target: str | None, name: str | None, home: Path |
     from hanok.engine.files import read_file
     from hanok.sdk.client import open as open_client
 
-    rows = read_file(source)
+    rows, unfit = scaffold.prepared(read_file(source), target)
     found = scaffold.guess(rows, target)
+    found = replace(found, reasons={**found.reasons, **unfit})
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", source.stem).strip("-").lower() or "data"
     spine, labels = scaffold.split_tables(rows, found, SystemClock().now())
     written = scaffold.write_project(here, called, found, rows, DEFAULT_METRIC[found.task])

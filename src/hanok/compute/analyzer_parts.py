@@ -116,5 +116,9 @@ def type_share(m: Metric, found: Mapping[str, int]) -> float:
 
 
 def matches(column: str, pattern: str) -> str:
-    """True where the pattern is found anywhere in the text; a match of nothing (`^$`, `x*`) is none."""
-    return f"regexp_extract({quoted(column)}, {literal(pattern)}) <> ''"
+    """True where the pattern is found anywhere in the text. A match of no character counts in the empty text alone:
+    `^\\d*$` matches it, and `x*` does not match 'abc'."""
+    text, wanted = quoted(column), literal(pattern)
+    return (
+        f"CASE WHEN {text} = '' THEN regexp_matches({text}, {wanted}) ELSE regexp_extract({text}, {wanted}) <> '' END"
+    )

@@ -116,10 +116,10 @@ class Session:
     def _select(self, expressions: Sequence[str], kept: bool) -> Sequence[Any]:
         source = "WITH rows_ AS MATERIALIZED (SELECT * FROM data) " if kept else ""
         table = "rows_" if kept else "data"
-        query = f"{source}SELECT {', '.join(expressions)} FROM {table}"
-        row = self.duck.execute(query).fetchone()
-        assert row is not None
-        return row
+        query = f"{source}SELECT {', '.join(expressions)} FROM {table} LIMIT 1"
+        (row,) = self.duck.execute(query).fetchall()  # all: the connection is free for the next statement
+        found: Sequence[Any] = row
+        return found
 
     def _checked(self, metric: Metric) -> None:
         for name in metric.columns:

@@ -104,7 +104,7 @@ def check_file(
     if bad_rows is not None:
         from pyarrow import parquet as pq
 
-        pq.write_table(broken_rows(rows, checks), bad_rows)
+        pq.write_table(broken_rows(rows, checks, references=others), bad_rows)
     return {
         "status": status,
         "rows": count,

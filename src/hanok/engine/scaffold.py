@@ -19,6 +19,7 @@ from hanok.compute.leaks import Leak, alone
 from hanok.compute.metrics import evaluate
 from hanok.compute.statistics import column_type, statistics
 from hanok.compute.text import is_free_text
+from hanok.compute.values import plain
 from hanok.core.errors import AlreadyExists, BadData, NotTrainable
 from hanok.core.validation import ColumnStatistics
 
@@ -58,6 +59,24 @@ class Guess:
 def write_empty(directory: Path) -> list[Path]:
     """A commented project and its settings."""
     return _write(directory, {"project.py": EMPTY, "hanok.toml": 'home = ".hanok"\nproject = "project.py"\n'})
+
+
+def prepared(rows: pa.Table, target: str) -> tuple[pa.Table, dict[str, str]]:
+    """The rows in the types that ingestion keeps (categories as their values, decimals as numbers), and why a column
+    that no table can hold is left out. A target that is not a number (NaN) is not known. Raises BadData."""
+    columns, reasons = {}, {}
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        try:
+            columns[field.name] = plain(field.name, column).column
+        except BadData as error:
+            if field.name == target:
+                raise
+            reasons[f"left out {field.name}"] = error.message
+    made = pa.table(columns)
+    if target in columns and _is_float(made.column(target)):
+        known = pc.if_else(pc.is_nan(made.column(target)), None, made.column(target))
+        made = made.set_column(made.column_names.index(target), target, known)
+    return made, reasons
 
 
 def guess(rows: pa.Table, target: str) -> Guess:

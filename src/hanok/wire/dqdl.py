@@ -20,7 +20,7 @@ from hanok.core.errors import Invalid, Unreadable
 TOKEN = re.compile(
     r"""(?P<skip>\s+|\#[^\n]*)|(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
     r"""|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_.]*)"""
-    r"""|(?P<mark>==|!=|>=|<=|[=<>\[\](),])"""
+    r"""|(?P<mark>==|!=|>=|<=|[=<>\[\](),+-])"""
 )
 # A rule's name, the check method it stands for, and that method's parameters in the order of the rule.
 RULES = {
@@ -59,6 +59,11 @@ RULES = {
 }
 SPECIAL = ("ColumnValues", "ColumnLength", "ColumnDataType", "AggregateMatch", "ReferentialIntegrity")
 HOURS = {"hours": 1.0, "hour": 1.0, "days": 24.0, "day": 24.0, "minutes": 1 / 60, "minute": 1 / 60}
+KEYWORDS = {
+    "NULL": "{0} IS NULL",
+    "EMPTY": "{0}::VARCHAR = ''",
+    "WHITESPACES_ONLY": "regexp_full_match({0}::VARCHAR, '\\s+')",
+}
 TYPES = {"INTEGER": "Integral", "LONG": "Integral", "DOUBLE": "Fractional", "FLOAT": "Fractional",
          "BOOLEAN": "Boolean", "STRING": "String"}  # fmt: skip
 
@@ -213,15 +218,69 @@ class _Reader:
         quoted = '"' + column.replace('"', '""') + '"'
         negated = self._word("not")
         if self._word("in"):
-            values = self._list()
-            inside = f"{quoted} IN ({', '.join(_literal(v) for v in values)})"
-            return self._compliance(f"NOT ({inside})" if negated else inside)
-        if self._word("matches"):
-            pattern = self._string().replace("'", "''")
-            inside = f"regexp_matches({quoted}, '{pattern}')"
-            return self._compliance(f"NOT {inside}" if negated else inside)
-        must = self._condition() or self._missing()
-        return self._compliance(f"NOT {must.sql(quoted)}" if negated else must.sql(quoted))
+            inside = self._inside(quoted)
+        elif self._word("matches"):
+            inside = f"regexp_matches({quoted}, {_literal(self._string())})"
+        elif self._word("between"):
+            low = self._operand()
+            if not self._word("and"):
+                self._fail(self._tokens[self._i][2], "expected 'and'")
+            inside = f"({quoted} BETWEEN {low} AND {self._operand()})"
+        else:
+            inside = self._compared(quoted)
+        return self._compliance(f"NOT {inside}" if negated else inside)
+
+    def _compared(self, quoted: str) -> str:
+        """`= "free"`, `!= NULL`, `> (now() - 3 days)` as SQL about a column."""
+        mark = next((m for m in ("==", "!=", ">=", "<=", "=", ">", "<") if self._mark(m)), None) or self._missing()
+        if (keyword := self._keyword(quoted)) is not None:
+            if mark not in ("=", "==", "!="):
+                self._fail(self._tokens[self._i - 1][2], f"{mark} needs a value; this keyword takes = and !=")
+            return f"(NOT coalesce({keyword}, FALSE))" if mark == "!=" else f"({keyword})"
+        return f"({quoted} {'=' if mark == '==' else mark} {self._operand()})"
+
+    def _inside(self, quoted: str) -> str:
+        """`["free", NULL]` as SQL about a column."""
+        self._need("[")
+        values, tests = [], []
+        while not self._mark("]"):
+            if (keyword := self._keyword(quoted)) is not None:
+                tests.append(f"coalesce({keyword}, FALSE)")
+            else:
+                values.append(self._listed())
+            if not self._mark(","):
+                self._need("]")
+                break
+        if values:
+            inside = f"{quoted} IN ({', '.join(map(_literal, values))})"
+            tests.insert(0, f"coalesce({inside}, FALSE)" if tests else inside)
+        return f"({' OR '.join(tests)})" if tests else self._empty()
+
+    def _keyword(self, quoted: str) -> str | None:
+        """One of AWS's words for what a cell lacks, as SQL; None where there is none."""
+        for word, sql in KEYWORDS.items():
+            if self._word(word):
+                return sql.format(quoted)
+        return None
+
+    def _operand(self) -> str:
+        """A number, a text or date in quotes, or an instant like `(now() - 3 days)`, as SQL."""
+        if self._mark("("):
+            inner = self._operand()
+            self._need(")")
+            return inner
+        if self._tokens[self._i][0] == "string":
+            return _literal(self._string())
+        if not self._word("now"):
+            return repr(self._number())
+        self._need("(")
+        self._need(")")
+        minus = self._mark("-")
+        kind, text, _ = self._tokens[self._i]
+        if not minus and not self._mark("+") and not (kind == "number" and text[0] in "+-"):
+            return "now()"
+        hours = self._number() * (-1 if minus else 1)
+        return f"(now() + INTERVAL '{hours * 3600:.0f} seconds')"
 
     def _compliance(self, predicate: str) -> Constraint:
         given = self._threshold()
@@ -234,20 +293,23 @@ class _Reader:
         self._need("[")
         values: list[str | float] = []
         while not self._mark("]"):
-            kind, text, at = self._next()
-            if kind == "string":
-                self._i -= 1
-                values.append(self._string())
-            elif kind == "number":
-                values.append(float(text) if "." in text or "e" in text.lower() else int(text))
-            else:
-                self._fail(at, f"a list holds numbers and texts in quotes; found {text!r}")
+            values.append(self._listed())
             if not self._mark(","):
                 self._need("]")
                 break
-        if not values:
-            raise Invalid("the list is empty")
-        return values
+        return values or self._empty()
+
+    def _listed(self) -> str | float:
+        kind, text, at = self._tokens[self._i]
+        if kind == "string":
+            return self._string()
+        if kind != "number":
+            self._fail(at, f"a list holds numbers and texts in quotes; found {text!r}")
+        self._next()
+        return float(text) if "." in text or "e" in text.lower() else int(text)
+
+    def _empty(self) -> NoReturn:
+        raise Invalid("the list is empty")
 
     def _condition(self) -> Assertion | None:
         for mark in ("==", "!=", ">=", "<=", "=", ">", "<"):

@@ -37,11 +37,12 @@ def test_more_values_than_a_histogram_lists_are_all_counted():
     assert status(rows, "hasNumberOfDistinctValues", ["k"], "== 1501") == "Success"
 
 
-def test_a_pattern_that_matches_nothing_of_a_text_does_not_match():
+def test_a_pattern_that_matches_nothing_of_a_text_does_not_match_and_the_empty_text_may():
     rows = {"s": ["", "x", "abc", None]}
-    assert value_of(rows, "PatternMatch", "s", pattern="^$") == 0
-    assert value_of(rows, "PatternMatch", "s", pattern="x*") == 0.25
-    assert value_of(rows, "PatternMatch", "s", pattern=".*") == 0.5
+    assert value_of(rows, "PatternMatch", "s", pattern="^$") == 0.25
+    assert value_of({"s": ["", "12", "x"]}, "PatternMatch", "s", pattern=r"^\d*$") == pytest.approx(2 / 3)
+    assert value_of(rows, "PatternMatch", "s", pattern="x*") == 0.5
+    assert value_of(rows, "PatternMatch", "s", pattern=".*") == 0.75
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Checks: one tree in three faces, one statement, rows that break rules, and SQL that stays in its place."""
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -109,6 +111,47 @@ def test_rows_that_break_rules_are_shown_and_can_be_set_aside():
         {"_row": 3, "_broken": ["isNonNegative(price)"]},
         {"_row": 4, "_broken": ["isComplete(plan)"]},
     ]
+
+
+def test_only_rules_that_fail_break_rows_and_a_null_key_repeats_no_other():
+    rows = pa.table({"k": ["a", "b", None, None], "x": [1, -1, -1, 1]})
+    assert broken_rows(rows, [Check("c").is_unique("k")]).num_rows == 0
+    assert broken_rows(rows, [Check("c").is_non_negative("x", ">= 0.5")]).num_rows == 0
+    assert [r["_row"] for r in broken_rows(rows, [Check("c").is_unique("k").is_non_negative("x")]).to_pylist()] == [
+        1,
+        2,
+    ]
+    doubled = pa.table({"k": ["a", "a", None, None]})
+    assert [r["_row"] for r in broken_rows(doubled, [Check("c").is_unique("k")]).to_pylist()] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "share"),
+    [
+        ('"s" in ["123", NULL, EMPTY, WHITESPACES_ONLY]', 0.8),
+        ('"s" not in ["123", NULL]', 0.6),
+        ('"s" = NULL', 0.2),
+        ('"s" != NULL', 0.8),
+        ('"s" = EMPTY', 0.2),
+        ('"s" = "123"', 0.2),
+        ('"day" > "2024-01-03"', 0.4),
+        ('"day" > (now() - 3 days)', 0),
+        ('"day" between "2024-01-02" and now()', 0.8),
+        ('"day" < now()-1 day', 1),
+        ('"n" not between 2 and 4', 0.4),
+        ('"n" > -1', 1),
+    ],
+)
+def test_values_are_compared_with_texts_dates_and_the_words_for_what_is_missing(rule, share):
+    days = pa.array([date(2024, 1, d + 1) for d in range(5)])
+    rows = pa.table({"s": ["", "123", " ", None, "abc"], "day": days, "n": [1, 2, 3, 4, 5]})
+    check = parse_rules(f"Rules = [ColumnValues {rule} with threshold >= 0]")
+    assert run(rows, [check]).outcomes[0].value == pytest.approx(share)
+
+
+def test_a_word_for_what_is_missing_is_not_more_or_less_than_anything():
+    with pytest.raises(Unreadable, match="takes = and !="):
+        parse_rules('Rules = [ColumnValues "s" > NULL]')
 
 
 def test_one_metric_that_fails_leaves_the_others():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
-from hanok.compute.frames import Frame
+from hanok.compute.frames import Frame, Matrix
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.linear import expand
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 LEVELS_MAX = 50
 Shape = dict[str, Any]  # numeric: (column, mean, scale); categorical: (column, its levels)
@@ -26,10 +29,9 @@ def fit_linear(frame: Frame, strength: float) -> Package:
         coefficients, intercepts, link = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), "identity"
     else:
         model = LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(design, frame.y)
-        coefficients, intercepts = model.coef_, model.intercept_
-        link = "logistic" if len(frame.signature.classes) == 2 else "softmax"
-        if link == "logistic" and frame.task == "multiclass":  # two classes asked for as probabilities of each
-            coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0.0, intercepts)
+        coefficients, intercepts, link = model.coef_, model.intercept_, "logistic"
+        if frame.task == "multiclass":
+            coefficients, intercepts = _of_each_class(model, len(frame.signature.classes), frame.rows)
             link = "softmax"
     content = orjson.dumps(
         {
@@ -40,6 +42,17 @@ def fit_linear(frame: Frame, strength: float) -> Package:
         }
     )
     return Package("linear", frame.signature, {"linear.json": content})
+
+
+def _of_each_class(model: LogisticRegression, classes: int, rows: int) -> tuple[Matrix, Matrix]:
+    """Coefficients and intercepts of every class, for probabilities of each. A class of which no row was there to
+    learn from is as likely as one row in all: the largest of the other scores is never below 0."""
+    seen, fitted, offsets = model.classes_.astype(int), model.coef_, model.intercept_
+    if len(seen) == 2:
+        fitted, offsets = np.vstack([0 * fitted, fitted]), np.append(0.0, offsets)
+    coefficients, intercepts = np.zeros((classes, fitted.shape[1])), np.full(classes, -np.log(max(rows, 1)))
+    coefficients[seen], intercepts[seen] = fitted, offsets
+    return coefficients, intercepts
 
 
 def _shape(frame: Frame) -> Shape:

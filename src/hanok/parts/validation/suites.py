@@ -74,15 +74,19 @@ def run(
     return SuiteResult(tuple(outcomes))
 
 
-def broken_rows(relation: Relation, checks: Sequence[Check]) -> pa.Table:
-    """Every row that breaks some rule, with `_row` (its position) and `_broken` (the rules, as texts): what goes to
-    quarantine. Rules that are not about single rows break none."""
-    rules = [(r.text, c) for check in checks for r in check.rules if (c := row_condition(r)) is not None]
-    if not rules:
-        return relation.schema.empty_table()
-    with opened(relation) as session:
+def broken_rows(
+    relation: Relation, checks: Sequence[Check], *, references: Mapping[str, Relation] | None = None
+) -> pa.Table:
+    """Every row that breaks a rule which fails, with `_row` (its position) and `_broken` (the rules, as texts): what
+    goes to quarantine. Rules that hold, and those that are not about single rows, break none."""
+    rules = [(r, c) for check in checks for r in check.rules if (c := row_condition(r)) is not None]
+    with opened(relation, references) as session:
+        values = session.evaluate([m for r, _ in rules for m in _metrics(r)])
+        failed = [(r.text, c) for r, c in rules if _status(r, values)[0] == FAILURE]
+        if not failed:
+            return session.duck.sql(f"SELECT *, []::VARCHAR[] AS _broken FROM {NUMBERED} LIMIT 0").to_arrow_table()
         names = ", ".join(
-            f"CASE WHEN NOT coalesce(({c}), FALSE) THEN '{t.replace(chr(39), chr(39) * 2)}' END" for t, c in rules
+            f"CASE WHEN NOT coalesce(({c}), FALSE) THEN '{t.replace(chr(39), chr(39) * 2)}' END" for t, c in failed
         )
         reasons = f"list_filter([{names}], lambda x: x IS NOT NULL)"
         return session.duck.sql(
@@ -115,7 +119,8 @@ def row_condition(rule: Rule) -> str | None:
             condition = f"{column} IS NULL OR {rule.must.sql(f'length({column})')}"
         case "Uniqueness":
             listed = ", ".join(quoted(c) for c in m.columns)
-            condition = f"count(*){filtered(m)} OVER (PARTITION BY {listed}) = 1"
+            nothing = " AND ".join(f"{quoted(c)} IS NULL" for c in m.columns)  # such rows are in no group
+            condition = f"({nothing}) OR count(*){filtered(m)} OVER (PARTITION BY {listed}) = 1"
         case _:
             return None
     return f"NOT coalesce(({m.where}), FALSE) OR coalesce(({condition}), FALSE)" if m.where else condition

@@ -94,8 +94,10 @@ class _Statement:
             return f"NOT EXISTS (SELECT 1 FROM {found})"
         if wanted.operator == "IS NOT NULL":
             return f"EXISTS (SELECT 1 FROM {found})"
-        number = " AND f.nan = 0" if wanted.subject == "metric" else ""
-        return f"EXISTS (SELECT 1 FROM {found}{number} AND {self.bound.test('f.value', wanted)})"
+        test = self.bound.test("f.value", wanted)
+        if wanted.subject == "metric":  # NaN differs from every number and is in no other relation to one (IEEE 754)
+            test = f"(f.nan = 1 OR {test})" if wanted.operator == "!=" else f"f.nan = 0 AND {test}"
+        return f"EXISTS (SELECT 1 FROM {found} AND {test})"
 
 
 def _column(attribute: str) -> str:
