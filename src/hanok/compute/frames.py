@@ -43,8 +43,9 @@ def signature_of(rows: pa.Table, features: Sequence[str], task: str, label: str)
         elif pa.types.is_floating(column.type):
             inputs.append(Column(name, "FP64"))
         else:
+            kind = f"a date or an instant (kept as {column.type})" if pa.types.is_temporal(column.type) else column.type
             raise NotTrainable(
-                f"feature {name!r} is {column.type}: models take numbers, booleans and text; "
+                f"feature {name!r} is {kind}: models take numbers, booleans and text; "
                 "derive hour, weekday or age from a time in the source first"
             )
     classes: tuple[str, ...] = ()

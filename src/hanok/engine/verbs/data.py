@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from hanok.compute.values import bring
 from hanok.core.access import Access
-from hanok.core.errors import BadData, DeclarationError
+from hanok.core.declare import FeatureView
+from hanok.core.errors import BadData, DeclarationError, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
@@ -150,16 +151,27 @@ def list_features(features: Features) -> Sequence[JsonObject]:
 
 
 @verb("feature.show", Access.READ)
-def show_feature(features: Features, *, name: str, entity: Sequence[Cell] = ()) -> JsonObject:
-    """A feature view; with an entity its values as they stand now."""
+def show_feature(features: Features, *, name: str, entity: Sequence[Cell] | Mapping[str, Cell] = ()) -> JsonObject:
+    """A feature view; with an entity (its key values in order, or by name) its values as they stand now."""
     from hanok.core.declare import as_dict
 
     view = features.view(name)
     body: dict[str, Json] = {"declaration": as_dict(view)}
     if entity:
-        row = features.online(name, [entity])[0]
+        row = features.online(name, [_key_values(view, entity)])[0]
         body["online"] = {**asdict(row), "event_time": row.event_time.isoformat() if row.event_time else None}
     return body
+
+
+def _key_values(view: FeatureView, entity: Sequence[Cell] | Mapping[str, Cell]) -> list[Cell]:
+    if not isinstance(entity, Mapping):
+        return list(entity)
+    if set(entity) != set(view.keys):
+        raise Invalid(
+            f"feature view {view.name!r} is keyed by {', '.join(view.keys)}; the entity has "
+            f"{', '.join(map(str, entity)) or 'nothing'}: name each key once, and nothing else"
+        )
+    return [entity[k] for k in view.keys]
 
 
 @verb("feature.materialize", Access.EDIT)
