@@ -96,8 +96,9 @@ class Trial:
 
     `params` is what the objective receives, nested where the space is; `points` are the sampled numbers beneath, by
     flat name. `values` has one number for each objective. `reports` are intermediate values by step.
-    `source` says who chose the parameters: sampler, client, or by hand. The `token` is known to whoever works on the
-    trial: with it a retried tell is harmless, and one of a worker that was given up is refused.
+    `source` says who chose the parameters: sampler, client, or by hand. `given_up`: its worker fell silent. The `token`
+    is known to whoever works on the trial: with it a retried tell is harmless, and one of a worker that was given up is
+    refused.
     """
 
     id: int
@@ -116,6 +117,7 @@ class Trial:
     token: str = ""
     lease: Lease | None = None
     attempt: int = 0
+    given_up: bool = False
     run_id: str = ""
     user_attrs: JsonObject = field(default_factory=dict)
     system_attrs: JsonObject = field(default_factory=dict)

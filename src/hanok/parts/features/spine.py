@@ -123,7 +123,8 @@ class Spines:
             rows = arrow(
                 duck,
                 f"SELECT *, {at} AS {PREDICT_AT} FROM spine WHERE {where} ORDER BY ({at} >= {now}) DESC, "
-                f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END LIMIT 1",
+                f"CASE WHEN {at} >= {now} THEN {at} - {now} ELSE {now} - {at} END, "
+                f"{SEQUENCE} DESC LIMIT 1",
                 [text for _, text in tests],
             ).to_pylist()
         if not rows:

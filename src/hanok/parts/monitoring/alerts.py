@@ -12,6 +12,8 @@ from hanok.core.json import JsonObject
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.stores.ports import Metadata, Repositories
 
+EVERYTHING = 1_000_000
+
 
 class Alerts:
     """`subject` is a model or a table; `fingerprint` says what the alert is about, so that it is raised once."""
@@ -69,10 +71,14 @@ class Alerts:
             self._metadata.write(work)
 
     def list(self, subject: str | None = None, *, state: str | None = None, limit: int = 200) -> list[Alert]:
-        """Newest first."""
-        found = ALERT.all(self._metadata.read(lambda r: r.records.list(ALERT.name, subject, limit=limit)))
+        """The newest `limit` of the alerts in a state (in any by default), newest first."""
+        if state == OPEN:
+            found = self._metadata.read(lambda r: _all_open(r, subject))
+        else:
+            most = limit if state is None else EVERYTHING
+            found = ALERT.all(self._metadata.read(lambda r: r.records.list(ALERT.name, subject, limit=most)))
         ordered = sorted(found, key=lambda a: (a.raised, a.id), reverse=True)
-        return [a for a in ordered if state is None or a.state == state]
+        return [a for a in ordered if state is None or a.state == state][:limit]
 
     def get(self, alert_id: str) -> Alert:
         """By id or the beginning of one. Raises NotFound."""
@@ -80,6 +86,13 @@ class Alerts:
             if alert.id.startswith(alert_id):
                 return alert
         raise NotFound(f"there is no alert {alert_id!r}; 'hanok alert list' shows all")
+
+
+def _all_open(repositories: Repositories, subject: str | None) -> list[Alert]:
+    """By the marks of what is open, so that no number of closed alerts hides one."""
+    marks = repositories.records.list(OPEN_ALERT.name, subject, limit=EVERYTHING)
+    found = (_open_alert(repositories, str(mark["_name"]), str(mark["_key"])) for mark in marks if mark.get("id"))
+    return [alert for alert in found if alert is not None]
 
 
 def _open_alert(repositories: Repositories, subject: str, fingerprint: str) -> Alert | None:

@@ -80,6 +80,8 @@ class Searcher:
 
     def drop(self, token: str) -> None:
         """The proposal did not become a trial."""
+        if self._listed is not None:
+            self._listed.give_back()
         if (number := self._proposed.pop(token, None)) is not None:
             self._study.tell(number, state=_optuna().trial.TrialState.FAIL)
 
@@ -159,15 +161,24 @@ class _Listed:
             raise Invalid(f"the grid's points are a whole number of at least 1, got {points!r}")
         self._space, self._points = space, points
         self._taken: set[str] = set()
+        self._handed: set[str] = set()  # proposed, not seen in the store yet
         self._left = self._combinations()
 
     def take(self, trial: Trial) -> None:
         self._taken.add(_same(trial.params))
+        self._handed.discard(_same(trial.params))
+
+    def give_back(self) -> None:
+        """What was proposed and has not become a trial is proposed again."""
+        self._taken -= self._handed
+        self._handed.clear()
+        self._left = self._combinations()
 
     def next(self) -> Proposal:
         for proposal in self._left:
             if (key := _same(proposal.params)) not in self._taken:
                 self._taken.add(key)
+                self._handed.add(key)
                 return proposal
         raise NothingLeft("every combination of the space has been tried; widen the space, or take another sampler")
 

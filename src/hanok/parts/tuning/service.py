@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from hanok.compute.spaces import parse_space
 from hanok.core.clock import Clock, SystemClock
-from hanok.core.errors import Conflict, Invalid, StudyNotFound
+from hanok.core.errors import Conflict, Invalid, StudyNotFound, TrialNotFound
 from hanok.core.ids import checked_name, new_id
 from hanok.core.json import Json, JsonObject
 from hanok.core.tuning import (
@@ -42,7 +42,6 @@ from hanok.parts.tuning.samplers import NothingLeft, Searcher
 from hanok.stores.ports import Metadata, Repositories
 
 CLIENT = "client"
-SILENT = "worker "  # how the reason begins when a worker was given up
 LOOK_AGAIN = timedelta(seconds=1)
 
 
@@ -75,8 +74,8 @@ class _Open:
             if before is not None:
                 self.counts[before.state] -= 1
             self.counts[trial.state] += 1
-            if trial.state == FAILED and trial.reason.startswith(SILENT) and trial.attempt < retries:
-                self.retried += before is None or before.state != FAILED
+            if trial.given_up and trial.attempt < retries:
+                self.retried += before is None or not before.given_up
             self.trials[trial.id] = trial
             self.revision = max(self.revision, trial.revision)
 
@@ -146,17 +145,23 @@ class Tuning:
         state: StudyState | None = None,
     ) -> Study:
         """Change a study while it runs: what is asked for from now on follows. Raises Invalid, StudyNotFound."""
-        study = self.study(name)
         if isinstance(space, Mapping):
             parse_space(space)
-            study = replace(study, space=space)
-        if limits:
-            study = replace(study, limits=changed(study.limits, limits))
-            check(study.directions, study.limits)
-        if state is not None:
-            study = replace(study, state=state)
-        self._metadata.write(lambda r: r.studies.put(study))
-        return study
+        study_id = self.study(name).id
+
+        def work(r: Repositories) -> Study:
+            study = r.studies.get(study_id)
+            if isinstance(space, Mapping):
+                study = replace(study, space=space)
+            if limits:
+                study = replace(study, limits=changed(study.limits, limits))
+                check(study.directions, study.limits)
+            if state is not None:
+                study = replace(study, state=state)
+            r.studies.put(study)
+            return study
+
+        return self._metadata.write(work)
 
     def delete(self, name: str) -> None:
         """With its trials; their runs stay. Raises StudyNotFound."""
@@ -297,7 +302,11 @@ class Tuning:
         def work(r: Repositories) -> list[int]:
             lost = []
             for trial_id in trial_ids:
-                trial = r.trials.get(trial_id)
+                try:
+                    trial = r.trials.get(trial_id)
+                except TrialNotFound:  # its study was removed
+                    lost.append(trial_id)
+                    continue
                 if trial.state != RUNNING or trial.lease is None or trial.lease.worker != worker:
                     lost.append(trial_id)
                     continue
@@ -324,8 +333,8 @@ class Tuning:
             for trial in (r.trials.get(t.id) for t in late):
                 if trial.state != RUNNING or trial.lease is None or trial.lease.until >= wall:
                     continue
-                reason = f"{SILENT}{trial.lease.worker} has been silent for over {study.limits.lease_s:g} s"
-                after = replace(trial, state=FAILED, ended=now, reason=reason, lease=None)
+                reason = f"worker {trial.lease.worker} has been silent for over {study.limits.lease_s:g} s"
+                after = replace(trial, state=FAILED, ended=now, reason=reason, lease=None, given_up=True)
                 r.trials.put(after, expected=(RUNNING,))
                 if trial.run_id:
                     self._runs.end(r, trial.run_id, state=FAILED, now=now)
@@ -381,7 +390,12 @@ class Tuning:
         return max(0, min(n, limits.concurrency - counts[RUNNING] - opened.reserved))
 
     def _over(self, study: Study, why: str) -> StudyOver:
-        self._metadata.write(lambda r: r.studies.put(replace(study, state="done")))
+        def end(r: Repositories) -> None:
+            held = r.studies.get(study.id)
+            if held.state == "running" and held.limits == study.limits:  # nobody has changed it meanwhile
+                r.studies.put(replace(held, state="done"))
+
+        self._metadata.write(end)
         return StudyOver(f"study {study.name!r} {why}; 'hanok study resume {study.name}' with other limits goes on")
 
     def _left(self, study: Study, opened: _Open) -> int:

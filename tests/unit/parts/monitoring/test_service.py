@@ -95,3 +95,23 @@ def test_a_feature_that_is_text_now_is_no_reason_to_stop(house):
     trained = reference("size", pa.chunked_array([np.random.default_rng(0).normal(0, 1, 500)]))
     house.answer(START, f__size=["big"] * 20)
     assert house.monitoring.drift("m", "v1", [trained], {"size": 1.0}, Live(), start=START, end=START + DAY) is None
+
+
+def test_no_number_of_closed_alerts_hides_an_open_one(tmp_path):
+    from datetime import UTC, datetime, timedelta
+
+    from hanok.core.clock import ReplayClock
+    from hanok.parts.monitoring.alerts import Alerts
+    from hanok.stores.sql import SqlMetadata
+
+    clock = ReplayClock(datetime(2026, 1, 1, tzinfo=UTC))
+    metadata = SqlMetadata.at(tmp_path / "m.db")
+    alerts = Alerts(metadata=metadata, clock=clock)
+    alerts.raise_("t", "data", "first", "still wrong")
+    for i in range(30):
+        clock.move_to(clock.now() + timedelta(minutes=1))
+        alerts.raise_("t", "data", f"f{i}", "was wrong")
+        alerts.resolve("t", f"f{i}", "mended")
+    assert [a.fingerprint for a in alerts.list(state="open", limit=5)] == ["first"]
+    assert len(alerts.list(state="resolved", limit=5)) == 5
+    metadata.close()

@@ -247,3 +247,41 @@ def test_many_workers_share_a_study_and_nothing_counts_twice(tuning):
     for thread in threads:
         thread.join()
     assert len(seen) == len(set(seen)) == 60 and tuning.counts("s") == {COMPLETE: 60}
+
+
+def test_a_reason_that_speaks_of_a_worker_is_no_silent_worker(tuning):
+    tuning.create("s", SPACE, limits=Limits(max_trials=2, concurrency=2))
+    for trial in tuning.ask("s", worker="w", n=2):
+        tuning.tell(trial.id, state=FAILED, reason="worker died: out of memory")
+    with pytest.raises(StudyOver):
+        tuning.ask("s", worker="w")
+
+
+def test_a_heartbeat_renews_the_others_when_one_is_gone(tuning, wall):
+    tuning.create("a", SPACE, limits=Limits(lease_s=10))
+    tuning.create("b", SPACE)
+    (kept,), (gone,) = tuning.ask("a", worker="w"), tuning.ask("b", worker="w")
+    tuning.delete("b")
+    wall.at += timedelta(seconds=9)
+    assert tuning.heartbeat([gone.id, kept.id], worker="w") == [gone.id]
+    assert tuning.trial(kept.id).lease.until == wall.at + timedelta(seconds=10)
+
+
+def test_a_study_that_was_given_new_limits_while_it_was_asked_goes_on(tuning):
+    tuning.create("s", SPACE, limits=Limits(max_trials=1))
+    (trial,) = tuning.ask("s", worker="w")
+    tuning.tell(trial.id, 1.0)
+    stale = tuning.study("s")
+    tuning.update("s", limits={"max_trials": 9})
+    tuning._over(stale, "has made its 1 trials")
+    assert tuning.study("s").state == "running" and len(tuning.ask("s", worker="w")) == 1
+
+
+def test_a_grid_proposes_again_what_could_not_be_stored(tuning, metadata, monkeypatch):
+    space = {"a": {"_type": "choice", "_value": [1, 2, 3]}}
+    tuning.create("g", space, sampler=Algorithm("grid"), limits=Limits(concurrency=9))
+    with monkeypatch.context() as broken:
+        broken.setattr(metadata, "write", lambda work: (_ for _ in ()).throw(OSError("disk")))
+        with pytest.raises(OSError):
+            tuning.ask("g", worker="w")
+    assert sorted(t.params["a"] for t in tuning.ask("g", worker="w", n=9)) == [1, 2, 3]
