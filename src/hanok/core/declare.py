@@ -11,7 +11,8 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from copy import copy
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
@@ -74,23 +75,44 @@ class AutoML:
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
-    """A user's `def train(frame) -> model`, known by its name and the hash of its source."""
+    """A user's `def train(frame) -> model`, known by its name and the hash of its source, in whatever process and
+    folder it is loaded. `source` is all of its file; it is no part of the declaration."""
 
     function: Callable[..., Any] = field(compare=False)
     name: str = ""
     code_digest: str = ""
+    source: str = field(default="", compare=False, repr=False)
 
 
 def own_code(function: Callable[..., Any]) -> OwnCode:
+    """A training function as it is declared. Its name is that of its file as seen from the project, and its own."""
     try:
-        source = inspect.getsource(function)
+        source, whole = inspect.getsource(function), "".join(inspect.findsource(function)[0])
     except (OSError, TypeError):
-        source = function.__code__.co_code.hex() if hasattr(function, "__code__") else repr(function)
+        source, whole = function.__code__.co_code.hex() if hasattr(function, "__code__") else repr(function), ""
     module = function.__module__
     if module.startswith(PROJECT_MODULE):  # the same project in another process or place is the same code
         module = Path(getattr(sys.modules.get(module), "__file__", None) or module).stem
     name = f"{module}.{function.__qualname__}"
-    return OwnCode(function, name, hashlib.sha256(source.encode()).hexdigest())
+    return OwnCode(function, name, hashlib.sha256(source.encode()).hexdigest(), whole)
+
+
+def as_recorded(model: Model, body: Mapping[str, Json]) -> Model:
+    """A declaration with the name that its own code was recorded under, where the code is the same: a function that was
+    moved, or was named after its process by an earlier release, is no other one."""
+    before = body.get("train")
+    if not isinstance(model.train, OwnCode) or not isinstance(before, Mapping):
+        return model
+    if before.get("code_digest") != model.train.code_digest or before.get("name") == model.train.name:
+        return model
+    return with_train(model, replace(model.train, name=str(before.get("name"))))
+
+
+def with_train(model: Model, own: OwnCode) -> Model:
+    """The same declaration with this training function."""
+    made = copy(model)
+    give(made, "train", own)
+    return made
 
 
 @declaration
@@ -404,7 +426,8 @@ def _restored(kind: Any, value: Json) -> object:
 
 def _lost(frame: Any) -> Any:
     raise DeclarationError(
-        "the code of this training function is known by its digest only; load the project that has it"
+        "the code of this training function is known by its digest only: "
+        "hanok reproduce MODEL@VERSION runs it where it is kept, or the project still has it"
     )
 
 

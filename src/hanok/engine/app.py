@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import Project
@@ -14,6 +15,7 @@ from hanok.engine.declaring import Declaring
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
+from hanok.engine.own_code import OwnCodes
 from hanok.engine.predicting import Answers, DeclaredKeys, Predicting
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
@@ -71,6 +73,8 @@ class App:
     # joins of parts
     bus: Bus
     registry_bus: Bus | None
+    declared: Declared
+    own_codes: OwnCodes
     declaring: Declaring
     ingesting: Ingesting
     labelling: Labelling
@@ -139,7 +143,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             metadata,
             blobs,
             clock,
-            TrainingSets(features, tables),
+            TrainingSets(features, metadata=metadata, tables=tables, blobs=blobs, clock=clock),
             Searcher(),
             packages,
             tracking.runs,
@@ -236,6 +240,8 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         tuning=Tuning(metadata, clock, TrialRuns()),
         bus=bus,
         registry_bus=registry_bus,
+        declared=declared,
+        own_codes=OwnCodes(metadata, blobs, training, lambda: _folder(config, home)),
         declaring=Declaring(
             metadata=metadata,
             tables=tables,
@@ -261,3 +267,8 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             tracking=tracking,
         ),
     )
+
+
+def _folder(config: Config, home: Home) -> Path | None:
+    path = config.project or home.project()
+    return None if path is None else path.parent

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from hanok.core.applied import APPLIED, Applied, Change, What
 from hanok.core.clock import Clock
-from hanok.core.declare import FeatureView, Model, Project, as_dict, digest, from_dict
+from hanok.core.declare import FeatureView, Model, Project, as_dict, as_recorded, digest, from_dict
 from hanok.core.errors import HanokError
 from hanok.core.fitting import check_fit
+from hanok.core.json import Json
 from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
 from hanok.engine.project import load_project
@@ -47,6 +49,7 @@ class Declaring:
 
     def plan(self, project: Project) -> list[Change]:
         """What `apply` would change, one line for each declaration that is there, or was when last applied."""
+        project = self._as_recorded(project)
         applied = self._applied() or Applied()
         changes = [self._change("feature_view", view) for view in project.views]
         changes += [self._change("model", model) for model in project.models]
@@ -62,6 +65,7 @@ class Declaring:
         """Record the project's declarations; returns what changed. Online values of views that a live version was
         trained with are kept beside those of the new ones. Raises DeclarationError and records nothing, also for one
         that is new or changed and names a column that its table does not have."""
+        project = self._as_recorded(project)
         changes = self.plan(project)
         self._check_fit(project, {(c.kind, c.name) for c in changes if c.change in ("new", "changed")})
         for model in project.models:
@@ -98,7 +102,7 @@ class Declaring:
 
     def _restore(self, project: Project | None, said: str) -> None:
         """Declare what was applied last, and withhold the models that the project does not have just so."""
-        now = project or Project((), (), ())
+        now = self._as_recorded(project or Project((), (), ()))
         present, applied = {digest(m): m for m in now.models}, self._applied()
         views = self._newest("feature_view", applied.feature_views if applied else None)
         models = self._newest("model", applied.models if applied else None)
@@ -135,6 +139,11 @@ class Declaring:
         self._training.check(model)
         self._features.check(model)
 
+    def _as_recorded(self, project: Project) -> Project:
+        newest = {m.name: self._metadata.read(partial(_recorded, m.name)) for m in project.models}
+        models = (as_recorded(m, found) if (found := newest[m.name]) else m for m in project.models)
+        return Project(project.sources, project.views, tuple(models))
+
     def _check_fit(self, project: Project, moved: set[tuple[What, str]]) -> None:
         views = [v for v in project.views if ("feature_view", v.name) in moved]
         models = [m for m in project.models if ("model", m.name) in moved]
@@ -168,3 +177,8 @@ class Declaring:
 
     def _applied(self) -> Applied | None:
         return APPLIED.open(self._metadata.read(lambda r: r.records.get(APPLIED.name, "", NEWEST)))
+
+
+def _recorded(model: str, repositories: Repositories) -> Mapping[str, Json] | None:
+    found = repositories.declarations.newest("model", model)
+    return None if found is None else found[1]

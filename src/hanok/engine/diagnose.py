@@ -26,7 +26,6 @@ from hanok.core.logged import feature_columns, feature_of
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
 from hanok.engine.evidence import Evidence
-from hanok.engine.reproduce import declaration_of
 from hanok.parts.serving.log import FEATURE, TABLE
 
 DAY = timedelta(days=1)
@@ -192,7 +191,7 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
     deployment = next(d for d in parts.serving.history(name) if any(a.version == version for a in d.arms))
     trained = parts.training.version(name, version)
     facts = trained.facts
-    model = declaration_of(parts, trained) if "declaration" in facts else parts.training.model(name)
+    model = parts.declared.of(name, version) or parts.training.model(name)
     length = end - start
     before = [alike(_answers(parts, name, start - (i + 1) * length, start - i * length)) for i in range(BEFORE_DAYS)]
     outcomes = parts.monitoring.outcomes(name, start=start, end=end)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hanok.core.clock import Clock
+from hanok.engine.declared import Declared
+from hanok.engine.own_code import OwnCodes
 from hanok.engine.references import References
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.features.service import Features
@@ -28,4 +30,6 @@ class Evidence:
     monitoring: Monitoring
     alerts: Alerts
     references: References
+    declared: Declared
+    own_codes: OwnCodes
     clock: Clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,7 @@ def load_module(path: Path) -> ModuleType:
     """Import a file by its path; its folder is importable for it. Raises DeclarationError with the place."""
     if not path.exists():
         raise DeclarationError(f"there is no project file {path}; 'hanok init' writes one")
-    name = f"{PROJECT_MODULE}{abs(hash(str(path.resolve())))}"
+    name = PROJECT_MODULE + sha256(str(path.resolve()).encode()).hexdigest()[:16]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

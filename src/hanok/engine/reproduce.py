@@ -10,12 +10,10 @@ from typing import Any
 
 from pyarrow import parquet as pq
 
-from hanok.core.declare import Model
 from hanok.core.errors import Invalid
-from hanok.core.registry import ModelVersion
 from hanok.core.training import facts_of
-from hanok.engine.declared import Declared
 from hanok.engine.evidence import Evidence
+from hanok.engine.own_code import callable_model
 from hanok.parts.automl import service as automl
 from hanok.parts.training import pipeline
 from hanok.parts.training.environment import environment
@@ -42,14 +40,20 @@ class Reproduction:
 
 
 def reproduce(parts: Evidence, model_name: str, version: int) -> Reproduction:
-    """Raises ModelNotFound, or Invalid for a version that was registered from outside."""
+    """Raises ModelNotFound, Invalid for a version that was registered from outside, NotTrainable and Forbidden for one
+    of own code that cannot be run."""
     found = parts.training.version(model_name, version)
     facts = facts_of(found)
     if not facts.training_set:
         raise Invalid(
             f"version {version} of {model_name!r} was registered from outside: Hanok knows no training set of it"
         )
-    model = declaration_of(parts, found)
+    model = callable_model(
+        parts.own_codes,
+        parts.declared.of_version(found),
+        facts.training_set,
+        whose=f"version {version} of {model_name!r}",
+    )
     made = parts.metadata.read(lambda r: r.lineage.node(facts.training_set)).facts
     rebuilt = parts.features.training_set(
         model,
@@ -76,8 +80,3 @@ def reproduce(parts: Evidence, model_name: str, version: int) -> Reproduction:
         address,
         dict(made["snapshots"]),
     )
-
-
-def declaration_of(parts: Evidence, version: ModelVersion) -> Model:
-    """The declaration that a version was trained under: the present one if it is the same, else the stored one."""
-    return Declared(training=parts.training, metadata=parts.metadata).of_version(version)

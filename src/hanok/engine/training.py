@@ -6,28 +6,34 @@ import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.frames import PREDICT_AT, Frame
-from hanok.core.declare import AutoML, Model, Project
+from hanok.core.clock import Clock
+from hanok.core.declare import AutoML, Model, OwnCode, Project
 from hanok.core.errors import NotTrainable
 from hanok.core.fitting import check_fit
 from hanok.core.tables import BOOKKEEPING
 from hanok.core.training import MadeSet, Plan
+from hanok.engine import own_code
 from hanok.parts.automl import service as automl
 from hanok.parts.features.service import KEY_PREFIX, Features, TrainingSet
 from hanok.parts.training.needs import SetMade
 from hanok.parts.training.splitting import Positions
-from hanok.stores.ports import Tables
+from hanok.stores.ports import Blobs, Metadata, Tables
 
 
 class TrainingSets:
-    """Training sets from features."""
+    """Training sets from features, each with the code that is trained on it."""
 
-    def __init__(self, features: Features, tables: Tables) -> None:
+    def __init__(self, features: Features, *, metadata: Metadata, tables: Tables, blobs: Blobs, clock: Clock) -> None:
         self._features, self._tables = features, tables
+        self._metadata, self._blobs, self._clock = metadata, blobs, clock
         self.training_set = features.training_set
 
     def record_training_set(self, model: Model, made: SetMade, package: str, *, node_id: str = "") -> str:
         assert isinstance(made, TrainingSet)
-        return self._features.record_training_set(model, made, package, node_id=node_id)
+        node = self._features.record_training_set(model, made, package, node_id=node_id)
+        if isinstance(model.train, OwnCode):
+            own_code.keep(self._metadata, self._blobs, model.train, node, self._clock.now())
+        return node
 
     def same_rows(self, declared: Model, made: MadeSet, rows: pa.Table, positions: Positions) -> pa.Table:
         """Some rows of a training set with the features of another declaration of the same spine. Raises

@@ -78,12 +78,13 @@ class InProcess:
         return self.app
 
     def call(self, verb: str, arguments: Mapping[str, Any]) -> Json:
+        from hanok.engine.own_code import on_this_machine
         from hanok.engine.verbs import call
 
         options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-        answer: Json = orjson.loads(
-            orjson.dumps(call(self._open, verb, "local", arguments), default=str, option=options)
-        )
+        with on_this_machine():
+            found = call(self._open, verb, "local", arguments)
+        answer: Json = orjson.loads(orjson.dumps(found, default=str, option=options))
         return answer
 
     def ingest(self, table: str, path: Path, options: Mapping[str, Any]) -> Json:
