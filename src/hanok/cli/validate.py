@@ -1,14 +1,43 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hanok.cli.output import ask, common, say, show
 
+if TYPE_CHECKING:
+    from hanok.engine.files import Options
+
 FAILED = 1
+
+
+def text_files(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that reads text files, as `ingest` has them."""
+    command = click.option("--encoding", default="utf-8", show_default=True, help="Of a text file, like latin-1.")(
+        command
+    )
+    return click.option(
+        "--null",
+        "nulls",
+        multiple=True,
+        help="A word that means no value in a CSV, in place of NA, null ... Repeatable.",
+    )(command)
+
+
+def _options(nulls: tuple[str, ...], encoding: str) -> Options:
+    from hanok.engine.files import NULLS, Options
+
+    return Options(nulls=tuple(w for w in nulls if w) if nulls else NULLS, encoding=encoding)
+
+
+def _note(line: str) -> None:
+    say(f"note: {line}")
+
+
 SIGNIFICANCE = 0.01
 DRIFT_COLUMNS = ("column", "moved", "psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "null_share")
 
@@ -23,8 +52,9 @@ DRIFT_COLUMNS = ("column", "moved", "psi", "psi_noise_floor", "js_distance_base2
 @click.option("--infer", is_flag=True, help="Write a schema inferred from DATA to stdout as YAML, and check nothing.")
 @click.option("--accept", is_flag=True, help="Write the proposed changes into the schema file.")
 @click.option(
-    "--bad-rows", type=click.Path(path_type=Path), help="Write the rows that break a rule to this Parquet file."
+    "--bad-rows", type=click.Path(path_type=Path), help="Write the rows that break a failed rule to this Parquet file."
 )
+@text_files
 @common
 def check(
     data: Path,
@@ -36,6 +66,8 @@ def check(
     infer: bool,
     accept: bool,
     bad_rows: Path | None,
+    nulls: tuple[str, ...],
+    encoding: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
@@ -43,7 +75,8 @@ def check(
     from hanok.engine import checking
 
     if suggest or infer:
-        click.echo(checking.suggested(data) if suggest else checking.inferred(data), nl=False)
+        made = checking.suggested if suggest else checking.inferred
+        click.echo(made(data, _options(nulls, encoding), _note), nl=False)
         return
     if suite is None and schema is None:
         raise click.UsageError("give --checks, --schema, or both; --suggest and --infer write a first one")
@@ -55,6 +88,8 @@ def check(
         references=references,
         accept=accept,
         bad_rows=bad_rows,
+        options=_options(nulls, encoding),
+        tell=_note,
     )
     if as_json:
         show(result, True)
@@ -86,6 +121,7 @@ def _print(result: dict[str, Any]) -> None:
 @click.option("--since", default="", help="Of a table: from this day, month or year on.")
 @click.option("--until", default="", help="Of a table: up to this day, month or year (included).")
 @click.option("--slice", "slice_", default="", help="Of a table: COLUMN=VALUE.")
+@text_files
 @common
 def profile(
     data: Path,
@@ -95,6 +131,8 @@ def profile(
     since: str,
     until: str,
     slice_: str,
+    nulls: tuple[str, ...],
+    encoding: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
@@ -110,10 +148,11 @@ def profile(
         _profile_table(str(data), since, until, slice_, home, as_json)
         return
 
-    from hanok.engine.files import read_file, with_images
+    from hanok.engine.checking import rows_of
+    from hanok.engine.files import with_images
     from hanok.ui.report import profile as made
 
-    rows = read_file(data)
+    rows = rows_of(data, _options(nulls, encoding), _note)
     report = made(with_images(rows, images, data.parent) if images else rows, target, title=data.name)
     if out is not None:
         out.write_text(report.html(), encoding="utf-8")
@@ -166,7 +205,7 @@ def _drift_in_table(
     show(found if as_json else found["columns"], as_json, columns=DRIFT_COLUMNS)
     for warning in found["warnings"] if not as_json else ():
         say(f"! {warning}")
-    if any(c["moved"] for c in found["columns"]):
+    if found["faults"] or any(c["moved"] for c in found["columns"]):
         sys.exit(FAILED)
 
 
@@ -215,6 +254,7 @@ def _drift_of_texts(reference: Path, current: Path, column: str, embed: str, as_
     show_default=True,
     help="Hash words, or take the sentence model that is installed.",
 )
+@text_files
 @common
 def drift(
     reference: Path,
@@ -224,10 +264,14 @@ def drift(
     effect: float,
     text: str,
     embed: str,
+    nulls: tuple[str, ...],
+    encoding: str,
     home: Path | None,
     as_json: bool,
 ) -> None:
     """How far the columns of CURRENT have moved from REFERENCE (CSV or Parquet). Exit status 1 when one has.
+
+    So it is when a column is gone, spelt otherwise, went empty or changed its type; what cannot be compared is said.
 
     With --between REFERENCE is a table of the home: its statistics of two periods are compared, and no row is read.
     """
@@ -241,16 +285,26 @@ def drift(
 
     from hanok.compute.alarms import Policy, judge
     from hanok.compute.profiling import compare_tables
-    from hanok.engine.files import read_file
+    from hanok.compute.unlike import unlike
+    from hanok.engine.checking import rows_of
 
     if text:
         _drift_of_texts(reference, current, text, embed, as_json)
         return
-    verdicts = judge(compare_tables(read_file(reference), read_file(current)), policy=Policy(effect=effect))
-    verdicts.sort(key=lambda v: -v.drift.effect)
-    rows = [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts]
+    before, after = (rows_of(f, _options(nulls, encoding), _note) for f in (reference, current))
+    verdicts = judge(compare_tables(before, after), policy=Policy(effect=effect))
+    verdicts.sort(key=lambda v: (not v.suspect, -v.drift.effect))
+    found = unlike(before, after)
+    faults = {u.column: u.why for u in found if u.fault}
+    rows: list[dict[str, Any]] = [
+        asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect or v.drift.column in faults} for v in verdicts
+    ]
+    compared = {r["column"] for r in rows}
+    rows = [{"column": n, "moved": True, "why": w} for n, w in faults.items() if n not in compared] + rows
     show(rows, as_json, columns=DRIFT_COLUMNS)
-    if any(v.suspect for v in verdicts):
+    for u in found:
+        say(f"{'!' if u.fault else '-'} {u.column} {u.why}".replace("  ", " "))
+    if any(r["moved"] for r in rows):
         sys.exit(FAILED)
 
 

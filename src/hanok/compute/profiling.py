@@ -330,7 +330,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def compare_tables(before: pa.Table, after: pa.Table) -> list[Any]:
-    """Drift of every column that both tables have in a comparable type. Times are left out: they always move on."""
+    """Drift of every column that both tables have in a comparable type. Times are left out: they always move on.
+    `hanok.compute.unlike` says what is left out."""
     from hanok.compute.drift import compare
 
     found = []
@@ -338,8 +339,12 @@ def compare_tables(before: pa.Table, after: pa.Table) -> list[Any]:
         if name not in after.column_names or not _comparable(before.schema.field(name).type):
             continue
         kind = column_type(before.schema.field(name).type)
-        if kind == "TIMESTAMP" or kind != column_type(after.schema.field(name).type):
+        other = column_type(after.schema.field(name).type)
+        if kind == "TIMESTAMP" or (kind != other and {kind, other} != {"INT", "FLOAT"}):
             continue
-        ref = reference(name, _plain(before.column(name)))
-        found.append(compare(ref, bin_counts(ref, _plain(after.column(name)))))
+        was, now = _plain(before.column(name)), _plain(after.column(name))
+        if kind != other:
+            was, now = was.cast(pa.float64(), safe=False), now.cast(pa.float64(), safe=False)
+        ref = reference(name, was)
+        found.append(compare(ref, bin_counts(ref, now)))
     return found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from hanok.compute.analyzers import evaluate
 from hanok.compute.duck import ParquetFiles, Relation
@@ -14,7 +16,7 @@ from hanok.compute.suggestions import suggest
 from hanok.core.checks import Check, metric
 from hanok.core.errors import Invalid
 from hanok.core.names import checked_columns
-from hanok.engine.files import read_file
+from hanok.engine.files import Options, read, read_file
 from hanok.parts.validation.schemas import validate
 from hanok.parts.validation.schemas.infer import infer
 from hanok.parts.validation.schemas.statistics import statistics_of
@@ -39,28 +41,40 @@ def read_schema(path: Path) -> Message:
     return from_yaml("Schema", text, name=path.name)
 
 
-def relation_of(path: Path) -> Relation:
-    """A Parquet file is scanned where it lies; anything else is read."""
+def _unheard(note: str) -> None:
+    """For callers that want no notes."""
+
+
+def relation_of(path: Path, options: Options | None = None, tell: Callable[[str], None] = _unheard) -> Relation:
+    """A Parquet file is scanned where it lies; anything else is read, and what was guessed of it is told."""
     if path.suffix.lower() in (".parquet", ".pq") and path.exists():
         found = ParquetFiles.of(path)
         checked_columns(str(path), found.schema.names)
         return found
-    return read_file(path)
+    return rows_of(path, options, tell)
+
+
+def rows_of(path: Path, options: Options | None = None, tell: Callable[[str], None] = _unheard) -> pa.Table:
+    """The rows of a file; what was guessed or changed while reading is told, a line for each."""
+    made = read(path, options)
+    for note in made.notes:
+        tell(note)
+    return made.rows
 
 
 def write_schema(path: Path, schema: Message) -> None:
     path.write_text(to_text(schema) if path.suffix in (".pbtxt", ".textproto") else to_yaml(schema))
 
 
-def suggested(path: Path) -> str:
+def suggested(path: Path, options: Options | None = None, tell: Callable[[str], None] = _unheard) -> str:
     """Checks that the file suggests, as YAML; each held on rows kept apart."""
-    found = suggest(read_file(path))
+    found = suggest(rows_of(path, options, tell))
     return write_checks([Check(path.stem, "error", tuple(s.constraint for s in found))])
 
 
-def inferred(path: Path) -> str:
+def inferred(path: Path, options: Options | None = None, tell: Callable[[str], None] = _unheard) -> str:
     """A schema that fits the file, as YAML."""
-    return to_yaml(infer(statistics_of(measure(relation_of(path)))))
+    return to_yaml(infer(statistics_of(measure(relation_of(path, options, tell)))))
 
 
 def check_file(
@@ -72,10 +86,14 @@ def check_file(
     references: Sequence[str] = (),
     accept: bool = False,
     bad_rows: Path | None = None,
+    options: Options | None = None,
+    tell: Callable[[str], None] = _unheard,
 ) -> dict[str, Any]:
-    """`status` is Success, Warning or Error. With `accept` the schema file takes the proposed changes, which `changes`
-    shows as a diff either way."""
-    rows = relation_of(path)
+    """`status` is Success, Warning or Error; outcomes that are not met come first. With `accept` the schema file takes
+    the proposed changes, which `changes` shows as a diff either way. Raises Invalid for an environment that the schema
+    does not name."""
+    declared = _declared(schema, environment)
+    rows = relation_of(path, options, tell)
     others = dict(_reference(r) for r in references)
     outcomes: list[dict[str, Any]] = []
     anomalies: list[dict[str, Any]] = []
@@ -86,9 +104,8 @@ def check_file(
     count = state.rows if state is not None else row_count(rows)
     if checks:
         result = run(rows, checks, references=others)
-        status, outcomes = result.status, result.as_dict()["outcomes"]
-    if schema is not None and state is not None:
-        declared = read_schema(schema)
+        status, outcomes = result.status, sorted(result.as_dict()["outcomes"], key=_met)
+    if schema is not None and declared is not None and state is not None:
         report = validate(statistics_of(state), declared, environment=environment or None)
         anomalies = report.as_dict()["reasons"]
         if report.data_missing:
@@ -114,6 +131,30 @@ def check_file(
         "anomalies": anomalies,
         "changes": changes,
     }
+
+
+def _met(outcome: Mapping[str, Any]) -> int:
+    """Errors first, then failed rules, then rules that hold."""
+    return {"Error": 0, "Failure": 1}.get(outcome["status"], 2)
+
+
+def _declared(path: Path | None, environment: str) -> Message | None:
+    if path is None:
+        return None
+    schema = read_schema(path)
+    known = list(dict.fromkeys([*schema["default_environment"], *_environments(schema["feature"])]))
+    if environment and environment not in known:
+        named = f"it names {', '.join(known)}" if known else "it names none"
+        raise Invalid(
+            f"{path} has no environment {environment!r}; {named}. Add it as a default_environment, or leave it out"
+        )
+    return schema
+
+
+def _environments(features: Sequence[Message]) -> Iterator[str]:
+    for feature in features:
+        yield from (*feature["in_environment"], *feature["not_in_environment"])
+        yield from _environments(feature["struct_domain"]["feature"])
 
 
 def row_count(rows: Relation) -> int:

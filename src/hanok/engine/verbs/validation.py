@@ -9,7 +9,7 @@ from hanok.compute.alarms import EFFECT, Policy, judge
 from hanok.compute.history import metric_of
 from hanok.compute.history import strategy as named_strategy
 from hanok.compute.profiling import of_state
-from hanok.compute.state_drift import compare_states
+from hanok.compute.state_drift import compare_states, of_one_kind
 from hanok.compute.states import TableState
 from hanok.compute.statistics import summary
 from hanok.core.access import Access
@@ -259,7 +259,8 @@ def table_drift(
         "before": _about(name, sides[0], slice) | {"rows": before.rows},
         "after": _about(name, sides[1], slice) | {"rows": after.rows},
         "columns": [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts],
-        "warnings": [w for s in sides for w in _unsliced(s, slice)] + _unlike(before, after),
+        "faults": (faults := _unlike(before, after)),
+        "warnings": [w for s in sides for w in _unsliced(s, slice)] + faults,
     }
 
 
@@ -275,12 +276,14 @@ def _unsliced(found: Selected, slice_: str) -> list[str]:
 
 
 def _unlike(before: TableState, after: TableState) -> list[str]:
-    """Columns that cannot be compared, and why."""
+    """Columns that are there on one side only, went empty, or changed their type."""
     found = []
     for column in dict.fromkeys((*before.columns, *after.columns)):
         a, b = before.columns.get(column), after.columns.get(column)
         if a is None or b is None:
             found.append(f"{column} is there only {'after' if a is None else 'before'}")
-        elif a.type != b.type and a.values and b.values:
+        elif a.values and not b.values:
+            found.append(f"{column} went empty: {a.values} of {a.rows} rows had a value before")
+        elif a.values and b.values and not of_one_kind(a, b) and a.type != b.type:
             found.append(f"{column} was {a.type} and is {b.type}")
     return found

@@ -1,0 +1,64 @@
+"""What two tables do not share: columns that a comparison of values would leave out without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hanok.compute.values import column_type, is_nested
+from hanok.core.names import folded
+
+FEW_ROWS = 100
+NUMBERS = {"INT", "FLOAT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """A column (or all of them: no name), what is said of it, and whether that is a fault of the later table."""
+
+    column: str
+    why: str
+    fault: bool
+
+
+def unlike(before: pa.Table, after: pa.Table) -> list[Unlike]:
+    """Columns that are gone, spelt otherwise, went empty or changed their type; then what is left out for no fault."""
+    spelt = {folded(n): n for n in after.column_names if n not in before.column_names}
+    found = [u for n in before.column_names for u in _column(n, before, after, spelt)]
+    new = [n for n in spelt.values() if folded(n) not in {folded(b) for b in before.column_names}]
+    found += [Unlike(n, "is new: there is nothing to compare it with", False) for n in new]
+    rows = min(before.num_rows, after.num_rows)
+    if rows < FEW_ROWS:
+        found.append(Unlike("", f"one side has {rows} rows only: a small change cannot be told from chance", False))
+    return sorted(found, key=lambda u: not u.fault)
+
+
+def _column(name: str, before: pa.Table, after: pa.Table, spelt: dict[str, str]) -> Iterator[Unlike]:
+    if name not in after.column_names:
+        other = spelt.get(folded(name))
+        yield Unlike(name, f"is there as {other!r} now" if other else "is gone", True)
+        return
+    a, b = before.column(name), after.column(name)
+    was, now = column_type(a.type), column_type(b.type)
+    had, has = _values(a), _values(b)
+    if had and not has:
+        yield Unlike(name, f"went empty: {had} of {len(a)} rows had a value before", True)
+    elif has and not had:
+        yield Unlike(name, f"was empty and has a value in {has} of {len(b)} rows now", False)
+    elif was != now and not {was, now} <= NUMBERS:
+        yield Unlike(name, f"was {was} and is {now}", True)
+    elif is_nested(a.type) or is_nested(b.type):
+        yield Unlike(name, f"is not compared: it is {a.type}, more than one value a cell", False)
+    elif was == "TIMESTAMP":
+        yield Unlike(name, "is not compared: times always move on", False)
+
+
+def _values(column: pa.ChunkedArray) -> int:
+    """Cells with a value; a text of blanks alone is none."""
+    present = column.drop_null()
+    if pa.types.is_string(present.type) or pa.types.is_large_string(present.type):
+        return len(present) - int(pc.sum(pc.equal(pc.utf8_trim_whitespace(present), "")).as_py() or 0)
+    return len(present)
