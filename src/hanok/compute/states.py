@@ -260,19 +260,6 @@ class TableState:
             made.columns[name] = ColumnState.merged(parts)
         return made
 
-    def to_bytes(self) -> bytes:
-        """For `hanok.compute.encoding.read`."""
-        from hanok.compute.encoding import written
-
-        return written(self)
-
-    @staticmethod
-    def from_bytes(raw: bytes) -> TableState:
-        """Raises Corrupt."""
-        from hanok.compute.encoding import read
-
-        return read(raw)
-
 
 def profile(batches: Iterable[pa.RecordBatch]) -> TableState:
     """The state of all batches, in one pass; memory does not grow with their number."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hanok.compute import encoding
 from hanok.compute.alarms import AlarmPolicy
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.partitions import parts
@@ -112,7 +113,7 @@ class Skew:
         references = {r.column: r for r in self._references.of(version.facts.get("reference", ""))}
         if digest := version.facts.get("statistics"):
             with self._blobs.open(digest) as file:
-                state = TableState.from_bytes(file.read())
+                state = encoding.read(file.read())
             return Span({n: Known(c, references.get(n)) for n, c in state.columns.items()}, state.rows)
         if not references:
             raise Invalid("nothing is known of what this version was trained on: it was registered from elsewhere")

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hanok.compute import encoding
 from hanok.core.errors import Invalid
 from hanok.core.monitoring import DRIFT, DriftReport, FeatureDrift
 from hanok.engine.verbs import call
@@ -21,9 +22,7 @@ def answered(shop, n=1500, seed=0, **columns):
     rng = np.random.default_rng(seed)
     version = shop.training.version("returns", shop.serving.deployment("returns").primary)
     with shop.blobs.open(version.facts["statistics"]) as file:
-        from hanok.compute.states import TableState
-
-        trained = TableState.from_bytes(file.read())
+        trained = encoding.read(file.read())
     rows = {}
     for name, c in trained.columns.items():
         values = c.frequent.values.to_pylist() if c.frequent.exact else c.quantiles.weighted()[0].tolist()

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from hanok.compute.coverage import Gap, gaps
 from hanok.compute.drift import reference
+from hanok.compute.encoding import written
 from hanok.compute.frames import Frame
 from hanok.compute.leaks import alone
 from hanok.compute.metrics import Floats, best_constant, chosen_metric, evaluate
@@ -311,7 +312,7 @@ def _final_fit(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated:
     return Fit(
         package=address,
         reference=tools.blobs.put(io.BytesIO(content))[0],
-        statistics=tools.blobs.put(io.BytesIO(state.to_bytes()))[0],
+        statistics=tools.blobs.put(io.BytesIO(written(state)))[0],
         newest=newest,
         whole=whole,
         golden=tools.blobs.put(io.BytesIO(golden))[0] if golden else "",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hanok.compute import encoding
 from hanok.compute.partitions import Part
 from hanok.compute.states import TableState
 from hanok.core.errors import Invalid
@@ -45,7 +46,7 @@ class KeptStates:
         """Keep the states; returns the body of the record (kind `state`, by table and batch) that makes them count."""
         index, pieces, at = [], [], 0
         for part in parts:
-            raw = part.state.to_bytes()
+            raw = encoding.written(part.state)
             index.append([part.partition, part.slice, part.state.rows, at, len(raw)])
             pieces.append(raw)
             at += len(raw)
@@ -100,7 +101,7 @@ class KeptStates:
         with self._blobs.open(digest) as file:
             for partition, _, _, at, size in places:
                 file.seek(at)
-                yield partition, TableState.from_bytes(file.read(size))
+                yield partition, encoding.read(file.read(size))
 
 
 def period(text: str) -> tuple[str, str]:
