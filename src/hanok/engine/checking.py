@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from hanok.wire.dqdl import parse_rules
 from hanok.wire.suites import parse_checks, write_checks
 from hanok.wire.tfdv import Message, from_text, to_text
 from hanok.wire.tfdv.yaml import from_yaml, to_yaml
+
+WORST_FIRST = ("Error", "Failure", "Success")
 
 
 def read_checks(path: Path) -> list[Check]:
@@ -104,7 +106,10 @@ def check_file(
     count = state.rows if state is not None else row_count(rows)
     if checks:
         result = run(rows, checks, references=others)
-        status, outcomes = result.status, sorted(result.as_dict()["outcomes"], key=_met)
+        status, outcomes = (
+            result.status,
+            sorted(result.as_dict()["outcomes"], key=lambda o: WORST_FIRST.index(o["status"])),
+        )
     if schema is not None and declared is not None and state is not None:
         report = validate(statistics_of(state), declared, environment=environment or None)
         anomalies = report.as_dict()["reasons"]
@@ -131,11 +136,6 @@ def check_file(
         "anomalies": anomalies,
         "changes": changes,
     }
-
-
-def _met(outcome: Mapping[str, Any]) -> int:
-    """Errors first, then failed rules, then rules that hold."""
-    return {"Error": 0, "Failure": 1}.get(outcome["status"], 2)
 
 
 def _declared(path: Path | None, environment: str) -> Message | None:
