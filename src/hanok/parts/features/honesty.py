@@ -96,20 +96,20 @@ def _only_own(
     """For each feature the rows whose value nobody else can have given."""
     asked = [k for k in dict.fromkeys((*identity, *view.keys)) if k != SEQUENCE]
     asking = pa.table({k: spine.column(KEY_PREFIX + k if KEY_PREFIX + k in spine.column_names else k) for k in asked})
-    copies = {f"v{i}": c for i, c in enumerate(view.columns)}  # beside the keys, which are spelled
+    copies = {f"_c{i}": c for i, c in enumerate(view.columns)}  # beside the keys, which are spelled
     source = read(scan, list(dict.fromkeys((*asked, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))))
     event = source.column(view.source.event_time)
     held = {name: source.column(c) for name, c in copies.items()}
     source = spelled_keys(source.select([*asked, ARRIVED, SEQUENCE]), asking, asked)
-    for name, column in ({"event": event} | held).items():
+    for name, column in ({"_event": event} | held).items():
         source = source.append_column(name, column)
     rows = spelled_keys(asking, asking, asked).append_column(SEQUENCE, spine.column(SEQUENCE))
-    rows = rows.append_column("t", spine.column(PREDICT_AT))
+    rows = rows.append_column("_t", spine.column(PREDICT_AT))
     place = {c: name for name, c in copies.items()}
     found = []
     with connect({"source": source}) as duck:
         for name, column, function in _givers(view):
-            add(duck, "spine", rows.append_column("v", joined.column(name)))
+            add(duck, "spine", rows.append_column("_v", joined.column(name)))
             query = _ONLY_OWN.format(**_parts(view, identity, place[column] if column else "", function))
             found.append((name, int(arrow(duck, query).column("found")[0].as_py())))
     return found
@@ -123,30 +123,30 @@ def _givers(view: FeatureView) -> list[tuple[str, str | None, str]]:
 
 
 def _parts(view: FeatureView, identity: tuple[str, ...], column: str, function: str) -> dict[str, str]:
-    value = [] if function else ["v"]
+    value = [] if function else ["_v"]
     null = [] if not column else [f"{column} IS NULL"]
     if column and function:
         null.append(f"CAST({column} AS VARCHAR) = 'nan'")  # which is null to an aggregate
     return {
         "by": ", ".join([*map(quoted, view.keys), *value]),
-        "givers": ", ".join([*map(quoted, view.keys), *([f"{column} AS v"] if value else [])]),
+        "givers": ", ".join([*map(quoted, view.keys), *([f"{column} AS _v"] if value else [])]),
         "who": f"row({', '.join(quoted(n) for n in identity)})",
-        "none": " OR ".join([f"{quoted(k)} IS NULL" for k in view.keys] + ["event IS NULL", *null]),
+        "none": " OR ".join([f"{quoted(k)} IS NULL" for k in view.keys] + ["_event IS NULL", *null]),
         "same": " AND ".join([f"s.{quoted(k)} = f.{quoted(k)}" for k in view.keys] + [f"s.{v} = f.{v}" for v in value]),
-        "given": "s.v <> 0" if function == "count" else "s.v IS NOT NULL",
+        "given": "s._v <> 0" if function == "count" else "s._v IS NOT NULL",
     }
 
 
 # The two first givers of each entity (and value) tell whether anybody but the row itself gave by t.
 _ONLY_OWN = """
     WITH givers AS (
-      SELECT {givers}, {who} AS who, greatest(CAST(event AS TIMESTAMPTZ), _arrived) AS seen FROM source
+      SELECT {givers}, {who} AS _who, greatest(CAST(_event AS TIMESTAMPTZ), _arrived) AS _seen FROM source
       WHERE NOT ({none})),
     firsts AS (
-      SELECT {by}, arg_min(who, seen, 2) AS who, min(seen, 2) AS seen
-      FROM (SELECT {by}, who, min(seen) AS seen FROM givers GROUP BY ALL) GROUP BY {by})
-    SELECT count(*) AS found FROM (SELECT *, {who} AS own FROM spine) s JOIN firsts f ON {same}
-    WHERE {given} AND coalesce(CASE WHEN f.who[1] = s.own THEN f.seen[2] ELSE f.seen[1] END > s.t, true)"""
+      SELECT {by}, arg_min(_who, _seen, 2) AS _who, min(_seen, 2) AS _seen
+      FROM (SELECT {by}, _who, min(_seen) AS _seen FROM givers GROUP BY ALL) GROUP BY {by})
+    SELECT count(*) AS found FROM (SELECT *, {who} AS _own FROM spine) s JOIN firsts f ON {same}
+    WHERE {given} AND coalesce(CASE WHEN f._who[1] = s._own THEN f._seen[2] ELSE f._seen[1] END > s._t, true)"""
 
 
 def refuse(model: Model, found: list[OwnLabel]) -> None:
@@ -198,20 +198,20 @@ def _seen(model: Model, keys: tuple[str, ...], view: FeatureView, spine: pa.Tabl
     event = quoted(view.source.event_time)
     names = dict.fromkeys((*asked, view.source.event_time, ARRIVED, SEQUENCE))
     labels = spelled_keys(read(scan, list(names)), asking, list(asked))
-    rows = spelled_keys(asking, asking, list(asked)).append_column("t", spine.column(PREDICT_AT))
-    rows = rows.append_column("n", pa.array(range(spine.num_rows), pa.int64())).append_column(
-        "own", spine.column(SEQUENCE)
+    rows = spelled_keys(asking, asking, list(asked)).append_column("_t", spine.column(PREDICT_AT))
+    rows = rows.append_column("_n", pa.array(range(spine.num_rows), pa.int64())).append_column(
+        "_own", spine.column(SEQUENCE)
     )
     on = " AND ".join(f"s.{quoted(k)} = l.{quoted(k)}" for k in asked)
     at = f"CAST(l.{event} AS TIMESTAMPTZ)"
-    tests = [f"{at} <= s.t", f"l.{ARRIVED} <= s.t"]
+    tests = [f"{at} <= s._t", f"l.{ARRIVED} <= s._t"]
     if view.horizon is not None:
-        tests.append(f"s.t - {at} {'<' if view.aggregate else '<='} INTERVAL '{view.horizon.total_seconds()} seconds'")
+        tests.append(f"s._t - {at} {'<' if view.aggregate else '<='} INTERVAL '{view.horizon.total_seconds()} seconds'")
     if model.label.table == model.spine.table:
-        tests.append(f"l.{SEQUENCE} <> s.own")
+        tests.append(f"l.{SEQUENCE} <> s._own")
     with connect({"spine": rows, "labels": labels}) as duck:
         counted = arrow(
             duck,
-            f"SELECT count(DISTINCT s.n) AS seen FROM spine s JOIN labels l ON {on} WHERE {' AND '.join(tests)}",
+            f"SELECT count(DISTINCT s._n) AS seen FROM spine s JOIN labels l ON {on} WHERE {' AND '.join(tests)}",
         )
     return int(counted.column("seen")[0].as_py())

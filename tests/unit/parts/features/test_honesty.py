@@ -158,3 +158,19 @@ def test_a_join_that_gave_rows_their_own_value_would_be_refused_with_how_many(fe
 
 def _other(labels, i):
     return labels[i] != labels[i - 400]
+
+
+@pytest.mark.parametrize("key", ["who", "seen", "v", "t", "n", "own", "event", "found", "row"])
+def test_a_key_may_have_any_name(features, key):
+    at = [START + timedelta(minutes=i) for i in range(6)]
+    rows = {"id": range(6), key: [1, 1, 2, 2, 3, 3], "late": [0, 1] * 3, "at": pa.array(at, MICROS)}
+    features._tables.append("payments", pa.table(rows | {ARRIVED: pa.array(at, MICROS)}), key="a")
+    source = hk.Source("payments", event_time="at")
+    views = [
+        hk.FeatureView("last", keys=key, source=source, features=["late"]),
+        hk.FeatureView("mean", keys=key, source=source, aggregate={"late": hk.mean("late")}, windows=["1h"]),
+    ]
+    label = hk.Label("payments", column="late", known_at="at")
+    spine = hk.Spine("payments", predict_at="at", keys="id")
+    made = features.training_set(hk.Model("late", task="binary", spine=spine, label=label, features=views))
+    assert made.leaks == () and made.rows.column("last__late").to_pylist() == [None, 0] * 3
