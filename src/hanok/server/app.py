@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from hanok.core.access import ANONYMOUS, Access, Actor, acting
-from hanok.core.errors import HanokError, TooLarge
+from hanok.core.errors import HanokError, Invalid, TooLarge
 from hanok.server.audit import Trail
 from hanok.server.auth import Gatekeeper, authorise
 from hanok.server.inference import BODY_MAX, Inference, is_prediction, refused
@@ -205,13 +205,20 @@ class Body:
                 raise TooLarge(f"the body is over {self._max} bytes, which is the most that this route takes")
         return message
 
-    async def whole(self) -> bytes:
+    async def whole(self, arrived: Callable[[int], None] = lambda _: None) -> bytes:
+        """All of it; `arrived` hears how many bytes there are so far. Raises Invalid for a body that is cut off."""
         parts = []
         while True:
             message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Invalid(f"the client disconnected after {self._seen} bytes of its body; nothing was done")
             parts.append(message.get("body", b""))
+            arrived(self._seen)
             if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+                break
+        if self._declared and self._seen != self._declared:
+            raise Invalid(f"the body has {self._seen} bytes and its content-length says {self._declared}")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Status:

@@ -37,7 +37,7 @@ _V1 = re.compile(r"/v1/models/([^/:]+)(:predict)?")
 _JSON_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded", "application/octet-stream")
 Header = tuple[bytes, bytes]
 Reply = tuple[int, bytes, Sequence[Header]]
-Read = Callable[[], Awaitable[bytes]]
+Read = Callable[[Callable[[int], None]], Awaitable[bytes]]  # it says how many bytes have arrived, as they arrive
 Keys = Callable[[str], Sequence[str] | None]
 
 
@@ -208,9 +208,10 @@ class Inference:
         self._require(name, Access.USE)
         content_type, encoding = _media(asked.headers, protocol)
         scoring = self.scoring
-        declared = asked.headers.get("content-length", "")
-        with scoring.hold(int(declared) if declared.isascii() and declared.isdigit() else 0) as held:
-            body = await asked.read()
+        with scoring.hold(
+            0
+        ) as held:  # what has arrived counts, whatever is announced: a silent connection holds nothing
+            body = await asked.read(held.grew)
             if encoding:
                 body = await scoring.beside(partial(_inflated, body))
             held.grew(len(body))

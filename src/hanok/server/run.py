@@ -28,6 +28,7 @@ SYNC_S = 1.0
 SWITCH_S = 0.0005
 TICK_S = 60.0
 GUARD_S = 3.0
+FOLLOW_S = 1.0  # another server on the same store deploys too
 TELL_S = 0.5
 UPKEEP_S = 3600.0
 COLLECTED_EVERY = (50_000, 20, 50)  # by default a history of 100,000 points is looked through 140 times as it grows
@@ -140,6 +141,9 @@ def serve(
             args=(stopping, TICK_S, lambda: _tick(app), *((app.bus.drain,) if app.keeps_data else ())),
             name="hanok-tick",
             daemon=True,
+        ),
+        threading.Thread(
+            target=_every, args=(stopping, FOLLOW_S, app.serving.refresh), name="hanok-follow", daemon=True
         ),
         threading.Thread(target=_every, args=(stopping, GROUP_S, built.keep), name="hanok-audit", daemon=True),
         threading.Thread(

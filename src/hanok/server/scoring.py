@@ -28,7 +28,8 @@ THREADS = 2
 WAITING_MAX = 64
 HELD_BYTES = 256 << 20
 RETRY_AFTER_S = 1
-WORKER_TASKS = 200  # then a fresh process, so that memory of large bodies returns
+WORKER_TASKS = 200  # then a fresh process once none is read, so that memory of large bodies returns
+FOREIGN_S = 120.0
 
 
 class Costs:
@@ -62,17 +63,22 @@ class Scoring:
         self.costs = Costs()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hanok-scoring")
         self._foreign: ProcessPoolExecutor | None = None
+        self._reading = self._read = 0  # large bodies in the other process now, and since it started
         self._places, self._inside = threads + waiting_max, 0
         self._held_max, self._held = held_bytes, 0
 
     # -- bounds ------------------------------------------------------------------------------------------------------
 
     def hold(self, size: int) -> Held:
-        """Room for a body, to be entered before it is read. Raises Unavailable when too much is held already."""
+        """Room for a body, to be entered before it is read; it grows as it arrives.
+
+        Raises Unavailable when too much is held already.
+        """
         return Held(self, size)
 
-    def take(self, size: int) -> None:
-        if self._held and self._held + size > self._held_max:
+    def take(self, size: int, own: int = 0) -> None:
+        """Room for `size` bytes more of a body that holds `own`. One body alone is always let in."""
+        if self._held > own and self._held + size > self._held_max:
             raise _full(f"bodies of {self._held >> 20} MB are being answered")
         self._held += size
 
@@ -97,20 +103,39 @@ class Scoring:
         if self._inside >= self._places:
             raise _full(f"{self._inside} requests wait")
         self._inside += 1
+        if self._foreign is None:
+            self._foreign, self._reading, self._read = _decoders(), 0, 0
+        pool = self._foreign
+        self._reading += 1
         try:
-            if self._foreign is None:
-                self._foreign = _decoders()
-            pool = self._foreign
-            return await asyncio.get_running_loop().run_in_executor(pool, work)
-        except BrokenProcessPool:
-            if self._foreign is pool:
-                self._foreign = None
+            future = pool.submit(work)
+            return await asyncio.wait_for(asyncio.wrap_future(future), FOREIGN_S)
+        except (BrokenProcessPool, TimeoutError) as error:
+            if isinstance(error, BrokenProcessPool):
+                self._replace(pool)
+                why = "ended"
+            else:
+                if not future.cancelled():  # it does not only wait for others
+                    self._replace(pool)
+                why = f"had not read this one after {FOREIGN_S:.0f} s"
             raise Unavailable(
-                "the process that reads large bodies ended; send the request again, or in smaller parts",
+                f"the process that reads large bodies {why}; send the request again, or in smaller parts",
                 retry_after_s=RETRY_AFTER_S,
             ) from None
         finally:
             self._inside -= 1
+            if pool is self._foreign:
+                self._reading, self._read = self._reading - 1, self._read + 1
+                if not self._reading and self._read >= WORKER_TASKS:
+                    self._replace(pool)
+
+    def _replace(self, pool: ProcessPoolExecutor) -> None:
+        """The next large body starts a process; this one ends, and what waits for it is refused."""
+        if pool is self._foreign:
+            self._foreign = None
+        for process in list((pool._processes or {}).values()):  # a process that hangs ends by no other way
+            process.terminate()
+        pool.shutdown(wait=False)
 
     def timed(self, model: str, rows: int, work: Callable[[], T]) -> T:
         started = time.perf_counter()
@@ -125,7 +150,7 @@ class Scoring:
 
 
 class Held:
-    """`size` bytes of body while the block runs; `grew` says what a body without a declared length turned out to be."""
+    """`size` bytes of body while the block runs; `grew` says how many have arrived by now."""
 
     __slots__ = ("_scoring", "_size")
 
@@ -138,7 +163,7 @@ class Held:
 
     def grew(self, size: int) -> None:
         if size > self._size:
-            self._scoring.take(size - self._size)
+            self._scoring.take(size - self._size, self._size)
             self._size = size
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +173,7 @@ class Held:
 def _decoders() -> ProcessPoolExecutor:
     """One process. It is spawned, never forked after threads."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, context, initializer=start_worker, max_tasks_per_child=WORKER_TASKS)
+    return ProcessPoolExecutor(1, context, initializer=start_worker)
 
 
 def _full(why: str) -> Unavailable:

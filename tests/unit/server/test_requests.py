@@ -5,14 +5,19 @@ import gzip
 import io
 import json
 import threading
+import time
+from functools import partial
 
 import httpx
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from starlette.datastructures import Headers
 
-from hanok.core.errors import Unavailable
+from hanok.core.errors import Invalid, Unavailable
 from hanok.server import decoding
+from hanok.server import scoring as server_scoring
+from hanok.server.app import Body
 from hanok.server.run import build
 from hanok.server.scoring import Scoring
 from tests.unit.server.conftest import Sync
@@ -146,6 +151,62 @@ def test_the_bodies_that_are_held_and_the_requests_that_wait_have_a_bound():
         assert await scoring.beside(lambda: 7) == 7
 
     asyncio.run(run())
+    scoring.close()
+
+
+def test_the_process_for_large_bodies_is_renewed_and_one_that_hangs_has_a_deadline(monkeypatch):
+    monkeypatch.setattr(server_scoring, "WORKER_TASKS", 2)
+
+    async def run():
+        scoring = Scoring()
+        assert [await scoring.foreign(partial(abs, -i)) for i in range(3)] == [0, 1, 2]
+        monkeypatch.setattr(server_scoring, "FOREIGN_S", 0.1)
+        with pytest.raises(Unavailable, match="had not read this one") as refused:
+            await scoring.foreign(partial(time.sleep, 60))
+        assert refused.value.fields["retry_after_s"] == 1
+        monkeypatch.setattr(server_scoring, "FOREIGN_S", 60)
+        assert await scoring.foreign(partial(abs, -7)) == 7
+        scoring.close()
+
+    asyncio.run(run())
+
+
+def body_of(*messages, length):
+    left = list(messages)
+
+    async def receive():
+        return left.pop(0)
+
+    return Body(receive, 1 << 20, Headers({"content-length": str(length)}))
+
+
+def test_a_body_that_is_cut_off_is_refused_and_never_taken_for_a_whole_one():
+    first, gone = {"type": "http.request", "body": b"x,y\n1,12", "more_body": True}, {"type": "http.disconnect"}
+    last = {"type": "http.request", "body": b"34\n"}
+    assert asyncio.run(body_of(first, last, length=11).whole()) == b"x,y\n1,1234\n"
+    with pytest.raises(Invalid, match="disconnected after 8 bytes"):
+        asyncio.run(body_of(first, gone, length=11).whole())
+    with pytest.raises(Invalid, match="8 bytes and its content-length says 11"):
+        asyncio.run(body_of(first | {"more_body": False}, length=11).whole())
+
+
+def test_a_body_holds_room_as_it_arrives_and_not_as_it_is_announced():
+    first, last = {"type": "http.request", "body": b"1234", "more_body": True}, {"type": "http.request", "body": b"56"}
+    scoring, seen = Scoring(held_bytes=10), []
+    with scoring.hold(0) as held, scoring.hold(0) as other:
+
+        def arrived(size):
+            held.grew(size)
+            seen.append(scoring._held)
+
+        asyncio.run(body_of(first, last, length=6).whole(arrived))
+        assert seen == [4, 6]
+        with pytest.raises(Unavailable):
+            other.grew(5)
+    assert scoring._held == 0
+    with scoring.hold(0) as alone:
+        for size in (4, 1000):
+            alone.grew(size)
     scoring.close()
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hanok.core.clock import Clock
+from hanok.core.clock import Clock, wall_seconds
 from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
@@ -14,6 +14,8 @@ from hanok.core.registry import ModelVersion
 from hanok.core.serving import Arm, Deployment
 from hanok.parts.serving.packages import Loaded, Packages
 from hanok.stores.ports import Metadata, Repositories
+
+MEND_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Deployments:
         self._live: dict[str, Snapshot] = {}
         self._lock = threading.Lock()  # held while `_live` is changed; readers take one snapshot without it
         self._generation = -1
+        self._mend_at = 0.0
         self.refresh()
 
     def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment:
@@ -89,8 +92,10 @@ class Deployments:
         raise Conflict(f"{name!r} has served version {current} only; there is nothing to go back to")
 
     def refresh(self) -> None:
-        """Load what is deployed by now. An arm that cannot be loaded is broken; the others answer."""
+        """Load what is deployed by now. An arm that cannot be loaded is broken and tried again after some seconds; the
+        others answer. Cheap while nothing was deployed."""
         generation = self._metadata.read(lambda r: r.deployments.generation())
+        self._mend()
         if generation == self._generation:
             return
         for deployment in self._metadata.read(lambda r: r.deployments.all()):
@@ -100,6 +105,17 @@ class Deployments:
                 with self._lock:
                     self._swap(loaded)
         self._generation = generation
+
+    def _mend(self) -> None:
+        """Load again the arms that could not be loaded."""
+        broken = [s for s in self.snapshots() if s.broken]
+        if not broken or wall_seconds() < self._mend_at:
+            return
+        for snapshot in broken:
+            loaded = self._loaded(snapshot.deployment)
+            with self._lock:
+                self._swap(Snapshot(snapshot.deployment, {**snapshot.models, **loaded.models}, loaded.broken))
+        self._mend_at = wall_seconds() + MEND_S
 
     def snapshot(self, name: str) -> Snapshot:
         """What answers under `name` now. Raises ModelNotFound."""

@@ -102,8 +102,8 @@ class Serving:
     def model(self, name: str, version: int | None = None) -> Loaded:
         """A loaded version: the primary, or the one asked for. Raises ModelNotFound."""
         snapshot = self._versions.snapshot(name)
-        if version is None:
-            return snapshot.model(snapshot.deployment.primary)
+        if version is None or version in snapshot.broken:  # `refresh` loads what is broken again, no request does
+            return snapshot.model(snapshot.deployment.primary if version is None else version)
         return snapshot.models[version] if version in snapshot.models else self._versions.load(name, version)
 
     # -- answering -------------------------------------------------------------------------------------------
@@ -116,13 +116,16 @@ class Serving:
         entity: Mapping[str, object] | None = None,
         request_id: str = "",
     ) -> Routed:
-        """Choose who answers a request. Raises ModelNotFound, BadKey, Unavailable (its model could not be loaded)."""
+        """Choose who answers a request. Raises ModelNotFound, BadKey, Unavailable (the model could not be
+        loaded). The share of a canary that could not be loaded is answered by the primary."""
         snapshot = self._versions.snapshot(name)
         keys = self.keys.spelled(name, entity) if entity else {}
         if version is not None:
             return Routed(name, snapshot, Arm(version, "primary", 100), (), self.model(name, version), keys)
         arms = snapshot.deployment.arms
         place = answering(arms, sticky(keys, request_id or str(micros(self._clock.now())))) if len(arms) > 1 else 0
+        if arms[place].mode == "canary" and arms[place].version not in snapshot.models:
+            place = _primary(arms)  # the canary is charged with this answer as its shadow
         arm = arms[place]
         return Routed(name, snapshot, arm, beside(arms, place), snapshot.model(arm.version), keys)
 
@@ -281,11 +284,15 @@ def _by_the_primary(routed: Routed) -> Routed:
     """What does not fit a canary is answered by the primary where it fits that one; the canary scores it as a shadow,
     so that it is charged with what it cannot take."""
     arms = routed.snapshot.deployment.arms
-    place = next(i for i, a in enumerate(arms) if a.mode == "primary")
+    place = _primary(arms)
     loaded = routed.snapshot.models.get(arms[place].version)
     if loaded is None:
         return routed
     return replace(routed, arm=arms[place], beside=beside(arms, place), loaded=loaded)
+
+
+def _primary(arms: Sequence[Arm]) -> int:
+    return next(i for i, a in enumerate(arms) if a.mode == "primary")
 
 
 def _answers(decision: Decision, ids: Sequence[str]) -> list[Answer]:

@@ -52,6 +52,9 @@ class _Gap:
     since: float = field(default_factory=wall_seconds)
 
 
+_Due = tuple[tuple[str, int], _Gap]  # (deployment, version) and what it did not score
+
+
 class Shadows:
     """`offer` never waits. What the queue cannot hold is logged as a range for each arm."""
 
@@ -76,9 +79,7 @@ class Shadows:
                 due, taken = [], True
                 self._queue.append(answered)
                 self._rows += rows
-                if self._worker is None:
-                    self._worker = threading.Thread(target=self._run, name="hanok-shadows", daemon=True)
-                    self._worker.start()
+                self._work()
                 self._changed.notify_all()
         self._note(due)
         return taken
@@ -99,32 +100,44 @@ class Shadows:
         self.drain(timeout_s)
         with self._changed:
             self._closed = True
-            due: list[tuple[str, Entry]] = []
+            due: list[_Due] = []
             while self._queue:
                 due += self._skip(self._queue.popleft())
             due += self._due_gaps(everything=True)
             self._changed.notify_all()
         self._note(due)
 
+    def _work(self) -> None:
+        """See to it that a thread works at the queue. Without one the rows wait for the next try."""
+        if self._worker is not None and self._worker.is_alive():
+            return
+        self._busy = False
+        self._worker = threading.Thread(target=self._run, name="hanok-shadows", daemon=True)
+        try:
+            self._worker.start()
+        except RuntimeError:
+            log.exception("no thread for shadows could be started")
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closed)
-                if not self._queue:
+                self._changed.wait_for(lambda: self._queue or self._closed, GAP_S if self._gaps else None)
+                if self._closed and not self._queue:
                     return
-                bulk = self._take()
+                bulk = self._take() if self._queue else []
                 self._busy = True
             started = wall_seconds()
             try:
-                self._score(bulk)
+                if bulk:
+                    self._score(bulk)
             except Exception:
                 log.exception("shadows of %s rows are not logged", sum(len(a.row_ids) for a in bulk))
-            finally:
-                with self._changed:
-                    self._busy = False
-                    due = self._due_gaps(everything=False)
-                    self._changed.notify_all()
-                self._note(due)
+            with self._changed:
+                due = self._due_gaps(everything=False)
+            self._note(due)
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
             pause = min(PAUSE_MAX_S, PAUSE_TURNS * (wall_seconds() - started))
             with self._changed:
                 self._changed.wait_for(lambda: self._awaited or self._closed, pause)
@@ -159,24 +172,33 @@ class Shadows:
             if entries:
                 self._log.append_many(first.snapshot.deployment.name, entries)
 
-    def _skip(self, answered: Answered) -> list[tuple[str, Entry]]:
+    def _skip(self, answered: Answered) -> list[_Due]:
         name, ids = answered.snapshot.deployment.name, answered.row_ids
         for arm in answered.arms:
             gap = self._gaps.setdefault((name, arm.version), _Gap(answered.at, ids[0], ids[-1]))
             gap.last, gap.rows = ids[-1], gap.rows + rows_of(answered.columns)
         return self._due_gaps(everything=False)
 
-    def _due_gaps(self, *, everything: bool) -> list[tuple[str, Entry]]:
+    def _due_gaps(self, *, everything: bool) -> list[_Due]:
         now = wall_seconds()
-        due = []
-        for (name, version), gap in list(self._gaps.items()):
-            if everything or now - gap.since >= GAP_S:
-                del self._gaps[name, version]
-                error = f"not scored, the queue of shadows was full: {gap.rows} answers from {gap.first} to {gap.last}"
-                entry = Entry(gap.at, version, "shadow", None, [], {}, {}, error, 0, gap.first, gap.rows)
-                due.append((name, entry))
+        due = [(key, gap) for key, gap in self._gaps.items() if everything or now - gap.since >= GAP_S]
+        for key, _ in due:
+            del self._gaps[key]
         return due
 
-    def _note(self, due: Sequence[tuple[str, Entry]]) -> None:
-        for name, entry in due:
-            self._log.append(name, entry)
+    def _note(self, due: Sequence[_Due]) -> None:
+        """Log gaps. What cannot be logged now is kept, together with what is left out later, and tried again."""
+        for (name, version), gap in due:
+            why = f"not scored, the queue of shadows was full: {gap.rows} answers from {gap.first} to {gap.last}"
+            try:
+                self._log.append(name, Entry(gap.at, version, "shadow", None, [], {}, {}, why, 0, gap.first, gap.rows))
+            except Exception as error:  # noqa: BLE001 (the work ends here: nothing of a shadow reaches a reply)
+                log.warning("a gap of %s shadows is not logged yet; it is tried again: %s", gap.rows, error)
+                self._keep((name, version), gap)
+
+    def _keep(self, key: tuple[str, int], gap: _Gap) -> None:
+        with self._changed:
+            if later := self._gaps.get(key):
+                gap.last, gap.rows = later.last, gap.rows + later.rows
+            gap.since = wall_seconds()
+            self._gaps[key] = gap

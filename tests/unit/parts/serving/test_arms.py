@@ -1,5 +1,6 @@
 """Arms are isolated: each decides by its own signature, and what a shadow does changes no reply."""
 
+import io
 import threading
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pytest
 
 from hanok.core.errors import ScoringFailed, SignatureMismatch, Unavailable
 from hanok.core.serving import Arm, Column
+from hanok.parts.serving.deployments import Deployments
 from hanok.parts.serving.shadows import Shadows
 from tests.unit.parts.serving.conftest import Waiting, linear
 
@@ -69,6 +71,31 @@ def test_a_slow_shadow_holds_up_no_reply_and_what_its_queue_cannot_take_is_a_ran
     assert gap["rows"] == 20 and gap["row_id"] == ids[10] and ids[10] in gap["error"] and ids[29] in gap["error"]
 
 
+def test_a_log_that_cannot_be_written_fails_no_reply_ends_no_shadow_and_loses_no_gap(place, monkeypatch):
+    one, two = place.version(linear(["x", "y"])), place.version(linear(["y", "x"]))
+    place.deploy(one, shadow=two)
+    slow = Waiting()
+    place.swap_model(two, slow)
+    shadows = place.serving._shadows = Shadows(place.log, rows_max=1)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hanok.parts.serving.shadows.GAP_S", 0.05)
+        patched.setattr(place.log, "append", full)
+        ids = [place.serving.predict("m", ROW)[0].prediction_id]
+        assert slow.begun.wait(20)
+        ids += [place.serving.predict("m", ROW)[0].prediction_id for _ in range(4)]
+        slow.go.set()
+        assert shadows.drain(5) and shadows._worker.is_alive()
+    ids.append(place.serving.predict("m", ROW)[0].prediction_id)
+    logged = [r for r in place.logged() if r["arm"] == "shadow"]
+    assert ids[-1] in {r["row_id"] for r in logged if not r["error"]}
+    gap = next(r for r in logged if r["error"])
+    assert gap["error"].endswith(f"to {ids[4]}") and gap["rows"] + sum(not r["error"] for r in logged) == 6
+
+
 def test_requests_of_many_clients_are_shadowed_in_bulk_and_one_bad_row_fails_no_other(place):
     one, two = place.version(linear(["x"])), place.version(linear(["x", "y"], refuses_nulls=True))
     place.deploy(one, shadow=two)
@@ -120,6 +147,44 @@ def test_an_arm_that_cannot_be_loaded_stops_neither_the_others_nor_the_start(pla
     )
     with pytest.raises(Unavailable, match="its file is damaged"):
         place.serving.predict("m", {"x": [4.0]})
+
+
+def test_the_share_of_a_canary_that_cannot_be_loaded_is_answered_by_the_primary_until_it_can(place, monkeypatch):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"]))
+    place.deploy(one, canary=two)
+    package = place.metadata.read(lambda r: r.registry.versions("m", two))[0].package
+    with place.blobs.open(package) as stream:
+        kept = stream.read()
+    place.blobs.delete(package)
+    place.packages._loaded.clear()
+    place.serving.close()
+    place.open()
+    columns = {"x": [4.0], "y": [1.0]}
+    answers = [place.serving.predict("m", columns, request_id=str(i))[0] for i in range(40)]
+    assert {a.version for a in answers} == {one}
+    charged = [r for r in place.logged() if r["version"] == two]
+    assert len(charged) == 40 and all(r["error"] for r in charged)
+    with monkeypatch.context() as patched:
+        patched.setattr(place.packages, "load", None)  # no request reads the package
+        with pytest.raises(Unavailable, match="cannot answer"):
+            place.serving.model("m", two)
+    assert place.blobs.put(io.BytesIO(kept))[0] == package
+    place.serving.refresh()
+    answers = [place.serving.predict("m", columns, request_id=str(i))[0] for i in range(40)]
+    assert {a.version for a in answers} == {one, two}
+
+
+def test_a_second_server_on_the_store_follows_what_is_deployed(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"]))
+    place.deploy(one)
+    other = Deployments(metadata=place.metadata, packages=place.packages, clock=place.clock)
+    place.deploy(two)
+    assert other.snapshot("m").deployment.primary == one
+    other.refresh()
+    assert other.snapshot("m").deployment.primary == two and two in other.snapshot("m").models
+    place.deploy(one)
+    other.refresh()
+    assert other.snapshot("m").deployment.primary == one
 
 
 def test_a_request_uses_one_snapshot_whatever_is_deployed_meanwhile(place):
