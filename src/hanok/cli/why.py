@@ -25,7 +25,7 @@ def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) ->
         f"mean score {symptom['mean_score']:.3f}"
         + (f" (usually {usual:.3f})" if usual is not None else "")
         + (f", loss {symptom['loss']:.3f}" if symptom["loss"] is not None else "")
-        + (f" (usually {symptom['usual_loss']:.3f})" if symptom["usual_loss"] is not None else "")
+        + (f" (usually {symptom['usual_loss']:.3f})" if None not in (symptom["loss"], symptom["usual_loss"]) else "")
         + f", {symptom['rows']} answers, {symptom['labelled']} labelled"
     )
     if result["suspects"]:

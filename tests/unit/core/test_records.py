@@ -73,3 +73,9 @@ def test_json_inside_a_record_stays_as_it_is_and_unions_tell_objects_from_lists(
     for either in ({"x": 1.0}, (1.0, 2.0)):
         made = Whole(NOW, (), notes=notes, either=either)
         assert WHOLE.open(WHOLE.body(made)) == made
+
+
+def test_half_a_surrogate_in_a_text_is_stored_readable():
+    from hanok.stores.sql.rows import from_json, to_json
+
+    assert from_json(to_json({"error": "x\udc80", "more": ["\ud800"]})) == {"error": "x?", "more": ["?"]}

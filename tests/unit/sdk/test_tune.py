@@ -121,3 +121,19 @@ def _environment(tmp_path):
     import os
 
     return os.environ | {"HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_study_that_goes_on_draws_on(home, sampler):
+    seen = []
+    space = {"x": {"_type": "uniform", "_value": [0, 1]}}
+    for trials in (3, 6):
+        hk.tune(lambda p: seen.append(p["x"]) or p["x"], space, trials=trials, name="s", sampler=sampler, client=home)
+    assert len(set(seen)) == len(seen) == 6
+    with pytest.raises(hk.HanokError, match="another space"):
+        hk.tune(lambda p: 1.0, {"y": space["x"]}, trials=9, name="s", client=home)
+
+
+def test_a_search_without_a_result_says_why(home):
+    with pytest.warns(UserWarning, match="no number"):
+        assert hk.tune(lambda p: "bad", SPACE, trials=1, client=home).value is None

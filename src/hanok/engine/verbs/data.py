@@ -12,7 +12,7 @@ import pyarrow as pa
 from hanok.compute.values import bring
 from hanok.core.access import Access
 from hanok.core.declare import FeatureView
-from hanok.core.errors import BadData, DeclarationError, Invalid
+from hanok.core.errors import BadData, Conflict, DeclarationError, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
@@ -81,6 +81,12 @@ def ingest(
     rows = found.rows
     name = key or f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     before = validation.result(table, name)
+    if before is not None and before.rows != rows.num_rows:
+        raise Conflict(
+            f"batch {name!r} of {table!r} is in already, with {before.rows} rows; this file has {rows.num_rows}. `key` "
+            "names a batch, and the same key again has no effect: give another, or leave it out. Columns that identify "
+            "a row are `keys`"
+        )
     known = _arrivals(rows, arrived) if arrived else None
     result = ingesting.ingest(
         table,

@@ -231,7 +231,7 @@ def own_package(own: OwnCode, frame: Frame) -> Package:
         made = own.function(frame)
     except HanokError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = traceback.extract_tb(error.__traceback__)[-1]
         raise TrainingFailed(
             f"{own.name} raised {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"

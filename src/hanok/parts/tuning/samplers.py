@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
@@ -44,9 +44,11 @@ class Proposal:
 class Searcher:
     """One study in memory: Optuna's sampler and pruner over a copy of its trials. Its owner calls it one at a time."""
 
-    def __init__(self, study: Study, space: Space) -> None:
-        """Raises Invalid for an algorithm that is not known or arguments that it does not take."""
+    def __init__(self, study: Study, space: Space, *, made: int = 0) -> None:
+        """`made` trials are there already: the sampler draws on, and does not begin its draws again. Raises Invalid for
+        an algorithm that is not known or arguments that it does not take."""
         optuna = _optuna()
+        study = replace(study, seed=study.seed + made)
         self._space = space
         self._kinds = {p.name: _distribution(p) for p in space.parameters()}
         self._listed = _Listed(study, space) if study.sampler.name.lower() in LISTED else None

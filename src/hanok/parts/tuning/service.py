@@ -461,7 +461,8 @@ class Tuning:
         with self._lock:
             opened = self._open.get(study.id)
             if opened is None or opened.made_for != made_for:
-                searcher = Searcher(study, parse_space(study.space))
+                made = sum(self._metadata.read(lambda r: r.trials.count(study.id)).values())
+                searcher = Searcher(study, parse_space(study.space), made=made)
                 opened = self._open[study.id] = _Open(made_for, searcher)
             return opened
 

@@ -7,11 +7,12 @@ import os
 import socket
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hanok.core.errors import HanokError
+from hanok.core.errors import HanokError, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.sdk.client import Client
 from hanok.sdk.client import open as open_client
@@ -93,11 +94,20 @@ def tune(
         shown = using.call("study.show", name=study)
         if not shown["best"] and failures:
             raise failures[-1]
+        if not shown["best"]:
+            last = _last_reason(using, study)
+            warnings.warn(f"no trial of study {study!r} has a result: {last}", stacklevel=2)
         best = shown["best"][0] if shown["best"] else {"params": {}, "values": []}
         return Tuned(study, best["params"], best["values"][0] if best["values"] else None, shown["trials"])
     finally:
         if own:
             using.close()
+
+
+def _last_reason(client: Client, study: str) -> str:
+    """Why the last trial that failed did."""
+    failed = client.call("study.trials", name=study, state="failed")
+    return str(failed[-1]["reason"]) if failed else "none has ended"
 
 
 def worker_name() -> str:
@@ -118,6 +128,10 @@ def _study(
 ) -> str:
     asked = {"max_trials": trials, "concurrency": workers}
     if name and name in {s["name"] for s in client.call("study.list")}:
+        if client.call("study.show", name=name)["space"] != dict(space):
+            raise Invalid(
+                f"study {name!r} has another space: give this search another name, or change that study first"
+            )
         client.call("study.update", name=name, limits=asked, space=dict(space), state="running")
         return name
     made = client.call(

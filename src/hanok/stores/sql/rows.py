@@ -13,7 +13,20 @@ from hanok.core.clock import from_micros, micros
 
 
 def to_json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    try:
+        return orjson.dumps(value, option=options).decode()
+    except TypeError:  # half a surrogate, as undecodable file names have it, stands in no JSON
+        return orjson.dumps(_encodable(value), option=options).decode()
+
+
+def _encodable(value: Any) -> Any:
+    """Texts with what UTF-8 cannot hold replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_encodable(k): _encodable(v) for k, v in value.items()}
+    return [_encodable(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def from_json(text: str) -> Any:
