@@ -24,7 +24,8 @@ class LabelStep:
 class LabelState:
     """How far the labels of a model are joined. Rows of the label table below `labels` and rows of the log below
     `answers` have met. `joined` pairs count; `outside` lie farther apart than the window; `strange` labels are no label
-    of the task, `words` shows some. `generation` grows when the model reads its labels from elsewhere."""
+    of the task, `words` shows some. `generation` grows when the model reads its labels from elsewhere. `steps` counts
+    the joins that were done, over all generations."""
 
     identity: str
     generation: int = 1
@@ -35,6 +36,7 @@ class LabelState:
     strange: int = 0
     words: tuple[str, ...] = ()
     step: LabelStep | None = None
+    steps: int = 0
 
 
 LABELS = Kind("labels", LabelState, owner="model")

@@ -40,9 +40,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class LabelsMeasured:
-    """Labels that were joined until `at` are in the daily measurements."""
+    """Labels that were joined until `at` are in the daily measurements: those of the first `steps` joins. None in
+    records of earlier versions, which know the instant alone."""
 
     at: datetime
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

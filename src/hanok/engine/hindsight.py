@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import evaluate
 from hanok.core.errors import NotFound
+from hanok.core.logged import TABLE, feature_columns, feature_of
 from hanok.core.performance import HINDSIGHT, Hindsight, HindsightMonth
+from hanok.core.serving import Signature
 from hanok.core.tables import SEQUENCE
 from hanok.engine.evidence import Evidence
-from hanok.parts.serving.log import FEATURE, TABLE
 from hanok.stores.ports import Metadata
 
 
@@ -29,7 +30,7 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     rows = _labelled_answers(parts, name)
     if not rows.num_rows:
         raise NotFound(f"{name} has no labelled answers yet, so there is nothing to look back on")
-    theirs = loaded.score({c.name: rows.column(FEATURE + c.name) for c in loaded.signature.inputs})
+    theirs = loaded.score(_inputs(rows, loaded.signature))
     ours = np.array(rows.column("scores").to_pylist(), float) if theirs.ndim == 2 else rows.column("score").to_numpy()
     truth, months = rows.column("label").to_numpy(), pc.strftime(rows.column("at"), "%Y-%m").to_numpy()
     found: list[HindsightMonth] = []
@@ -56,13 +57,25 @@ def _labelled_answers(parts: Evidence, name: str) -> pa.Table:
         return pa.table({})
     known = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow")).select(["prediction_id", "label"])
     scan = parts.tables.scan(TABLE + name)
-    features = ", ".join(f"p.{quoted(n)}" for n in scan.schema.names if n.startswith(FEATURE))
+    features = ", ".join(f"p.{quoted(n)}" for n in scan.schema.names if feature_of(n) is not None)
     with connect({"log": scan, "known": known}) as duck:
         return arrow(
             duck,
             f"SELECT p.{quoted('at')}, p.score, p.scores, k.label, {features} FROM log p "
             f"JOIN known k ON p.prediction_id = k.prediction_id ORDER BY p.{SEQUENCE}",
         )
+
+
+def _inputs(rows: pa.Table, signature: Signature) -> dict[str, pa.ChunkedArray]:
+    """The inputs of a version, each from the column that holds its kind; null where it was never logged so."""
+    text = {c.name: c.datatype == "BYTES" for c in signature.inputs}
+    held = feature_columns({f.name: pa.types.is_string(f.type) for f in rows.schema}, text)
+    return {
+        name: rows.column(held[name])
+        if name in held
+        else pa.chunked_array([pa.nulls(rows.num_rows, pa.string() if is_text else pa.float64())])
+        for name, is_text in text.items()
+    }
 
 
 def newest(metadata: Metadata, name: str) -> Hindsight | None:

@@ -17,13 +17,13 @@ from hanok.compute.states import TableState
 from hanok.core.clock import Clock
 from hanok.core.declare import Model, view_columns
 from hanok.core.errors import Invalid
+from hanok.core.logged import FEATURE, TABLE, feature_of
 from hanok.core.monitoring import SkewReport
 from hanok.core.registry import ModelVersion
-from hanok.core.tables import SEQUENCE
+from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.engine.references import References
 from hanok.parts.monitoring.drift import POLICY
 from hanok.parts.monitoring.skew import SkewWatch, skew_report, weeks_of
-from hanok.parts.serving.log import FEATURE, TABLE
 from hanok.parts.serving.service import Serving
 from hanok.parts.training.service import Training
 from hanok.parts.validation.kept import EVERYTHING, KIND
@@ -31,6 +31,7 @@ from hanok.parts.validation.service import Validation
 from hanok.stores.ports import Blobs, Metadata, Tables
 
 FOLD_ROWS = 8192
+SCORE = "__hanok_score"  # of the answers, among the features: one of those may be called score
 
 
 class Skew:
@@ -62,15 +63,17 @@ class Skew:
         if upto - first < max(1, least):
             return 0
         scan = self._tables.scan(name, upto=upto)
-        columns = [n for n in scan.schema.names if n.startswith(FEATURE)]
-        chosen = ", ".join(f"{quoted(n)} AS {quoted(n.removeprefix(FEATURE))}" for n in columns)
+        held = {n: feature for n in scan.schema.names if n.startswith(FEATURE) and (feature := feature_of(n))}
+        columns = {**held, "score": SCORE, "at": ARRIVED}
+        chosen = ", ".join(f"{quoted(n)} AS {quoted(f'c{i}')}" for i, n in enumerate(columns))
         with connect({"log": scan}) as duck:
             rows = arrow(
                 duck,
-                f'SELECT {chosen}{"," if chosen else ""} score, "at" FROM log WHERE {SEQUENCE} >= {int(first)} '
+                f"SELECT {chosen} FROM log WHERE {SEQUENCE} >= {int(first)} "
                 f"AND arm <> 'shadow' AND coalesce(error, '') = '' ORDER BY {SEQUENCE}",
             )
-        body = self._validation.kept.write(parts(rows, time="at")) | {"upto": upto}
+        named = rows.rename_columns(list(columns.values()))  # SQL takes names that differ in letter case for one
+        body = self._validation.kept.write(parts(named)) | {"upto": upto}
         now = self._clock.now()
         self._metadata.write(lambda r: r.records.put(KIND, name, f"{first:012d}", body, now))
         return rows.num_rows

@@ -9,6 +9,7 @@ import pytest
 from hanok.compute import encoding
 from hanok.core.errors import Invalid
 from hanok.core.monitoring import DRIFT, DriftReport, FeatureDrift
+from hanok.engine.skew import SCORE
 from hanok.engine.verbs import call
 from hanok.parts.serving.log import TABLE
 from hanok.ui.render import render
@@ -37,12 +38,24 @@ def answered(shop, n=1500, seed=0, **columns):
 
 def test_the_statistics_of_answers_are_those_of_the_log(shop):
     state = shop.skew.serving_state("returns")
-    assert state.rows > 0 and "score" in state.columns
+    assert state.rows > 0 and SCORE in state.columns
     assert shop.skew.fold("returns") == 0  # nothing new
     before = shop.tables.size(TABLE + "returns")
     answered(shop, 300)
     assert shop.tables.size(TABLE + "returns") >= before + 300
     assert shop.skew.fold("returns", least=10**6) == 0 and shop.skew.fold("returns") == 300
+
+
+@pytest.mark.parametrize("feature", ["score", "Score", "at", "AT", "arm", "error", "c1", "amount"])
+def test_a_feature_of_any_name_is_folded_as_itself(empty_shop, feature):
+    at = pa.array([empty_shop.clock.now()] * 2, pa.timestamp("us", "UTC"))
+    log = {"f__" + feature: [5.0, 6.0], "f__other": ["a", "b"], "score": [0.1, 0.2], "at": at, "_arrived": at}
+    log |= {"arm": ["primary", "primary"], "error": ["", ""]}
+    empty_shop.tables.append(TABLE + "odd", pa.table(log), key="one")
+    assert empty_shop.skew.fold("odd") == 2
+    columns = empty_shop.skew.serving_state("odd").columns
+    assert set(columns) == {feature, "other", SCORE}
+    assert (columns[feature].minimum, columns[feature].maximum, columns[SCORE].maximum) == (5.0, 6.0, 0.2)
 
 
 def test_equal_data_is_not_skewed_and_a_unit_break_is(shop):
@@ -96,7 +109,7 @@ def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(s
     assert alerts(shop) == []
     state = shop.skew.serving_state("returns")
     broken = {
-        n: pa.array(np.full(1500, 1e6)) for n, c in state.columns.items() if c.type in ("INT", "FLOAT") and n != "score"
+        n: pa.array(np.full(1500, 1e6)) for n, c in state.columns.items() if c.type in ("INT", "FLOAT") and n != SCORE
     }
     weeks_of(shop, 1, 20, **broken)
     assert alerts(shop) == []  # one week is no alarm
@@ -112,7 +125,7 @@ def test_skew_of_two_weeks_is_one_alert_for_its_table_and_ends_when_it_is_over(s
 
 def test_what_drift_tells_already_is_not_told_again(shop):
     shop.clock.move_to(shop.clock.now() + timedelta(days=365))
-    name = next(n for n, c in shop.skew.serving_state("returns").columns.items() if c.type == "FLOAT" and n != "score")
+    name = next(n for n, c in shop.skew.serving_state("returns").columns.items() if c.type == "FLOAT" and n != SCORE)
     now = shop.clock.now() + timedelta(days=14)
     zeros = dict.fromkeys(
         ("psi", "psi_noise_floor", "js_distance_base2", "p_adjusted", "importance", "harm", "null_share"), 0.0

@@ -23,6 +23,7 @@ from hanok.core.alerts import INFO
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
 from hanok.core.lineage import Event
+from hanok.core.logged import NUMBER, TABLE, feature_of
 from hanok.core.performance import (
     ESTIMATES,
     SCORES,
@@ -35,9 +36,9 @@ from hanok.core.performance import (
     WindowEstimate,
 )
 from hanok.core.records import to_body
-from hanok.core.tables import SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.concept import ConceptDrift
+from hanok.parts.monitoring.outcomes import OUTCOMES, counting
 from hanok.stores.ports import Metadata, Repositories, Tables
 
 DAY = timedelta(days=1)
@@ -136,7 +137,7 @@ class Estimates:
             if scores[0].shape[1:] != scores[1].shape[1:]:
                 raise Invalid("the classes of the model have changed since its last labels")
             return estimate_classes(ClassReference(scores[0], label), scores[1], METRICS[task], draws=DRAWS)
-        columns = [n for n in known.column_names if n.startswith("f__") and pa.types.is_floating(known.field(n).type)]
+        columns = [n for n in known.column_names if _number(known.field(n))]
         inputs = [
             np.column_stack([t.column(n).to_numpy() for n in columns]) if columns else np.empty((t.num_rows, 0))
             for t in (known, window)
@@ -148,19 +149,18 @@ class Estimates:
     def _rows(self, model: str, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
         """The newest labelled answers before the window, and the answers of the window; both with their features."""
         since = start - timedelta(days=MEMORY_DAYS)
-        log = self._tables.scan("predictions--" + model, since=since)
-        columns = ", ".join(["score", "scores", *(quoted(n) for n in log.schema.names if n.startswith("f__"))])
-        within = "\"at\" >= TIMESTAMPTZ '{}' AND \"at\" < TIMESTAMPTZ '{}' AND arm <> 'shadow'"
-        if not self._tables.size("outcomes--" + model):
+        log = self._tables.scan(TABLE + model, since=since)
+        columns = ", ".join(["score", "scores", *(quoted(f.name) for f in log.schema if _number(f))])
+        if not self._tables.size(OUTCOMES + model):
             raise Invalid("no answer is labelled yet")
-        known = self._tables.scan("outcomes--" + model, since=since)
+        known = self._tables.scan(OUTCOMES + model, since=since)
+        counts = counting(known, known_by=self._clock.now(), bounds=_answered(since, start), view="known")
         with connect({"log": log, "known": known}) as duck:
-            window = arrow(duck, f"SELECT {columns} FROM log WHERE {within.format(start.isoformat(), end.isoformat())}")
+            window = arrow(duck, f"SELECT {columns} FROM log WHERE {_answered(start, end)}")
             labelled = arrow(
                 duck,
-                f"SELECT {columns}, label FROM (SELECT * FROM log WHERE "
-                f"{within.format(since.isoformat(), start.isoformat())}) JOIN (SELECT prediction_id, label FROM known "
-                f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {SEQUENCE} DESC) = 1) "
+                f"SELECT {columns}, label FROM (SELECT * FROM log WHERE {_answered(since, start)}) "
+                f"JOIN (SELECT prediction_id, label FROM ({counts})) "
                 f'USING (prediction_id) ORDER BY "at" DESC, prediction_id LIMIT {REFERENCE_ROWS}',
             )
         return labelled, window
@@ -236,14 +236,11 @@ class Estimates:
         )
 
     def _realised(self, model: str, task: str, start: datetime, end: datetime) -> dict[str, float]:
-        known = self._tables.scan("outcomes--" + model, since=start)
+        """Metrics of the answers of [start, end) with the labels that count by now."""
+        known = self._tables.scan(OUTCOMES + model, since=start)
+        counts = counting(known, known_by=self._clock.now(), bounds=_answered(start, end), view="known")
         with connect({"known": known}) as duck:
-            rows = arrow(
-                duck,
-                f"SELECT score, scores, label FROM known WHERE \"at\" >= TIMESTAMPTZ '{start.isoformat()}' AND "
-                f"\"at\" < TIMESTAMPTZ '{end.isoformat()}' AND arm <> 'shadow' "
-                f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {SEQUENCE} DESC) = 1",
-            )
+            rows = arrow(duck, f"SELECT score, scores, label FROM ({counts})")
         several = task == "multiclass"
         score = np.array(rows.column("scores").to_pylist(), float) if several else rows.column("score").to_numpy()
         return evaluate(task, rows.column("label").to_numpy(), score)
@@ -359,6 +356,17 @@ def record(estimates: Sequence[WindowEstimate]) -> dict[str, int]:
         "held_inside": sum(bool(c.inside) for c in held),
         "withheld": sum(not e.reliable for e in estimates),
     }
+
+
+def _number(field: pa.Field) -> bool:
+    """Whether a column of the log holds the numbers of a feature."""
+    return feature_of(field.name) is not None and field.name[:3] in NUMBER and pa.types.is_floating(field.type)
+
+
+def _answered(start: datetime, end: datetime) -> str:
+    """SQL: what was answered in [start, end), not by a shadow."""
+    sides = f"\"at\" >= TIMESTAMPTZ '{start.isoformat()}' AND \"at\" < TIMESTAMPTZ '{end.isoformat()}'"
+    return f"{sides} AND arm <> 'shadow'"
 
 
 def _keep(repositories: Repositories, model: str, estimate: WindowEstimate, now: datetime) -> None:

@@ -173,7 +173,7 @@ class Labels:
         state = self._state(source.model) or LabelState(source.identity)
         labels, answers = self._tables.size(source.table), self._tables.size(PREDICTIONS + source.model)
         if state.identity != source.identity or labels < state.labels or answers < state.answers:
-            state = LabelState(source.identity, generation=state.generation + 1)
+            state = LabelState(source.identity, generation=state.generation + 1, steps=state.steps)
         if state.step is not None or (labels, answers) == (state.labels, state.answers):
             return state
         state = replace(state, step=LabelStep(labels, answers, self._clock.now()))
@@ -206,6 +206,7 @@ class Labels:
             strange=state.strange + sum(strange.values()),
             words=words,
             step=None,
+            steps=state.steps + 1,
         )
         name = f"{source.model} {source.table} {state.labels}-{step.labels}"
         facts = {"rows": counted, "outside": outside, "model": source.model}
@@ -217,7 +218,7 @@ class Labels:
                 repositories.lineage.add([node])
                 repositories.outbox.append(Event("labels_joined", node.id, now, facts))
             for day in days:
-                repositories.records.put("labelled-day", source.model, day, {}, now)
+                repositories.records.put("labelled-day", source.model, day, {"step": done.steps}, now)
             repositories.records.put(LABELS.name, source.model, NEWEST, LABELS.body(done), now)
 
         self._metadata.write(work)

@@ -56,7 +56,8 @@ class Monitoring:
         and of every earlier day that got labels since this was called last. Returns the answers of those days."""
         now = self._clock.now()
         made: list[Performance] = []
-        found = self._outcomes_by_day(model, self._with_newly_labelled(model, days))
+        late, steps = self._newly_labelled(model)
+        found = self._outcomes_by_day(model, sorted({*days, *late}))
         for day, rows in found.items():
             if not rows.num_rows:
                 continue
@@ -70,7 +71,7 @@ class Monitoring:
         def work(repositories: Repositories) -> None:
             for row in made:
                 repositories.records.put(PERFORMANCE.name, model, row.key, PERFORMANCE.body(row), now)
-            read_to = LABELS_MEASURED.body(LabelsMeasured(now))
+            read_to = LABELS_MEASURED.body(LabelsMeasured(now, steps))
             repositories.records.put(LABELS_MEASURED.name, model, "labels", read_to, now)
 
         self._metadata.write(work)
@@ -86,13 +87,17 @@ class Monitoring:
         of = rows.column("at").to_numpy().astype("datetime64[D]")
         return {day: rows.filter(pa.array(of == np.datetime64(f"{day:%Y-%m-%d}"))) for day in days}
 
-    def _with_newly_labelled(self, model: str, days: Sequence[datetime]) -> list[datetime]:
+    def _newly_labelled(self, model: str) -> tuple[set[datetime], int]:
+        """The days that got labels since they were measured, and the joins that this counts in. Joins are numbered as
+        they are committed: one that took its instant before this looks and is committed later is the next to read."""
         last = self._metadata.read(lambda r: r.records.get(LABELS_MEASURED.name, model, "labels"))
         read_to = LABELS_MEASURED.open(last)
-        since = read_to.at if read_to else None
-        fresh = self._metadata.read(lambda r: r.records.list("labelled-day", model, since=since, limit=DAYS_MAX))
+        steps = read_to.steps if read_to else 0
+        since = read_to.at if read_to and steps is None else None
+        found = self._metadata.read(lambda r: r.records.list("labelled-day", model, since=since, limit=DAYS_MAX))
+        fresh = [b for b in found if read_to is None or steps is None or int(b.get("step", 0)) > steps]
         late = {datetime.fromisoformat(b["_key"]).replace(tzinfo=UTC) for b in fresh}
-        return sorted({*days, *late})
+        return late, max([steps or 0, *(int(b.get("step", 0)) for b in fresh)])
 
     def _answers(self, model: str, outcomes: Mapping[datetime, pa.Table]) -> dict[datetime, Answers]:
         """What was answered on each of the days, with the labels that are known."""

@@ -74,6 +74,37 @@ def test_an_answer_that_failed_has_no_outcome_and_spoils_no_metric(house):
     assert measured.rows == 15 and measured.metrics["log_loss"] == pytest.approx(np.log(2), abs=1e-6)
 
 
+def test_labels_joined_while_days_are_measured_are_in_the_next_measurement(house):
+    """A join takes its instant before it commits: a measurement that starts in between must not pass over it."""
+    ids = house.answer(START)
+    house.clock.move_to(START + DAY)
+    committed = house.metadata.write
+
+    def slow(work):
+        house.clock.move_to(house.clock.now() + timedelta(seconds=1))
+        house.monitoring.labels._metadata = house.metadata
+        house.monitoring.measure("m", "binary", [])
+        return committed(work)
+
+    class Slow:
+        read, write = house.metadata.read, staticmethod(slow)
+
+    labels = house.monitoring.labels
+    finish = labels._finish
+
+    def interrupted(*arguments):
+        labels._metadata = Slow()
+        finish(*arguments)
+
+    labels._finish = interrupted
+    assert house.tell(ids) == 20
+    assert house.monitoring.performance("m") == []
+    house.monitoring.measure("m", "binary", [])
+    (measured,) = house.monitoring.performance("m")
+    assert measured.rows == 20
+    assert house.monitoring._newly_labelled("m")[0] == set()  # and once
+
+
 class Live:
     signature = SIGNATURE
 
