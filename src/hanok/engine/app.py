@@ -178,6 +178,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         training=training,
         elsewhere=None if stores.keeps_data else stores.data_home,
     )
+    validation.identifying = ingesting.identifying
     labelling = Labelling(
         tables=tables,
         features=features,

@@ -60,6 +60,12 @@ class Ingesting:
                 return model.spine.predict_at.column
         return ""
 
+    def identifying(self, table: str) -> set[str]:
+        """The columns of a table that the declarations use as keys."""
+        views = [v.keys for v in self._features.views() if v.source.table == table]
+        spines = [m.spine.keys for m in self._training.models() if table in (m.spine.table, m.label.table)]
+        return {key for keys in (*views, *spines) for key in keys}
+
     def _keys(self, table: str) -> tuple[str, ...]:
         for model in self._training.models():
             if model.spine.table == table and model.spine.keys:

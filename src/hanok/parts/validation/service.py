@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -16,15 +16,15 @@ from hanok.compute.partitions import parts, sliced
 from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer_schema, typed_rows, widened
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
-from hanok.compute.values import Cell
+from hanok.compute.values import Cell, column_type
 from hanok.core import validation as v
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, respelled
-from hanok.core.tables import ARRIVED, SEQUENCE, Appended
-from hanok.core.validation import Anomaly, CheckResult, TableSchema
+from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Appended
+from hanok.core.validation import Anomaly, CheckResult, ColumnSchema, TableSchema
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KIND, KeptStates
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
@@ -40,6 +40,7 @@ class Validation:
         self._metadata, self._tables, self._clock = metadata, tables, clock
         self.kept = KeptStates(metadata=metadata, blobs=blobs)
         self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
+        self.identifying: Callable[[str], Collection[str]] = lambda _: ()  # a table's keys, by whoever knows them
 
     def ingest(
         self,
@@ -73,13 +74,14 @@ class Validation:
         now = self._clock.now()
         declared = self.declared.current(table)
         arrivals = _arrivals(rows, arrived, now)
+        first = schema is None
         if schema is None:
             _require(table, rows, [*keys, event_time])
             typed, _ = as_came(rows)
             schema = infer_schema(table, statistics(typed), typed, event_time=event_time, keys=keys)
-            expected = schema
-        else:
-            expected = _without_ranges(schema) if schema.rows_seen < LEARNING_ROWS else schema
+        identity = {*schema.keys, *keys, *self.identifying(table)}  # a new entity may have any value
+        schema = _without_ranges(schema, identity)
+        expected = _without_ranges(schema) if not first and schema.rows_seen < LEARNING_ROWS else schema
         _sliceable(schema, slices)
         checked = check_batch(rows, free(expected, declared) if declared else expected)
         _acceptable(table, checked)
@@ -96,7 +98,7 @@ class Validation:
         self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
-            schema = _learned(schema, good)
+            schema = _without_ranges(_learned(schema, good), identity)
         result = CheckResult(
             table, key, rows.num_rows, good.num_rows, int(checked.bad.sum()), checked.anomalies, measured
         )
@@ -114,7 +116,16 @@ class Validation:
 
     def schema(self, table: str) -> TableSchema | None:
         body = self._metadata.read(lambda r: r.records.get("schema", table, "current"))
-        return None if body is None else TableSchema.from_dict(body)
+        return None if body is None else self._with_later_columns(TableSchema.from_dict(body))
+
+    def _with_later_columns(self, schema: TableSchema) -> TableSchema:
+        """A column that entered after the table was learned is of the type that the table keeps it in, and no more is
+        expected of it."""
+        if not self._tables.size(schema.table):
+            return schema
+        known = {*BOOKKEEPING, *(c.name for c in schema.columns)}
+        later = [f for f in self._tables.scan(schema.table).schema if f.name not in known]
+        return replace(schema, columns=(*schema.columns, *(ColumnSchema(f.name, column_type(f.type)) for f in later)))
 
     def slice_by(self, table: str, columns: Sequence[str]) -> tuple[str, ...]:
         """Keep statistics of each value of these columns apart, from the next batch on. Raises Invalid."""
@@ -327,9 +338,15 @@ def _acceptable(table: str, checked: Checked) -> None:
         )
 
 
-def _without_ranges(schema: TableSchema) -> TableSchema:
-    """The schema of a table that is still being learned: a few rows say nothing of how far values may go."""
-    return replace(schema, columns=tuple(replace(c, minimum=None, maximum=None) for c in schema.columns))
+def _without_ranges(schema: TableSchema, names: Collection[str] | None = None) -> TableSchema:
+    """The schema without the ranges of the named columns, or of all: a few rows say nothing of how far values may go,
+    and no number of entities says how far their keys may."""
+    return replace(
+        schema,
+        columns=tuple(
+            replace(c, minimum=None, maximum=None) if names is None or c.name in names else c for c in schema.columns
+        ),
+    )
 
 
 def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
