@@ -51,9 +51,10 @@ class Moments:
         if not n:
             return Moments()
         mean = float(values.mean())
-        gap = values - mean
-        square = gap * gap
-        return Moments(n, mean, float(square.sum()), float(square @ gap), float(square @ square))
+        with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest float the powers are infinite
+            gap = values - mean
+            square = gap * gap
+            return Moments(n, mean, float(square.sum()), float(square @ gap), float(square @ square))
 
     @staticmethod
     def merged(parts: Sequence[Moments]) -> Moments:
