@@ -169,6 +169,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         training=training,
         references=references,
         watch=monitoring.skew,
+        declared=declared,
         clock=clock,
     )
     validation.declared.serving_state = skew.serving_state

@@ -24,6 +24,13 @@ class Declared:
             self._known[model, version] = self.of_version(found) if "declaration" in found.facts else None
         return self._known[model, version]
 
+    def of_answer(self, model: str, version: int) -> Model | None:
+        """The same for an answer that may have outlived its version: None where nobody knows what it was asked."""
+        try:
+            return self.of(model, version)
+        except (ModelNotFound, NodeNotFound):
+            return None
+
     def of_version(self, version: ModelVersion) -> Model:
         """The present declaration if it is the same, else the stored one. Raises ModelNotFound."""
         wanted = version.facts["declaration"]

@@ -22,10 +22,10 @@ from hanok.compute.metrics import paired_gain, row_losses
 from hanok.core.declare import Model
 from hanok.core.errors import NotFound
 from hanok.core.json import JsonObject
-from hanok.core.logged import feature_columns, feature_of
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
 from hanok.engine.evidence import Evidence
+from hanok.engine.version_inputs import LoggedInputs, spine_inputs
 from hanok.parts.serving.log import FEATURE, TABLE
 
 DAY = timedelta(days=1)
@@ -168,9 +168,8 @@ def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
 def why_alert(parts: Evidence, alert_id: str) -> Diagnosis:
     """The causes of the day an alert was raised on."""
     alert = parts.alerts.get(alert_id)
-    models = [m for m in parts.training.models() if m.name == alert.subject]
-    if not models:
-        models = [m for m in parts.training.models() if alert.subject in m.tables]
+    known = [*parts.declared.live(), *parts.training.models()]
+    models = [m for m in known if m.name == alert.subject] or [m for m in known if alert.subject in m.tables]
     if not models:
         raise NotFound(f"alert {alert_id} is about {alert.subject!r}, which no declared model reads")
     day = (alert.raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -186,7 +185,7 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
         raise NotFound(f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}")
     versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
     version = int(versions[counts.argmax()]) if version is None else version
-    alike = _alike(parts, name, version)
+    alike = LoggedInputs(parts, name, version).of
     rows = alike(rows)
     deployment = next(d for d in parts.serving.history(name) if any(a.version == version for a in d.arms))
     trained = parts.training.version(name, version)
@@ -203,35 +202,6 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
     truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
     references = parts.references.of(facts.get("reference", ""))
     return _Case(parts, model, start, end, rows, before[::-1], deployment, version, references, truth)
-
-
-def _alike(parts: Evidence, name: str, version: int) -> Callable[[pa.Table], pa.Table]:
-    """Leaves the rows that were answered with the inputs of a version, each input in its own `f__` column."""
-
-    def inputs(number: int) -> dict[str, str]:
-        return {c.name: c.datatype for c in parts.serving.model(name, number).signature.inputs}
-
-    wanted = inputs(version)
-    same: dict[int, bool] = {}
-
-    def chosen(rows: pa.Table) -> pa.Table:
-        if not rows.num_rows:
-            return rows
-        numbers = rows.column("version").to_pylist()
-        for number in set(numbers) - set(same):
-            same[number] = inputs(number) == wanted
-        kept = rows.filter(pa.array([same[n] for n in numbers]))
-        held = feature_columns(
-            {f.name: pa.types.is_string(f.type) for f in kept.schema},
-            {n: kind == "BYTES" for n, kind in wanted.items()},
-        )
-        columns = {n: kept.column(n) for n in kept.column_names if feature_of(n) is None}
-        for feature, kind in wanted.items():
-            empty = pa.chunked_array([pa.nulls(kept.num_rows, pa.string() if kind == "BYTES" else pa.float64())])
-            columns[FEATURE + feature] = kept.column(held[feature]) if feature in held else empty
-        return pa.table(columns)
-
-    return chosen
 
 
 def _answers(parts: Evidence, name: str, start: datetime, end: datetime) -> pa.Table:
@@ -293,21 +263,11 @@ def _inputs(case: _Case, observed: Effect, usual: Mapping[str, float | None]) ->
 
 def _recomputed(case: _Case) -> dict[str, pa.ChunkedArray]:
     """The features that the store gives for the same rows at the same instants; empty when rows carry no keys."""
-    keys = case.parts.features.spine_keys(case.model)
-    names = [f"key__{k}" for k in keys]
-    if any(n not in case.rows.column_names for n in names):
-        return {}
-    spine = case.parts.features.spine_rows(case.model, start=case.start, end=case.end)
-    if not spine.num_rows:
-        return {}
-    truth = case.parts.features.historical(case.model, spine)
-    spelled = case.parts.serving.keys.spelled_columns(case.model.name, {k: truth.column(f"key__{k}") for k in keys})
-    where = {t: i for i, t in enumerate(zip(*(spelled[k].to_pylist() for k in keys), strict=True))}
-    places = [where.get(t) for t in zip(*(case.rows.column(n).to_pylist() for n in names), strict=True)]
-    if any(p is None for p in places):
+    truth, places = spine_inputs(case.parts, case.model, case.rows, start=case.start, end=case.end)
+    if truth is None or any(p is None for p in places):
         return {}
     taken = truth.take(pa.array(places, pa.int64()))
-    return {r.column: taken.column(r.column) for r in case.references}
+    return {r.column: taken.column(r.column) for r in case.references if r.column in taken.column_names}
 
 
 def _grouped(model: Model, suspicions: Suspicions) -> dict[str, list[str]]:
@@ -421,10 +381,13 @@ def _version(case: _Case) -> Suspect | None:
 
 
 def _takes(case: _Case, version: int) -> bool:
-    """Whether a version can answer the very rows of the case: it takes no input that they lack."""
+    """Whether a version can answer the very rows of the case: it takes no input that they lack, or
+    that was defined otherwise."""
     known = {c.name: c.datatype for c in case.parts.serving.model(case.model.name, case.version).signature.inputs}
     inputs = case.parts.serving.model(case.model.name, version).signature.inputs
-    return all(known.get(c.name) == c.datatype for c in inputs)
+    theirs = case.parts.declared.of(case.model.name, version)
+    same = theirs is None or set(theirs.features) <= set(case.model.features)
+    return same and all(known.get(c.name) == c.datatype for c in inputs)
 
 
 def _sentence(model: str, start: datetime, suspects: Sequence[Suspect]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,27 +11,38 @@ import pyarrow.compute as pc
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import evaluate
-from hanok.core.errors import NotFound
-from hanok.core.logged import TABLE, feature_columns, feature_of
+from hanok.core.declare import Model
+from hanok.core.errors import Invalid, NotFound
+from hanok.core.logged import FEATURE, TABLE, feature_of, key_of
 from hanok.core.performance import HINDSIGHT, Hindsight, HindsightMonth
-from hanok.core.serving import Signature
 from hanok.core.tables import SEQUENCE
 from hanok.engine.evidence import Evidence
+from hanok.engine.version_inputs import LoggedInputs, spine_inputs
+from hanok.parts.serving.packages import Loaded
 from hanok.stores.ports import Metadata
 
 
 def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
-    """Score `version` on every labelled answer with the features it was logged with, and compare by month.
+    """Score `version` on every labelled answer with its own features, and compare by month: those that were logged
+    where a version with the same features answered, else what it said as a shadow, else a join for the spine row.
+    Answers for which none of these can be had are left out.
 
-    Raises NotFound when nothing has been answered and labelled.
+    Raises NotFound when nothing has been answered and labelled, Invalid when all answers are left out.
     """
-    model = parts.training.model(name)
     loaded = parts.packages.load(parts.training.version(name, version).package)
+    model = parts.declared.of(name, version) or parts.training.model(name)
     parts.serving.compact(everything=True)
     rows = _labelled_answers(parts, name)
     if not rows.num_rows:
         raise NotFound(f"{name} has no labelled answers yet, so there is nothing to look back on")
-    theirs = loaded.score(_inputs(rows, loaded.signature))
+    scores = _own_scores(parts, model, version, loaded, rows)
+    kept = np.array([s is not None for s in scores])
+    if not kept.any():
+        raise Invalid(
+            f"version {version} of {name!r} has other features than the versions that answered, was no shadow beside "
+            "them, and the answers are of no rows of its spine: what it would have said cannot be known"
+        )
+    rows, theirs = rows.filter(pa.array(kept)), np.array([s for s in scores if s is not None], float)
     ours = np.array(rows.column("scores").to_pylist(), float) if theirs.ndim == 2 else rows.column("score").to_numpy()
     truth, months = rows.column("label").to_numpy(), pc.strftime(rows.column("at"), "%Y-%m").to_numpy()
     found: list[HindsightMonth] = []
@@ -50,32 +62,62 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     return made
 
 
+Score: TypeAlias = float | list[float] | None
+
+
+def _own_scores(parts: Evidence, model: Model, version: int, loaded: Loaded, rows: pa.Table) -> list[Score]:
+    """What a version says of each answered row by its own features; None where that cannot be known."""
+    logged = LoggedInputs(parts, model.name, version)
+    alike = np.array([logged.same(n) for n in rows.column("version").to_pylist()])
+    scores: list[Score] = [None] * rows.num_rows
+    inputs = [c.name for c in loaded.signature.inputs]
+
+    def fill(places: Sequence[int], table: pa.Table, prefix: str) -> None:
+        if len(places):
+            for place, score in zip(places, loaded.score({n: table.column(prefix + n) for n in inputs}), strict=True):
+                scores[place] = score.tolist()
+
+    fill(np.flatnonzero(alike).tolist(), logged.of(rows), FEATURE)
+    if alike.all():
+        return scores
+    beside = _shadows(parts, model.name, version, wide=model.task == "multiclass")
+    ids = rows.column("prediction_id").to_pylist()
+    for place in np.flatnonzero(~alike).tolist():
+        scores[place] = beside.get(ids[place])
+    truth, found = spine_inputs(parts, model, rows)
+    left = [i for i, s in enumerate(scores) if s is None and found[i] is not None]
+    if truth is not None and left:
+        fill(left, truth.take(pa.array([found[i] for i in left], pa.int64())), "")
+    return scores
+
+
+def _shadows(parts: Evidence, name: str, version: int, *, wide: bool) -> dict[str, Score]:
+    """What a version said as a shadow, by the id of the answer that it stood beside."""
+    with connect({"log": parts.tables.scan(TABLE + name)}) as duck:
+        found = arrow(
+            duck,
+            f"SELECT row_id, score, scores FROM log WHERE arm = 'shadow' AND version = {int(version)} "
+            "AND coalesce(error, '') = '' AND score IS NOT NULL",
+        ).to_pylist()
+    return {r["row_id"]: list(r["scores"]) if wide else r["score"] for r in found}
+
+
 def _labelled_answers(parts: Evidence, name: str) -> pa.Table:
-    """What was answered and is labelled: label, score, scores, at and the features as they were logged."""
+    """What was answered and is labelled: label, score, scores, at, and version, keys and features as logged."""
     outcomes = parts.monitoring.outcomes(name)
     if not outcomes.num_rows:
         return pa.table({})
     known = outcomes.filter(pc.not_equal(outcomes.column("arm"), "shadow")).select(["prediction_id", "label"])
     scan = parts.tables.scan(TABLE + name)
-    features = ", ".join(f"p.{quoted(n)}" for n in scan.schema.names if feature_of(n) is not None)
+    named = [n for n in scan.schema.names if feature_of(n) is not None or key_of(n) is not None]
+    columns = ", ".join(f"p.{quoted(n)}" for n in named)
     with connect({"log": scan, "known": known}) as duck:
         return arrow(
             duck,
-            f"SELECT p.{quoted('at')}, p.score, p.scores, k.label, {features} FROM log p "
+            f"SELECT p.prediction_id, p.version, p.{quoted('at')}, p.score, p.scores, k.label"
+            f"{', ' if columns else ''}{columns} FROM log p "
             f"JOIN known k ON p.prediction_id = k.prediction_id ORDER BY p.{SEQUENCE}",
         )
-
-
-def _inputs(rows: pa.Table, signature: Signature) -> dict[str, pa.ChunkedArray]:
-    """The inputs of a version, each from the column that holds its kind; null where it was never logged so."""
-    text = {c.name: c.datatype == "BYTES" for c in signature.inputs}
-    held = feature_columns({f.name: pa.types.is_string(f.type) for f in rows.schema}, text)
-    return {
-        name: rows.column(held[name])
-        if name in held
-        else pa.chunked_array([pa.nulls(rows.num_rows, pa.string() if is_text else pa.float64())])
-        for name, is_text in text.items()
-    }
 
 
 def newest(metadata: Metadata, name: str) -> Hindsight | None:

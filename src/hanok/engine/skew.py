@@ -21,6 +21,7 @@ from hanok.core.logged import FEATURE, TABLE, feature_of
 from hanok.core.monitoring import SkewReport
 from hanok.core.registry import ModelVersion
 from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.engine.declared import Declared
 from hanok.engine.references import References
 from hanok.parts.monitoring.drift import POLICY
 from hanok.parts.monitoring.skew import SkewWatch, skew_report, weeks_of
@@ -48,11 +49,12 @@ class Skew:
         training: Training,
         references: References,
         watch: SkewWatch,
+        declared: Declared,
         clock: Clock,
     ) -> None:
         self._metadata, self._tables, self._blobs, self._clock = metadata, tables, blobs, clock
         self._validation, self._serving, self._training = validation, serving, training
-        self._references, self._watch = references, watch
+        self._references, self._watch, self._declared = references, watch, declared
 
     def fold(self, model: str, *, least: int = 1) -> int:
         """Add to the statistics of a model's answers what was logged since; returns the rows, 0 while there are fewer
@@ -108,7 +110,9 @@ class Skew:
             found = self.measure(name)
         except Invalid:  # registered from elsewhere: there is nothing to compare with
             return None
-        return self._watch.follow(found, importance, origins(self._training.model(name)))
+        return self._watch.follow(
+            found, importance, origins(self._declared.of(name, found.version) or self._training.model(name))
+        )
 
     def _trained(self, version: ModelVersion) -> Span:
         """The state of the training set, beyond what was usual in it from week to week; versions of earlier releases

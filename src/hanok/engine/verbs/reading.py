@@ -14,6 +14,7 @@ from hanok.core.performance import PERFORMANCE
 from hanok.core.serving import Deployment
 from hanok.core.tracking import Run, RunQuery
 from hanok.engine.arguments import Count
+from hanok.engine.declared import Declared
 from hanok.engine.finding import run_id_of
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata
@@ -22,7 +23,6 @@ from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
-from hanok.parts.training.service import Training
 
 
 @verb("run.list", Access.READ)
@@ -152,12 +152,12 @@ def compare_models(tracking: Tracking, *, name: str, versions: Sequence[Count]) 
 
 @verb("prediction.show", Access.READ)
 def show_prediction(
-    serving: Serving, training: Training, features: Features, monitoring: Monitoring, *, prediction: str
+    serving: Serving, declared: Declared, features: Features, monitoring: Monitoring, *, prediction: str
 ) -> JsonObject:
     """One prediction: features, version, score, later label, and the source rows its features came from."""
     found = serving.find(prediction)
     body = asdict(found) | {"at": found.at.isoformat(), "label": None, "source_rows": []}
-    model = next((m for m in training.models() if m.name == found.deployment), None)
+    model = declared.of_answer(found.deployment, found.version)
     if model is not None:
         body["source_rows"] = [asdict(s) for s in features.source_rows(model, found.entity, found.at)]
     outcomes = monitoring.outcomes(found.deployment, start=found.at)

@@ -143,7 +143,7 @@ def _report(app: App, found: Prediction) -> DriftReport | None:
 
 
 def _source_rows(app: App, found: Prediction) -> tuple[SourceRows, ...]:
-    model = next((m for m in app.training.models() if m.name == found.deployment), None)
+    model = app.declared.of_answer(found.deployment, found.version)
     return tuple(app.features.source_rows(model, found.entity, found.at)) if model else ()
 
 
