@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hanok.compute.duck import arrow, connect
 from hanok.core.clock import ReplayClock
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.estimates import Answers, Estimates, record
@@ -83,3 +84,39 @@ def test_a_relation_that_turns_is_missed_and_flagged_with_a_reason_and_an_alert(
     assert "other labels than before" in missed[-1].checked.reason
     kinds = {(a.kind, a.severity) for a in world.alerts.list("m", state="open")}
     assert ("estimate", "info") in kinds and ("estimate", "warning") in kinds and ("concept", "warning") in kinds
+
+
+def _rows_of(tables, name):
+    with connect({"rows": tables.scan(name)}) as duck:
+        return arrow(duck, "SELECT * EXCLUDE _seq FROM rows")
+
+
+def test_estimates_are_made_from_and_checked_against_the_labels_that_count(world):
+    """Newer rows of the outcomes table that do not count change neither: outside the window, of an earlier generation,
+    dated before the label that counts, not known yet, or no label of the task."""
+    for _ in range(7):
+        world._answered(80, False)
+        world.day += DAY
+    world.clock.move_to(world.day + DAY)
+    at, week = START, START + 7 * DAY
+    before = world.estimates._realised("m", world.task, at, week)
+    reference = world.estimates._rows("m", week, week + DAY)[0].column("label").to_pylist()
+    rows = _rows_of(world.tables, "outcomes--m")
+    count, wrong = rows.num_rows, (rows.column("label").to_numpy() + 1) % 3
+    instant = pa.timestamp("us", "UTC")
+
+    def tell(key, label, *, outside=False, generation=2, dated=START, known=START, row=0):
+        more = rows.set_column(rows.column_names.index("label"), "label", pa.array(label))
+        more = more.set_column(more.column_names.index("known_at"), "known_at", pa.array([known] * count, instant))
+        more = more.append_column("outside", pa.array([outside] * count))
+        more = more.append_column("generation", pa.array([generation] * count))
+        more = more.append_column("label_at", pa.array([dated] * count, instant))
+        world.tables.append("outcomes--m", more.append_column("label_row", pa.array([row] * count)), key=key)
+
+    tell("counts", rows.column("label").to_numpy(), row=9)
+    tell("outside", wrong, outside=True, dated=START + DAY)
+    tell("earlier generation", wrong, generation=1, dated=START + DAY)
+    tell("dated before", wrong, dated=START - DAY, row=10)
+    tell("not known yet", wrong, known=START + 99 * DAY, dated=START + DAY)
+    assert world.estimates._realised("m", world.task, at, week) == pytest.approx(before)
+    assert world.estimates._rows("m", week, week + DAY)[0].column("label").to_pylist() == reference
