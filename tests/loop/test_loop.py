@@ -170,12 +170,12 @@ def test_an_old_version_is_rebuilt_bit_for_bit_after_later_backfills(shop):
 
 def test_a_version_is_rebuilt_after_its_declaration_changed(shop):
     from hanok.core.declare import Gate
-    from hanok.engine.reproduce import declaration_of, reproduce
+    from hanok.engine.reproduce import reproduce
 
     version = shop.tracking.registry.versions("returns")[0]
     before = shop.training.model("returns")
     shop.training._models["returns"] = replace_gate(before, Gate(confidence=0.9))
-    assert declaration_of(find(shop, Evidence), version) == before
+    assert find(shop, Evidence).declared.of_version(version) == before
     assert reproduce(find(shop, Evidence), "returns", version.version).model_bit_equal
 
 
