@@ -94,13 +94,13 @@ def check_file(
     """`status` is Success, Warning or Error; outcomes that are not met come first. With `accept` the schema file takes
     the proposed changes, which `changes` shows as a diff either way. Raises Invalid for an environment that the schema
     does not name."""
-    declared = _declared(schema, environment)
     rows = relation_of(path, options, tell)
     others = dict(_reference(r) for r in references)
     outcomes: list[dict[str, Any]] = []
     anomalies: list[dict[str, Any]] = []
     changes: list[str] = []
     status = "Success"
+    declared = _declared(schema, environment)
     checks = read_checks(suite) if suite is not None else []
     state = measure(rows) if schema is not None else None
     count = state.rows if state is not None else row_count(rows)
