@@ -91,7 +91,7 @@ class Space:
         for name in params:
             if name != NAME and name not in self.entries:
                 near = difflib.get_close_matches(name, list(self.entries), 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = f"; did you mean {near[0]!r}?" if near else "."
                 raise Invalid(f"the space has no parameter {name!r}{hint} It has {', '.join(self.entries)}")
         for name, entry in self.entries.items():
             if name not in params:
@@ -148,7 +148,7 @@ def _parse(body: JsonObject, prefix: str, label: Json) -> Space:
 def _entry(path: str, kind: Json, value: Json) -> _Leaf | _Branch:
     if not isinstance(kind, str) or kind not in TYPES:
         near = difflib.get_close_matches(str(kind), list(TYPES), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise Invalid(f"parameter {path!r} has the unknown type {kind!r}{hint} Types are {', '.join(TYPES)}")
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise Invalid(f"parameter {path!r}: _value is a list, got {str(value)[:80]}")

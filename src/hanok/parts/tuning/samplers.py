@@ -107,11 +107,6 @@ class Searcher:
             return False
         return bool(self._study.pruner.prune(self._study, self._frozen(number)))
 
-    def attributes(self, trial: Trial) -> JsonObject:
-        """What the algorithm wants kept with a trial that has ended."""
-        number = self._numbers.get(trial.id)
-        return {} if number is None else dict(self._frozen(number).system_attrs)
-
     def _follow(self, trial: Trial, number: int) -> None:
         """Reports and the end of a trial that is here."""
         if self._frozen(number).state.is_finished():
