@@ -2,23 +2,28 @@
 
 import json
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from hanok.core.alerts import OPEN, Alert
 from hanok.core.errors import Unsafe
 from hanok.engine import notify
 from hanok.engine.notify import Outbound, send
 
-ALERT = {
-    "id": "a1",
-    "kind": "feed",
-    "subject": "weather",
-    "severity": "critical",
-    "fingerprint": "late-feed",
-    "summary": "weather has sent nothing for 25 h",
-    "raised": "2014-01-01T00:00:00+00:00",
-}
+RAISED = datetime(2014, 1, 1, tzinfo=UTC)
+ALERT = Alert(
+    id="a1",
+    kind="feed",
+    subject="weather",
+    severity="critical",
+    fingerprint="late-feed",
+    summary="weather has sent nothing for 25 h",
+    state=OPEN,
+    raised=RAISED,
+    last_seen=RAISED,
+)
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def test_an_alert_arrives_as_alertmanager_takes_it(receiver):
     url, got = receiver
     assert send(url, ALERT, outbound=Outbound(allow_private=True)) == "sent, 200"
     assert got[0][0]["labels"]["alertname"] == "hanok_feed"
-    assert got[0][0]["annotations"]["summary"] == ALERT["summary"]
+    assert got[0][0]["annotations"]["summary"] == ALERT.summary
 
 
 def test_a_private_address_is_refused_unless_allowed(receiver):

@@ -133,7 +133,7 @@ def _key(value: object) -> str | None:
     if value is None:
         return None
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class BatchRows:

@@ -124,7 +124,7 @@ class RunsContract:
         ("wanted", "found"),
         [
             (Comparison("metric", "loss", "<", 0.2), ["a"]),
-            (Comparison("metric", "loss", "!=", 9), ["c", "a"]),
+            (Comparison("metric", "loss", "!=", 9), ["c", "b", "a"]),  # no number is unequal to every number
             (Comparison("metric", "only_b", "IS NULL"), ["c", "a"]),
             (Comparison("metric", "only_b", "IS NOT NULL"), ["b"]),
             (Comparison("param", "p", "=", "1"), ["b"]),
