@@ -168,6 +168,7 @@ class Predicting:
         own: dict[int, pa.Table] = {}
         left = self._not_in(name, rows, skip)
         if not left.num_rows:
+            self._serving.tell_batch(name, key)
             return BatchIds(())
         for arm in deployment.arms if deployment is not None else ():
             declared = self._declared.of(name, arm.version) or present

@@ -225,6 +225,12 @@ class Serving:
             self._record_batch(name, snapshot.deployment, key, count, answered.failed)
         return answered
 
+    def tell_batch(self, name: str, key: str) -> None:
+        """Say that a batch was asked for that left nothing to answer: labels that came before answers are joined."""
+        facts = {"model": name, "key": key, "rows": 0}
+        event = Event("batch_predicted", name, self._clock.now(), facts)
+        self._metadata.write(lambda r: r.outbox.append(event))
+
     def batch_rows(self, name: str, prefix: str) -> pa.Table:
         """What answered in the batches whose key begins so: batch, row_id, at, and the entity's keys."""
         return self._log.batch_rows(name, prefix)
