@@ -11,7 +11,7 @@ from hanok.cli.output import ask, common, say, show
 
 @click.group()
 def study() -> None:
-    """Studies: list, show, stop, resume, change, add a trial, export, import, delete."""
+    """Studies: list, show, stop, resume, change, add a trial, register the best, export, import, delete."""
 
 
 @study.command("list")
@@ -73,6 +73,18 @@ def add(name: str, params: str, home: Path | None, as_json: bool) -> None:
     except ValueError as error:
         raise click.UsageError(f"PARAMS is a JSON object, like '{{\"x\": 1}}': {error}") from None
     show(ask(home, "study.enqueue", name=name, params=chosen), as_json)
+
+
+@study.command()
+@click.argument("name")
+@click.argument("model")
+@click.option("--trial", default=None, type=click.IntRange(0), help="Its number (default: the best one).")
+@click.option("--logged", default="", help="The name of the logged model, where the trial logged several.")
+@common
+def register(name: str, model: str, trial: int | None, logged: str, home: Path | None, as_json: bool) -> None:
+    """Make what the best trial of study NAME trained the next version of MODEL."""
+    asked = {"name": name, "model": model, "logged": logged} | ({} if trial is None else {"trial": trial})
+    show(ask(home, "study.register", **asked), as_json)
 
 
 @study.command()

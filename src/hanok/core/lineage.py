@@ -18,6 +18,7 @@ class NodeKind(StrEnum):
     ENVIRONMENT = "environment"
     DATASET = "dataset"
     RUN = "run"
+    STUDY = "study"
     LOGGED_MODEL = "logged_model"
     TRACE = "trace"
     MODEL = "model"

@@ -25,6 +25,8 @@ ENDED: tuple[TrialState, ...] = (COMPLETE, PRUNED, FAILED, CANCELLED)
 StudyState = Literal["running", "stopped", "done"]
 Scope = Literal["user", "system"]
 
+STUDY_TAG, TRIAL_TAG = "hanok.study", "hanok.trial"  # of the run of a trial
+
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
@@ -51,7 +53,8 @@ class Study:
     """A search for the best parameters. `id` is 0 until the store has given one.
 
     `space` is None where the clients choose the parameters themselves (Optuna's define-by-run). `experiment_id` is the
-    tracking experiment whose runs the trials are; "" for none. Both kinds of attributes belong to clients.
+    tracking experiment whose runs the trials are; "" for none. `node` is its place in the lineage graph, "" for studies
+    that earlier versions made. Both kinds of attributes belong to clients.
     """
 
     id: int
@@ -64,6 +67,7 @@ class Study:
     limits: Limits = Limits()
     state: StudyState = "running"
     experiment_id: str = ""
+    node: str = ""
     seed: int = 0
     user_attrs: JsonObject = field(default_factory=dict)
     system_attrs: JsonObject = field(default_factory=dict)

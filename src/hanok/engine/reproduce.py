@@ -44,6 +44,11 @@ def reproduce(parts: Evidence, model_name: str, version: int) -> Reproduction:
     of own code that cannot be run."""
     found = parts.training.version(model_name, version)
     facts = facts_of(found)
+    if not facts.training_set and found.facts.get("study"):
+        raise Invalid(
+            f"version {version} of {model_name!r} is trial {found.facts['trial']} of study {found.facts['study']!r}: "
+            f"its own code made it. 'hanok run show {found.run_id}' has its params, command, commit and diff"
+        )
     if not facts.training_set:
         raise Invalid(
             f"version {version} of {model_name!r} was registered from outside: Hanok knows no training set of it"

@@ -8,14 +8,13 @@ from hanok.core.access import Access
 from hanok.core.json import JsonObject
 from hanok.core.recording import ModelEntry
 from hanok.core.serving import Signature
+from hanok.engine.logged import PACKAGE_FILE, register_logged
 from hanok.engine.verbs.registry import verb
 from hanok.parts.serving.packages import Packages
 from hanok.parts.tracking.artifacts import in_tree
 from hanok.parts.tracking.service import Tracking
 from hanok.stores.blobs import LocalBlobs
 from hanok.wire import recording
-
-PACKAGE_FILE = "package.json"
 
 
 @verb("run.record", Access.EDIT)
@@ -38,7 +37,8 @@ def record(
     for entry in found:
         if entry.kind == "package" and entry.model is not None and entry.model.register:
             name = entry.model.register
-            versions[name] = _register(tracking, run, entry.model, sealed[entry.number], actor)
+            made = register_logged(tracking, name, entry.model.id, run=run, package=sealed[entry.number], actor=actor)
+            versions[name] = made.version
     return {"run": run, "applied": applied, "versions": versions}
 
 
@@ -52,23 +52,3 @@ def _seal(tracking: Tracking, packages: Packages, blobs: LocalBlobs, model: Mode
     with blobs.open(digest) as manifest:
         tracking.artifacts.put(f"{root}/{PACKAGE_FILE}", manifest)
     return str(digest)
-
-
-def _register(tracking: Tracking, run: str, model: ModelEntry, package: str, actor: str) -> int:
-    """A version of the logged model; the one that is there when this is a repetition."""
-    registry = tracking.registry
-    registry.ensure_model(model.register)
-    for version in registry.versions(model.register):
-        if version.facts.get("logged_model_id") == model.id:
-            return int(version.version)
-    latest = tracking.runs.get(run).latest
-    made = registry.register(
-        model.register,
-        source=f"models:/{model.id}",
-        run_id=run,
-        package=package,
-        logged_model_id=model.id,
-        facts={"metrics": {k: v for k, v in latest.items() if not k.startswith("system/")}},
-        actor=actor,
-    )
-    return int(made.version)

@@ -10,7 +10,10 @@ from hanok.core.json import Json, JsonObject
 from hanok.core.records import to_body
 from hanok.core.tuning import Algorithm, Direction, Limits, Study, StudyState, Trial, TrialState
 from hanok.engine.arguments import Count
+from hanok.engine.logged import package_of, register_logged
+from hanok.engine.tuning import chosen_trial, model_of
 from hanok.engine.verbs.registry import verb
+from hanok.parts.tracking.service import Tracking
 from hanok.parts.tuning.exchange import exported, imported
 from hanok.parts.tuning.rules import changed
 from hanok.parts.tuning.service import Tuning
@@ -104,9 +107,10 @@ def delete(tuning: Tuning, *, name: str) -> JsonObject:
 
 
 @verb("study.ask", Access.EDIT)
-def ask(tuning: Tuning, *, name: str, worker: str, n: Count = 1) -> Sequence[JsonObject]:
-    """Up to `n` trials to work on, each with its token. 409 `study_over` when nothing will come any more."""
-    return [_trial(t) for t in tuning.ask(name, worker=worker, n=n)]
+def ask(tuning: Tuning, *, name: str, worker: str, n: Count = 1, code_of: str = "") -> Sequence[JsonObject]:
+    """Up to `n` trials to work on, each with its token. 409 `study_over` when nothing will come any more. Their runs
+    get the code and the packages of the run `code_of`."""
+    return [_trial(t) for t in tuning.ask(name, worker=worker, n=n, code_of=code_of)]
 
 
 @verb("study.report", Access.EDIT)
@@ -133,6 +137,44 @@ def heartbeat(tuning: Tuning, *, trials: Sequence[Count], worker: str) -> JsonOb
 def enqueue(tuning: Tuning, *, name: str, params: JsonObject) -> JsonObject:
     """Try these parameters next."""
     return _trial(tuning.enqueue(name, params))
+
+
+@verb("study.register", Access.EDIT)
+def register(
+    tuning: Tuning,
+    tracking: Tracking,
+    *,
+    actor: str,
+    name: str,
+    model: str,
+    trial: Count | None = None,
+    logged: str = "",
+) -> JsonObject:
+    """Make the model that the best trial (or `trial`) logged the next version of the registered model `model`. A trial
+    that logged several says which one by `logged`. Again, it is the version that is there."""
+    study = tuning.study(name)
+    chosen = chosen_trial(tuning, name, trial)
+    found = model_of(tracking, study, chosen, logged)
+    version = register_logged(
+        tracking,
+        model,
+        found.id,
+        run=chosen.run_id,
+        package=package_of(tracking, found.artifact_uri),
+        actor=actor,
+        facts={"study": study.name, "trial": chosen.number, "params": chosen.params},
+        read=[study.node] if study.node else [],
+        description=f"trial {chosen.number} of study {study.name}",
+    )
+    return {
+        "model": version.model,
+        "version": version.version,
+        "study": study.name,
+        "trial": chosen.number,
+        "values": list(chosen.values),
+        "params": chosen.params,
+        "run": chosen.run_id,
+    }
 
 
 @verb("study.export", Access.READ)

@@ -58,6 +58,8 @@ class Directory:
         """None for nodes that belong to no project: tables, feature views, code, environments."""
         if node.kind in _BY_ID:
             return self.of(r, _BY_ID[node.kind], node.id)
+        if node.kind is NodeKind.STUDY:
+            return self.of(r, "experiment", str(node.facts.get("experiment", "")))
         if node.kind is NodeKind.MODEL_VERSION:
             known = self.of(r, "version", node.id)
             return known if known is not None else self.of(r, "model", node.name.rpartition("/")[0])

@@ -21,6 +21,7 @@ from hanok.core.tracking import (
     ModelOutput,
     Run,
 )
+from hanok.core.tuning import TRIAL_TAG
 from hanok.parts.tracking import checks
 from hanok.parts.tracking.lineage import is_node
 from hanok.parts.tracking.names import name_of
@@ -104,6 +105,8 @@ def _apply(r: Repositories, run_id: str, entry: Entry, user: str, now: datetime)
         r.logged_models.put(replace(model, status=READY, updated=now))
     elif entry.kind == "end":
         before = r.runs.get(run_id)
+        if TRIAL_TAG in before.tags:  # the run of a trial ends with its trial
+            return
         after = replace(before, status=entry.status, ended=_instant(entry.at_ms))
         r.runs.put(after)
         tell_end(r, before, after, now)

@@ -10,7 +10,7 @@ from hanok.core.clock import Clock
 from hanok.core.errors import AlreadyExists, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.json import JsonObject
-from hanok.core.lineage import Event, Node, NodeKind
+from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel
 from hanok.core.tracking import EVERYTHING, Filter, Order, Page
 from hanok.parts.tracking import checks
@@ -122,11 +122,13 @@ class RegistryVerbs:
         tags: Mapping[str, str] | None = None,
         facts: JsonObject | None = None,
         trained_on: Sequence[str] = (),
+        read: Sequence[str] = (),
         logged_model_id: str = "",
         actor: str = "local",
         node_id: str = "",
     ) -> ModelVersion:
-        """Add the next version: a node that its run wrote, trained on `trained_on` and on what the run read.
+        """Add the next version: a node that its run wrote, trained on `trained_on` and on what the run read; `read` are
+        other nodes that it came from.
 
         `source` may be a URI, "models:/<name>/<version>" or "models:/m-<id>". Raises ModelNotFound when the model is
         not registered. With a `node_id` it is added once: the version that has it is returned.
@@ -159,7 +161,8 @@ class RegistryVerbs:
                 )
             )
             node = Node(version.id, NodeKind.MODEL_VERSION, f"{model}/{version.version}", now, {"source": source})
-            r.lineage.add([node], origins(r, version, trained_on, logged_model_id))
+            edges = [Edge(version.id, EdgeKind.READ, made_of) for made_of in read]
+            r.lineage.add([node], [*origins(r, version, trained_on, logged_model_id), *edges])
             tell_logged_model(r, version, logged_model_id)
             r.registry.put_model(replace(parent, updated=now))
             about = {"source": source, "description": description, "tags": version.tags, **prompt_mark(parent.tags)}

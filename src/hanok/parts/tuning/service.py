@@ -122,7 +122,7 @@ class Tuning:
             Searcher(study, given)
 
         def work(r: Repositories) -> Study:
-            return r.studies.add(replace(study, experiment_id=self._runs.experiment(r, name, now)))
+            return r.studies.add(self._runs.begin_study(r, study, now))
 
         return self._metadata.write(work)
 
@@ -180,7 +180,7 @@ class Tuning:
         def work(r: Repositories) -> int:
             held = r.studies.named(study.name)
             if held is None:
-                held = r.studies.add(replace(study, experiment_id=self._runs.experiment(r, study.name, now)))
+                held = r.studies.add(self._runs.begin_study(r, study, now))
             known = [(t.params, t.values, t.started) for t in r.trials.list(held.id)]
             fresh = [t for t in trials if (t.params, t.values, t.started) not in known]
             for trial in fresh:
@@ -191,9 +191,10 @@ class Tuning:
 
     # -- the life of a trial ---------------------------------------------------------------------------------
 
-    def ask(self, name: str, *, worker: str, n: int = 1) -> list[Trial]:
+    def ask(self, name: str, *, worker: str, n: int = 1, code_of: str = "") -> list[Trial]:
         """Up to `n` trials to work on: those that wait first, then new ones. Fewer when the study's concurrency or
-        number of trials is reached. Raises StudyOver when nothing will come any more."""
+        number of trials is reached. `code_of` is a run of the worker that says what code works on them.
+        Raises StudyOver when nothing will come any more."""
         if n < 1:
             raise Invalid(f"ask for at least 1 trial, not {n}")
         study = self.study(name)
@@ -210,7 +211,7 @@ class Tuning:
             made = self._proposed(study, opened, room - len(waiting), now, needed=not waiting)
             opened.reserved += len(made)
         try:
-            return self._metadata.write(lambda r: self._hand_out(r, study, waiting, made, worker, now))
+            return self._metadata.write(lambda r: self._hand_out(r, study, waiting, made, worker, now, code_of))
         except BaseException:
             with opened.lock:
                 for trial in made:
@@ -437,6 +438,7 @@ class Tuning:
         made: Sequence[Trial],
         worker: str,
         now: datetime,
+        code_of: str,
     ) -> list[Trial]:
         handed = []
         for trial in waiting:
@@ -446,7 +448,7 @@ class Tuning:
         handed += [r.trials.add(self._started(study, trial, worker, now)) for trial in made]
         for trial in handed:
             if trial.run_id:
-                self._runs.begin(r, study, trial, now)
+                self._runs.begin(r, study, trial, now, code_of=code_of)
         return handed
 
     def _started(self, study: Study, trial: Trial, worker: str, now: datetime) -> Trial:

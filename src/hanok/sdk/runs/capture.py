@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 
 DIFF_MAX_BYTES = 1 << 20
 GIT_TIMEOUT_S = 10
@@ -29,16 +30,17 @@ def source_tags() -> Mapping[str, str]:
     return tags
 
 
-def git_tags() -> Mapping[str, str]:
-    """Commit and branch of the working directory; nothing outside a repository."""
-    commit, branch = _git("rev-parse", "HEAD"), _git("rev-parse", "--abbrev-ref", "HEAD")
+def git_tags(folder: Path | None = None) -> Mapping[str, str]:
+    """Commit and branch of a folder (the working directory); nothing outside a repository."""
+    commit = _git("rev-parse", "HEAD", folder=folder)
+    branch = _git("rev-parse", "--abbrev-ref", "HEAD", folder=folder)
     tags = {"mlflow.source.git.commit": commit, "mlflow.source.git.branch": branch}
     return {key: value for key, value in tags.items() if value}
 
 
-def uncommitted() -> str:
+def uncommitted(folder: Path | None = None) -> str:
     """The diff of tracked files to the commit, at most DIFF_MAX_BYTES of it."""
-    diff = _git("diff", "--no-ext-diff", "--no-textconv", "HEAD", strip=False)
+    diff = _git("diff", "--no-ext-diff", "--no-textconv", "HEAD", strip=False, folder=folder)
     content = diff.encode()
     if len(content) <= DIFF_MAX_BYTES:
         return diff
@@ -58,10 +60,16 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _git(*words: str, strip: bool = True) -> str:
+def _git(*words: str, strip: bool = True, folder: Path | None = None) -> str:
     try:
         done = subprocess.run(
-            ["git", *words], capture_output=True, text=True, errors="replace", timeout=GIT_TIMEOUT_S, check=False
+            ["git", *words],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=GIT_TIMEOUT_S,
+            check=False,
+            cwd=folder,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

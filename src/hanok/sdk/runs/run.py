@@ -24,7 +24,7 @@ from hanok.parts.tracking import checks
 from hanok.sdk.runs import capture as captured
 from hanok.sdk.runs import values
 from hanok.sdk.runs.console import Console
-from hanok.sdk.runs.sinks import Place, sink_for
+from hanok.sdk.runs.sinks import Place, Sink, sink_for
 from hanok.sdk.runs.system import SystemSampler
 from hanok.sdk.runs.writer import Chore, Upload, Writer
 
@@ -52,10 +52,12 @@ class Run:
         capture: Sequence[str],
         every_s: float,
         place: Place,
+        goes_on: str = "",
+        sink: Sink | None = None,
     ) -> None:
         if unknown := sorted(set(capture) - set(CAPTURES)):
             raise Invalid(f"capture has {unknown[0]!r}; there are {', '.join(CAPTURES)}")
-        self.id = new_id(_clock.now())
+        self.id = goes_on or new_id(_clock.now())
         self.name = name
         self.ended = False
         self._writer_name = new_id(_clock.now())
@@ -69,21 +71,24 @@ class Run:
             chores.append(Chore(every_s, self._sample))
         if self._console is not None:
             chores.append(Chore(min(every_s, CONSOLE_EVERY_S), self._console_piece))
-        sink = sink_for(place, self.id, self._writer_name, time.sleep)
+        sink = sink or sink_for(place, self.id, self._writer_name, time.sleep)
         self._writer = Writer(sink, self.id, self._writer_name, self._spool, chores)
         texts = _texts("tag", tags, checks.TAG_VALUE_MAX)
         found = {**captured.source_tags(), **captured.git_tags()} if "code" in capture else {}
-        self._put(
-            Entry(
-                0,
-                "start",
-                at_ms=_now_ms(),
-                experiment=experiment,
-                name=name,
-                user=captured.user(),
-                tags={**found, **texts},
+        if goes_on and (found or texts):
+            self.tag({**found, **texts})
+        elif not goes_on:
+            self._put(
+                Entry(
+                    0,
+                    "start",
+                    at_ms=_now_ms(),
+                    experiment=experiment,
+                    name=name,
+                    user=captured.user(),
+                    tags={**found, **texts},
+                )
             )
-        )
         if params:
             self.param(params)
         if "code" in capture and (diff := captured.uncommitted()):
@@ -253,11 +258,14 @@ def run(
 
     It goes to `where` (a home, or a server's URL), else to HANOK_URL, else to the home of this directory, through
     `hanok up` where that is running. HANOK_OFFLINE=1, a server that does not answer, and a home that another process
-    has open lead to a journal on disk, which `hanok sync` brings over. `capture` chooses from code (git commit, branch,
-    uncommitted diff, command), packages, system (every `every_s` seconds) and console.
+    has open lead to a journal on disk, which `hanok sync` brings over. Within a
+    trial of a study (HANOK_RUN_ID is set) the first run of a process is that trial's, and ends with it. `capture`
+    chooses from code (git commit, branch, uncommitted diff, command), packages, system (every `every_s` seconds) and
+    console.
     """
     return Run(
         name,
+        goes_on=os.environ.pop("HANOK_RUN_ID", ""),
         experiment=experiment,
         params=params or {},
         tags=tags or {},

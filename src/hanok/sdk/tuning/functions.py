@@ -9,13 +9,17 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from hanok.core.errors import HanokError, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.sdk.client import Client
 from hanok.sdk.client import open as open_client
+from hanok.sdk.runs.run import Run, place_of
+from hanok.sdk.runs.sinks import Online
+from hanok.sdk.tuning.code import Code, function_name, source_of
 
 T = TypeVar("T")
 Objective = Callable[..., Json]
@@ -26,7 +30,7 @@ class Pruned(Exception):
     """Raised out of the objective by `trial.report` when the trial is not worth going on with."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trial:
     """Handed to an objective of two arguments: `def objective(params, trial)`."""
 
@@ -34,7 +38,28 @@ class Trial:
     number: int
     params: JsonObject
     token: str
+    run_id: str
     _client: Client
+
+    @cached_property
+    def run(self) -> Run:
+        """The run of this trial: `trial.run.model(model, X, y)`, `.artifact(...)`. It ends with the trial."""
+        return Run(
+            "",
+            experiment="",
+            params={},
+            tags={},
+            capture=(),
+            every_s=10.0,
+            place=place_of(None),
+            goes_on=self.run_id,
+            sink=Online(self._client, lambda: None),
+        )
+
+    def close(self) -> None:
+        """Wait until all that was logged is stored."""
+        if "run" in self.__dict__:
+            self.run.finish()
 
     def report(self, value: float, step: int | None = None) -> None:
         """Keep an intermediate value. Ends the objective where the study's pruner says so."""
@@ -51,6 +76,22 @@ class Tuned:
     params: JsonObject
     value: float | None
     trials: int
+    number: int | None = None
+    _client: Client | None = field(default=None, repr=False, compare=False)
+
+    def register(self, model: str, *, trial: int | None = None, logged: str = "") -> Mapping[str, Json]:
+        """Make the model that the best trial (or the one of a number) logged the next version of `model`.
+
+        Raises Conflict where it logged none, Invalid where it is not clear which trial or model is meant.
+        """
+        asked = {"name": self.study, "model": model, "logged": logged} | ({} if trial is None else {"trial": trial})
+        own = self._client is None
+        using = self._client or open_client()
+        try:
+            return dict(using.call("study.register", **asked))
+        finally:
+            if own:
+                using.close()
 
     def _repr_html_(self) -> str:
         return f"<b>{self.study}</b>: best {self.value} of {self.trials} trials with <code>{dict(self.params)}</code>"
@@ -83,8 +124,9 @@ def tune(
     try:
         study = _study(using, name, space, trials, direction, sampler, pruner, workers, seed)
         failures: list[BaseException] = []
+        code = Code(using, {f"{function_name(function)}.py": source_of(function)})
         threads = [
-            threading.Thread(target=_work, args=(using, study, function, failures), name=f"hanok-tune-{i}")
+            threading.Thread(target=_work, args=(using, study, function, failures, code), name=f"hanok-tune-{i}")
             for i in range(workers)
         ]
         for thread in threads:
@@ -97,8 +139,8 @@ def tune(
         if not shown["best"]:
             last = _last_reason(using, study)
             warnings.warn(f"no trial of study {study!r} has a result: {last}", stacklevel=2)
-        best = shown["best"][0] if shown["best"] else {"params": {}, "values": []}
-        return Tuned(study, best["params"], best["values"][0] if best["values"] else None, shown["trials"])
+        best = shown["best"][0] if shown["best"] else {"params": {}, "values": [None], "number": None}
+        return Tuned(study, best["params"], best["values"][0], shown["trials"], best["number"], client)
     finally:
         if own:
             using.close()
@@ -147,12 +189,12 @@ def _study(
     return str(made["name"])
 
 
-def _work(client: Client, study: str, function: Objective, failures: list[BaseException]) -> None:
+def _work(client: Client, study: str, function: Objective, failures: list[BaseException], code: Code) -> None:
     takes_trial = len(inspect.signature(function).parameters) > 1
     worker = worker_name()
     while True:
         try:
-            asked = client.call("study.ask", name=study, worker=worker)
+            asked = client.call("study.ask", name=study, worker=worker, code_of=code.of)
         except HanokError as error:
             if error.code in OVER:
                 return
@@ -161,7 +203,8 @@ def _work(client: Client, study: str, function: Objective, failures: list[BaseEx
         if not asked:
             return  # the others do what is left
         for given in asked:
-            trial = Trial(given["id"], given["number"], given["params"], given["token"], client)
+            code.keep(given["run"])
+            trial = Trial(given["id"], given["number"], given["params"], given["token"], given["run"], client)
             with _beating(client, trial.id, worker):
                 _run(client, trial, function, takes_trial, failures)
 
@@ -169,7 +212,10 @@ def _work(client: Client, study: str, function: Objective, failures: list[BaseEx
 def _run(client: Client, trial: Trial, function: Objective, takes_trial: bool, failures: list[BaseException]) -> None:
     told: dict[str, Json]
     try:
-        value = function(dict(trial.params), trial) if takes_trial else function(dict(trial.params))
+        try:
+            value = function(dict(trial.params), trial) if takes_trial else function(dict(trial.params))
+        finally:
+            trial.close()
         told = {"value": value}
     except Pruned as stop:
         told = {"state": "pruned", "reason": str(stop)}

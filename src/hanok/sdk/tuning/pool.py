@@ -19,7 +19,9 @@ from typing import IO
 from hanok.core.errors import HanokError
 from hanok.core.json import Json
 from hanok.sdk.client import Client
+from hanok.sdk.runs.sync import sync
 from hanok.sdk.tuning.channel import Channel
+from hanok.sdk.tuning.code import Code, files_of
 from hanok.sdk.tuning.functions import OVER, worker_name
 from hanok.wire.nni.channel import MetricReport, decode_metric_file, decode_output, encode_parameter_file
 
@@ -69,6 +71,7 @@ class Pool:
         self._client, self._study, self._command, self._folder = client, study, command, folder
         self._keep, self._concurrency, self._trial_seconds, self._ended = keep, concurrency, trial_seconds, ended
         self._worker = worker_name()
+        self._code = Code(client, files_of(command, folder), command=command, folder=folder)
         self._running: dict[int, _Running] = {}
         self._interrupted = threading.Event()
 
@@ -94,12 +97,15 @@ class Pool:
         """Start what the study hands out; True when it is over."""
         try:
             wanted = self._concurrency - len(self._running)
-            asked = self._client.call("study.ask", name=self._study, worker=self._worker, n=wanted)
+            asked = self._client.call(
+                "study.ask", name=self._study, worker=self._worker, n=wanted, code_of=self._code.of
+            )
         except HanokError as error:
             if error.code in OVER:
                 return True
             raise
         for trial in asked:
+            self._code.keep(str(trial["run"]))
             self._start(trial, channel)
         return False
 
@@ -134,8 +140,17 @@ class Pool:
             "NNI_CODE_DIR": str(self._folder),
             "NNI_TRIAL_COMMAND_CHANNEL": address,
             "HANOK_RUN_ID": str(trial.get("run") or ""),
+            "HANOK_JOURNAL": str(folder / "journal"),
+            **self._place(trial),
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _place(self, trial: Mapping[str, Json]) -> dict[str, str]:
+        """Where the trial's own `hk.run` and MLflow client find its run."""
+        address = self._client.address
+        if not address:
+            return {"HANOK_OFFLINE": "1"}  # the home is open in this process; the journal is brought over at the end
+        return {"HANOK_URL": address, "MLFLOW_TRACKING_URI": address, "MLFLOW_RUN_ID": str(trial.get("run") or "")}
 
     def _reported(self, key: int, report: MetricReport) -> None:
         running = self._running.get(key)
@@ -173,6 +188,7 @@ class Pool:
         self._read_files(running, last=True)
         channel.shut(running.id)
         running.log.close()
+        sync(running.folder / "journal", self._client)
         with running.lock:
             if not running.told:
                 state, reason = (running.stop, running.reason) if running.stop else ("failed", _why(running, code))
