@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -66,3 +68,12 @@ def start_worker() -> None:
     os.nice(5)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
+    threading.Thread(target=_end_with_the_server, name="hanok-watch", daemon=True).start()
+
+
+def _end_with_the_server() -> None:
+    """Nobody reads what is decoded after that, and a killed server cannot say so."""
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os._exit(0)

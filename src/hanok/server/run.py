@@ -22,6 +22,7 @@ from hanok.server.audit import GROUP_S, Trail
 from hanok.server.auth import SECRET_MIN, Gatekeeper
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
+from hanok.server.shadowing import ShadowProcess
 
 log = logging.getLogger("hanok.server")
 SYNC_S = 1.0
@@ -171,6 +172,8 @@ def serve(
                 target=_every, args=(stopping, GUARD_S, app.upkeep.guard), name="hanok-guard", daemon=True
             ),
         ]
+    shadows = ShadowProcess(app.home.blobs)
+    app.serving.score_shadows_with(shadows)
     sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
     gc.collect()
     gc.freeze()
@@ -186,6 +189,8 @@ def serve(
         for keeper in keepers:
             keeper.join(timeout=30)
         built.close()
+        app.serving.score_shadows_with(None)
+        shadows.close()
         _attempt(built.keep)
         app.metadata.strict = False
 

@@ -146,7 +146,7 @@ class Scoring:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._foreign is not None:
-            self._foreign.shutdown(wait=False, cancel_futures=True)
+            self._replace(self._foreign)
 
 
 class Held:

@@ -65,7 +65,11 @@ class PredictionLog:
 
     def append_many(self, deployment: str, entries: Sequence[Entry]) -> list[PredictionId]:
         """Log answers in one write; they survive kill -9 when this returns."""
-        return self._segments.append(deployment, [encode(e) for e in entries])
+        return self.append_encoded(deployment, [encode(e) for e in entries])
+
+    def append_encoded(self, deployment: str, payloads: Sequence[bytes]) -> list[PredictionId]:
+        """The same for entries as `encode` gives them."""
+        return self._segments.append(deployment, payloads)
 
     def append_batch(self, deployment: str, made: Made, key: str) -> bool:
         """Log answers in bulk, durable on return; False when the batch was logged before. `made` gives the rows for a

@@ -92,12 +92,8 @@ def rows_of(columns: Columns) -> int:
     return len(next(iter(columns.values()), ()))
 
 
-def decide_many(snapshot: Snapshot, arm: Arm, requests: Sequence[Columns]) -> list[Decision]:
-    """`decide` for several requests, scored in one call; one that fails does not fail its neighbours."""
-    try:
-        loaded = snapshot.model(arm.version)
-    except HanokError as error:
-        return [Decision(arm, rows_of(columns), None, None, error, 0) for columns in requests]
+def decide_many(loaded: Loaded, arm: Arm, requests: Sequence[Columns]) -> list[Decision]:
+    """`decide_with` for several requests, scored in one call; one that fails does not fail its neighbours."""
     started = wall_seconds()
     found: list[Decision | None] = [None] * len(requests)
     matrices: list[tuple[int, Matrix]] = []

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -18,6 +19,7 @@ from hanok.core.ids import PredictionId
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import KEY
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
+from hanok.parts.serving.beside import Answered, score_beside
 from hanok.parts.serving.deployments import Deployments, Snapshot
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.needs import EntityKeys, UndeclaredKeys
@@ -26,10 +28,10 @@ from hanok.parts.serving.records import entries_of
 from hanok.parts.serving.router import answering, answering_rows, beside, sticky
 from hanok.parts.serving.rows import BatchRows
 from hanok.parts.serving.scorer import Decision, answer_of, decide, decide_with
-from hanok.parts.serving.shadows import Answered, Shadows
+from hanok.parts.serving.shadows import Score, Shadows
 from hanok.stores.ports import Metadata, Repositories
 
-DRAIN_S = 2.0
+DRAIN_S, ENDING_S = 2.0, 6.0
 LOGGED_AT_ONCE = 1_000  # entries of a large request: freeing all of them at once would hold up every other thread
 NO_OWN: Mapping[int, Columns] = MappingProxyType({})
 NO_ROWS: Mapping[int, pa.Table] = MappingProxyType({})
@@ -91,9 +93,9 @@ class Serving:
         log: PredictionLog,
         clock: Clock,
     ) -> None:
-        self._metadata, self._log, self._clock = metadata, log, clock
+        self._metadata, self._packages, self._log, self._clock = metadata, packages, log, clock
         self._versions = Deployments(metadata=metadata, packages=packages, clock=clock)
-        self._shadows = Shadows(log)
+        self._shadows = Shadows(log, partial(score_beside, packages))
         self.keys: EntityKeys = UndeclaredKeys()  # the engine puts those of the declarations here
         self.deploy, self.refresh = self._versions.deploy, self._versions.refresh
         self.deployment, self.deployments = self._versions.current, self._versions.all
@@ -156,8 +158,8 @@ class Serving:
             entries = entries_of(decision, own, at=at, mode=routed.arm.mode, keys=routed.keys, rows=rows)
             ids += map(str, self._log.append_many(routed.model, entries))
         if routed.beside:
-            shadowed = Answered(routed.snapshot, routed.beside, columns, by_version, routed.keys, at, ids)
-            self._shadows.offer(shadowed)
+            answered = Answered(routed.beside, columns, by_version, routed.keys, at, ids)
+            self._shadows.offer(routed.snapshot, answered)
         failure = decision.failure
         if failure is not None:
             raise failure
@@ -261,6 +263,13 @@ class Serving:
             self._shadows.drain(DRAIN_S)
         known = {s.deployment.name: {v: m.signature for v, m in s.models.items()} for s in self._versions.snapshots()}
         return self._log.compact(known, everything=everything)
+
+    def score_shadows_with(self, score: Score | None) -> None:
+        """Let something else score what arms beside give: it raises Unavailable when it came to an end over the rows.
+        None: this process again, once what waits is scored."""
+        if score is None:
+            self._shadows.drain(ENDING_S)
+        self._shadows.score = score or partial(score_beside, self._packages)
 
     def close(self) -> None:
         """Let the shadows end, then close the log."""

@@ -1,53 +1,41 @@
-"""Shadows score in bulk after the reply, in a background thread with a bounded queue. Nothing here reaches a reply."""
+"""What arms beside the answering one give: scored in bulk after the reply. Nothing here reaches a reply."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hanok.compute.frames import Columns
 from hanok.core.clock import wall_seconds
-from hanok.core.serving import Arm
+from hanok.core.errors import Unavailable
+from hanok.parts.serving.beside import Answered, Bulk, lost
 from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.entries import Entry
 from hanok.parts.serving.log import PredictionLog
-from hanok.parts.serving.records import entries_of
-from hanok.parts.serving.scorer import decide_many, rows_of
+from hanok.parts.serving.scorer import rows_of
 
 log = logging.getLogger("hanok.serving")
 QUEUED_ROWS_MAX = 50_000
-BULK_ROWS = 256
-PAUSE_TURNS, PAUSE_MAX_S = 3, 0.25  # shadows take a quarter of the time at most, replies the rest
+BULK_ROWS, BULK_S = 256, 5.0  # rows in one piece: fewer where the arms need longer than that for them
+GATHER_S = 0.02
+PAUSE_TURNS, PAUSE_MAX_S = 3, 0.25  # shadows take a quarter of this process's time at most, replies the rest
 GAP_S = 1.0
+REST_S = 10.0  # an arm that ended the process that scored it is not tried for so long
 
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Rows that were answered and that the arms beside score too. `row_ids` are the ids of the answers, `by_version`
-    columns of versions that have their own."""
-
-    snapshot: Snapshot
-    arms: tuple[Arm, ...]
-    columns: Columns
-    by_version: Mapping[int, Columns]
-    keys: Mapping[str, str]
-    at: int
-    row_ids: Sequence[str]
-
-    def columns_of(self, arm: Arm) -> Columns:
-        return self.by_version.get(arm.version, self.columns)
+Score = Callable[[Bulk], Sequence[bytes]]
 
 
 @dataclass(slots=True)
 class _Gap:
-    """Answers that an arm did not score because the queue was full."""
+    """Answers of which an arm has no score, and why."""
 
     at: int
     first: str
     last: str
+    why: str
     rows: int = 0
     since: float = field(default_factory=wall_seconds)
 
@@ -56,28 +44,37 @@ _Due = tuple[tuple[str, int], _Gap]  # (deployment, version) and what it did not
 
 
 class Shadows:
-    """`offer` never waits. What the queue cannot hold is logged as a range for each arm."""
+    """`offer` never waits. What the queue cannot hold is logged as a range for each arm.
 
-    def __init__(self, log: PredictionLog, *, rows_max: int = QUEUED_ROWS_MAX) -> None:
+    `score` gives the entries of the log for a bulk of rows, encoded, and raises Unavailable when it came to an end over
+    them; it may be replaced by one that works in another process. An arm that ends it is charged with those rows.
+    """
+
+    def __init__(self, log: PredictionLog, score: Score, *, rows_max: int = QUEUED_ROWS_MAX) -> None:
         self._log, self._rows_max = log, rows_max
-        self._queue: deque[Answered] = deque()
+        self.score = score
+        self._row_s = 0.0
+        self._resting: dict[tuple[str, int], tuple[float, str]] = {}
+        self._queue: deque[tuple[Snapshot, Answered]] = deque()
         self._rows = 0
         self._gaps: dict[tuple[str, int], _Gap] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._hurry = threading.Condition(self._lock)  # ends a pause
         self._busy = self._closed = False
         self._awaited = 0  # callers of `drain`: while there are any, no pause is made
         self._worker: threading.Thread | None = None
 
-    def offer(self, answered: Answered) -> bool:
+    def offer(self, snapshot: Snapshot, answered: Answered) -> bool:
         """Queue rows to be scored; False when they are left out, which is noted."""
         rows = len(answered.row_ids)
         with self._changed:
             if self._closed or (self._rows and self._rows + rows > self._rows_max):
-                due = self._skip(answered)
+                due = self._skip(snapshot, answered)
                 taken = False
             else:
                 due, taken = [], True
-                self._queue.append(answered)
+                self._queue.append((snapshot, answered))
                 self._rows += rows
                 self._work()
                 self._changed.notify_all()
@@ -89,6 +86,7 @@ class Shadows:
         with self._changed:
             self._awaited += 1
             self._changed.notify_all()
+            self._hurry.notify_all()
             done = self._changed.wait_for(lambda: not self._queue and not self._busy, timeout_s)
             self._awaited -= 1
             due = self._due_gaps(everything=True)
@@ -102,9 +100,10 @@ class Shadows:
             self._closed = True
             due: list[_Due] = []
             while self._queue:
-                due += self._skip(self._queue.popleft())
+                due += self._skip(*self._queue.popleft())
             due += self._due_gaps(everything=True)
             self._changed.notify_all()
+            self._hurry.notify_all()
         self._note(due)
 
     def _work(self) -> None:
@@ -124,58 +123,80 @@ class Shadows:
                 self._changed.wait_for(lambda: self._queue or self._closed, GAP_S if self._gaps else None)
                 if self._closed and not self._queue:
                     return
-                bulk = self._take() if self._queue else []
+                self._pause(GATHER_S)
+                taken = self._take() if self._queue else []
                 self._busy = True
-            started = wall_seconds()
+            started, why = time.thread_time(), ""
             try:
-                if bulk:
-                    self._score(bulk)
-            except Exception:
-                log.exception("shadows of %s rows are not logged", sum(len(a.row_ids) for a in bulk))
+                if taken:
+                    self._score(_bulk(taken))
+                taken = []
+            except Exception as error:  # noqa: BLE001 (the work ends here: nothing of a shadow reaches a reply)
+                log.warning("shadows of %s rows are not logged: %s", sum(len(a.row_ids) for _, a in taken), error)
+                why = f"{type(error).__name__}: {error}"
             with self._changed:
-                due = self._due_gaps(everything=False)
+                due = [d for item in taken for d in self._skip(*item, why)]
+                due += self._due_gaps(everything=False)
             self._note(due)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-            pause = min(PAUSE_MAX_S, PAUSE_TURNS * (wall_seconds() - started))
-            with self._changed:
-                self._changed.wait_for(lambda: self._awaited or self._closed, pause)
+                self._pause(PAUSE_TURNS * (time.thread_time() - started))
 
-    def _take(self) -> list[Answered]:
+    def _pause(self, seconds: float) -> None:
+        """With the lock held: let it go for so long, unless somebody waits for the queue to become empty."""
+        self._hurry.wait_for(lambda: self._awaited or self._closed, min(PAUSE_MAX_S, seconds))
+
+    def _take(self) -> list[tuple[Snapshot, Answered]]:
         """The oldest rows of one snapshot and the same arms, in bulk."""
+        limit = BULK_ROWS if self._row_s * BULK_ROWS < BULK_S else max(1, int(BULK_S / self._row_s))
         bulk = [self._queue.popleft()]
-        rows = len(bulk[0].row_ids)
-        while self._queue and rows < BULK_ROWS:
-            following = self._queue[0]
-            if following.snapshot is not bulk[0].snapshot or following.arms != bulk[0].arms:
+        snapshot, first = bulk[0]
+        rows = len(first.row_ids)
+        while self._queue and rows < limit:
+            other, following = self._queue[0]
+            if other is not snapshot or following.arms != first.arms:
                 break
             bulk.append(self._queue.popleft())
             rows += len(following.row_ids)
         self._rows -= rows
         return bulk
 
-    def _score(self, bulk: Sequence[Answered]) -> None:
-        first = bulk[0]
-        for arm in first.arms:
-            decisions = decide_many(first.snapshot, arm, [a.columns_of(arm) for a in bulk])
-            entries: list[Entry] = []
-            for answered, decision in zip(bulk, decisions, strict=True):
-                entries += entries_of(
-                    decision,
-                    answered.columns_of(arm),
-                    at=answered.at,
-                    mode="shadow",
-                    keys=answered.keys,
-                    row_ids=answered.row_ids,
-                )
-            if entries:
-                self._log.append_many(first.snapshot.deployment.name, entries)
+    def _score(self, bulk: Bulk) -> None:
+        bulk, payloads = self._without_resting(bulk)
+        if bulk.arms:
+            started, score = wall_seconds(), self.score
+            try:
+                payloads += score(bulk)
+                self._row_s = (wall_seconds() - started) / bulk.count
+            except Unavailable as ended:
+                if score is not self.score:  # it was ended, and not by these rows
+                    self._score(bulk)
+                elif len(bulk.arms) > 1:  # which of them it was is seen by trying each alone
+                    for arm in bulk.arms:
+                        self._score(bulk.of([arm]))
+                else:
+                    self._resting[bulk.name, bulk.arms[0].version] = wall_seconds() + REST_S, ended.message
+                    payloads += lost(bulk, ended.message)
+        if payloads:
+            self._log.append_encoded(bulk.name, payloads)
 
-    def _skip(self, answered: Answered) -> list[_Due]:
-        name, ids = answered.snapshot.deployment.name, answered.row_ids
+    def _without_resting(self, bulk: Bulk) -> tuple[Bulk, list[bytes]]:
+        """The arms to be tried, and the entries of those that ended the scoring process a moment ago."""
+        now, payloads = wall_seconds(), []
+        for arm in bulk.arms:
+            until, why = self._resting.get((bulk.name, arm.version), (0.0, ""))
+            if until > now:
+                bulk, left_out = bulk.of([a for a in bulk.arms if a != arm]), bulk.of([arm])
+                payloads += lost(left_out, f"not tried, because {REST_S:.0f} s have not passed since this: {why}")
+            else:
+                self._resting.pop((bulk.name, arm.version), None)
+        return bulk, payloads
+
+    def _skip(self, snapshot: Snapshot, answered: Answered, why: str = "the queue of shadows was full") -> list[_Due]:
+        name, ids = snapshot.deployment.name, answered.row_ids
         for arm in answered.arms:
-            gap = self._gaps.setdefault((name, arm.version), _Gap(answered.at, ids[0], ids[-1]))
+            gap = self._gaps.setdefault((name, arm.version), _Gap(answered.at, ids[0], ids[-1], why))
             gap.last, gap.rows = ids[-1], gap.rows + rows_of(answered.columns)
         return self._due_gaps(everything=False)
 
@@ -189,7 +210,7 @@ class Shadows:
     def _note(self, due: Sequence[_Due]) -> None:
         """Log gaps. What cannot be logged now is kept, together with what is left out later, and tried again."""
         for (name, version), gap in due:
-            why = f"not scored, the queue of shadows was full: {gap.rows} answers from {gap.first} to {gap.last}"
+            why = f"not scored, {gap.why}: {gap.rows} answers from {gap.first} to {gap.last}"
             try:
                 self._log.append(name, Entry(gap.at, version, "shadow", None, [], {}, {}, why, 0, gap.first, gap.rows))
             except Exception as error:  # noqa: BLE001 (the work ends here: nothing of a shadow reaches a reply)
@@ -202,3 +223,11 @@ class Shadows:
                 gap.last, gap.rows = later.last, gap.rows + later.rows
             gap.since = wall_seconds()
             self._gaps[key] = gap
+
+
+def _bulk(taken: Sequence[tuple[Snapshot, Answered]]) -> Bulk:
+    snapshot, first = taken[0]
+    versions = [arm.version for arm in first.arms]
+    packages = {v: snapshot.models[v].digest for v in versions if v in snapshot.models}
+    broken = {v: snapshot.broken.get(v, "it was not loaded") for v in versions if v not in snapshot.models}
+    return Bulk(snapshot.deployment.name, first.arms, packages, broken, tuple(answered for _, answered in taken))

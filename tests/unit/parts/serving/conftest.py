@@ -83,6 +83,7 @@ class Place:
         loaded = snapshot.models[version]
         changed = replace(loaded, runtime=Encoded(model, loaded.signature))
         live[name] = Snapshot(snapshot.deployment, {**snapshot.models, version: changed}, snapshot.broken)
+        self.packages._loaded[loaded.digest] = changed  # where shadows look
 
     def logged(self, model="m"):
         """All rows of the log's table, after everything moved there."""

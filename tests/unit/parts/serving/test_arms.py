@@ -2,12 +2,14 @@
 
 import io
 import threading
+from functools import partial
 
 import pyarrow as pa
 import pytest
 
 from hanok.core.errors import ScoringFailed, SignatureMismatch, Unavailable
 from hanok.core.serving import Arm, Column
+from hanok.parts.serving.beside import Answered, score_beside
 from hanok.parts.serving.deployments import Deployments
 from hanok.parts.serving.shadows import Shadows
 from tests.unit.parts.serving.conftest import Waiting, linear
@@ -58,7 +60,7 @@ def test_a_slow_shadow_holds_up_no_reply_and_what_its_queue_cannot_take_is_a_ran
     place.deploy(one, shadow=two)
     slow = Waiting()
     place.swap_model(two, slow)
-    place.serving._shadows = Shadows(place.log, rows_max=10)
+    place.serving._shadows = Shadows(place.log, partial(score_beside, place.packages), rows_max=10)
     first = place.serving.predict("m", ROW)[0].prediction_id
     assert slow.begun.wait(20)
     ids = [place.serving.predict("m", ROW)[0].prediction_id for _ in range(30)]
@@ -76,7 +78,7 @@ def test_a_log_that_cannot_be_written_fails_no_reply_ends_no_shadow_and_loses_no
     place.deploy(one, shadow=two)
     slow = Waiting()
     place.swap_model(two, slow)
-    shadows = place.serving._shadows = Shadows(place.log, rows_max=1)
+    shadows = place.serving._shadows = Shadows(place.log, partial(score_beside, place.packages), rows_max=1)
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -94,6 +96,49 @@ def test_a_log_that_cannot_be_written_fails_no_reply_ends_no_shadow_and_loses_no
     assert ids[-1] in {r["row_id"] for r in logged if not r["error"]}
     gap = next(r for r in logged if r["error"])
     assert gap["error"].endswith(f"to {ids[4]}") and gap["rows"] + sum(not r["error"] for r in logged) == 6
+
+
+def test_an_arm_that_ends_the_scoring_process_is_charged_with_its_rows_and_no_other_is(place):
+    one, two, three = (place.version(linear(names)) for names in (["x", "y"], ["y"], ["x"]))
+    place.serving.deploy("m", [Arm(one, "primary", 100), Arm(two, "shadow"), Arm(three, "shadow")], actor="", reason="")
+    tried = []
+
+    def dies_of_two(bulk):
+        tried.append([arm.version for arm in bulk.arms])
+        if two in tried[-1]:
+            raise Unavailable("it ended by SIGSEGV")
+        return score_beside(place.packages, bulk)
+
+    place.serving.score_shadows_with(dies_of_two)
+    ids = [place.serving.predict("m", ROW)[0].prediction_id]
+    place.serving.compact(everything=True)
+    ids.append(place.serving.predict("m", ROW)[0].prediction_id)
+    logged = place.logged()
+    assert tried == [[two, three], [two], [three], [three]]  # then it rests
+    found = {v: [(r["row_id"], r["score"], r["error"][:9]) for r in logged if r["version"] == v] for v in (two, three)}
+    assert found[two] == [(ids[0], None, "it ended "), (ids[1], None, "not tried")]
+    assert found[three] == [(i, 1.0, "") for i in ids]
+
+
+def test_shadows_that_cannot_be_logged_are_a_range_once_they_can(place, monkeypatch):
+    one, two = place.version(linear(["x", "y"])), place.version(linear(["y", "x"]))
+    place.deploy(one, shadow=two)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place.log, "append_encoded", full)
+        place.serving._shadows.offer(*shadowed(place, two, ["m-1", "m-2"]))
+        assert place.serving._shadows.drain(20)
+    gap = next(r for r in place.logged() if r["arm"] == "shadow")
+    assert gap["rows"] == 2 and "No space left on device: 2 answers from m-1 to m-2" in gap["error"]
+
+
+def shadowed(place, version, ids):
+    rows = {"x": [1.0] * len(ids), "y": [2.0] * len(ids)}
+    snapshot = place.serving._versions.snapshot("m")
+    return snapshot, Answered((Arm(version, "shadow"),), rows, {}, {}, 0, ids)
 
 
 def test_requests_of_many_clients_are_shadowed_in_bulk_and_one_bad_row_fails_no_other(place):

@@ -1,0 +1,71 @@
+"""A process of its own scores shadows: the same entries as here, and whatever ends it is said and no more."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from hanok.core.errors import Unavailable
+from hanok.core.serving import Arm
+from hanok.parts.serving.beside import Answered, Bulk, score_beside
+from hanok.parts.serving.entries import decode
+from hanok.parts.serving.packages import Packages
+from hanok.server.shadowing import ShadowProcess
+from hanok.stores.blobs import LocalBlobs
+from tests.unit.parts.serving.conftest import linear
+
+ROWS = {"x": [1.0, 10**400, None, "\ud800"], "y": [2, 3.5, 1e308, True], "more": [[1], {}, "z", b"bytes"]}
+
+
+@pytest.fixture
+def packages(tmp_path):
+    return Packages(LocalBlobs(tmp_path / "blobs"))
+
+
+@pytest.fixture
+def process(packages, tmp_path):
+    process = ShadowProcess(tmp_path / "blobs")
+    yield process
+    process.close()
+
+
+def bulk(packages, *models):
+    """All models beside two answers; a model that is a text is a version that could not be loaded for this reason."""
+    arms = tuple(Arm(version, "shadow") for version in range(2, 2 + len(models)))
+    of = dict(zip((arm.version for arm in arms), models, strict=True))
+    answers = tuple(
+        Answered(arms, ROWS, {2: {"x": [5.0] * 4, "y": [1.0] * 4}}, {"who": "ann"}, 7, [f"m-{n}-{i}" for i in range(4)])
+        for n in range(2)
+    )
+    known = {v: packages.save(m) for v, m in of.items() if not isinstance(m, str)}
+    return Bulk("m", arms, known, {v: m for v, m in of.items() if isinstance(m, str)}, answers)
+
+
+def comparable(payloads):
+    return [replace_time(decode(p)) for p in payloads]
+
+
+def replace_time(entry):
+    entry.microseconds = 0
+    return entry
+
+
+def test_another_process_gives_the_same_entries_and_each_end_of_it_is_said(packages, process):
+    asked = bulk(packages, linear(["x", "y"]), linear(["x", "y"]), linear(["new"]), linear(["x"], reads=[9]), "damaged")
+    asked = replace(asked, packages={**asked.packages, 4: "0" * 64})
+    here = comparable(score_beside(packages, asked))
+    assert comparable(process(asked)) == here and len(here) == 5 * 8
+    assert [e.score for e in here if e.version == 2] == [6.0] * 8
+    assert all(e.error for e in here if e.version > 3)
+
+    os.kill(process._process.pid, signal.SIGKILL)
+    with pytest.raises(Unavailable, match="ended by SIGKILL over 8 rows"):
+        process(asked)
+    assert comparable(process(asked)) == here  # by a new one
+
+    process._score_s = 0.0
+    with pytest.raises(Unavailable, match="had not scored 8 rows after 0 s"):
+        process(asked)
+    process._score_s = 60.0
+    assert comparable(process(asked)) == here
