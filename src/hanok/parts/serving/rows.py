@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hanok.core.logged import KEY, NUMBER, TEXT, TRUTH, WHOLE, candidates, feature_of, key_of
+from hanok.core.names import folded
 from hanok.core.serving import Prediction, Signature
 from hanok.core.tables import ARRIVED
 from hanok.parts.serving.entries import Entry, decode_values, encode_values
@@ -29,7 +30,7 @@ class Names:
 
     def __init__(self, known: pa.Schema | None) -> None:
         self._types: dict[str, pa.DataType] = {f.name: f.type for f in known} if known is not None else {}
-        self._taken = {name.lower(): name for name in self._types}
+        self._taken = {folded(name): name for name in self._types}
         self._given: dict[tuple[tuple[str, ...], str, bool], str] = {}
 
     def column(self, prefixes: tuple[str, ...], name: str, kind: pa.DataType) -> str:
@@ -42,13 +43,13 @@ class Names:
             for candidate in candidates(prefixes, name, turn):
                 if self._free(candidate, kind):
                     self._types[candidate] = kind
-                    self._taken[candidate.lower()] = candidate
+                    self._taken[folded(candidate)] = candidate
                     self._given[prefixes, name, kind == pa.string()] = candidate
                     return candidate
             turn += 1
 
     def _free(self, column: str, kind: pa.DataType) -> bool:
-        holder = self._taken.get(column.lower())
+        holder = self._taken.get(folded(column))
         return holder is None or (holder == column and self._types[column] == kind)
 
 
