@@ -33,7 +33,7 @@ from hanok.stores.ports import Metadata, Repositories
 
 DRAIN_S, ENDING_S = 2.0, 6.0
 LOGGED_AT_ONCE = 1_000  # entries of a large request: freeing all of them at once would hold up every other thread
-NO_OWN: Mapping[int, Columns] = MappingProxyType({})
+NO_OWN: Mapping[int, Columns] = {}  # a proxy could not be handed to another process
 NO_ROWS: Mapping[int, pa.Table] = MappingProxyType({})
 
 
