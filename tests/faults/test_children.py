@@ -71,7 +71,9 @@ def test_what_a_server_started_ends_with_it(home, end):
     assert gone(started) == []
     app = open_shop(home)
     assert {app.serving.find(i).features["size"] for i in one + many[::1000]} == {11.5}
-    if end == signal.SIGTERM:  # shadows in work are waited for
+    if end == signal.SIGTERM:  # shadows in work are waited for a little, the others are a range
         answers = app.serving.answers_since("returns", app.serving.find(one[0]).at).to_pylist()
-        assert sum(a["arm"] == "shadow" and a["error"] == "" for a in answers) == 1 + LARGE
+        beside = [a for a in answers if a["arm"] == "shadow"]
+        assert {a["error"][:10] for a in beside} <= {"", "not scored"}
+        assert sum(a["rows"] if a["error"] else 1 for a in beside) == 1 + LARGE
     app.close()

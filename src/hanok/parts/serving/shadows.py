@@ -56,6 +56,7 @@ class Shadows:
         self._row_s = 0.0
         self._resting: dict[tuple[str, int], tuple[float, str]] = {}
         self._queue: deque[tuple[Snapshot, Answered]] = deque()
+        self._taken: list[tuple[Snapshot, Answered]] = []  # what is scored now
         self._rows = 0
         self._gaps: dict[tuple[str, int], _Gap] = {}
         self._lock = threading.Lock()
@@ -99,8 +100,9 @@ class Shadows:
         with self._changed:
             self._closed = True
             due: list[_Due] = []
-            while self._queue:
-                due += self._skip(*self._queue.popleft())
+            for snapshot, answered in [*self._taken, *self._queue]:
+                due += self._skip(snapshot, answered, "the server stopped")
+            self._queue.clear()
             due += self._due_gaps(everything=True)
             self._changed.notify_all()
             self._hurry.notify_all()
@@ -124,7 +126,7 @@ class Shadows:
                 if self._closed and not self._queue:
                     return
                 self._pause(GATHER_S)
-                taken = self._take() if self._queue else []
+                self._taken = taken = self._take() if self._queue else []
                 self._busy = True
             started, why = time.thread_time(), ""
             try:
@@ -135,6 +137,7 @@ class Shadows:
                 log.warning("shadows of %s rows are not logged: %s", sum(len(a.row_ids) for _, a in taken), error)
                 why = f"{type(error).__name__}: {error}"
             with self._changed:
+                self._taken = []
                 due = [d for item in taken for d in self._skip(*item, why)]
                 due += self._due_gaps(everything=False)
             self._note(due)
@@ -178,7 +181,7 @@ class Shadows:
                 else:
                     self._resting[bulk.name, bulk.arms[0].version] = wall_seconds() + REST_S, ended.message
                     payloads += lost(bulk, ended.message)
-        if payloads:
+        if payloads and not self._closed:
             self._log.append_encoded(bulk.name, payloads)
 
     def _without_resting(self, bulk: Bulk) -> tuple[Bulk, list[bytes]]:
