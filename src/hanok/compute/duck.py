@@ -37,6 +37,19 @@ class ParquetFiles:
         return cls(tuple(str(p) for p in paths), schema)
 
 
+def same_in_sql(kind: pa.DataType) -> bool:
+    """Whether DuckDB reads a Parquet column of this Arrow type as Arrow does: a duration is a bare number to it."""
+    is_ = pa.types
+    if is_.is_nested(kind):
+        return all(same_in_sql(kind.field(i).type) for i in range(kind.num_fields))
+    if is_.is_dictionary(kind):
+        return bool(is_.is_string(kind.value_type) or is_.is_large_string(kind.value_type))
+    whole = is_.is_boolean(kind) or is_.is_integer(kind) or is_.is_float32(kind) or is_.is_float64(kind)
+    text = is_.is_string(kind) or is_.is_large_string(kind) or is_.is_binary(kind) or is_.is_large_binary(kind)
+    times = is_.is_timestamp(kind) or is_.is_date32(kind) or is_.is_time(kind)
+    return bool(whole or text or times or is_.is_decimal128(kind))
+
+
 def connect(relations: Mapping[str, Relation] | None = None) -> duckdb.DuckDBPyConnection:
     """A connection set to UTC in which each relation is a view of its name. Close it, or use it in a `with`.
 

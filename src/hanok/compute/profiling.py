@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.drift import BINS, Reference, bin_counts, placed, reference
+from hanok.compute.drift import BINS, Drift, Reference, bin_counts, compare, placed, reference
 from hanok.compute.metrics import DEFAULT_METRIC
 from hanok.compute.state_drift import reference_of, weighted
 from hanok.compute.states import NUMERIC, ColumnState, TableState
-from hanok.compute.values import column_type, unwrapped
+from hanok.compute.values import column_type, flattened
 from hanok.core.errors import BadData
 
 CLASSES_MAX = 20
@@ -85,10 +85,10 @@ def explore(rows: pa.Table, target: str = "") -> Profile:
     """Profile a table. Raises BadData when it has no columns or no such target."""
     if not rows.num_columns:
         raise BadData("the table has no columns; there is nothing to profile")
-    if target and target not in rows.column_names:
-        raise BadData(f"there is no column {target!r}; there are {', '.join(rows.column_names[:20])}")
+    rows = flattened(rows)
+    _targetable(rows, target)
     state = TableState.of(rows)
-    flat = [n for n in rows.column_names if n in state.columns]
+    flat = list(state.columns)
     problem = problem_of(rows, state.columns[target]) if target and rows.num_rows else None
     known = rows.filter(pc.is_valid(rows.column(target))) if problem else rows
     answer = _answer(known.column(target), problem) if problem else None
@@ -111,6 +111,17 @@ def explore(rows: pa.Table, target: str = "") -> Profile:
         _warnings(rows.num_rows, made, duplicates, times, problem),
         state,
     )
+
+
+def _targetable(rows: pa.Table, target: str) -> None:
+    """Raises BadData for a target that is not there, or of a type that no model predicts."""
+    if not target:
+        return
+    if target not in rows.column_names:
+        raise BadData(f"there is no column {target!r}; there are {', '.join(rows.column_names[:20])}")
+    kind = rows.schema.field(target).type
+    if pa.types.is_nested(kind) or column_type(kind) == "TIMESTAMP":
+        raise BadData(f"{target!r} is {kind}: a target is a number, a text or true and false; name another column")
 
 
 def of_state(state: TableState, *, days: Sequence[str] = ()) -> Profile:
@@ -315,10 +326,7 @@ def _comparable(kind: pa.DataType) -> bool:
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """In a type that bins understand."""
-    column = unwrapped(column) if pa.types.is_duration(column.type) else column
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return column.cast(kind.value_type)
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return column.cast(pa.timestamp("us"), safe=False).cast(pa.timestamp("us", "UTC"))
     if column_type(kind) in ("INT", "FLOAT", "BOOL"):
@@ -329,11 +337,10 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array([None if v is None else repr(v) for v in column.to_pylist()], pa.string())])
 
 
-def compare_tables(before: pa.Table, after: pa.Table) -> list[Any]:
+def compare_tables(before: pa.Table, after: pa.Table) -> list[Drift]:
     """Drift of every column that both tables have in a comparable type. Times are left out: they always move on.
     `hanok.compute.unlike` says what is left out."""
-    from hanok.compute.drift import compare
-
+    before, after = flattened(before), flattened(after)
     found = []
     for name in before.column_names:
         if name not in after.column_names or not _comparable(before.schema.field(name).type):

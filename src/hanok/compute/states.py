@@ -143,13 +143,11 @@ class ColumnState:
 
     @staticmethod
     def of(name: str, column: pa.Array) -> ColumnState:
+        if _is_wrapped(column.type):
+            column = unwrapped(pa.chunked_array([column])).combine_chunks()
         kind = column.type
         if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
             return ColumnState._of_lists(name, column)
-        if pa.types.is_dictionary(kind):
-            column = column.cast(kind.value_type)
-        elif pa.types.is_duration(kind):
-            column = unwrapped(pa.chunked_array([column])).combine_chunks()
         state = ColumnState(name, column_type(column.type), len(column), column.null_count)
         if pa.types.is_nested(column.type):  # maps, and structs within lists: how many there are
             state.values = len(column) - column.null_count
@@ -289,6 +287,19 @@ def numbers(present: pa.Array) -> NDArray[Any]:
         except pa.ArrowInvalid:
             pass
     return present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _is_wrapped(kind: pa.DataType) -> bool:
+    """Whether the values lie beneath an encoding, an extension, a view or a unit."""
+    is_ = pa.types
+    return bool(
+        isinstance(kind, pa.BaseExtensionType)
+        or is_.is_dictionary(kind)
+        or is_.is_run_end_encoded(kind)
+        or is_.is_string_view(kind)
+        or is_.is_binary_view(kind)
+        or is_.is_duration(kind)
+    )
 
 
 def exact_sum(values: NDArray[np.int64]) -> int:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hanok.compute.analyzers import evaluate
+from hanok.compute.analyzers import Session, evaluate, opened
 from hanok.compute.states import ColumnState, TableState
+from hanok.compute.values import unwrapped_columns
 from hanok.core.checks import Constraint, constraint, metric
 from hanok.core.errors import Invalid, MetricFailed
 
@@ -64,12 +65,13 @@ def suggest(rows: pa.Table, rules: Sequence[str] = RULES, *, held_out: int = HEL
     """
     if unknown := [r for r in rules if r not in RULES]:
         raise Invalid(f"there is no rule {unknown[0]!r}; there are {', '.join(RULES)}")
-    rows = _plain(rows)
+    rows = unwrapped_columns(rows)
     apart = np.arange(rows.num_rows) % held_out == held_out - 1
     tried = bool(apart.any()) and rows.num_rows >= 100
     learned = rows.filter(pa.array(~apart)) if tried else rows
     state = TableState.of(learned)
-    made = [s for name in state.columns for s in _of_column(state.columns[name], learned, rules)]
+    with opened(learned) as session:
+        made = [s for column in state.columns.values() for s in _of_column(column, session, rules)]
     made = _true_of(rows, made)
     if not tried:
         return made
@@ -94,15 +96,7 @@ def _true_of(rows: pa.Table, made: list[Suggestion]) -> list[Suggestion]:
     ]
 
 
-def _plain(rows: pa.Table) -> pa.Table:
-    """Half floats in a type that SQL has."""
-    for i, field in enumerate(rows.schema):
-        if pa.types.is_float16(field.type):
-            rows = rows.set_column(i, field.name, rows.column(i).cast(pa.float64()))
-    return rows
-
-
-def _of_column(state: ColumnState, rows: pa.Table, rules: Sequence[str]) -> list[Suggestion]:
+def _of_column(state: ColumnState, session: Session, rules: Sequence[str]) -> list[Suggestion]:
     builders = {
         "CompleteIfComplete": _complete,
         "RetainCompleteness": _completeness,
@@ -120,17 +114,17 @@ def _of_column(state: ColumnState, rows: pa.Table, rules: Sequence[str]) -> list
     }
     if not state.rows:
         return []
-    found = (builders[rule](rule, state, rows) for rule in rules)
+    found = (builders[rule](rule, state, session) for rule in rules)
     return [s for s in found if s is not None]
 
 
-def _complete(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _complete(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.nulls:
         return None
     return Suggestion(rule, c.name, constraint("isComplete", c.name), "it was never null", 1.0)
 
 
-def _completeness(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _completeness(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     share = c.present / c.rows
     if not 0.2 < share < 1:
         return None
@@ -139,10 +133,10 @@ def _completeness(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | Non
     return Suggestion(rule, c.name, made, f"{share:.1%} of {c.rows} rows had a value", share)
 
 
-def _type(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _type(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.type != "STRING" or not c.present:
         return None
-    found = evaluate(rows, [m := metric("DataType", c.name)])[m]
+    found = session.evaluate([m := metric("DataType", c.name)])[m]
     if isinstance(found, MetricFailed):
         return None
     total = sum(found.values()) - found["Unknown"]
@@ -165,7 +159,7 @@ def _categories_of(c: ColumnState, once: float) -> list[tuple[Any, int]]:
     return sorted(counted, key=lambda e: -e[1]) if singles <= once * len(counted) else []
 
 
-def _categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _categories(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     values = [v for v, _ in _categories_of(c, 0.1) if v is not None]
     if not values:
         return None
@@ -173,7 +167,7 @@ def _categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     return Suggestion(rule, c.name, made, f"{len(values)} values came again and again", 1.0)
 
 
-def _most_categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _most_categories(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     chosen, covered = [], 0
     for value, count in _categories_of(c, 0.4):
         if covered >= 0.9 * c.rows:
@@ -188,20 +182,20 @@ def _most_categories(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | 
     return Suggestion(rule, c.name, made, f"{len(values)} values cover {share:.1%} of the rows", share)
 
 
-def _non_negative(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _non_negative(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.type not in ("INT", "FLOAT") or not c.finite or c.minimum < 0:
         return None
     return Suggestion(rule, c.name, constraint("isNonNegative", c.name), "it was never negative", float(c.minimum))
 
 
-def _shortest(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _shortest(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.shortest is None:
         return None
     low = max(0, math.floor(c.shortest - _length_slack(c)))
     return Suggestion(rule, c.name, constraint("hasMinLength", c.name, f">= {low}"), "texts were longer", c.shortest)
 
 
-def _longest(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _longest(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.longest is None:
         return None
     high = math.ceil(c.longest + _length_slack(c))
@@ -216,7 +210,7 @@ def _width(c: ColumnState) -> float:
     return float(c.maximum - c.minimum) or abs(float(c.maximum)) or 1.0
 
 
-def _low(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _low(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     """Half the width of what was seen is left below it."""
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
@@ -227,7 +221,7 @@ def _low(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     return Suggestion(rule, c.name, made, "values were larger", float(c.minimum))
 
 
-def _high(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _high(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
     bound = float(c.maximum) + 0.5 * _width(c)
@@ -237,7 +231,7 @@ def _high(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     return Suggestion(rule, c.name, made, "values were smaller", float(c.maximum))
 
 
-def _mean(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _mean(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     """The mean may differ by five standard errors of two samples of this size."""
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
@@ -249,7 +243,7 @@ def _mean(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     return Suggestion(rule, c.name, made, "five standard errors about the mean", mean)
 
 
-def _deviation(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _deviation(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     """The standard deviation may differ by five of its standard errors, which follow from the kurtosis."""
     if c.type not in ("INT", "FLOAT") or c.finite < 2:
         return None
@@ -262,12 +256,12 @@ def _deviation(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
     return Suggestion(rule, c.name, made, "five standard errors about the deviation", std)
 
 
-def _unique(rule: str, c: ColumnState, rows: pa.Table) -> Suggestion | None:
+def _unique(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     """What the sketch takes for unique is counted exactly before it is suggested."""
     if c.nulls or not c.present or abs(1 - c.distinct_count / c.present) > 0.08:
         return None
     m = metric("Uniqueness", c.name)
-    value = evaluate(rows, [m])[m]
+    value = session.evaluate([m])[m]
     if isinstance(value, MetricFailed) or value < 1:
         return None
     return Suggestion(rule, c.name, constraint("isUnique", c.name), "no value came twice", 1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.values import column_type, is_nested
+from hanok.compute.values import column_type, flattened, is_nested
 from hanok.core.names import folded
 
 FEW_ROWS = 100
@@ -26,6 +26,7 @@ class Unlike:
 
 def unlike(before: pa.Table, after: pa.Table) -> list[Unlike]:
     """Columns that are gone, spelt otherwise, went empty or changed their type; then what is left out for no fault."""
+    before, after = flattened(before), flattened(after)
     spelt = {folded(n): n for n in after.column_names if n not in before.column_names}
     found = [u for n in before.column_names for u in _column(n, before, after, spelt)]
     new = [n for n in spelt.values() if folded(n) not in {folded(b) for b in before.column_names}]
@@ -48,6 +49,8 @@ def _column(name: str, before: pa.Table, after: pa.Table, spelt: dict[str, str])
         yield Unlike(name, f"went empty: {had} of {len(a)} rows had a value before", True)
     elif has and not had:
         yield Unlike(name, f"was empty and has a value in {has} of {len(b)} rows now", False)
+    elif not has:
+        yield Unlike(name, "is not compared: it has no value on either side", False)
     elif was != now and not {was, now} <= NUMBERS:
         yield Unlike(name, f"was {was} and is {now}", True)
     elif is_nested(a.type) or is_nested(b.type):

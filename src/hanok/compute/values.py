@@ -51,8 +51,12 @@ def column_type(kind: pa.DataType) -> str:
     """INT, FLOAT, BOOL, TIMESTAMP, STRING, or NULL for a column without any type."""
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         kind = kind.value_type
+    if isinstance(kind, pa.UuidType):
+        return "STRING"
+    if isinstance(kind, pa.Bool8Type):
+        return "BOOL"
     if isinstance(kind, pa.BaseExtensionType):
-        return "STRING" if isinstance(kind, pa.UuidType) else column_type(kind.storage_type)
+        return column_type(kind.storage_type)
     if pa.types.is_boolean(kind):
         return "BOOL"
     if pa.types.is_integer(kind):
@@ -80,6 +84,8 @@ def unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pc.run_end_decode(column)
     elif pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
+    elif isinstance(kind, pa.Bool8Type):
+        return pa.chunked_array([c.storage.cast(pa.bool_()) for c in column.chunks], pa.bool_())
     elif isinstance(kind, pa.UuidType):
         return pa.chunked_array([pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())])
     elif isinstance(kind, pa.BaseExtensionType):
@@ -96,6 +102,44 @@ def unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
     else:
         return column
     return unwrapped(column)
+
+
+def unwrapped_columns(rows: pa.Table) -> pa.Table:
+    """The table with every column in a type that kernels and SQL read alike; nested ones stay."""
+    for i, field in enumerate(rows.schema):
+        if is_nested(field.type):
+            continue
+        made = unwrapped(rows.column(i))
+        if pa.types.is_decimal256(made.type):  # SQL has 38 digits
+            made = made.cast(pa.float64(), safe=False)
+        if made.type != field.type:
+            rows = rows.set_column(i, field.name, made)
+    return rows
+
+
+def flattened(rows: pa.Table) -> pa.Table:
+    """`unwrapped_columns` with a column for each member of a struct, named `struct.member`. Raises BadData where
+    another column has that name."""
+    while any(pa.types.is_struct(f.type) for f in rows.schema):
+        rows = rows.flatten()
+    if twice := sorted({n for n in rows.column_names if rows.column_names.count(n) > 1}):
+        raise BadData(f"the column {twice[0]!r} is there twice; rename one")
+    return unwrapped_columns(rows)
+
+
+def cells(rows: pa.Table) -> list[dict[str, Cell]]:
+    """Each row by column; an instant that Python has no name for (nanoseconds, years beyond 9999) as text."""
+    columns = [_listed(c) for c in rows.columns]
+    return [dict(zip(rows.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _listed(column: pa.ChunkedArray) -> list[Cell]:
+    try:
+        found: list[Cell] = column.to_pylist()
+    except (ValueError, OverflowError):
+        text = _cast(column, pa.string())
+        found = [_as_py(v) for v in column] if text is None else text.column.to_pylist()
+    return found
 
 
 def plain(name: str, column: pa.ChunkedArray) -> Brought:
@@ -174,7 +218,7 @@ def _float(column: pa.ChunkedArray) -> Brought:
     if pa.types.is_decimal(kind):
         if kind.scale <= 0:
             return _each(column, "FLOAT", _exact_float, "has more digits than it holds")
-        made = column.cast(pa.float64(), safe=False)
+        made = column.cast(pa.string()).cast(pa.float64())  # the nearest float, which a cast by division is not
         rounded = kind.precision > 15 and any(
             f is not None and Decimal(repr(f)) != d for f, d in zip(made.to_pylist(), column.to_pylist(), strict=True)
         )

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from hanok.compute.analyzers import evaluate
-from hanok.compute.duck import ParquetFiles, Relation
+from hanok.compute.duck import ParquetFiles, Relation, same_in_sql
 from hanok.compute.statistics import measure
 from hanok.compute.suggestions import suggest
+from hanok.compute.values import unwrapped_columns
 from hanok.core.checks import Check, metric
 from hanok.core.errors import Invalid
 from hanok.core.names import checked_columns
@@ -48,11 +49,13 @@ def _unheard(note: str) -> None:
 
 
 def relation_of(path: Path, options: Options | None = None, tell: Callable[[str], None] = _unheard) -> Relation:
-    """A Parquet file is scanned where it lies; anything else is read, and what was guessed of it is told."""
+    """A Parquet file is scanned where it lies if SQL reads all its types as Arrow does; anything else is read, and what
+    was guessed of it is told."""
     if path.suffix.lower() in (".parquet", ".pq") and path.exists():
         found = ParquetFiles.of(path)
         checked_columns(str(path), found.schema.names)
-        return found
+        if all(map(same_in_sql, found.schema.types)):
+            return found
     return rows_of(path, options, tell)
 
 
@@ -61,7 +64,7 @@ def rows_of(path: Path, options: Options | None = None, tell: Callable[[str], No
     made = read(path, options)
     for note in made.notes:
         tell(note)
-    return made.rows
+    return unwrapped_columns(made.rows)
 
 
 def write_schema(path: Path, schema: Message) -> None:

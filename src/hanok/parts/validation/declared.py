@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from hanok.compute.schemas import Checked
 from hanok.compute.states import ColumnState, TableState
+from hanok.compute.values import Cell, cells
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
 from hanok.core.tables import BOOKKEEPING
@@ -200,7 +201,7 @@ def _set_aside(declared: Declared, report: Report, rows: pa.Table, checked: Chec
             shown = rows.take(pa.array(hit[:ROWS_SHOWN])).drop_columns(
                 [n for n in BOOKKEEPING if n in rows.column_names]
             )
-            examples = tuple({k: _plain(v) for k, v in r.items()} for r in shown.to_pylist())
+            examples = tuple({k: _plain(v) for k, v in r.items()} for r in cells(shown))
             set_aside = (declared.policy == "rows" and len(hit) > 0) or (declared.policy == "batch" and integrity)
             anomaly = Anomaly(
                 reason.type, name, "error" if set_aside else "warning",
@@ -220,7 +221,7 @@ def _set_aside(declared: Declared, report: Report, rows: pa.Table, checked: Chec
     return replace(checked, bad=bad, reasons=reasons, anomalies=tuple(found))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Cell) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

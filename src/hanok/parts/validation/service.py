@@ -16,7 +16,7 @@ from hanok.compute.partitions import parts, sliced
 from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer_schema, typed_rows, widened
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
-from hanok.compute.values import Cell, column_type
+from hanok.compute.values import Brought, Cell, cells, column_type
 from hanok.core import validation as v
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Invalid
@@ -77,7 +77,8 @@ class Validation:
         first = schema is None
         if schema is None:
             _require(table, rows, [*keys, event_time])
-            typed, _ = as_came(rows)
+            typed, made = as_came(rows)
+            spelt = (*spelt, *_changed(made))
             schema = infer_schema(table, statistics(typed), typed, event_time=event_time, keys=keys)
         identity = {*schema.keys, *keys, *self.identifying(table)}  # a new entity may have any value
         schema = _without_ranges(schema, identity)
@@ -85,7 +86,9 @@ class Validation:
         _sliceable(schema, slices)
         checked = check_batch(rows, free(expected, declared) if declared else expected)
         _acceptable(table, checked)
-        checked = replace(checked, anomalies=(*spelt, *checked.anomalies))
+        said = {(a.type, a.column) for a in spelt}
+        later = [a for a in checked.anomalies if (a.type, a.column) not in said]
+        checked = replace(checked, anomalies=(*spelt, *later))
         state = measure(checked.came)
         measured = tuple(summary(c) for c in state.columns.values())
         came = checked.came.append_column(ARRIVED, arrivals)
@@ -220,7 +223,7 @@ class Validation:
             {
                 "batch": pa.array([key] * len(hit)),
                 "reason": pa.array([checked.reasons[i] for i in hit]),
-                "row": pa.array([_written(r) for r in raw.drop_columns([ARRIVED]).to_pylist()]),
+                "row": pa.array([_written(r) for r in cells(raw.drop_columns([ARRIVED]))]),
                 ARRIVED: raw.column(ARRIVED),
             }
         )
@@ -290,6 +293,15 @@ def _named(table: str, rows: pa.Table, schema: TableSchema | None) -> tuple[pa.T
         for mine, theirs in other.items()
     )
     return rows.rename_columns([other.get(n, n) for n in rows.column_names]), said
+
+
+def _changed(made: Mapping[str, Brought]) -> tuple[Anomaly, ...]:
+    """What the first rows of a table lost or gained on their way into a type that holds them."""
+    return tuple(
+        Anomaly(v.CONVERTED, name, "warning", f"{name} {brought.remark}")
+        for name, brought in made.items()
+        if brought.remark
+    )
 
 
 def _written(row: Mapping[str, Cell]) -> str:
