@@ -20,7 +20,7 @@ from hanok.parts.serving.beside import Bulk, score_beside
 from hanok.parts.serving.packages import Packages
 from hanok.stores.blobs import LocalBlobs
 
-NICE = 10
+NICE = 19
 SCORE_S = 60.0
 END_S = 2.0
 
@@ -93,6 +93,8 @@ def _how(process: subprocess.Popen[bytes] | None) -> str:
 def main(descriptor: int, blobs: Path) -> None:
     """Answer bulks until the server is gone."""
     os.nice(NICE)
+    if hasattr(os, "SCHED_BATCH"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # interrupts no reply when it wakes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the server
     packages, connection = Packages(LocalBlobs(blobs)), Connection(descriptor)
     while True:

@@ -36,11 +36,6 @@ class Snapshot:
             raise Unavailable(f"version {version} of {self.deployment.name!r} cannot answer: {why}")
         return self.models[version]
 
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The names of all columns that any arm takes."""
-        return frozenset(c.name for m in self.models.values() for c in m.signature.inputs)
-
 
 class Deployments:
     """Holds what is deployed in memory; `refresh` follows changes that other processes made."""

@@ -67,11 +67,6 @@ class Routed:
         """What the answering arm takes and gives."""
         return self.loaded.signature
 
-    @property
-    def known(self) -> frozenset[str]:
-        """All columns that some arm takes: a request may hold these, and those of `signature` it must."""
-        return self.snapshot.inputs | {c.name for c in self.loaded.signature.inputs}
-
 
 class BatchIds(list[str]):
     """The ids of a batch's answers in the order of its rows. `failed` says of each version that could not answer all
