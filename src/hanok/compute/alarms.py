@@ -13,6 +13,8 @@ from hanok.compute.two_sample import benjamini_hochberg
 SIGNIFICANCE = 0.01
 EFFECT = 0.05
 WINDOWS, OF = 2, 3
+SUDDEN = 3.0  # times what is usual, or what matters, whichever is more
+CERTAIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +46,32 @@ class AlarmState:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One column of one window. `suspect`: it moved in this window. `alarm`: it moved in enough windows, or is
-    `broken`."""
+    `broken`, or `sudden`: so far out that no second window is needed. `seen` counts the earlier windows, of those that
+    count, in which it was suspect."""
 
     drift: Drift
     p_adjusted: float
     suspect: bool
     alarm: bool
     broken: bool = False
+    sudden: bool = False
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmPolicy:
     """A column is suspect in a window when its adjusted p-value is below `significance` and its effect above `effect`
-    (PSI beyond the noise floor and beyond what was usual); it alarms when suspect in `windows` of the last `of`."""
+    (PSI beyond the noise floor and beyond what was usual); it alarms when suspect in `windows` of the last `of`.
+
+    With `sudden` it also alarms in the first window where its PSI is above `sudden` times what is usual there (at least
+    `effect`) and its adjusted p-value below `certain`."""
 
     significance: float = SIGNIFICANCE
     effect: float = EFFECT
     windows: int = WINDOWS
     of: int = OF
+    sudden: float | None = None
+    certain: float = CERTAIN
 
     def update(self, state: AlarmState, evidence: Evidence) -> tuple[AlarmState, tuple[Verdict, ...]]:
         """Judge a window by itself and with the earlier ones; returns what to remember and a verdict for each column. A
@@ -77,10 +87,17 @@ class AlarmPolicy:
         suspect, broken = evidence.complete and moved, shift.column in evidence.broken
         seen = sum(shift.column in window.suspects for window in earlier)
         lasting = suspect and seen + 1 >= self.windows
-        return Verdict(shift.drift, shift.p_adjusted, suspect, lasting or broken, broken)
+        sudden = suspect and self._sudden(shift)
+        return Verdict(shift.drift, shift.p_adjusted, suspect, lasting or broken or sudden, broken, sudden, seen)
+
+    def _sudden(self, shift: Shift) -> bool:
+        usual = max(shift.drift.psi_noise_floor, shift.drift.usual_psi, self.effect)
+        return self.sudden is not None and shift.drift.psi > self.sudden * usual and shift.p_adjusted < self.certain
 
 
 Policy = AlarmPolicy
+WEEKS = AlarmPolicy(effect=0.1)
+DAYS = AlarmPolicy(effect=0.1, sudden=SUDDEN)
 
 
 def judge(

@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hanok.compute.day_blocks import EXPECTED_MIN, SMOOTHING, DayBlocks, Days, day_blocks
 from hanok.compute.tails import chi_square_tail
 from hanok.compute.two_sample import chi_square, js_distance_base2
 
 BINS = 20
 MASS = 1.5 / BINS
-SMOOTHING = 0.5
-EXPECTED_MIN = 5.0
 BLOCKS_MIN = 8
 POINT_MIN = 10
 
@@ -33,7 +32,8 @@ class Reference:
     rest. Text: `points` are the values. `counts` are per bin; the order is points, intervals or other, null.
     `usual_psi` is how far the farthest block of the reference (a week of it) lies from the whole; `inflation` and
     `inflation_variance` are the mean and variance over blocks of PSI over its noise floor: 1 where rows are
-    independent, more where rows of a block resemble each other."""
+    independent, more where rows of a block resemble each other. `days` says the same of runs of whole days; empty where
+    the reference is too short, knows no days, or was kept by an earlier version."""
 
     column: str
     numeric: bool
@@ -43,6 +43,7 @@ class Reference:
     usual_psi: float = 0.0
     inflation: float = 0.0
     inflation_variance: float = 0.0
+    days: tuple[DayBlocks, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,8 +51,22 @@ class Reference:
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
         points, edges, counts = (tuple(body[name]) for name in ("points", "edges", "counts"))
-        rest = (body.get(name, 0.0) for name in ("usual_psi", "inflation", "inflation_variance"))
-        return cls(body["column"], body["numeric"], points, edges, counts, *rest)
+        rest = [body.get(name, 0.0) for name in ("usual_psi", "inflation", "inflation_variance")]
+        days = tuple(DayBlocks(**run) for run in body.get("days", ()))
+        return cls(body["column"], body["numeric"], points, edges, counts, rest[0], rest[1], rest[2], days)
+
+    def of_days(self, days: int, rows: int) -> Reference | None:
+        """As a run of so many days with so many rows is held against it; None where nothing is known of such runs."""
+        run = next((r for r in self.days if r.days == days), None)
+        if run is None or not rows:
+            return None
+        floor = (sum(c > 0 for c in self.counts) - 1) * (1 / sum(self.counts) + 1 / rows)
+        return replace(
+            self,
+            usual_psi=max(0.0, floor) + run.limit,
+            inflation=run.inflation,
+            inflation_variance=run.inflation_variance,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +89,18 @@ class Drift:
         return max(0.0, self.psi - max(self.psi_noise_floor, self.usual_psi))
 
 
-def reference(name: str, column: pa.ChunkedArray, blocks: Sequence[NDArray[np.int64]] = ()) -> Reference:
+def reference(
+    name: str, column: pa.ChunkedArray, blocks: Sequence[NDArray[np.int64]] = (), days: Days | None = None
+) -> Reference:
     """Choose bins from the reference column and count it.
 
     `blocks` are row numbers of its parts (weeks): rows of a block resemble each other, so a later window of that length
-    has drifted only when it lies farther from the whole than any block did.
+    has drifted only when it lies farther from the whole than any block did. `days` are those of its rows.
     """
     whole = _binned(name, column)
-    bins, size = placed(whole, column) if blocks else np.empty(0, np.int64), len(whole.counts)
+    bins, size = placed(whole, column) if blocks or days else np.empty(0, np.int64), len(whole.counts)
+    if days is not None:
+        whole = replace(whole, days=day_blocks(bins, size, days))
     found = [compare(whole, np.bincount(bins[block], minlength=size)) for block in blocks]
     ratios = np.array([d.psi / d.psi_noise_floor for d in found if d.psi_noise_floor > 0])
     if len(ratios) < BLOCKS_MIN:

@@ -46,7 +46,9 @@ LABELS = Kind("labels", LabelState, owner="model")
 class FeatureDrift:
     """A feature of a week of answers against the reference of the version. `harm` is importance times effect, `costs`
     the share of the loss that goes away with its old values (None where that was not tried); `harmless` and `benign`
-    say why it does not alarm, `integrity` that it is null in everything answered."""
+    say why it does not alarm, `integrity` that it is null in everything answered. `run_psi` is how far the newest run
+    of whole days lies out and `run_usual_psi` how far such a run of training could; `run_suspicious`: it lies farther;
+    `sudden`: so far that the run alone alarms."""
 
     feature: str
     psi: float
@@ -65,12 +67,17 @@ class FeatureDrift:
     harmless: bool = False
     benign: str = ""
     missing: bool = False
+    run_psi: float = 0.0
+    run_usual_psi: float = 0.0
+    run_suspicious: bool = False
+    sudden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """The drift of `day`, seen in the week that ends with it. `features` are ranked by harm; `unseen` are values of
-    categories that training had not, with how often each came."""
+    """The drift of `day`, seen in the week that ends with it, and in the newest run of whole days (from `run_start`,
+    "" where none could be judged). `features` are ranked by harm; `unseen` are values of categories that training had
+    not, with how often each came."""
 
     day: str
     start: str
@@ -79,6 +86,9 @@ class DriftReport:
     features: tuple[FeatureDrift, ...]
     node: str
     unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    run_start: str = ""
+    run_end: str = ""
+    run_rows: int = 0
 
     def of(self, feature: str) -> FeatureDrift | None:
         return next((f for f in self.features if f.feature == feature), None)

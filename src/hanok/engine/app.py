@@ -8,6 +8,7 @@ from pathlib import Path
 from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import Project
 from hanok.core.errors import DeclarationError
+from hanok.engine.alike import Alike
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declared import Declared
@@ -159,6 +160,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     )
     serving.keys = DeclaredKeys(training=training, features=features, tables=tables)
     declared = Declared(training=training, metadata=metadata)
+    alike = Alike(serving=serving, declared=declared)
     references = References(blobs=blobs, serving=serving, training=training)
     skew = Skew(
         metadata=metadata,
@@ -170,6 +172,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         references=references,
         watch=monitoring.skew,
         declared=declared,
+        alike=alike,
         clock=clock,
     )
     validation.declared.serving_state = skew.serving_state
@@ -201,6 +204,8 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         references=references,
         skew=skew,
         labelling=labelling,
+        declared=declared,
+        alike=alike,
         clock=clock,
     )
     bus, registry_bus = Bus(metadata), None

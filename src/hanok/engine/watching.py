@@ -10,6 +10,8 @@ from hanok.core.clock import Clock
 from hanok.core.declare import Model
 from hanok.core.monitoring import DriftReport
 from hanok.core.performance import MEASURED, Measured
+from hanok.engine.alike import Alike
+from hanok.engine.declared import Declared
 from hanok.engine.labelling import Labelling
 from hanok.engine.references import References
 from hanok.engine.skew import FOLD_ROWS, Skew
@@ -41,12 +43,14 @@ class Watching:
         references: References,
         skew: Skew,
         labelling: Labelling,
+        declared: Declared,
+        alike: Alike,
         clock: Clock,
     ) -> None:
         self._metadata, self._clock, self._packages, self._references = metadata, clock, packages, references
         self._features, self._serving, self._training = features, serving, training
         self._monitoring, self._alerts, self._skew = monitoring, alerts, skew
-        self._labelling = labelling
+        self._labelling, self._declared, self._alike = labelling, declared, alike
 
     def measure(self, name: str, day: datetime, *, days_back: int = 2, least: int = FOLD_ROWS) -> None:
         """Performance of the last days whose labels may have come, the drift of `day`, and the skew of the week once
@@ -65,11 +69,18 @@ class Watching:
         if not importance:  # not known: every feature may matter
             importance = {r.column: 1 / len(references) for r in references}
         report = self._monitoring.drift(
-            name, version.id, references, importance, live, start=day, end=day + timedelta(days=1)
+            name,
+            version.id,
+            references,
+            importance,
+            live,
+            start=day,
+            end=day + timedelta(days=1),
+            versions=self._alike.of(name, version.version),
         )
         if folded:
             self._skew.watch(name, importance)
-        self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(model, report))
+        self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(name, version.version, report))
 
     def measure_live(self) -> None:
         """Once an hour: performance of the last days and drift of today, for everything that serves. What fails for one
@@ -106,14 +117,13 @@ class Watching:
             for table in self._sources():
                 self._monitoring.check_feed(table)
 
-    def _doubts(self, model: Model, report: DriftReport | None) -> list[str]:
-        """Why what came in that day cannot be trusted to mean what it meant before."""
+    def _doubts(self, name: str, version: int, report: DriftReport | None) -> list[str]:
+        """Why what came in that day cannot be trusted to mean what it meant before, for the version that answers."""
         missing = [f for f in report.features if f.missing] if report else []
         gone = [f.feature for f in missing] if sum(f.importance for f in missing) > MISSING_GAIN else []
+        reads = (self._declared.of_answer(name, version) or self._training.model(name)).tables
         silent = [
-            a.subject
-            for a in self._alerts.list(state="open", limit=1000)
-            if a.kind == "feed" and a.subject in model.tables
+            a.subject for a in self._alerts.list(state="open", limit=1000) if a.kind == "feed" and a.subject in reads
         ]
         return [
             *([f"{', '.join(gone[:3])}{' and more' * (len(gone) > 3)} missing"] if gone else []),
@@ -124,4 +134,6 @@ class Watching:
         tables = [v.source.table for v in self._features.views()]
         for model in self._training.models():
             tables += [model.spine.table, model.label.table]
+        for model in self._declared.live():
+            tables += model.tables
         return list(dict.fromkeys(tables))

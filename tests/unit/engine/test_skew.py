@@ -46,16 +46,52 @@ def test_the_statistics_of_answers_are_those_of_the_log(shop):
     assert shop.skew.fold("returns", least=10**6) == 0 and shop.skew.fold("returns") == 300
 
 
-@pytest.mark.parametrize("feature", ["score", "Score", "at", "AT", "arm", "error", "c1", "amount"])
+@pytest.mark.parametrize("feature", ["score", "Score", "at", "AT", "arm", "error", "c1", "version", "amount"])
 def test_a_feature_of_any_name_is_folded_as_itself(empty_shop, feature):
     at = pa.array([empty_shop.clock.now()] * 2, pa.timestamp("us", "UTC"))
-    log = {"f__" + feature: [5.0, 6.0], "f__other": ["a", "b"], "score": [0.1, 0.2], "at": at, "_arrived": at}
+    log = {
+        "f__" + feature: [5.0, 6.0],
+        "f__other": ["a", "b"],
+        "score": [0.1, 0.2],
+        "at": at,
+        "_arrived": at,
+        "version": [1, 1],
+    }
     log |= {"arm": ["primary", "primary"], "error": ["", ""]}
     empty_shop.tables.append(TABLE + "odd", pa.table(log), key="one")
     assert empty_shop.skew.fold("odd") == 2
     columns = empty_shop.skew.serving_state("odd").columns
     assert set(columns) == {feature, "other", SCORE}
     assert (columns[feature].minimum, columns[feature].maximum, columns[SCORE].maximum) == (5.0, 6.0, 0.2)
+
+
+def test_versions_are_held_against_what_they_were_asked_and_batches_of_before_count_as_a_whole(empty_shop):
+    """The same feature may be text of one version and a number of another."""
+
+    def log(key, **columns):
+        count = len(columns["version"])
+        at = pa.array([empty_shop.clock.now()] * count, pa.timestamp("us", "UTC"))
+        rows = {"score": [0.5] * count, "arm": ["primary"] * count, "error": [""] * count, "at": at, "_arrived": at}
+        empty_shop.tables.append(TABLE + "odd", pa.table(rows | columns), key=key)
+
+    log("one", version=[1, 1, 2], f__size=["big", "small", None], n__size=[None, None, 7.0])
+    asked = {1: {"size": "BYTES"}, 2: {"size": "FP64"}}
+    empty_shop.skew._alike.inputs = lambda _, number: asked[number]
+    empty_shop.skew._alike.of = lambda _, number: frozenset({number})
+    assert empty_shop.skew.fold("odd") == 3
+    name, kept = TABLE + "odd", empty_shop.validation.kept
+    (first,) = kept.of_values(name, "version", {"1"}).values()
+    (second,) = kept.of_values(name, "version", {"2"}).values()
+    assert (first.rows, first.columns["size"].type) == (2, "STRING")
+    assert (second.rows, second.columns["size"].maximum) == (1, 7.0)
+    (whole,) = kept.select(name).by_partition.values()
+    assert whole.rows == 3
+    body = next(iter(empty_shop.metadata.read(lambda r: r.records.list("state", name))))
+    earlier = {k: v for k, v in body.items() if not k.startswith("_")} | {"sliced": []}
+    earlier["parts"] = [p for p in body["parts"] if not p[1]]
+    now = empty_shop.clock.now()
+    empty_shop.metadata.write(lambda r: r.records.put("state", name, body["_key"], earlier, now))
+    assert [s.rows for s in kept.of_values(name, "version", {"1"}).values()] == [3]
 
 
 def test_equal_data_is_not_skewed_and_a_unit_break_is(shop):

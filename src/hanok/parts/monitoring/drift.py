@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.alarms import AlarmPolicy, AlarmState, Window
+from hanok.compute.alarms import DAYS, WEEKS, AlarmState, Verdict, Window
 from hanok.compute.coverage import unseen
-from hanok.compute.drift import Reference, sampled
+from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
-from hanok.compute.metrics import DEFAULT_METRIC, row_losses
 from hanok.compute.shift import Evidence, Span, compare
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
@@ -25,25 +22,18 @@ from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import FEATURE
 from hanok.core.monitoring import DRIFT, DriftReport, FeatureDrift
 from hanok.core.records import to_body
-from hanok.core.serving import Signature
 from hanok.core.tables import SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
-from hanok.parts.monitoring.benign import TRIAL, Benign, alike, said
+from hanok.parts.monitoring.benign import Benign
+from hanok.parts.monitoring.day_runs import DayRun, held_against_days, newest_run
+from hanok.parts.monitoring.judging import Judging, LiveModel, Trial
 from hanok.parts.monitoring.outcomes import PREDICTIONS, feature_column
 from hanok.stores.ports import Metadata, Repositories, Tables
 
 DRIFT_WINDOW = timedelta(days=7)
-SIGNIFICANCE = 0.01
-EFFECT = 0.1
-HARM = 0.02
-MISSING = 0.5  # a column that is null so much more often than in the reference is as good as gone
-COSTS_MIN = 0.005  # drift that adds less than this share to the loss is harmless
-TRIAL_ROWS_MIN, TRIAL_ROWS_MAX = 500, 2_500
-POLICY = AlarmPolicy(significance=SIGNIFICANCE, effect=EFFECT)
-REMEMBERED = (POLICY.of + 1) * 7  # reports: one a day
+POLICY = WEEKS
+REMEMBERED_DAYS = (POLICY.of + 1) * 7  # reports: one a day
 
-Column: TypeAlias = pa.ChunkedArray | pa.Array
-Columns: TypeAlias = Mapping[str, Column]
 References = Callable[[str], Sequence[Reference]]
 
 
@@ -53,15 +43,6 @@ class Outcomes(Protocol):
     def __call__(self, model: str, *, start: datetime | None = None, end: datetime | None = None) -> pa.Table: ...
 
 
-class LiveModel(Protocol):
-    """The model that answers, as far as drift needs it."""
-
-    @property
-    def signature(self) -> Signature: ...
-
-    def score(self, columns: Columns) -> np.ndarray: ...
-
-
 class DriftWatch:
     """Compares what each model was asked with what its version was trained on."""
 
@@ -69,6 +50,7 @@ class DriftWatch:
         self._metadata, self._tables, self.alerts, self._clock = metadata, tables, alerts, clock
         self._outcomes = outcomes
         self.benign = Benign(metadata=metadata, clock=clock)
+        self._first: dict[tuple[str, frozenset[int] | None], datetime] = {}
 
     def measure(
         self,
@@ -80,15 +62,17 @@ class DriftWatch:
         *,
         start: datetime,
         end: datetime,
+        versions: Collection[int] | None = None,
     ) -> DriftReport | None:
-        """Compare the features of the week up to `end` with the reference of the version that is `live`; a feature that
-        is null in everything answered in [start, end) is an integrity fault. Until a whole week was answered nothing
-        but those alarms.
+        """Compare the features of the week up to `end` with the reference of the version that is `live`, and those of
+        the newest run of whole days with how such runs lay in training; a feature that is null in everything answered
+        in [start, end) is an integrity fault. Until a whole week was answered the week alarms nothing else; where the
+        reference knows no days, nothing does. `versions` are those whose inputs mean the same; all by default.
 
-        Drift that could matter is tried: where enough of the week is labelled, the week is scored again with that
+        Drift that could matter is tried: where enough of the rows are labelled, they are scored again with that
         feature drawn from its reference. If that does not lower the loss, the drift is harmless and does not alarm, and
-        its shape is learned: a later week of that shape is quiet even before its labels come. What a person marked as
-        benign is quiet, too.
+        the shape of such a week is learned: a later week of that shape is quiet even before its labels come. What a
+        person marked as benign is quiet, too.
 
         Returns the recorded report: features ranked by harm, each with its distances, significance and whether it
         alarms; and the values of categories that training had not seen. None when nothing was predicted in the window.
@@ -97,25 +81,31 @@ class DriftWatch:
         if not self._tables.size(name):
             return None
         schema = self._tables.scan(name).schema
-        held = {r.column: feature_column(schema, r.column, numeric=r.numeric) for r in references}
-        references = [r for r in references if held[r.column]]
+        references = [r for r in references if feature_column(schema, r.column, numeric=r.numeric)]
         if not references:
             return None
-        columns = ", ".join(f"{quoted(held[r.column] or '')} AS {quoted(FEATURE + r.column)}" for r in references)
-        window = " AND ".join(between("at", end - DRIFT_WINDOW, end))
-        with connect({"log": self._tables.scan(name, since=end - DRIFT_WINDOW)}) as duck:
-            rows = arrow(
-                duck,
-                f"SELECT {columns}, {quoted('at')}, prediction_id FROM log WHERE {window} AND arm <> 'shadow' "
-                f"ORDER BY {SEQUENCE}",
-            )
+        rows = self._answers(name, references, end - DRIFT_WINDOW, end, versions)
         newest = rows.filter(pc.greater_equal(rows.column("at"), pa.scalar(start, rows.schema.field("at").type)))
         if not newest.num_rows:
             return None
         gone = {r.column: newest.column(FEATURE + r.column).null_count / newest.num_rows for r in references}
         evidence = compare(Span({r.column: r for r in references}), _week(rows, references, gone, end))
-        trial = _Trial(live, references, rows, self._outcomes(model, start=end - DRIFT_WINDOW, end=end))
-        features = self._judged(model, evidence, importance, gone, f"{start:%Y-%m-%d}", trial)
+        run = newest_run(
+            rows,
+            references,
+            begun=self._begun(name, versions),
+            until=min(end, self._clock.now()),
+            load=lambda low, high: self._answers(name, references, low, high, versions),
+        )
+        outcomes = self._outcomes(model, start=end - DRIFT_WINDOW, end=end)
+        trial = Trial(live, references, rows, outcomes)
+        lately: frozenset[str] = frozenset()
+        judging = Judging(self.benign, model, importance, gone, f"{start:%Y-%m-%d}")
+        features = judging.of(self._week_verdicts(model, evidence, judging.day), trial)
+        if run is not None:
+            verdicts = self._run_verdicts(model, run, references, judging.day)
+            lately = frozenset(v.drift.column for v in verdicts if v.seen)
+            features = judging.with_run(features, verdicts, Trial(live, references, run.rows, outcomes))
         new = {
             c.name: unseen(newest.column(FEATURE + c.name), c.categories)
             for c in live.signature.inputs
@@ -123,10 +113,12 @@ class DriftWatch:
         }
         now = self._clock.now()
         day = f"{start:%Y-%m-%d}"
+        features = tuple(sorted(features, key=_rank))
         facts = {"model": model, "start": start.isoformat(), "end": end.isoformat(), "worst": features[0].feature}
         node = Node(new_id(now), NodeKind.DRIFT_REPORT, f"{model} {day}", now, facts)
         found = {name: values for name, values in new.items() if values}
-        report = DriftReport(day, start.isoformat(), end.isoformat(), rows.num_rows, features, node.id, found)
+        span = (run.start.isoformat(), run.end.isoformat(), run.rows.num_rows) if run else ("", "", 0)
+        report = DriftReport(day, start.isoformat(), end.isoformat(), rows.num_rows, features, node.id, found, *span)
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node], [Edge(node.id, EdgeKind.EVALUATED_ON, version_node)])
@@ -134,8 +126,37 @@ class DriftWatch:
             repositories.outbox.append(Event("drift_measured", node.id, now, {"model": model, "day": day}))
 
         self._metadata.write(work)
-        self._alarm(model, report, node.id)
+        self._alarm(model, report, node.id, lately)
         return report
+
+    def _answers(
+        self,
+        name: str,
+        references: Sequence[Reference],
+        start: datetime,
+        end: datetime,
+        versions: Collection[int] | None,
+    ) -> pa.Table:
+        """The features of what was answered in [start, end), each in its `f__` column, with `at` and prediction ids."""
+        scan = self._tables.scan(name, since=start)
+        held = {r.column: feature_column(scan.schema, r.column, numeric=r.numeric) or "" for r in references}
+        columns = ", ".join(f"{quoted(held[r.column])} AS {quoted(FEATURE + r.column)}" for r in references)
+        window = " AND ".join([*between("at", start, end), *_of_versions(versions)])
+        with connect({"log": scan}) as duck:
+            return arrow(
+                duck,
+                f"SELECT {columns}, {quoted('at')}, prediction_id FROM log WHERE {window} AND arm <> 'shadow' "
+                f"ORDER BY {SEQUENCE}",
+            )
+
+    def _begun(self, name: str, versions: Collection[int] | None) -> datetime:
+        """When the first of the answers was given."""
+        asked = name, None if versions is None else frozenset(versions)
+        if asked not in self._first:
+            where = " AND ".join(["arm <> 'shadow'", *_of_versions(versions)])
+            with connect({"log": self._tables.scan(name)}) as duck:
+                self._first[asked] = arrow(duck, f'SELECT min("at") FROM log WHERE {where}').column(0)[0].as_py()
+        return self._first[asked]
 
     def reports(self, model: str, *, limit: int = 400) -> list[DriftReport]:
         """Oldest first."""
@@ -145,71 +166,34 @@ class DriftWatch:
     def report_of(self, model: str, day: str) -> DriftReport | None:
         return DRIFT.open(self._metadata.read(lambda r: r.records.get(DRIFT.name, model, day)))
 
-    def _judged(
-        self,
-        model: str,
-        evidence: Evidence,
-        importance: Mapping[str, float],
-        null_now: Mapping[str, float],
-        day: str,
-        trial: _Trial,
-    ) -> tuple[FeatureDrift, ...]:
-        """The policy says what moved and lasts; what matters, does harm and is not known to be benign alarms."""
-        _, verdicts = POLICY.update(self._state(model, day), evidence)
-        shapes = self.benign.shapes(model)
-        judged = []
-        for verdict in verdicts:
-            drift = verdict.drift
-            share, name = importance.get(drift.column, 0.0), FEATURE + drift.column
-            matters = verdict.suspect and share * drift.effect > HARM
-            costs = trial.costs(drift.column) if matters else None
-            harmless = costs is not None and costs < COSTS_MIN
-            known = None
-            if matters and not harmless:
-                mine = shapes.get(drift.column, [])
-                mine = mine if costs is None else [b for b in mine if b.by != TRIAL]
-                known = alike(mine, trial.rows.column(name))
-            if harmless:
-                self.benign.learn(model, trial.references[drift.column], trial.rows.column(name), day)
-            judged.append(
-                FeatureDrift(
-                    feature=drift.column,
-                    psi=round(drift.psi, 4),
-                    psi_noise_floor=round(drift.psi_noise_floor, 4),
-                    usual_psi=round(drift.usual_psi, 4),
-                    js_distance_base2=round(drift.js_distance_base2, 4),
-                    p_adjusted=verdict.p_adjusted,
-                    importance=round(share, 4),
-                    harm=round(share * drift.effect, 4),
-                    null_share=round(drift.null_share, 4),
-                    null_today=round(null_now[drift.column], 4),
-                    costs=None if costs is None else round(costs, 4),
-                    harmless=harmless,
-                    benign=said(known) if known else "",
-                    suspicious=verdict.suspect,
-                    integrity=verdict.broken,
-                    missing=null_now[drift.column] - drift.reference_null_share > MISSING,
-                    alarm=verdict.broken or (verdict.alarm and matters and not harmless and not known),
-                )
+    def _week_verdicts(self, model: str, evidence: Evidence, day: str) -> Sequence[Verdict]:
+        """With the weeks before, as their reports say: each ends with its day, so most of them overlap."""
+        weeks = (
+            Window(
+                (datetime.fromisoformat(r.end) - DRIFT_WINDOW).isoformat(),
+                r.end,
+                frozenset(f.feature for f in r.features if f.suspicious),
             )
-        return tuple(sorted(judged, key=_rank))
-
-    def _state(self, model: str, day: str) -> AlarmState:
-        """The weeks before, as their reports say: each ends with its day, so most of them overlap."""
-        bodies = self._metadata.read(lambda r: r.records.list(DRIFT.name, model, limit=REMEMBERED))
-        return AlarmState(
-            tuple(
-                Window(
-                    (datetime.fromisoformat(r.end) - DRIFT_WINDOW).isoformat(),
-                    r.end,
-                    frozenset(f.feature for f in r.features if f.suspicious),
-                )
-                for r in DRIFT.all(bodies)
-                if r.day < day
-            )
+            for r in self._before(model, day, REMEMBERED_DAYS)
         )
+        return POLICY.update(AlarmState(tuple(weeks)), evidence)[1]
 
-    def _alarm(self, model: str, report: DriftReport, node: str) -> None:
+    def _run_verdicts(self, model: str, run: DayRun, references: Sequence[Reference], day: str) -> Sequence[Verdict]:
+        """With the runs before, of whatever length."""
+        columns = {r.column: run.rows.column(FEATURE + r.column) for r in references}
+        runs = (
+            Window(r.run_start, r.run_end, frozenset(f.feature for f in r.features if f.run_suspicious))
+            for r in self._before(model, day, max(REMEMBERED_DAYS, (DAYS.of + 1) * run.days))
+            if r.run_end and r.run_end < run.end.isoformat()
+        )
+        return DAYS.update(AlarmState(tuple(runs)), held_against_days(run, references, columns))[1]
+
+    def _before(self, model: str, day: str, limit: int) -> list[DriftReport]:
+        bodies = self._metadata.read(lambda r: r.records.list(DRIFT.name, model, limit=limit))
+        return [r for r in DRIFT.all(bodies) if r.day < day]
+
+    def _alarm(self, model: str, report: DriftReport, node: str, lately: Collection[str]) -> None:
+        """`lately` are features that an earlier one of the runs that count found suspicious."""
         for feature in report.features:
             fingerprint = f"drift:{feature.feature}"
             if feature.integrity:
@@ -224,14 +208,10 @@ class DriftWatch:
                 )
             elif feature.alarm:
                 self.alerts.raise_(
-                    model,
-                    "drift",
-                    fingerprint,
-                    f"{feature.feature} of {model} has drifted: PSI {feature.psi:.2f}, "
-                    f"harm {feature.harm:.3f} ({feature.importance:.0%} of the model's gain)",
-                    facts=to_body(feature),
-                    caused_by=node,
+                    model, "drift", fingerprint, _said(model, report, feature), facts=to_body(feature), caused_by=node
                 )
+            elif feature.run_suspicious or (feature.feature in lately and not feature.suspicious):
+                continue  # neither lasting nor over: what is open stays open
             elif not feature.suspicious:
                 self.alerts.resolve(model, fingerprint, f"back within its reference on {report.day}")
             elif feature.benign:
@@ -273,46 +253,6 @@ class DriftWatch:
         return {"model": model} | {k: v for k, v in to_body(marked).items() if k not in ("shape", "forgotten")}
 
 
-class _Trial:
-    """The labelled answers of a window, to be scored again with a feature as it was in training."""
-
-    def __init__(self, live: LiveModel, references: Sequence[Reference], rows: pa.Table, outcomes: pa.Table) -> None:
-        self._live, self.references = live, {r.column: r for r in references}
-        self.rows, self._outcomes = rows, outcomes
-
-    @cached_property
-    def _labelled(self) -> tuple[dict[str, Column], np.ndarray] | None:
-        inputs = [c.name for c in self._live.signature.inputs]
-        if not self._outcomes.num_rows or any(FEATURE + n not in self.rows.column_names for n in inputs):
-            return None
-        places = pc.index_in(self.rows.column("prediction_id"), self._outcomes.column("prediction_id").combine_chunks())
-        mine = self.rows.filter(places.is_valid())
-        if mine.num_rows < TRIAL_ROWS_MIN:
-            return None
-        truth = self._outcomes.column("label").take(places.drop_null()).to_numpy()
-        step = -(-mine.num_rows // TRIAL_ROWS_MAX)
-        mine, truth = mine.take(pa.array(np.arange(0, mine.num_rows, step))), truth[::step]
-        return {n: mine.column(FEATURE + n) for n in inputs}, truth
-
-    @cached_property
-    def _loss(self) -> float:
-        assert self._labelled is not None
-        return self._mean_loss(self._labelled[0])
-
-    def _mean_loss(self, columns: Columns) -> float:
-        assert self._labelled is not None
-        task = self._live.signature.task
-        return float(row_losses(task, DEFAULT_METRIC[task], self._labelled[1], self._live.score(columns)).mean())
-
-    def costs(self, column: str) -> float | None:
-        """The share of the window's loss that goes away when the column is drawn from its reference; None when too few
-        rows are labelled."""
-        if self._labelled is None or column not in self._labelled[0]:
-            return None
-        values = sampled(self.references[column], len(self._labelled[1]), seed=len(column))
-        return 1 - self._mean_loss({**self._labelled[0], column: values}) / max(self._loss, 1e-12)
-
-
 def _week(rows: pa.Table, references: Sequence[Reference], gone: Mapping[str, float], end: datetime) -> Span:
     """The answers of the week that ends at `end`. What is null in everything answered today and was not in training is
     broken."""
@@ -326,6 +266,26 @@ def _week(rows: pa.Table, references: Sequence[Reference], gone: Mapping[str, fl
         complete=pc.min(rows.column("at")).as_py() <= begun + timedelta(days=1),
         broken=frozenset(n for n, share in gone.items() if share == 1 and usual[n] < 0.5),
     )
+
+
+def _said(model: str, report: DriftReport, feature: FeatureDrift) -> str:
+    """What moved, by the week or by the run of days that shows it."""
+    gain = f"harm {feature.harm:.3f} ({feature.importance:.0%} of the model's gain)"
+    if feature.run_suspicious and (feature.sudden or not feature.suspicious):
+        first, last = report.run_start[:10], _day_before(report.run_end)
+        when = f"on {first}" if first == last else f"from {first} to {last}"
+        word = "has jumped" if feature.sudden else "has drifted"
+        usual = f"up to {feature.run_usual_psi:.2f} is usual from day to day"
+        return f"{feature.feature} of {model} {word} {when}: PSI {feature.run_psi:.2f} ({usual}), {gain}"
+    return f"{feature.feature} of {model} has drifted: PSI {feature.psi:.2f}, {gain}"
+
+
+def _day_before(instant: str) -> str:
+    return f"{datetime.fromisoformat(instant) - timedelta(microseconds=1):%Y-%m-%d}"
+
+
+def _of_versions(versions: Collection[int] | None) -> list[str]:
+    return [] if versions is None else [f"version IN ({', '.join(str(int(v)) for v in sorted(versions)) or 'NULL'})"]
 
 
 def _rank(feature: FeatureDrift) -> tuple[bool, bool, bool, float, str]:

@@ -12,7 +12,8 @@ from hanok.compute.shift import Span, compare
 from hanok.core.clock import Clock
 from hanok.core.monitoring import SKEW, FeatureSkew, SkewReport
 from hanok.parts.monitoring.alerts import Alerts
-from hanok.parts.monitoring.drift import HARM, POLICY, DriftWatch
+from hanok.parts.monitoring.drift import POLICY, DriftWatch
+from hanok.parts.monitoring.judging import HARM
 from hanok.stores.ports import Metadata
 
 NEWEST = "newest"

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hanok.compute.coverage import Gap, gaps
+from hanok.compute.day_blocks import Days
 from hanok.compute.drift import reference
 from hanok.compute.encoding import written
 from hanok.compute.frames import Frame
@@ -303,8 +304,8 @@ def _final_fit(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated:
         address = tools.packages.save(fit(model, frame, searched.plan, tools.searcher.run_plan))
     else:
         address, frame = searched.package, judged_part(model, frame, rows, newest)
-    blocks = weeks(frame.at)
-    references = [reference(n, frame.table.column(n), blocks).as_dict() for n in frame.features]
+    blocks, days = weeks(frame.at), Days.of(frame.at)
+    references = [reference(n, frame.table.column(n), blocks, days).as_dict() for n in frame.features]
     content = orjson.dumps(references, option=orjson.OPT_SERIALIZE_NUMPY)
     features = frame.table.select(list(frame.features))
     state = TableState.of(features)  # the other side of training-serving skew

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,14 @@ class KeptStates:
     def write(self, parts: Sequence[Part], *, sliced: Sequence[str] = ()) -> dict[str, Any]:
         """Keep the states; returns the body of the record (kind `state`, by table and batch) that makes them count."""
         index, pieces, at = [], [], 0
+        written: dict[int, tuple[int, int]] = {}  # a state that is the whole and a slice is kept once
         for part in parts:
-            raw = encoding.written(part.state)
-            index.append([part.partition, part.slice, part.state.rows, at, len(raw)])
-            pieces.append(raw)
-            at += len(raw)
+            if id(part.state) not in written:
+                raw = encoding.written(part.state)
+                written[id(part.state)] = at, len(raw)
+                pieces.append(raw)
+                at += len(raw)
+            index.append([part.partition, part.slice, part.state.rows, *written[id(part.state)]])
         digest, size = self._blobs.put(iter(pieces))
         return {"digest": digest, "size": size, "parts": index, "sliced": list(sliced)}
 
@@ -83,6 +86,20 @@ class KeptStates:
             raise Invalid(_nothing(table, since, until, slice_, chosen))
         merged = {p: TableState.merged(found[p]) for p in sorted(found)}
         return Selected(merged, batches, tuple(without))
+
+    def of_values(
+        self, table: str, column: str, values: Collection[str], *, since: str = "", until: str = ""
+    ) -> dict[str, TableState]:
+        """By partition, in order, what is kept of some values of a slice column; batches that were not sliced by it
+        count as a whole. Partitions without rows are left out."""
+        wanted = {f"{column}={value}" for value in values}
+        found: dict[str, list[TableState]] = {}
+        for body in reversed(self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))):
+            mine = wanted if column in body.get("sliced", ()) else {""}
+            places = [p for p in _index(body) if p[1] in mine and p[2] and _within(p[0], since, until)]
+            for partition, state in self._read(body["digest"], places):
+                found.setdefault(partition, []).append(state)
+        return {p: TableState.merged(found[p]) for p in sorted(found)}
 
     def days(self, table: str) -> list[str]:
         """The days of which something is kept, oldest first; none where it is not kept by day."""

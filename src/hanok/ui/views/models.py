@@ -308,9 +308,12 @@ def model_page(app: App, ask: Ask) -> ModelPage:
 
 
 def _open_alerts(app: App, name: str) -> tuple[AlertLine, ...]:
-    """Of the model, and of the tables that it reads."""
+    """Of the model, and of the tables that the version which answers reads; of those declared while none does."""
     declared = next((m for m in app.training.models() if m.name == name), None)
-    subjects = {name, *(declared.tables if declared else ())}
+    deployment = app.serving.deployment(name)
+    answering = app.declared.of_answer(name, deployment.primary) if deployment else None
+    reads = answering or declared
+    subjects = {name, *(reads.tables if reads else ())}
     found = app.alerts.list(state="open", limit=500)
     return red_first(alert_line(a) for a in found if a.subject in subjects)[:8]
 
