@@ -24,6 +24,7 @@ from hanok.parts.training.service import Training
 from hanok.stores.ports import Metadata
 
 log = logging.getLogger("hanok.watching")
+LITTLE_TRAFFIC = 300  # labelled answers in the days that are measured
 MISSING_GAIN = 0.1  # of a model's gain may be missing before its estimates are withheld
 
 
@@ -80,7 +81,16 @@ class Watching:
         )
         if folded:
             self._skew.watch(name, importance)
+        self._tell_decline(model, sum(len(a.label) for a in answers.values()))
         self._monitoring.estimates.follow(name, model.task, answers, day, self._doubts(name, version.version, report))
+
+    def _tell_decline(self, model: Model, labelled: int) -> None:
+        """With much traffic, estimates by day and week say what the labels make of a model; with little, this does."""
+        said = self._training.declined(model) if labelled < LITTLE_TRAFFIC else ""
+        if said:
+            self._alerts.raise_(model.name, "performance", "performance-drop", said)
+        else:
+            self._alerts.resolve(model.name, "performance-drop", "its metric is again what it was at the gate")
 
     def measure_live(self) -> None:
         """Once an hour: performance of the last days and drift of today, for everything that serves. What fails for one

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.metrics import best_constant, evaluate
 from hanok.core.declare import Model, as_dict, digest
+from hanok.core.durations import shortest
 from hanok.core.errors import Conflict, DeclarationError, HanokError, LeaseLost, ModelNotFound
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
+from hanok.core.metric_names import DEFAULT_METRIC
 from hanok.core.records import from_body, to_body
 from hanok.core.registry import ModelVersion
 from hanok.core.rules import parse_rules
@@ -33,11 +35,12 @@ from hanok.core.training import (
     result_of,
 )
 from hanok.core.workflows import CANCELLED, DONE, FAILED, Workflow
-from hanok.parts.training import guards, pipeline
+from hanok.parts.training import pipeline
+from hanok.parts.training.decline import WATCH_ROWS_MIN, Decline, Level, watch
 from hanok.parts.training.durable import Durable, Steps
 from hanok.parts.training.needs import Alarms, Answered, Deployer, Performance
 from hanok.parts.training.rollouts import Reach, Rollouts
-from hanok.parts.training.triggers import WATCH, Level, Situation, due
+from hanok.parts.training.triggers import Situation, due
 from hanok.stores.ports import Repositories
 
 log = logging.getLogger("hanok.training")
@@ -45,6 +48,7 @@ TRAIN = "train"
 SERVER, COMMAND = "server", "command"  # who began a training: a server goes on with it after a restart
 FAILURES_MAX = 3  # of triggered trainings in a row, then a person has to look
 DEATHS_MAX = 3  # of processes within one training: what kills a process is not begun for ever
+DECLINE = 0.1  # of the loss at the gate: what a person hears of, where no trigger says otherwise
 GROWN = 1.1  # this many times the labelled rows are reason enough to try again
 
 
@@ -337,36 +341,56 @@ class Training:
             return None
         deployment = self._deployer.deployment(model.name)
         live = facts.get(deployment.primary) if deployment else None
-        recent, rows, reference = None, 0, None
+        reference, found = None, Decline(None, 0)
         if model.retrain.drop is not None:
-            metric = model.retrain.drop[0]
-            recent, rows = self._recent(model, metric)
+            metric, allowed = model.retrain.drop
             reference = _level(live or facts[versions[0].version], metric)
+            found = self._watched_metric(model, metric, reference, allowed)
         situation = Situation(
             self._clock.now(),
             max(trained),
             max([*trained, *(w.created for w in attempts)]),
             self._label_rows(model.label.table),
             facts[versions[0].version].label_rows,
-            recent,
-            rows,
+            found.recent,
+            found.rows,
             reference,
+            found.span,
+            found.certain,
         )
         return due(model.retrain, situation)
 
-    def _recent(self, model: Model, metric: str) -> tuple[Level | None, int]:
-        """The watched metric on what was answered over the last days, and on how many rows."""
-        now = self._clock.now()
-        rows = self._performance.outcomes(model.name, start=now - WATCH, end=now, known_by=now)
-        if not rows.num_rows:
-            return None, 0
-        rows = guards.answered_rows(model.task, rows.filter(pc.not_equal(rows.column("arm"), "shadow")))
-        if not rows.num_rows:
-            return None, 0
-        y, scores = rows.column("label").to_numpy().astype(float), guards.scores(model.task, rows)
-        constant = best_constant(model.task, y, scores.shape[1] if scores.ndim == 2 else 2)
-        hard = evaluate(model.task, y, constant).get(metric)
-        return Level(evaluate(model.task, y, scores)[metric], hard), rows.num_rows
+    def _watched_metric(self, model: Model, metric: str, reference: Level | None, allowed: float) -> Decline:
+        """A metric on what the version that answers first has answered lately."""
+        now, deployment = self._clock.now(), self._deployer.deployment(model.name)
+
+        def outcomes(start: datetime) -> pa.Table:
+            rows = self._performance.outcomes(model.name, start=start, end=now, known_by=now)
+            if not rows.num_rows:
+                return rows
+            rows = rows.filter(pc.not_equal(rows.column("arm"), "shadow"))
+            return rows.filter(pc.equal(rows.column("version"), deployment.primary)) if deployment else rows
+
+        return watch(model.task, metric, reference, allowed, outcomes, now)
+
+    def declined(self, model: Model) -> str:
+        """What says that the version which answers has become worse than at its gate, with too little traffic for daily
+        estimates to show it; "" while nothing does."""
+        deployment = self._deployer.deployment(model.name)
+        if deployment is None:
+            return ""
+        version = self.version(model.name, deployment.primary)
+        metric = DEFAULT_METRIC[model.task]
+        reference = _level(facts_of(version), metric)
+        if reference is None:
+            return ""
+        found = self._watched_metric(model, metric, reference, DECLINE * abs(reference.value))
+        if not found.certain or found.recent is None or found.rows >= WATCH_ROWS_MIN:
+            return ""
+        return (
+            f"{model.name} has become worse: {metric} is {found.recent.value:.3f} on the {found.rows} labelled answers "
+            f"of the last {shortest(found.span)}, at its gate it was {reference.value:.3f}"
+        )
 
     def _given_up(self, model: Model, attempts: list[Workflow]) -> bool:
         """Whether the last trainings that triggers began all failed. Tried again once the declaration changes, somebody

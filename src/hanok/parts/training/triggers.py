@@ -7,24 +7,14 @@ from datetime import datetime, timedelta
 
 from hanok.core.declare import Retrain
 from hanok.core.durations import shortest
-from hanok.core.metric_names import HIGHER_IS_BETTER
 from hanok.core.training import Trigger
-
-WATCH = timedelta(days=3)
-WATCH_ROWS_MIN = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A metric on some rows, and that of the best constant in hindsight on the same rows: how hard they were."""
-
-    value: float
-    constant: float | None = None
+from hanok.parts.training.decline import WATCH, WATCH_ROWS_MIN, Level, worse_by
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the triggers look at. `recent` is the watched metric over the last days, `reference` that of the gate."""
+    """What the triggers look at. `recent` is the watched metric over the last `watched`, `reference` that of the gate.
+    `certain` says whether it is worse beyond chance; None where nobody looked."""
 
     now: datetime
     last_trained: datetime
@@ -34,6 +24,8 @@ class Situation:
     recent: Level | None
     recent_rows: int
     reference: Level | None
+    watched: timedelta = WATCH
+    certain: bool | None = None
 
 
 def due(retrain: Retrain, situation: Situation) -> Trigger | None:
@@ -60,24 +52,18 @@ def due(retrain: Retrain, situation: Situation) -> Trigger | None:
 
 
 def _drop(retrain: Retrain, s: Situation) -> Trigger | None:
-    """A drop of the watched metric that the difficulty of the rows does not explain.
-
-    A month in which all is harder lowers the metric of any model. So what is compared is the distance to the best
-    constant of the same rows, where that is known of both.
-    """
-    if retrain.drop is None or s.recent is None or s.reference is None or s.recent_rows < WATCH_ROWS_MIN:
+    """A drop of the watched metric that the difficulty of the rows does not explain, and chance does not either."""
+    if retrain.drop is None or s.recent is None or s.reference is None or s.certain is False:
+        return None
+    if s.recent_rows < WATCH_ROWS_MIN and not s.certain:
         return None
     metric, allowed = retrain.drop
-    sign = -1.0 if HIGHER_IS_BETTER.get(metric) else 1.0
-    raw = sign * (s.recent.value - s.reference.value)
-    worse, explained = raw, 0.0
-    if s.recent.constant is not None and s.reference.constant is not None:
-        explained = sign * (s.recent.constant - s.reference.constant)
-        worse = raw - explained
+    raw, explained = worse_by(metric, s.recent, s.reference)
+    worse = raw - explained
     if not worse > allowed:
         return None
     said = (
-        f"{metric} over the last {shortest(WATCH)} is {s.recent.value:.4f} on {s.recent_rows} answers, worse than "
+        f"{metric} over the last {shortest(s.watched)} is {s.recent.value:.4f} on {s.recent_rows} answers, worse than "
         f"the gate's {s.reference.value:.4f} by {raw:.4f}"
     )
     if explained:
