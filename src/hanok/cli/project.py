@@ -7,16 +7,34 @@ from pathlib import Path
 import click
 
 from hanok.cli.output import common, say, show
+from hanok.cli.validate import text_files
 
 
 @click.command()
 @click.option("--from", "source", type=click.Path(path_type=Path), help="A CSV or Parquet file to start from.")
 @click.option("--target", help="The column to predict.")
 @click.option("--name", help="Name of table and model (default: the file's).")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    help="NAME=KIND, where values do not say it: number, category, text, id, date, or ignored. A date may come with "
+    "its spelling: 'sold=date %d.%m.%Y'. Repeatable.",
+)
+@text_files
 @common
-def init(source: Path | None, target: str | None, name: str | None, home: Path | None, as_json: bool) -> None:
+def init(
+    source: Path | None,
+    target: str | None,
+    name: str | None,
+    columns: tuple[str, ...],
+    nulls: tuple[str, ...],
+    encoding: str,
+    home: Path | None,
+    as_json: bool,
+) -> None:
     """Write a project into this directory: for your data with --from and --target, or an empty one."""
-    from hanok.engine import scaffold
+    from hanok.engine import guessing, scaffold
 
     here = Path.cwd()
     if source is None:
@@ -25,39 +43,55 @@ def init(source: Path | None, target: str | None, name: str | None, home: Path |
     if target is None:
         raise click.UsageError("--from needs --target: which column is to be predicted?")
     from hanok.compute.metrics import DEFAULT_METRIC
-    from hanok.core.clock import SystemClock
-    from hanok.engine.files import read_file
+    from hanok.core.declare import Source
+    from hanok.engine.files import NULLS, Options, read
+    from hanok.engine.sources import AS_TEXT
     from hanok.sdk.client import open as open_client
 
-    rows, unfit = scaffold.prepared(read_file(source), target)
-    found = scaffold.guess(rows, target)
+    kinds = dict(_kind(c) for c in columns)
+    Source("data", columns=kinds)  # refuses a kind that is none, with the near word
+    texts = [n for n, kind in kinds.items() if kind.split()[0] in AS_TEXT]
+    options = Options(nulls=tuple(w for w in nulls if w) if nulls else NULLS, encoding=encoding)
+    given = read(source, options, as_text=texts)
+    rows, unfit = guessing.prepared(given.rows, target, kinds)
+    found = guessing.guess(rows, target, kinds)
     found = replace(found, reasons={**found.reasons, **unfit})
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", source.stem).strip("-").lower() or "data"
-    spine, labels = scaffold.split_tables(rows, found, SystemClock().now())
-    written = scaffold.write_project(here, called, found, rows, DEFAULT_METRIC[found.task])
+    written = scaffold.write_project(here, called, found, guessing.dated(rows, found), DEFAULT_METRIC[found.task])
     try:
         with open_client(home) as client:
             if client.app is None:
                 raise click.ClickException("a server is running on this home; stop it, or use another --home")
-            checks = [
-                client.app.ingesting.ingest(table, part, key=f"init {source.name}")
-                for table, part in ((called, spine), (f"{called}-labels", labels))
-            ]
+            if client.app.tables.size(called):
+                raise click.ClickException(
+                    f"the home has a table {called!r} already; give another --name, or another --home"
+                )
+            made = client.app.ingesting.batch(called, rows, key=f"init {source.name}")
             client.app.bus.drain()
     except BaseException:
         for path in written:
             path.unlink()
         raise
+    for note in given.notes:
+        say(note)
     for what, why in found.reasons.items():
         say(f"{what}: {why}")
-    body = asdict(found) | {
+    body = {k: v for k, v in asdict(found).items() if k != "holdout"} | {
+        "split": found.holdout.text,
         "name": called,
-        "rows": checks[0].accepted,
-        "quarantined": sum(c.quarantined for c in checks),
+        "rows": made.rows.accepted,
+        "quarantined": made.rows.quarantined + sum(c.quarantined for c in made.labels),
         "written": [str(p.relative_to(here)) for p in written],
     }
     show(body, as_json)
     say(f"next: hanok train {called}")
+
+
+def _kind(text: str) -> tuple[str, str]:
+    name, equals, kind = text.rpartition("=")
+    if not equals or not name or not kind:
+        raise click.UsageError(f"--column is NAME=KIND, like zip=category; got {text!r}")
+    return name, kind
 
 
 @click.command()

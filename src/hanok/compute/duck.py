@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from hanok.core.errors import BadData
-from hanok.core.tables import SEQUENCE, Scan
+from hanok.core.tables import SEQUENCE, Overlay, Scan
 
 Relation = Any  # a Scan, ParquetFiles, or a pyarrow Table; pyarrow is untyped
 
@@ -129,9 +129,16 @@ def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) ->
         connection.register(name, relation.schema.empty_table())
         return
     union = " UNION ALL BY NAME ".join(parts)
+    chosen = "" if relation.overlay is None else _newest(relation.overlay)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM ({union}) WHERE {SEQUENCE} < {int(relation.upto)}"
+        f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS "
+        f"SELECT * FROM ({union}) WHERE {SEQUENCE} < {int(relation.upto)} {chosen}"
     )
+
+
+def _newest(overlay: Overlay) -> str:
+    by = ", ".join(quoted(n) for n in overlay.row_key)
+    return f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY {SEQUENCE} DESC) = 1"
 
 
 def quoted(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from hanok.core.records import Kind
 
-What = Literal["feature_view", "model"]
+What = Literal["feature_view", "model", "source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Applied:
 
     feature_views: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 APPLIED = Kind("applied", Applied, owner="home")

@@ -357,7 +357,8 @@ class Project:
         wording.distinct("the project's tables", sorted({t for m in self.models for t in m.tables}))
 
 
-LATER = {("Label", "window")}  # fields that came later: left out while they say nothing, so that digests stay
+LATER = {("Label", "window"), *(("Source", n) for n in ("row_key", "known_at", "columns"))}
+"""Fields that came later: left out while they say nothing, so that digests stay."""
 
 
 def as_dict(value: object) -> JsonObject:

@@ -10,23 +10,52 @@ from typing import Literal
 from hanok.core import wording
 from hanok.core.durations import RelativeTime, duration, relative_time
 from hanok.core.errors import DeclarationError
+from hanok.core.tables import ARRIVED
 from hanok.core.wording import declaration, give, spoken
 
+COLUMN_KINDS = ("number", "category", "text", "id", "date", "ignored")
 AGGREGATES = ("count", "sum", "mean", "min", "max")
 SOURCE_LIKE = "hk.Source('weather', event_time='time_hour')"
 
 
 @declaration
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Source:
-    """A table that data arrives in. `event_time` names the column that says when a row's facts hold."""
+    """A table that data arrives in. `event_time` names the column that says when a row's facts hold; without it they
+    hold from their arrival on.
+
+    `row_key` names the columns that tell one row from another: a row that comes again changes nothing, and one that
+    comes with other values corrects the earlier row. `known_at` names the column that says when a row became known,
+    where that is not its arrival here. `columns` says what a column is where its values do not, like
+    {"zip": "category", "due": "date %d.%m.%Y"}: number, category, text, id, date (with its spelling) or ignored.
+    """
 
     table: str
     event_time: str
+    row_key: tuple[str, ...] | None = None
+    known_at: str | None = None
+    columns: tuple[tuple[str, str], ...] | None = None
 
-    def __post_init__(self) -> None:
-        wording.name("Source table", "table", self.table)
-        wording.text("Source event_time", self.event_time)
+    def __init__(
+        self,
+        table: str,
+        event_time: str = ARRIVED,
+        *,
+        row_key: str | Sequence[str] | None = None,
+        known_at: str | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        give(self, "table", wording.name("Source table", "table", table))
+        give(self, "event_time", wording.text("Source event_time", event_time))
+        title = f"source {table!r}"
+        keys = () if row_key is None else wording.names(f"{title} row_key", row_key, alone=True)
+        give(self, "row_key", keys or None)
+        give(self, "known_at", None if known_at is None else wording.text(f"{title} known_at", known_at))
+        kinds = {} if columns is None else dict(columns)
+        for column, kind in kinds.items():
+            word = kind.split(" ")[0] if isinstance(kind, str) and kind.startswith("date ") else kind
+            wording.one_of(f"{title} columns[{column!r}]", word, COLUMN_KINDS)
+        give(self, "columns", tuple(kinds.items()) or None)
 
 
 @declaration
@@ -118,6 +147,22 @@ class FeatureView:
         if self.windows and not self.aggregate:
             raise DeclarationError(f"{title} has windows={list(windows)} and nothing to aggregate over them")
         wording.distinct(f"{title} features", self.feature_names)
+        self._check_row_key(title)
+
+    def _check_row_key(self, title: str) -> None:
+        """A corrected row has to take the place of the earlier one in the view too."""
+        if self.source.row_key is None:
+            return
+        if self.aggregate:
+            raise DeclarationError(
+                f"{title} aggregates table {self.source.table!r}, whose source has a row_key: a window would count a "
+                "corrected row and the earlier one. Leave row_key out, or read latest values (features=[...])"
+            )
+        if missing := [c for c in (*self.keys, self.source.event_time) if c not in (*self.source.row_key, ARRIVED)]:
+            raise DeclarationError(
+                f"{title} reads the latest rows by {', '.join(self.keys)} and {self.source.event_time}; the row_key of "
+                f"its source leaves {missing[0]!r} out, so a corrected row might not be the latest: add it to row_key"
+            )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -142,7 +187,7 @@ class FeatureView:
 @declaration
 @dataclass(frozen=True, slots=True, init=False)
 class Spine:
-    """The rows to predict: one prediction for each row of `table`, made at `predict_at`.
+    """The rows to predict: one prediction for each row of `table`, made at `predict_at`; without it when it arrived.
 
     `keys` identify a row; when left out they are the columns that spine and label table share.
     """
@@ -151,7 +196,7 @@ class Spine:
     predict_at: RelativeTime
     keys: tuple[str, ...]
 
-    def __init__(self, table: str, *, predict_at: str, keys: str | Sequence[str] = ()) -> None:
+    def __init__(self, table: str, *, predict_at: str = ARRIVED, keys: str | Sequence[str] = ()) -> None:
         give(self, "table", wording.name("Spine table", "table", table))
         wording.text("Spine predict_at", predict_at)
         try:
@@ -164,7 +209,7 @@ class Spine:
 @declaration
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on.
+    """Where the truth arrives: `column` of `table`, known from the instant in `known_at` on, or from its arrival on.
 
     `window` ("60d") is how far a label may be dated from the answer that it is for, before or after; what lies outside
     is counted and shown. Without it labels of any age are joined.
@@ -172,7 +217,7 @@ class Label:
 
     table: str
     column: str
-    known_at: str
+    known_at: str = ARRIVED
     window: str | timedelta | None = None
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from hanok.core.errors import DeclarationError
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 _RELATIVE = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:([+-])\s*(.+))?")
+_OF_ANY_NAME = re.compile(r"\s*(\S.*?)\s*(?:([+-])\s*(\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)))?\s*")
 
 
 def duration(text: str | timedelta) -> timedelta:
@@ -33,7 +34,7 @@ class RelativeTime:
 
 def relative_time(text: str) -> RelativeTime:
     """Parse "scheduled - 2h" or "scheduled". Raises DeclarationError."""
-    match = _RELATIVE.fullmatch(text)
+    match = _RELATIVE.fullmatch(text) or _OF_ANY_NAME.fullmatch(text)
     if match is None:
         raise DeclarationError(f"{text!r} is not a time; write a column and an offset, like 'scheduled - 2h'")
     offset = duration(match[3]) if match[3] else timedelta()

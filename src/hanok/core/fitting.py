@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hanok.core.declare import FeatureView, Model, Project
 from hanok.core.errors import DeclarationError
+from hanok.core.tables import OWN
 from hanok.core.wording import near
 
 Columns = Mapping[str, Sequence[str]]  # of each table that exists
@@ -53,7 +54,7 @@ def _has(field: str, wanted: Sequence[str], table: str, columns: Columns) -> Non
     if have is None:
         return
     for column in wanted:
-        if column not in have:
+        if column not in have and column not in OWN:
             raise DeclarationError(
                 f"{field}: table {table!r} has no column {column!r}"
                 f"{near(column, have) or '; it has ' + ', '.join(have)}"

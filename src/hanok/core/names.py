@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from hanok.core.errors import BadData
-from hanok.core.tables import BOOKKEEPING
+from hanok.core.tables import OWN
 
-TAKEN = frozenset((*BOOKKEEPING, "_at", "_known", "_label", "_row", "_broken", "file_row_number"))
+TAKEN = frozenset((*OWN, "_at", "_known", "_label", "_row", "_broken", "file_row_number"))
 TAKEN_PREFIXES = ("key__", "__hanok")
 
 

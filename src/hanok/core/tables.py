@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 SEQUENCE = "_seq"
 ARRIVED = "_arrived"
 BOOKKEEPING = (SEQUENCE, ARRIVED)
+ROW = "_row_id"  # the key of rows that no column of theirs identifies: the batch and the place in it
+OWN = (*BOOKKEEPING, ROW)  # every column that Hanok adds to what people hand in; no column of theirs is called so
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """What a reader sees instead of the rows beneath, which stay: of the rows that have the same values in `row_key`
+    the one that came last."""
+
+    row_key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """Rows with `_seq < upto` of a table. Tables only grow, so a row count names a snapshot for ever."""
 
@@ -31,3 +41,4 @@ class Scan:
     tail: pa.Table | None
     upto: int
     schema: pa.Schema
+    overlay: Overlay | None = None

@@ -22,6 +22,8 @@ NULL_KEY = "FEATURE_TYPE_MISSING_KEY"
 NO_EXAMPLES = "DATASET_LOW_NUM_EXAMPLES"
 CONVERTED = "DATA_TYPE_CONVERTED"
 RESPELLED = "SCHEMA_COLUMN_RESPELLED"
+CORRECTED = "DATASET_ROWS_CORRECTED"
+UNIT = "FEATURE_TYPE_UNIT_CHANGED"
 LATE_FEED = "DATASET_LATE_FEED"
 
 
@@ -114,7 +116,8 @@ class ColumnStatistics:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome for one batch: statistics, anomalies, and how many rows went where."""
+    """The outcome for one batch: statistics, anomalies, and how many rows went where. `unchanged` rows were there
+    already and were not appended; `corrected` ones are among the accepted and take the place of an earlier row."""
 
     table: str
     batch: str
@@ -123,6 +126,8 @@ class CheckResult:
     quarantined: int
     anomalies: tuple[Anomaly, ...] = ()
     statistics: tuple[ColumnStatistics, ...] = field(default=())
+    unchanged: int = 0
+    corrected: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

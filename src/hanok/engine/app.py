@@ -21,6 +21,7 @@ from hanok.engine.predicting import Answers, DeclaredKeys, Predicting
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
 from hanok.engine.skew import Skew
+from hanok.engine.sources import Sources
 from hanok.engine.stores import Stores, open_stores
 from hanok.engine.training import Searcher, TrainingSets
 from hanok.engine.tuning import TrialRuns
@@ -176,8 +177,11 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         clock=clock,
     )
     validation.declared.serving_state = skew.serving_state
+    sources = Sources()
+    features.spines.overlay = sources.overlay
     ingesting = Ingesting(
         validation=validation,
+        sources=sources,
         features=features,
         training=training,
         elsewhere=None if stores.keeps_data else stores.data_home,
@@ -256,6 +260,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             training=training,
             tracking=tracking,
             declared=declared,
+            sources=sources,
             alerts=alerts,
             clock=clock,
         ),

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from hanok.core.applied import APPLIED, Applied, Change, What
 from hanok.core.clock import Clock
-from hanok.core.declare import FeatureView, Model, Project, as_dict, as_recorded, digest, from_dict
+from hanok.core.declare import FeatureView, Model, Project, Source, as_dict, as_recorded, digest, from_dict
 from hanok.core.errors import HanokError
 from hanok.core.fitting import check_fit
 from hanok.core.json import Json
 from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
 from hanok.engine.project import load_project
+from hanok.engine.sources import Sources, says_more
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.tracking.service import Tracking
@@ -40,18 +41,20 @@ class Declaring:
         training: Training,
         tracking: Tracking,
         declared: Declared,
+        sources: Sources,
         alerts: Alerts,
         clock: Clock,
     ) -> None:
         self._metadata, self._tables, self._declared, self._clock = metadata, tables, declared, clock
-        self._alerts = alerts
+        self._alerts, self._sources = alerts, sources
         self._features, self._training, self._tracking = features, training, tracking
 
     def plan(self, project: Project) -> list[Change]:
         """What `apply` would change, one line for each declaration that is there, or was when last applied."""
         project = self._as_recorded(project)
         applied = self._applied() or Applied()
-        changes = [self._change("feature_view", view) for view in project.views]
+        changes = [self._change("source", source) for source in project.sources if says_more(source)]
+        changes += [self._change("feature_view", view) for view in project.views]
         changes += [self._change("model", model) for model in project.models]
         kept = self._kept(project)
         gone: list[tuple[What, str]] = [
@@ -70,13 +73,15 @@ class Declaring:
         self._check_fit(project, {(c.kind, c.name) for c in changes if c.change in ("new", "changed")})
         for model in project.models:
             self._check(model)
+        self._declare(project.sources)
         for view in project.views:
             self._features.apply(view)
         for model in project.models:
             self._training.apply(model)
             self._tracking.registry.ensure_model(model.name)
         self._features.keep_online([*project.models, *self._declared.live()])
-        now = Applied(tuple(v.name for v in project.views), tuple(m.name for m in project.models))
+        said = tuple(s.table for s in project.sources if says_more(s))
+        now = Applied(tuple(v.name for v in project.views), tuple(m.name for m in project.models), said)
         if now != self._applied():
             at = self._clock.now()
             self._metadata.write(lambda r: r.records.put(APPLIED.name, "", NEWEST, APPLIED.body(now), at))
@@ -84,6 +89,17 @@ class Declaring:
         for model in project.models:
             self._alerts.resolve(model.name, NOT_APPLIED, "the project is applied")
         return changes
+
+    def _declare(self, sources: Sequence[Source]) -> None:
+        said, now = [s for s in sources if says_more(s)], self._clock.now()
+
+        def work(repositories: Repositories) -> None:
+            for source in said:
+                repositories.declarations.put("source", source.table, digest(source), as_dict(source), now)
+
+        if said:
+            self._metadata.write(work)
+        self._sources.declare(said)
 
     def open(self, path: Path) -> bool:
         """Apply a project file; whether that was done. Where it is refused, go on with what was applied last, say so
@@ -108,6 +124,9 @@ class Declaring:
         models = self._newest("model", applied.models if applied else None)
         same = [present.get(digest(m), m) for m in models if isinstance(m, Model)]  # with the code that trains
         self._features.restore([v for v in views if isinstance(v, FeatureView)])
+        self._sources.declare(
+            s for s in self._newest("source", applied.sources if applied else ()) if isinstance(s, Source)
+        )
         self._training.restore(same)
         self._training.withhold(said, fit=[m.name for m in now.models if m in same and self._fits(m)])
         for model in same:
@@ -118,7 +137,7 @@ class Declaring:
         except HanokError as error:
             log.error("online values are not kept up: %s", error.message)
 
-    def _newest(self, kind: What, names: Sequence[str] | None) -> list[FeatureView | Model]:
+    def _newest(self, kind: What, names: Sequence[str] | None) -> list[FeatureView | Model | Source]:
         """Declarations as they were applied last: of these names, or of all where nobody noted what was applied."""
 
         def work(repositories: Repositories) -> list[Document]:
@@ -154,13 +173,14 @@ class Declaring:
     def _columns(self, table: str) -> list[str]:
         return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]
 
-    def _change(self, kind: What, item: FeatureView | Model) -> Change:
-        newest = self._metadata.read(lambda r: r.declarations.newest(kind, item.name))
+    def _change(self, kind: What, item: FeatureView | Model | Source) -> Change:
+        name = item.table if isinstance(item, Source) else item.name
+        newest = self._metadata.read(lambda r: r.declarations.newest(kind, name))
         if newest is None:
-            return Change(kind, item.name, "new")
+            return Change(kind, name, "new")
         before, now = newest[1], as_dict(item)
         differs = tuple(sorted(n for n in {*before, *now} if before.get(n, MISSING) != now.get(n, MISSING)))
-        return Change(kind, item.name, "changed" if differs else "unchanged", differs)
+        return Change(kind, name, "changed" if differs else "unchanged", differs)
 
     def _kept(self, project: Project) -> list[Change]:
         """Views as versions that answer read them, where the project has them otherwise or no more."""

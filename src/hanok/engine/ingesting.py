@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from hanok.compute.values import bring
+from hanok.core.declare import Model
+from hanok.core.names import folded
+from hanok.core.tables import ARRIVED, ROW
 from hanok.core.validation import CheckResult
 from hanok.engine.shared import not_here
+from hanok.engine.sources import Sources
 from hanok.parts.features.service import Features
 from hanok.parts.training.service import Training
 from hanok.parts.validation.service import Validation
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a batch, and of the labels that came in its rows."""
+
+    rows: CheckResult
+    labels: tuple[CheckResult, ...] = ()
 
 
 class Ingesting:
@@ -21,12 +37,44 @@ class Ingesting:
         self,
         *,
         validation: Validation,
+        sources: Sources,
         features: Features,
         training: Training,
         elsewhere: Mapping[str, str] | None,
     ) -> None:
         self._validation, self._features, self._training = validation, features, training
-        self._elsewhere = elsewhere
+        self._sources, self._elsewhere = sources, elsewhere
+
+    def batch(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        key: str,
+        arrived: Any = None,
+        keys: Sequence[str] = (),
+        event_time: str = "",
+        slices: Sequence[str] = (),
+        actor: str = "local",
+    ) -> Ingested:
+        """Ingest a file in the shape that its table is declared in: columns as what they are declared to be, rows that
+        come again as what they are, and labels among the features into the table where labels are kept."""
+        rows = self._numbered(table, self._sources.typed(table, rows), key)
+        source = self._sources.of(table)
+        if arrived is None and source is not None and source.known_at in rows.column_names:
+            arrived = self._known(rows.column(source.known_at))
+        told = [(m, *_split(m, rows)) for m in self._labelled_in(table, rows)]
+        for model, _, _ in told:
+            rows = rows.drop_columns([n for n in rows.column_names if folded(n) == folded(model.label.column)])
+        first = self._checked(
+            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
+        )
+        others = tuple(
+            self._checked(m.label.table, labels, key=key, row_key=by, actor=actor)
+            for m, labels, by in told
+            if labels.num_rows
+        )
+        return Ingested(first, others)
 
     def ingest(
         self,
@@ -41,12 +89,42 @@ class Ingesting:
         actor: str = "local",
     ) -> CheckResult:
         """Check and append a batch, with keys and event time from the declarations where they are not given."""
+        return self._checked(
+            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
+        )
+
+    def tell(self, table: str, row: pa.Table, *, key: str, actor: str) -> CheckResult:
+        """Append one label, whatever label was told before."""
+        return self._checked(table, row, key=key, row_key=(), actor=actor)
+
+    def _checked(
+        self,
+        table: str,
+        rows: pa.Table,
+        *,
+        key: str,
+        arrived: Any = None,
+        keys: Sequence[str] = (),
+        event_time: str = "",
+        slices: Sequence[str] = (),
+        row_key: Sequence[str] | None = None,
+        actor: str,
+    ) -> CheckResult:
         if self._elsewhere is not None:
             raise not_here(self._elsewhere)
         event_time = event_time or self._event_time(table)
-        keys = keys or self._keys(table)
+        overlay = self._sources.overlay(table)
+        declared = overlay.row_key if overlay is not None else ()
         return self._validation.ingest(
-            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
+            table,
+            rows,
+            key=key,
+            arrived=arrived,
+            keys=keys or self._keys(table),
+            event_time="" if event_time == ARRIVED else event_time,
+            slices=slices,
+            row_key=declared if row_key is None else row_key,
+            actor=actor,
         )
 
     def _event_time(self, table: str) -> str:
@@ -66,8 +144,52 @@ class Ingesting:
         spines = [m.spine.keys for m in self._training.models() if table in (m.spine.table, m.label.table)]
         return {key for keys in (*views, *spines) for key in keys}
 
+    def as_text(self, table: str) -> list[str]:
+        """Columns of a file for this table that keep their text: they are declared so, or are labels of a known
+        type."""
+        told = [m.label for m in self._training.models() if m.spine.table == table != m.label.table]
+        labels = [label.column for label in told if self._validation.schema(label.table) is not None]
+        return [*self._sources.as_text(table), *labels]
+
+    def _numbered(self, table: str, rows: pa.Table, key: str) -> pa.Table:
+        """Rows that nothing identifies are told apart by their batch and their place in it."""
+        if ROW not in self._keys(table) or ROW in rows.column_names:
+            return rows
+        batch = sha256(key.encode()).hexdigest()[:8]
+        return rows.add_column(0, ROW, pa.array([f"{batch}-{i}" for i in range(1, rows.num_rows + 1)]))
+
+    def _known(self, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+        """When rows became known, not after now; now where a row does not say."""
+        made, now = bring(column, "TIMESTAMP").column, pa.scalar(self._validation.now(), pa.timestamp("us", "UTC"))
+        return pc.if_else(pc.less(made, now).fill_null(False), made, now)
+
+    def _labelled_in(self, table: str, rows: pa.Table) -> list[Model]:
+        """The models whose labels came in the rows that they are for, and are kept in a table of their own."""
+        schema = self._validation.schema(table)
+        kept = {folded(c.name) for c in schema.columns} if schema else set()
+        came = {folded(n) for n in rows.column_names}
+        return [
+            m
+            for m in self._training.models()
+            if m.spine.table == table != m.label.table
+            and folded(m.label.column) in came - kept
+            and m.spine.keys
+            and {folded(k) for k in m.spine.keys} <= came
+            and (m.label.known_at == ARRIVED or folded(m.label.known_at) in came)
+        ]
+
     def _keys(self, table: str) -> tuple[str, ...]:
         for model in self._training.models():
             if model.spine.table == table and model.spine.keys:
                 return model.spine.keys
         return ()
+
+
+def _split(model: Model, rows: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The rows that hold a label, as the label table has them, and what tells one label from another."""
+    known = () if model.label.known_at == ARRIVED else (model.label.known_at,)
+    by_fold = {folded(n): n for n in rows.column_names}
+    wanted = tuple(dict.fromkeys((*model.spine.keys, *known, model.label.column)))
+    labels = pa.table({n: rows.column(by_fold[folded(n)]) for n in wanted})
+    column = labels.column(model.label.column)
+    return labels.filter(column.is_valid()), model.spine.keys

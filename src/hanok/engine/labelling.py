@@ -17,6 +17,7 @@ from hanok.core.ids import new_id
 from hanok.core.keys import KeyType, KeyValue, canonical, parse
 from hanok.core.labels import LabelSource, LabelValue, checked_label
 from hanok.core.serving import Signature
+from hanok.core.tables import ARRIVED
 from hanok.engine.ingesting import Ingesting
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.labels import LabelReport
@@ -92,10 +93,11 @@ class Labelling:
         row[model.label.column] = checked_label(
             name, value, self._column_type(table, model.label.column), model.task, self._classes(name)
         )
-        row.setdefault(model.label.known_at, now)
+        if model.label.known_at != ARRIVED:
+            row.setdefault(model.label.known_at, now)
         first = self._tables.size(table)
         batch = key or f"label {new_id(now)}"
-        result = self._ingesting.ingest(table, pa.Table.from_pylist([row]), key=batch, actor=actor)
+        result = self._ingesting.tell(table, pa.Table.from_pylist([row]), key=batch, actor=actor)
         if result.quarantined:
             raise BadData(f"the label was set aside: {result.anomalies[0].message}")
         self.join(model)

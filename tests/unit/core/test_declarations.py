@@ -156,7 +156,23 @@ def test_a_misspelt_word_is_refused_with_the_near_one(case, data):
         (lambda: hk.count(colum="x"), "did you mean 'column'"),
         (lambda: hk.by_time(tset="1d"), "did you mean 'test'"),
         (lambda: hk.at_random(test=2), "below 1"),
-        (lambda: hk.Source("t"), "event_time"),
+        (lambda: hk.Source(), "table"),
+        (lambda: hk.Source("t", event_tiem="at"), "did you mean 'event_time'"),
+        (lambda: hk.Source("t", columns={"zip": "categroy"}), "did you mean 'category'"),
+        (
+            lambda: hk.FeatureView(
+                "v",
+                keys="k",
+                source=hk.Source("t", "at", row_key=["k", "at"]),
+                windows=["1d"],
+                aggregate={"n": hk.count()},
+            ),
+            "would count a corrected row and the earlier one",
+        ),
+        (
+            lambda: hk.FeatureView("v", keys="k", source=hk.Source("t", "at", row_key="k"), features=["a"]),
+            "leaves 'at' out",
+        ),
     ],
 )
 def test_nonsense_is_refused(make, said):

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from hanok.core.errors import BadData, ConfigError, DeclarationError, Invalid, NotFound, NotTrainable
 from hanok.engine.config import load_config
 from hanok.engine.files import read_file
+from hanok.engine.guessing import guess
 from hanok.engine.project import load_project
-from hanok.engine.scaffold import guess, project_text
+from hanok.engine.scaffold import project_text
 
 
 def orders(**changes):
@@ -373,8 +374,8 @@ def test_a_guess_leaves_out_what_would_mislead_and_says_why():
     )  # fmt: skip
     found = guess(rows, "y")
     assert found.features == ("mixed", "review", "x")
-    assert "identifier" in found.reasons["left out customer_id"]
-    assert "2024-01-31" in found.reasons["left out when"]
+    assert found.keys == ("customer_id", "when") and "one row at a time" in found.reasons["key"]
+    assert found.event_time == "when" and found.columns["when"] == "date %d %b %Y"
     assert "numbers" in found.reasons["mixed"] and "free text" in found.reasons["review"]
     assert "by itself" in found.reasons["left out copy"]
 

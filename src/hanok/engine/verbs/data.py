@@ -77,7 +77,8 @@ def ingest(
     """
     schema = validation.schema(table)
     options = Options(nulls=NULLS if nulls is None else tuple(nulls), encoding=encoding)
-    found = read(path, options, as_text=[c.name for c in schema.columns] if schema else ())
+    columns = [c.name for c in schema.columns] if schema else []
+    found = read(path, options, as_text=[*columns, *ingesting.as_text(table)])
     rows = found.rows
     name = key or f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     before = validation.result(table, name)
@@ -88,7 +89,7 @@ def ingest(
             "a row are `keys`"
         )
     known = _arrivals(rows, arrived) if arrived else None
-    result = ingesting.ingest(
+    result = ingesting.batch(
         table,
         rows,
         key=name,
@@ -99,9 +100,11 @@ def ingest(
         actor=actor,
     )
     bus.drain()
-    body = result.as_dict()
+    body = result.rows.as_dict() | {"repeated": before is not None, "notes": list(found.notes)}
     del body["statistics"]
-    return body | {"repeated": before is not None, "notes": list(found.notes)}
+    if result.labels:
+        body["labels"] = [{n: v for n, v in told.as_dict().items() if n != "statistics"} for told in result.labels]
+    return body
 
 
 def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:

@@ -57,7 +57,7 @@ class Features:
         self._models: tuple[Model, ...] = ()
         self._types: dict[tuple[str, tuple[str, ...]], tuple[KeyType, ...]] = {}
         self._values = Generations(online, clock, self._scan_or_none)
-        spines = Spines(tables, clock)
+        self.spines = spines = Spines(tables, clock)
         self.spine_keys, self.spine_rows, self.find_spine_row = spines.keys, spines.rows, spines.find
         self.labels, self.entity = spines.labels, spines.entity
         self._check_keys = spines.check_keys

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from hanok.core.clock import Clock
 from hanok.core.declare import Model
 from hanok.core.errors import DeclarationError, NotFound
 from hanok.core.keys import KeyType, KeyValue, canonical, fits
-from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Scan
+from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Overlay, Scan
 from hanok.parts.features.assemble import spelled_keys
 from hanok.parts.features.online import FeatureCell
 from hanok.parts.features.rows import as_key, equals
@@ -30,6 +31,13 @@ class Spines:
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables, self._clock = tables, clock
+        self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
+
+    def _scan(self, table: str, upto: int | None = None) -> Scan:
+        """Rows to predict, each as it was corrected last."""
+        scan, overlay = self._tables.scan(table, upto=upto), self.overlay(table)
+        fits = overlay is not None and set(overlay.row_key) <= set(scan.schema.names)
+        return replace(scan, overlay=overlay) if fits else scan
 
     def keys(self, model: Model) -> tuple[str, ...]:
         """The columns that identify a row to predict."""
@@ -58,7 +66,7 @@ class Spines:
     ) -> pa.Table:
         """Spine rows to be predicted in [start, end): keys, `_at`, when they arrived, their number, spine features,
         keys of views."""
-        scan = self._tables.scan(model.spine.table, upto=upto)
+        scan = self._scan(model.spine.table, upto)
         keys = self.keys(model)
         wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys)))
         _require(model, scan, [*wanted, model.spine.predict_at.column])
@@ -109,7 +117,7 @@ class Spines:
     def find(self, model: Model, match: Mapping[str, KeyValue | None]) -> dict[str, FeatureCell]:
         """The newest spine row that has the given values, preferring one still to be predicted. A value is read as the
         type of its column, in any spelling. Raises NotFound, BadKey."""
-        scan = self._tables.scan(model.spine.table)
+        scan = self._scan(model.spine.table)
         unknown = [c for c in match if c not in scan.schema.names]
         if unknown:
             raise DeclarationError(

@@ -23,14 +23,16 @@ from hanok.core.errors import BadData, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, respelled
-from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Appended
+from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended
 from hanok.core.validation import Anomaly, CheckResult, ColumnSchema, TableSchema
+from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KIND, KeptStates
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
 QUARANTINE = "quarantine--"
+BEGUN = "batch-begun"
 
 
 class Validation:
@@ -51,12 +53,15 @@ class Validation:
         event_time: str = "",
         keys: Sequence[str] = (),
         slices: Sequence[str] = (),
+        row_key: Sequence[str] = (),
         arrived: pa.ChunkedArray | pa.Array | None = None,
         actor: str = "local",
     ) -> CheckResult:
         """Check a batch and append what is good; the rest goes to quarantine with its reasons.
 
-        Statistics of what was appended are kept by day and, for the columns in `slices`, by their values.
+        Statistics of what was appended are kept by day and, for the columns in `slices`, by their values. Of rows that
+        `row_key` tells apart, those that are there already are not appended again, and those that are there with other
+        values are said to be corrected.
 
         `key` names the batch: the same key again has no effect. `arrived` gives each row's instant of arrival and is
         for feeds that know it (a replay, a backfill with its own log); it is the present otherwise. Raises BadData
@@ -97,18 +102,44 @@ class Validation:
         checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
+        again = self._again(table, key, good, checked.came.column_names, row_key)
+        good = again.rows
         appended = self._tables.append(table, good, key=key) if good.num_rows else Appended(self._tables.size(table), 0)
         self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
             schema = _without_ranges(_learned(schema, good), identity)
         result = CheckResult(
-            table, key, rows.num_rows, good.num_rows, int(checked.bad.sum()), checked.anomalies, measured
+            table,
+            key,
+            rows.num_rows,
+            good.num_rows,
+            int(checked.bad.sum()),
+            (*checked.anomalies, *again.changes),
+            measured,
+            again.unchanged,
+            again.corrected,
         )
         kept = self._kept(schema, good, by, state if good.num_rows == rows.num_rows else None)
         schema = replace(schema, slices=tuple(slices) or schema.slices)
         self._record(result, widened(schema, good), appended, now, actor, kept, held)
         return result
+
+    def _again(self, table: str, key: str, good: pa.Table, came: Sequence[str], row_key: Sequence[str]) -> Again:
+        """Which rows are new, against the table as it was when the batch was begun: a batch that was cut down between
+        its rows and their record finds the same ones."""
+        if not row_key or not good.num_rows:
+            return Again(good)
+
+        def begun(repositories: Repositories) -> int:
+            body = repositories.records.get(BEGUN, table, key)
+            if body is None:
+                body = {"upto": self._tables.size(table)}
+                repositories.records.put(BEGUN, table, key, body, self._clock.now())
+            return int(body["upto"])
+
+        upto = self._metadata.write(begun)
+        return compared(good, came, self._tables.scan(table, upto=upto), row_key) if upto else Again(good)
 
     def _kept(
         self, schema: TableSchema, good: pa.Table, slices: Sequence[str], measured: TableState | None
@@ -116,6 +147,10 @@ class Validation:
         """Statistics by partition and slice; `measured` are those of the batch as it came, where every row stayed."""
         found = parts(good, time=schema.event_time, slices=slices, whole=measured)
         return self.kept.write(found, sliced=sliced(good, slices))
+
+    def now(self) -> datetime:
+        """The instant that a batch without instants of its own arrives at."""
+        return self._clock.now()
 
     def schema(self, table: str) -> TableSchema | None:
         body = self._metadata.read(lambda r: r.records.get("schema", table, "current"))
@@ -247,6 +282,8 @@ class Validation:
             "accepted": result.accepted,
             "quarantined": result.quarantined,
             "anomalies": [asdict(a) for a in result.anomalies],
+            "unchanged": result.unchanged,
+            "corrected": result.corrected,
             "first": appended.first,
             "actor": actor,
         }
@@ -284,7 +321,7 @@ def _named(table: str, rows: pa.Table, schema: TableSchema | None) -> tuple[pa.T
     where = f"the batch for {table!r}"
     if not rows.column_names:
         raise BadData(f"{where} has no columns")
-    checked_columns(where, rows.column_names, known=known)
+    checked_columns(where, rows.column_names, known=[*known, ROW])
     other = respelled(rows.column_names, known)
     if not other:
         return rows, ()
@@ -345,8 +382,8 @@ def _acceptable(table: str, checked: Checked) -> None:
     gone = [a for a in checked.anomalies if a.type == "SCHEMA_MISSING_COLUMN" and a.severity == "error"]
     if gone:
         raise BadData(
-            f"the batch for {table!r} lacks the column {gone[0].column!r}, which identifies its rows: nothing was "
-            "ingested; add the column, or name another table"
+            f"the batch for {table!r} lacks the column {gone[0].column!r}, without which its rows are not told apart "
+            "or dated: nothing was ingested; add the column, or name another table"
         )
 
 
@@ -405,4 +442,6 @@ def _result(body: Mapping[str, Any]) -> CheckResult:
         body["quarantined"],
         tuple(Anomaly(**a) for a in body["anomalies"]),
         statistics_,
+        body.get("unchanged", 0),
+        body.get("corrected", 0),
     )

@@ -1,0 +1,82 @@
+"""What the project says of the tables that data arrives in: which columns tell rows apart, and what columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from hanok.compute.dates import read_dates
+from hanok.compute.values import bring
+from hanok.core.declare import Source
+from hanok.core.names import folded
+from hanok.core.tables import Overlay
+
+TYPES = {
+    "number": ("INT", "FLOAT"),
+    "date": ("TIMESTAMP",),
+    "category": ("STRING",),
+    "text": ("STRING",),
+    "id": ("STRING",),
+}
+AS_TEXT = ("category", "text", "id", "date")
+
+
+class Sources:
+    """The sources of the project that was applied last, by table. Shared by those who write tables and those
+    who read them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Source] = {}
+
+    def declare(self, sources: Iterable[Source]) -> None:
+        self._known = {s.table: s for s in sources}
+
+    def of(self, table: str) -> Source | None:
+        return self._known.get(table)
+
+    def overlay(self, table: str) -> Overlay | None:
+        """How rows of a table that were corrected are read."""
+        source = self._known.get(table)
+        return None if source is None or source.row_key is None else Overlay(source.row_key)
+
+    def kinds(self, table: str) -> dict[str, str]:
+        """What the columns of a table are, by name, where that is declared."""
+        source = self._known.get(table)
+        return dict(source.columns or ()) if source is not None else {}
+
+    def as_text(self, table: str) -> list[str]:
+        """Columns that keep the text of the file."""
+        return [name for name, kind in self.kinds(table).items() if kind.split()[0] in AS_TEXT]
+
+    def typed(self, table: str, rows: pa.Table) -> pa.Table:
+        """The rows with their columns as they are declared: without those that are ignored, codes as text."""
+        return as_declared(rows, self.kinds(table))
+
+
+def as_declared(rows: pa.Table, kinds: dict[str, str]) -> pa.Table:
+    """Columns that are declared, in their types; a value that does not fit is left for the checks to find."""
+    wanted = {folded(n): kind for n, kind in kinds.items()}
+    for name in rows.column_names:
+        kind, _, spelling = wanted.get(folded(name), "").partition(" ")
+        place = rows.column_names.index(name)
+        if kind == "ignored":
+            rows = rows.remove_column(place)
+        elif kind:
+            rows = rows.set_column(place, name, _declared(rows.column(name), kind, spelling))
+    return rows
+
+
+def _declared(column: pa.ChunkedArray, kind: str, spelling: str) -> pa.ChunkedArray:
+    if kind == "date" and spelling and pa.types.is_string(column.type):
+        column = read_dates(column, spelling)
+    for wanted in TYPES[kind]:
+        made = bring(column, wanted)
+        if not made.bad.any():
+            return made.column
+    return column
+
+
+def says_more(source: Source) -> bool:
+    """Whether a source says more than its event time, which the views that read it say too."""
+    return any(x is not None for x in (source.row_key, source.known_at, source.columns))
