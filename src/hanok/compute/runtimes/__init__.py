@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from hanok.compute.runtimes.encoded import Encoded, Scores
+from hanok.compute.runtimes.encoded import ByColumn, ColumnModel, Encoded, MatrixModel, Scored, Scores
 from hanok.core.errors import Unsafe
 from hanok.core.serving import Signature
 
-__all__ = ["Encoded", "Package", "Runtime", "Scores", "load"]
+__all__ = ["Encoded", "Package", "Runtime", "Scored", "Scores", "load"]
 
 
 class Runtime(Protocol):
@@ -36,26 +36,49 @@ class Package:
     files: Mapping[str, bytes]
     notes: Mapping[str, Any] = field(default_factory=dict)
 
-    def load(self) -> Encoded:
+    def load(self) -> Scored:
         return load(self.runtime, self.signature, self.files.__getitem__, self.notes)
 
 
 def load(
     runtime: str, signature: Signature, read: Callable[[str], bytes], notes: Mapping[str, Any] | None = None
-) -> Encoded:
+) -> Scored:
     """`read` gives the bytes of a file of the package. Raises Unsafe for a runtime that is not on the list, Corrupt for
     a model that takes another number of columns than its signature says."""
-    refuses_nulls = bool((notes or {}).get("refuses_nulls"))
+    said = notes or {}
+    scored = _scored(runtime, signature, read, said)
+    by_column = said.get("takes") == "columns"
+    adapter: Callable[..., Scored] = ByColumn if by_column else Encoded
+    return adapter(
+        scored,
+        signature,
+        refuses_nulls=bool(said.get("refuses_nulls")),
+        refuses_unseen=bool(said.get("refuses_unseen")),
+    )
+
+
+def _scored(
+    runtime: str, signature: Signature, read: Callable[[str], bytes], notes: Mapping[str, Any]
+) -> MatrixModel | ColumnModel:
+    by_column, float32 = notes.get("takes") == "columns", bool(notes.get("float32"))
     if runtime == "lightgbm":
         from hanok.compute.runtimes.lightgbm import LightGBM
 
-        return Encoded(LightGBM(read("model.txt"), signature.width), signature, refuses_nulls=refuses_nulls)
+        return LightGBM(read("model.txt"), signature.width, float32=float32)
     if runtime == "linear":
         from hanok.compute.runtimes.linear import Linear
 
-        return Encoded(Linear(read("linear.json")), signature, refuses_nulls=refuses_nulls)
+        return Linear(read("linear.json"))
     if runtime == "onnx":
-        from hanok.compute.runtimes.onnx import Onnx
+        from hanok.compute.runtimes.onnx import Onnx, OnnxColumns
 
-        return Encoded(Onnx(read("model.onnx"), signature), signature, refuses_nulls=refuses_nulls)
-    raise Unsafe(f"runtime {runtime!r} is not one that loads without running foreign code (lightgbm, linear, onnx)")
+        return (OnnxColumns if by_column else Onnx)(read("model.onnx"), signature)
+    if runtime == "onnx+lightgbm":
+        from hanok.compute.runtimes.chained import Chained
+
+        width = int(notes["steps_width"])
+        return Chained(read("steps.onnx"), read("model.txt"), signature, width, by_column=by_column, float32=float32)
+    raise Unsafe(
+        f"runtime {runtime!r} is not one that loads without running foreign code "
+        "(lightgbm, linear, onnx, onnx+lightgbm)"
+    )

@@ -1,11 +1,12 @@
 """From the object that a user's training code returns to a package that is safe to serve.
 
-The choice is proven: the package must answer as the object does on rows of the training set, including rows with
-nulls and with categories never seen, or it is not used.
+The choice is proven (`parity`): the package must answer as the object does on rows of the training set, and on rows
+with nulls, with categories never seen and at the thresholds of trees, or it is not used.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,30 @@ import orjson
 
 from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
-from hanok.core.errors import ConversionFailed
+from hanok.compute.runtimes.foreign_trees import forest_of
+from hanok.compute.runtimes.forest import thresholds
+from hanok.compute.runtimes.onnx_steps import graph_of
+from hanok.compute.runtimes.parity import Thresholds, proven
+from hanok.core.errors import ConversionFailed, Corrupt
 
-PROOF_ROWS = 500
-TOLERANCE = 1e-4
+Attempt = Callable[[Any, Frame], "tuple[Package, Thresholds] | None"]
 
 
 def convert(model: Any, frame: Frame) -> Package:
-    """A Package is passed through; LightGBM becomes its text, linear scikit-learn models arrays, other scikit-learn
-    estimators and pipelines ONNX. Raises ConversionFailed with what to do."""
+    """A Package is passed through; LightGBM becomes its text, and so do the trees of HistGradientBoosting, XGBoost and
+    CatBoost; linear scikit-learn models arrays; other scikit-learn estimators and pipelines ONNX. Raises
+    ConversionFailed with what to do."""
     if isinstance(model, Package):
         return model
-    tried = []
-    for attempt in (_lightgbm, _linear, _onnx):
+    tried: list[str] = []
+    for attempt in ATTEMPTS:
         try:
-            package = attempt(model, frame)
-        except ConversionFailed as error:
-            tried.append(error.message)
-            continue
-        if package is not None:
-            return _proven(package, model, frame)
+            found = attempt(model, frame)
+            if found is not None:
+                return proven(*found, model, frame)
+        except (ConversionFailed, Corrupt) as error:
+            if error.message not in tried:
+                tried.append(error.message)
     why = f" ({'; '.join(tried)})" if tried else ""
     raise ConversionFailed(
         f"train() returned a {type(model).__module__}.{type(model).__qualname__}, which cannot be turned into a format "
@@ -40,10 +45,8 @@ def convert(model: Any, frame: Frame) -> Package:
     )
 
 
-def _lightgbm(model: Any, frame: Frame) -> Package | None:
-    booster = getattr(model, "booster_", None) if type(model).__module__.startswith("lightgbm") else None
-    if type(model).__module__.startswith("lightgbm") and type(model).__name__ == "Booster":
-        booster = model
+def _lightgbm(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
+    booster = _booster(model)
     if booster is None:
         return None
     if booster.num_feature() != frame.signature.width:
@@ -52,12 +55,27 @@ def _lightgbm(model: Any, frame: Frame) -> Package | None:
         )
     gains = booster.feature_importance(importance_type="gain")
     shares = frame.signature.by_input(gains / (float(gains.sum()) or 1.0))
-    return Package(
-        "lightgbm", frame.signature, {"model.txt": booster.model_to_string().encode()}, {"importance": shares}
-    )
+    text = booster.model_to_string().encode()
+    return Package("lightgbm", frame.signature, {"model.txt": text}, {"importance": shares}), ()
 
 
-def _linear(model: Any, frame: Frame) -> Package | None:
+def _booster(model: Any) -> Any:
+    if not type(model).__module__.startswith("lightgbm"):
+        return None
+    return model if type(model).__name__ == "Booster" else getattr(model, "booster_", None)
+
+
+def _forest(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
+    forest = forest_of(model)
+    if forest is None:
+        return None
+    width = frame.signature.width
+    notes: dict[str, Any] = {"importance": frame.signature.by_input(forest.gains(width)), "made_from": _kind(model)}
+    notes |= {"float32": True} if forest.float32 else {}
+    return Package("lightgbm", frame.signature, {"model.txt": forest.text(width)}, notes), thresholds(forest)
+
+
+def _linear(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
     if not type(model).__module__.startswith("sklearn.linear_model") or not hasattr(model, "coef_"):
         return None
     if frame.task != "regression" and not hasattr(model, "predict_proba"):
@@ -80,59 +98,79 @@ def _linear(model: Any, frame: Frame) -> Package | None:
     )
     weight = np.abs(coefficients).sum(axis=0) * np.nan_to_num(np.nanstd(frame.X, axis=0))
     shares = frame.signature.by_input(weight / (weight.sum() or 1.0))
-    return Package("linear", frame.signature, {"linear.json": content}, {"importance": shares, "refuses_nulls": True})
+    notes = {"importance": shares, "refuses_nulls": True}
+    return Package("linear", frame.signature, {"linear.json": content}, notes), ()
 
 
-def _onnx(model: Any, frame: Frame) -> Package | None:
-    if not hasattr(model, "predict"):
+def _onnx_model(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
+    """An ONNX model as it is: of one matrix, or of one input for each feature."""
+    if type(model).__name__ != "ModelProto":
         return None
-    try:
-        from skl2onnx import to_onnx
-        from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-    except ImportError:
-        raise ConversionFailed("converting it needs skl2onnx: pip install 'hanok[onnx]'") from None
-    by_column = hasattr(model, "feature_names_in_")
-    if by_column and (text := [c.name for c in frame.signature.inputs if c.terms]):
-        raise ConversionFailed(f"{text[0]!r} is free text, which a pipeline cannot take as it is: fit it on frame.X")
-    if by_column:
-        kinds: list[tuple[str, Any]] = [
-            (c.name, StringTensorType([None, 1]) if c.datatype == "BYTES" else FloatTensorType([None, 1]))
-            for c in frame.signature.inputs
-        ]
-    else:
-        kinds = [("matrix", FloatTensorType([None, frame.signature.width]))]
-    options = {"zipmap": False} if frame.task != "regression" else None
-    try:
-        graph = to_onnx(model, initial_types=kinds, options={id(model): options} if options else None)
-    except Exception as error:
-        raise ConversionFailed(f"ONNX conversion failed: {str(error).splitlines()[0][:200]}") from error
-    return Package("onnx", frame.signature, {"model.onnx": graph.SerializeToString()})
-
-
-def _proven(package: Package, model: Any, frame: Frame) -> Package:
-    """Compare package and object on a seeded sample of rows; note the largest difference."""
-    random = np.random.default_rng(0)
-    sample = frame.take(np.sort(random.choice(frame.rows, min(PROOF_ROWS, frame.rows), replace=False)))
-    if package.notes.get("refuses_nulls"):
-        sample = sample.take(np.flatnonzero(np.isfinite(sample.X).all(axis=1)))
-    expected = _original(model, sample)
-    got = package.load().score(sample.X)
-    difference = float(np.max(np.abs(expected - got))) if expected.size else 0.0
-    scale = max(1.0, float(np.max(np.abs(expected)))) if expected.size else 1.0
-    if not difference <= TOLERANCE * scale:
+    names = {c.name for c in frame.signature.inputs}
+    constants = {i.name for i in model.graph.initializer}
+    inputs = [i.name for i in model.graph.input if i.name not in constants]
+    by_column = set(inputs) <= names and (len(inputs) > 1 or len(names) == 1)
+    if not by_column and len(inputs) != 1:
         raise ConversionFailed(
-            f"the converted model answers differently (by up to {difference:.3g}) from the {type(model).__name__} "
-            "it was made from: it is not registered"
+            f"this ONNX model takes {', '.join(inputs[:5])}: name its inputs like the features, or give it one matrix"
         )
-    notes = {**package.notes, "parity": {"rows": sample.rows, "largest_difference": difference}}
-    return Package(package.runtime, package.signature, package.files, notes)
+    notes = {"takes": "columns"} if by_column else {}
+    return Package("onnx", frame.signature, {"model.onnx": model.SerializeToString()}, notes), ()
 
 
-def _original(model: Any, sample: Frame) -> np.ndarray:
-    data: Any = sample.to_pandas() if hasattr(model, "feature_names_in_") else sample.X
-    if sample.task == "regression":
-        return np.asarray(model.predict(data), float).reshape(sample.rows)
-    if type(model).__name__ == "Booster":
-        return np.asarray(model.predict(data), float)
-    probabilities = np.asarray(model.predict_proba(data), float)
-    return probabilities[:, 1] if sample.task == "binary" else probabilities
+def _chained(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
+    """A pipeline that ends in a forest."""
+    if not type(model).__module__.startswith("sklearn.pipeline") or len(getattr(model, "steps", ())) < 2:
+        return None
+    last = model.steps[-1][1]
+    booster = _booster(last)
+    forest = None if booster is not None else forest_of(last)
+    if booster is None and forest is None:
+        return None
+    width = booster.num_feature() if booster is not None else int(last.n_features_in_)
+    text = booster.model_to_string().encode() if forest is None else forest.text(width)
+    graph = graph_of(model[:-1], frame, double=True, by_column=_by_column(model, frame))
+    notes: dict[str, Any] = {"steps_width": width, "made_from": _kind(last)} | _takes(_by_column(model, frame))
+    notes |= {"float32": True} if forest is not None and forest.float32 else {}
+    return Package("onnx+lightgbm", frame.signature, {"steps.onnx": graph, "model.txt": text}, notes), ()
+
+
+def _onnx_double(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
+    return _onnx(model, frame, double=True)
+
+
+def _onnx_single(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
+    return _onnx(model, frame, double=False)
+
+
+def _onnx(model: Any, frame: Frame, *, double: bool) -> tuple[Package, Thresholds] | None:
+    if not hasattr(model, "predict") or not type(model).__module__.startswith("sklearn"):
+        return None
+    by_column = _by_column(model, frame)
+    options = {id(model): {"zipmap": False}} if frame.task != "regression" else None
+    graph = graph_of(model, frame, double=double, by_column=by_column, options=options)
+    return Package("onnx", frame.signature, {"model.onnx": graph}, _takes(by_column)), ()
+
+
+def _by_column(model: Any, frame: Frame) -> bool:
+    """Whether it was fitted on named columns, not on `frame.X`."""
+    return hasattr(model, "feature_names_in_")
+
+
+def _takes(by_column: bool) -> dict[str, Any]:
+    return {"takes": "columns"} if by_column else {}
+
+
+def _kind(model: Any) -> str:
+    return f"{type(model).__module__.partition('.')[0]} {type(model).__name__}"
+
+
+ATTEMPTS: tuple[Attempt, ...] = (
+    _lightgbm,
+    _forest,
+    _linear,
+    _onnx_model,
+    _chained,
+    _onnx_double,
+    _onnx_single,
+)

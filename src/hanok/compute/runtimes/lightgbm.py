@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hanok.compute.runtimes.lightgbm_text import check
 from hanok.core.errors import Corrupt, MissingExtra, SignatureMismatch
 
 _FLOAT64, _NORMAL, _ROW_MAJOR = 1, 0, 1
@@ -38,10 +39,12 @@ def _checked(code: int) -> None:
 
 class LightGBM:
     """A booster loaded from its text format. One row goes through the single-row call, which one thread may use at a
-    time."""
+    time. With `float32` values are rounded to 32 bits first, as other libraries do."""
 
-    def __init__(self, text: bytes, width: int) -> None:
+    def __init__(self, text: bytes, width: int, *, float32: bool = False) -> None:
+        check(text, width)
         library = _library()
+        self._float32 = float32
         self._handle = ctypes.c_void_p()
         rounds = ctypes.c_int()
         _checked(
@@ -69,6 +72,9 @@ class LightGBM:
         rows = len(matrix)
         if matrix.ndim != 2 or matrix.shape[1] != self._width:  # the library reads memory by the width that it knows
             raise SignatureMismatch(f"the model takes {self._width} columns of numbers, not {matrix.shape}")
+        if self._float32:
+            with np.errstate(over="ignore"):
+                matrix = matrix.astype(np.float32).astype(np.float64)
         data = np.ascontiguousarray(matrix, np.float64)
         out = np.empty(rows * self._classes)
         if rows == 1:

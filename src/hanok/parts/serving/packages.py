@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from hanok.compute.frames import Columns
-from hanok.compute.runtimes import Encoded, Package, Scores, load
+from hanok.compute.runtimes import Package, Scored, Scores, load
 from hanok.core.errors import Corrupt
 from hanok.core.serving import Signature
 from hanok.stores.ports import Blobs
@@ -27,7 +27,7 @@ class Loaded:
 
     digest: str
     signature: Signature
-    runtime: Encoded
+    runtime: Scored
     notes: Mapping[str, Any]
 
     def score(self, columns: Columns) -> Scores:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.compute.frames import Columns, Matrix
-from hanok.compute.runtimes import Scores
+from hanok.compute.frames import Columns
+from hanok.compute.runtimes.encoded import Prepared, Scores
 from hanok.core.clock import wall_seconds
 from hanok.core.errors import HanokError, ScoringFailed
 from hanok.core.serving import Arm, Signature
@@ -96,7 +96,7 @@ def decide_many(loaded: Loaded, arm: Arm, requests: Sequence[Columns]) -> list[D
     """`decide_with` for several requests, scored in one call; one that fails does not fail its neighbours."""
     started = wall_seconds()
     found: list[Decision | None] = [None] * len(requests)
-    matrices: list[tuple[int, Matrix]] = []
+    matrices: list[tuple[int, Prepared]] = []
     for place, columns in enumerate(requests):
         try:
             matrices.append((place, loaded.runtime.encode(columns)))
