@@ -238,7 +238,9 @@ class Status:
     async def answer(self, status: int, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
         if self.code:
             return
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
+        headers = [(b"content-length", str(len(body)).encode()), *extra]
+        if not any(name == b"content-type" for name, _ in extra):
+            headers.insert(0, (b"content-type", b"application/json"))
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
 

@@ -28,6 +28,7 @@ class Request:
     id: str = ""
     outputs: tuple[str, ...] | None = None
     entity: dict[str, str | int | float | bool | None] | None = None
+    binary: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,20 @@ class Packed:
     columns: bytes
 
 
-def decode(protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Signature]) -> Request:
-    """Raises SignatureMismatch, TooLarge."""
+def decode(protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Signature], header: str = "") -> Request:
+    """`header` is the length of the JSON before tensors that are bytes. Raises SignatureMismatch, TooLarge."""
     if protocol == "oip":
-        infer = oip.decode(body, arms)
-        return Request(infer.columns, infer.rows, infer.id, infer.outputs, infer.entity)
+        infer = oip.decode(body, arms, header)
+        return Request(infer.columns, infer.rows, infer.id, infer.outputs, infer.entity, infer.binary)
     frame = invocations.decode(body, content_type, arms)
     return Request(frame.columns, frame.rows)
 
 
-def decode_packed(protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Signature]) -> Packed:
+def decode_packed(
+    protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Signature], header: str = ""
+) -> Packed:
     """The same for another process to give back: as buffers, which are read without touching each value."""
-    request = decode(protocol, body, content_type, arms)
+    request = decode(protocol, body, content_type, arms, header)
     table = pa.table(list(map(pa.array, request.columns.values())), list(request.columns))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:

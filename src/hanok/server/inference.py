@@ -11,6 +11,7 @@ from functools import partial
 import orjson
 
 from hanok.core.access import Access
+from hanok.core.clock import wall_seconds
 from hanok.core.errors import (
     Forbidden,
     HanokError,
@@ -29,10 +30,15 @@ from hanok.server import decoding
 from hanok.server.decoding import Protocol, Request
 from hanok.server.metrics import ServerMetrics
 from hanok.server.scoring import FOREIGN_BYTES, INLINE_BYTES, INLINE_S, Scoring
+from hanok.server.statistics import Statistics
 from hanok.wire.inference import invocations, oip
 
 BODY_MAX = 32 << 20
-_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer|/config)?")
+_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer|/config|/stats)?")
+_REPOSITORY = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+BINARY_HEADER = "inference-header-content-length"
+PACKED_BYTES = 4 << 10  # replies from this size on are compressed for those who ask
 _V1 = re.compile(r"/v1/models/([^/:]+)(:predict)?")
 _JSON_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded", "application/octet-stream")
 Header = tuple[bytes, bytes]
@@ -100,11 +106,21 @@ class Inference:
     ) -> None:
         self._serving, self._metrics, self._require, self._keys = serving, metrics, require, keys
         self.scoring = scoring or Scoring()
+        self.statistics = Statistics()
+        self._unloaded: set[str] = set()
 
     async def handle(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], read: Read
     ) -> Reply:
         asked = Asked(method, path, query, headers, read)
+        reply = await self._answered(asked, path, method)
+        encoding = accepted_encoding(headers.get("accept-encoding", ""))
+        if not encoding or len(reply[1]) < PACKED_BYTES or reply[0] != 200:
+            return reply
+        body = await self.scoring.beside(partial(compressed, reply[1], encoding))
+        return reply[0], body, (*reply[2], (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+
+    async def _answered(self, asked: Asked, path: str, method: str) -> Reply:
         try:
             if path == "/invocations":
                 return asked.allow("POST") or await self._invocations(asked)
@@ -125,15 +141,17 @@ class Inference:
             if refusal := asked.allow("GET"):
                 return refusal
             if path == "/v2":
-                return _json({"name": "hanok", "version": VERSION, "extensions": []})
+                return _json({"name": "hanok", "version": VERSION, "extensions": list[Json](EXTENSIONS)})
             if path == "/v2/models":
                 return _json({"models": [d.name for d in self._visible()]})
             return _json({path.rpartition("/")[2]: True})
         if path == "/v2/repository/index":
-            rows = [
-                {"name": d.name, "version": str(d.primary), "state": "READY", "reason": ""} for d in self._visible()
-            ]
-            return asked.allow("POST", "GET") or _json(rows)
+            return asked.allow("POST", "GET") or await self._index(asked)
+        if repository := _REPOSITORY.fullmatch(path):
+            return asked.allow("POST") or self._switch(repository[1], load=repository[2] == "load")
+        if path == "/v2/models/stats":
+            names = {d.name for d in self._visible()}
+            return asked.allow("GET") or _json(self.statistics.told(lambda name, _: name in names))
         match = _MODEL.fullmatch(path)
         if match is None:
             raise NotFound(f"there is no {path[:200]}")
@@ -146,13 +164,48 @@ class Inference:
         return await self.scoring.beside(partial(self._about, name, version, match[3]))
 
     def _about(self, name: str, version: int | None, what: str | None) -> Reply:
+        self._check_loaded(name)
         loaded = self._serving.model(name, version)
+        if what == "/stats":
+            return _json(self.statistics.told(lambda n, v: n == name and version in (None, v)))
         if what == "/ready":
             return _json({"name": name, "ready": True})
         deployed = next(d for d in self._serving.deployments() if d.name == name)
         if what == "/config":
             return _json(oip.model_config(name, loaded.signature))
         return _json(oip.model_metadata(name, [a.version for a in deployed.arms], loaded.signature))
+
+    async def _index(self, asked: Asked) -> Reply:
+        """What is deployed, each version that answers; with `{"ready": true}` only what does."""
+        body = await asked.read(lambda size: None)
+        try:
+            ready = bool(orjson.loads(body).get("ready")) if body.strip() else False
+        except (orjson.JSONDecodeError, AttributeError):
+            raise Invalid('the body is {} or {"ready": true}') from None
+        rows: list[Json] = []
+        for deployed in self._visible():
+            out = deployed.name in self._unloaded
+            state, reason = ("UNAVAILABLE", "unloaded") if out else ("READY", "")
+            rows += [
+                {"name": deployed.name, "version": str(arm.version), "state": state, "reason": reason}
+                for arm in deployed.arms
+                if not (ready and out)
+            ]
+        return _json(rows)
+
+    def _switch(self, name: str, *, load: bool) -> Reply:
+        """Let a deployed model answer in this process, or not, until it starts again. The deployment stays."""
+        self._require(name, Access.EDIT)
+        self._serving.model(name)
+        if load:
+            self._unloaded.discard(name)
+        else:
+            self._unloaded.add(name)
+        return 200, b"", ()
+
+    def _check_loaded(self, name: str) -> None:
+        if name in self._unloaded:
+            raise ModelNotFound(f"model {name!r} is unloaded; POST /v2/repository/models/{name}/load brings it back")
 
     async def _infer(self, asked: Asked, name: str, version: int | None) -> Reply:
         return await self._scored(asked, "oip", name, version, self._infer_reply)
@@ -163,7 +216,7 @@ class Inference:
         if version != target.primary:
             signature = self._serving.model(target.name, version).signature
         multi = signature.task == "multiclass"
-        body = oip.encode(
+        body, json_bytes = oip.encode(
             target.name,
             signature,
             request.outputs,
@@ -172,8 +225,12 @@ class Inference:
             [a.scores if multi else a.score for a in answers],
             [a.label for a in answers],
             [a.prediction_id for a in answers],
+            request.binary,
         )
-        return 200, body, ()
+        if json_bytes is None:
+            return 200, body, ()
+        said = (b"content-type", b"application/octet-stream")
+        return 200, body, (said, (BINARY_HEADER.encode(), str(json_bytes).encode()))
 
     async def _invocations(self, asked: Asked) -> Reply:
         name = asked.query.get("model") or self._only_model()
@@ -206,7 +263,9 @@ class Inference:
     ) -> Reply:
         """Read, decode, predict and encode: at once when all of that is small, else beside the event loop."""
         self._require(name, Access.USE)
+        self._check_loaded(name)
         content_type, encoding = _media(asked.headers, protocol)
+        header = asked.headers.get(BINARY_HEADER, "") if protocol == "oip" else ""
         scoring = self.scoring
         with scoring.hold(
             0
@@ -220,7 +279,7 @@ class Inference:
                 target = await scoring.beside(partial(self._loaded, name, version))
             if len(body) > FOREIGN_BYTES or content_type == invocations.PARQUET:
                 packed = await scoring.foreign(
-                    partial(decoding.decode_packed, protocol, body, content_type, target.arms)
+                    partial(decoding.decode_packed, protocol, body, content_type, target.arms, header)
                 )
                 del body
 
@@ -229,12 +288,12 @@ class Inference:
 
                 return await scoring.beside(work)
             if len(body) <= INLINE_BYTES:
-                request = decoding.decode(protocol, body, content_type, target.arms)
+                request = decoding.decode(protocol, body, content_type, target.arms, header)
                 if scoring.costs.expected_s(name, request.rows) < INLINE_S:
                     return self._finish(target, request, reply)
                 return await scoring.beside(partial(self._finish, target, request, reply))
             return await scoring.beside(
-                lambda: self._finish(target, decoding.decode(protocol, body, content_type, target.arms), reply)
+                lambda: self._finish(target, decoding.decode(protocol, body, content_type, target.arms, header), reply)
             )
 
     def _finish(
@@ -243,13 +302,20 @@ class Inference:
         name, entity = target.name, request.entity
         if entity:
             _check_keys(name, entity, self._keys(name))
-        answers = self.scoring.timed(
-            name,
-            request.rows,
-            lambda: self._serving.predict(
-                name, request.columns, version=target.version, entity=entity or None, request_id=request.id
-            ),
-        )
+        started = wall_seconds()
+        try:
+            answers = self.scoring.timed(
+                name,
+                request.rows,
+                lambda: self._serving.predict(
+                    name, request.columns, version=target.version, entity=entity or None, request_id=request.id
+                ),
+            )
+        except HanokError:
+            self.statistics.count(name, target.primary, request.rows, wall_seconds() - started, failed=True)
+            raise
+        answered_by = answers[0].version if answers else target.primary
+        self.statistics.count(name, answered_by, request.rows, wall_seconds() - started)
         if answers:
             self._metrics.predictions.labels(name, str(answers[0].version)).inc(len(answers))
         return reply(target, request, answers)
@@ -335,12 +401,26 @@ def _media(headers: Mapping[str, str], protocol: Protocol) -> tuple[str, str]:
         raise UnsupportedMedia(f"the body is {said[:80]!r}; send {' or '.join(('application/json', *taken))}")
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMedia(f"the body is in {charset[:40]!r}; send UTF-8")
-    if "inference-header-content-length" in headers:
-        raise UnsupportedMedia("binary tensors are not taken: send each tensor's data as JSON")
+    if BINARY_HEADER in headers and protocol != "oip":
+        raise UnsupportedMedia("tensors as bytes are for /v2/models/NAME/infer: send JSON, CSV or Parquet here")
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
         raise UnsupportedMedia(f"the body is encoded as {encoding[:40]!r}; send it plain, as gzip or as deflate")
     return content_type, "" if encoding == "identity" else encoding
+
+
+def accepted_encoding(header: str) -> str:
+    """gzip or deflate, whichever is accepted; "" for neither."""
+    if not header:
+        return ""
+    accepted = [part.partition(";") for part in header.lower().split(",")]
+    names = {name.strip() for name, _, rest in accepted if rest.replace(" ", "") not in ("q=0", "q=0.0")}
+    return next((name for name in ("gzip", "deflate") if name in names), "")
+
+
+def compressed(body: bytes, encoding: str) -> bytes:
+    packer = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
+    return packer.compress(body) + packer.flush()
 
 
 def _inflated(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over JSON.
+"""Open Inference Protocol v2 over JSON, and with tensors as bytes behind it.
 
 A request names one tensor for each input of the signature, or gives one numeric matrix (rows, inputs) in the
 signature's order. The reply's outputs are `predict` (the score, or a row of probabilities) and, for classes, `label`.
@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from hanok.core.errors import SignatureMismatch
 from hanok.core.json import Json, JsonObject
 from hanok.core.serving import Signature
-from hanok.wire.inference import strict
+from hanok.wire.inference import binary, strict
 from hanok.wire.inference.cells import ROWS_MAX, Cell, Columns, Given, bounded, declared, fit, names
 
 PLATFORM = "hanok"
@@ -68,26 +68,66 @@ class Infer:
     id: str
     outputs: tuple[str, ...] | None
     entity: dict[str, Cell]
+    binary: frozenset[str] = frozenset()  # the outputs that are asked for as bytes
 
 
 _CONFIG = {"BYTES": "STRING"}
 _decoder = msgspec.json.Decoder(_Request)
 
 
-def decode(body: bytes, arms: Sequence[Signature]) -> Infer:
-    """Read a request for the models behind a name; a matrix is in the order of the first. Raises SignatureMismatch
-    that names the tensor and what is wrong with it, TooLarge."""
-    request = _request(strict.without_mark(body))
+def decode(body: bytes, arms: Sequence[Signature], header: str = "") -> Infer:
+    """Read a request for the models behind a name; a matrix is in the order of the first. `header` is
+    Inference-Header-Content-Length of a body with tensors as bytes. Raises SignatureMismatch that names the tensor and
+    what is wrong with it, TooLarge."""
+    json, behind = binary.split(body, header) if header else (body, b"")
+    request = _request(strict.without_mark(json))
     if not request.inputs:
         raise SignatureMismatch("inputs is empty")
+    if header:
+        _fill(request.inputs, behind)
+    wanted = _outputs(request, arms)
     rows, given = _given(request.inputs, arms)
     return Infer(
         fit(given, arms, ignore_extra=False),
         rows,
         _id(request),
-        _outputs(request, arms),
+        wanted,
         _entity(request, rows),
+        _as_bytes(request, wanted or output_names(arms[0])),
     )
+
+
+def _fill(tensors: Sequence[_Tensor], behind: bytes) -> None:
+    """Give the tensors that lie behind the JSON their data, in their order."""
+    place = 0
+    for tensor in tensors:
+        size = (tensor.parameters or {}).get("binary_data_size") if isinstance(tensor.parameters, dict) else None
+        if size is None:
+            continue
+        if tensor.data is not UNSET:
+            raise SignatureMismatch(f"input {tensor.name[:200]!r} has data, and binary_data_size too: send one of them")
+        if type(size) is not int or not 0 <= size <= len(behind) - place:
+            raise SignatureMismatch(
+                f"input {tensor.name[:200]!r} has the binary_data_size {str(size)[:40]}; {len(behind) - place} bytes "
+                "are left behind the JSON"
+            )
+        if not binary.known(tensor.datatype):
+            declared(tensor.name, tensor.datatype, ())
+        if not 1 <= len(tensor.shape) <= 2 or min(tensor.shape) < 0:
+            raise SignatureMismatch(f"input {tensor.name[:200]!r} has the shape {_shape(tensor)}")
+        bounded(tensor.shape[0], tensor.shape[1] if len(tensor.shape) == 2 else 1)
+        count = tensor.shape[0] * (tensor.shape[1] if len(tensor.shape) == 2 else 1)
+        tensor.data = binary.cells(tensor.name, tensor.datatype, behind[place : place + size], count)
+        place += size
+    if place != len(behind):
+        raise SignatureMismatch(f"{len(behind) - place} bytes behind the JSON belong to no input")
+
+
+def _as_bytes(request: _Body, names: Sequence[str]) -> frozenset[str]:
+    """The outputs that are wanted as bytes: each says so for itself, or the request for all of them."""
+    every = (request.parameters or {}).get("binary_data_output") is True
+    said = {o.name: (o.parameters or {}).get("binary_data") for o in request.outputs or ()}
+    return frozenset(n for n in names if said.get(n, every) is True or (said.get(n) is None and every))
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -199,8 +239,8 @@ def _flat(tensor: _Tensor) -> Sequence[Json]:
     name, shape = tensor.name, tensor.shape
     data: Sequence[Json] | UnsetType = tensor.data
     if isinstance(data, UnsetType):
-        binary = isinstance(tensor.parameters, dict) and "binary_data_size" in tensor.parameters
-        said = "; binary tensors are not taken: send data as JSON" if binary else ""
+        sized = isinstance(tensor.parameters, dict) and "binary_data_size" in tensor.parameters
+        said = "; its binary_data_size needs the header Inference-Header-Content-Length" if sized else ""
         raise SignatureMismatch(f"input {name!r} has no data{said}")
     count = shape[0] * shape[1] if len(shape) == 2 else shape[0]
     if data and isinstance(data[0], list):
@@ -233,6 +273,8 @@ def _outputs(request: _Body, arms: Sequence[Signature]) -> tuple[str, ...] | Non
     """None for all of them."""
     if not request.outputs:
         return None
+    if any((o.parameters or {}).get("classification") for o in request.outputs):
+        raise SignatureMismatch("the classification extension is not spoken: ask for the output 'label'")
     wanted = tuple(o.name for o in request.outputs)
     known = {n for s in arms for n in output_names(s)}
     if unknown := [n for n in wanted if n not in known]:
@@ -277,18 +319,27 @@ def encode(
     scores: Sequence[Json],
     labels: Sequence[str | None],
     ids: Sequence[str],
-) -> bytes:
-    """The reply; `parameters.prediction_ids` leads from each row to its log record."""
+    as_bytes: frozenset[str] = frozenset(),
+) -> tuple[bytes, int | None]:
+    """The reply, and the length of its JSON when outputs follow as bytes. `parameters.prediction_ids` leads from each
+    row to its log record."""
     outputs: list[JsonObject] = []
-    rows = len(ids)
+    rows, behind = len(ids), list[bytes]()
     for output in wanted or output_names(signature):
         if output == "predict":
             wide = signature.task == "multiclass"
             data = list(chain.from_iterable(scores)) if wide else list(scores)  # type: ignore[arg-type]
             shape = [rows, len(signature.classes)] if wide else [rows]
-            outputs.append({"name": "predict", "shape": shape, "datatype": "FP64", "data": data})
+            told: JsonObject = {"name": "predict", "shape": shape, "datatype": "FP64"}
+            content = binary.numbers(data) if output in as_bytes else None  # type: ignore[arg-type]
         else:
-            outputs.append({"name": "label", "shape": [rows], "datatype": "BYTES", "data": list(labels)})
+            told, data = {"name": "label", "shape": [rows], "datatype": "BYTES"}, list(labels)
+            content = binary.texts(labels) if output in as_bytes else None
+        if content is None:
+            outputs.append({**told, "data": data})
+        else:
+            outputs.append({**told, "parameters": {"binary_data_size": len(content)}})
+            behind.append(content)
     body: dict[str, Json] = {
         "model_name": name,
         "model_version": str(version),
@@ -297,7 +348,8 @@ def encode(
     }
     if request_id:
         body["id"] = request_id
-    return orjson.dumps(body)
+    json = orjson.dumps(body)
+    return (json + b"".join(behind), len(json)) if behind else (json, None)
 
 
 _Described = tuple[str, str, list[int]]
