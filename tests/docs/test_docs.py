@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -132,6 +133,27 @@ def test_every_command_and_option_in_the_documentation_exists():
         options = {o for p in known[name].params for o in p.opts} | {"--help"}
         for option in (w for w in words if w.startswith("--")):
             assert option in options, f"{where}: {name!r} has no {option}, in {line!r}"
+
+
+def test_every_command_line_in_a_block_is_taken_by_its_command():
+    """With its arguments: as many as the command takes, and of their types."""
+    known = commands()
+    for page in OURS:
+        lines = [line for b in blocks(page) if b.language == "bash" for line in b.code.splitlines()]
+        for line in (text for text in lines if text.startswith("hanok ")):
+            words = shlex.split(re.split(r" [|>&] ?", line)[0], comments=True)[1:]
+            name = next(" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in known or n == 1)
+            if name.startswith("-"):
+                continue
+            given = words[len(name.split()) :]
+            try:
+                known[name].make_context(name, list(given))
+            except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+                continue
+            except click.UsageError as error:
+                if "does not exist" in error.message:  # a file of the reader's
+                    continue
+                raise AssertionError(f"{page.relative_to(ROOT)}: {line!r}: {error.message}") from None
 
 
 def test_every_command_option_and_default_is_in_the_reference():

@@ -19,6 +19,7 @@ COMMANDS = {
     "promote": ("models", "Start the rollout of a version."),
     "rollback": ("models", "Go back to the version that served before."),
     "hindsight": ("models", "What a version would have answered had it never been replaced."),
+    "measure": ("model", "Measure now how good a model is, and how far what it sees has moved."),
     "estimate": ("model", "How good a model is, before its labels come."),
     "label": ("label", "Tell what really happened."),
     "check": ("validate", "Hold a file to checks and a schema; exit status for CI."),
@@ -55,6 +56,18 @@ COMMANDS = {
 }
 
 
+MEANT = {
+    "serve": "up", "server": "up", "start": "up", "ui": "up", "web": "up",
+    "new": "init", "create": "init", "add": "ingest", "load": "ingest", "upload": "ingest", "fit": "train",
+    "validate": "check", "test": "check", "score": "predict", "infer": "predict",
+    "revert": "rollback", "undo": "rollback",
+    "data": "table", "dataset": "table", "registry": "model", "log": "run", "trace": "prediction", "search": "tune",
+    "evaluate": "measure", "performance": "measure", "monitor": "measure", "status": "doctor", "fsck": "doctor",
+    "explain": "why", "graph": "lineage", "plan": "apply", "query": "sql",
+}  # fmt: skip
+"""What people call a command elsewhere."""
+
+
 class Lazy(click.Group):
     """Knows names and summaries; imports a command's module when it is called."""
 
@@ -68,9 +81,29 @@ class Lazy(click.Group):
         command: click.Command = getattr(module, "import_" if cmd_name == "import" else cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; for a word that is none, the near one is named."""
+        word = args[0] if args else ""
+        if word and not word.startswith("-") and word not in COMMANDS:
+            ctx.fail(f"there is no command {word!r}{meant(word) or '.'} All commands: hanok --help")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+def meant(word: str) -> str:
+    """`"; did you mean 'train'?"`, or nothing when no command is near."""
+    from difflib import get_close_matches
+
+    lower = word.lower()
+    singular = lower.removesuffix("s")
+    near = next((w for w in (lower, singular) if w in COMMANDS), "") or MEANT.get(lower) or MEANT.get(singular, "")
+    found = [near] if near else get_close_matches(lower, [*COMMANDS, *MEANT], n=1, cutoff=0.6)
+    return f"; did you mean {MEANT.get(found[0], found[0])!r}?" if found else ""
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

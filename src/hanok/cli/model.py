@@ -51,6 +51,20 @@ def history(name: str, home: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
+@common
+def measure(model: str, home: Path | None, as_json: bool) -> None:
+    """Measure now how good MODEL is with the labels that came, and how far what it sees has moved."""
+    result = ask(home, "measure", model=model)
+    if as_json:
+        show(result, as_json)
+        return
+    say(f"{model} measured at {result['measured_at'][:19]}")
+    show([{"day": d["day"], "version": d["version"], "role": d["role"], "rows": d["rows"], **d["metrics"]}
+          for d in result["days"]], as_json)  # fmt: skip
+
+
+@click.command()
+@click.argument("model")
 @click.option("--window", type=click.Choice(["week", "day"]), default="week", show_default=True)
 @click.option("--limit", default=12, show_default=True, type=click.IntRange(1, 1000), help="Windows to list.")
 @common

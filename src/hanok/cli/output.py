@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,33 @@ def ask(home: Path | None, verb: str, /, **arguments: Any) -> Any:
     """Call a verb of the home, in this process or through the server that owns it."""
     from hanok.sdk.client import open as open_client
 
-    with open_client(home) as client:
+    with _somewhere_to_read(home, verb) as where, open_client(where) as client:
         return client.call(verb, **arguments)
+
+
+@contextmanager
+def _somewhere_to_read(home: Path | None, verb: str) -> Iterator[Path | None]:
+    """The home that is meant; where there is none yet, a question is asked of an empty one that is gone afterwards: to
+    look makes nothing."""
+    import os
+    from tempfile import TemporaryDirectory
+
+    from hanok.core.access import Access
+    from hanok.engine.config import load_config
+    from hanok.engine.verbs.registry import VERBS, load_all
+
+    if os.environ.get("HANOK_URL") and home is None:
+        yield home
+        return
+    config = load_config(Path.cwd())
+    place = home or config.home
+    load_all()
+    if place.exists() or config.metadata_url or verb not in VERBS or VERBS[verb].access is not Access.READ:
+        yield home
+        return
+    say(f"there is no home at {place} yet. To begin one: hanok init --from FILE --target COLUMN, or hanok ingest")
+    with TemporaryDirectory(prefix="hanok-nothing-") as folder:
+        yield Path(folder)
 
 
 def show(result: Any, as_json: bool, *, columns: Sequence[str] = ()) -> None:

@@ -27,7 +27,7 @@ def show_(name: str, home: Path | None, as_json: bool) -> None:
     """A table's schema, checks and quarantine."""
     result = ask(home, "table.show", name=name)
     if not as_json and result["schema"]:
-        result["schema"] = result["schema"]["columns"]
+        result["schema"] = [{n: v for n, v in c.items() if n != "usual"} for c in result["schema"]["columns"]]
     show(result, as_json)
 
 

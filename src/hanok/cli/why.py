@@ -13,7 +13,13 @@ from hanok.cli.output import ask, common, show
 @click.option("--until", default="", help="With a model: the end of the window (default: a day).")
 @common
 def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) -> None:
-    """Ranked causes of SUBJECT: a prediction id, an alert id, or a model's day."""
+    """Ranked causes of SUBJECT: a prediction id, an alert id, or a model's day.
+
+    \b
+    hanok why PREDICTION                      the id that 'hanok predict' prints
+    hanok why ALERT                           the id in 'hanok alert list'
+    hanok why MODEL --day 2026-01-31          a model's day (default: the last one)
+    """
     result = ask(home, "why", subject=subject, day=day, until=until)
     if as_json:
         show(result, as_json)

@@ -42,7 +42,7 @@ def infer_schema(
             low = 0.0 if s.minimum == 0 and s.zeros >= 0.01 * s.rows else s.minimum - slack
             high = s.maximum + slack
         domain = _domain(rows.column(s.name)) if s.type == "STRING" and s.name in rows.column_names else None
-        columns.append(ColumnSchema(s.name, s.type, round(s.presence, 6), low, high, domain))
+        columns.append(ColumnSchema(s.name, s.type, round(s.presence, 6), low, high, domain, s.quantiles[1:-1]))
     return TableSchema(table, tuple(columns), event_time, tuple(keys), rows.num_rows)
 
 

@@ -32,6 +32,7 @@ class ColumnSchema:
     """What one column is expected to be. `type`: INT, FLOAT, STRING, BOOL or TIMESTAMP.
 
     `presence` is the share of non-null values seen (1.0: never null). `domain` lists known values of a categorical.
+    `usual` are the quantiles .05, .25, .5, .75 and .95 of the first rows, by which another unit is known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ColumnSchema:
     minimum: float | None = None
     maximum: float | None = None
     domain: tuple[str, ...] | None = None
+    usual: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,13 @@ class TableSchema:
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> TableSchema:
         columns = tuple(
-            ColumnSchema(**{**c, "domain": None if c["domain"] is None else tuple(c["domain"])})
+            ColumnSchema(
+                **{
+                    **c,
+                    "domain": None if c["domain"] is None else tuple(c["domain"]),
+                    "usual": tuple(c.get("usual", ())),
+                }
+            )
             for c in body["columns"]
         )
         return cls(

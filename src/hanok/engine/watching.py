@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
+from hanok.core.errors import NotFound
 from hanok.core.monitoring import DriftReport
 from hanok.core.performance import MEASURED, Measured
 from hanok.engine.alike import Alike
@@ -102,6 +103,17 @@ class Watching:
             if self._serving.deployment(model.name) and done.get(model.name) != hour:
                 self._isolated(model, now)
                 self._note_measured(model.name, hour, now)
+
+    def measure_now(self, name: str) -> datetime:
+        """Join what labels there are and measure the last days, whenever that was done last. Raises ModelNotFound,
+        NotFound for a model that does not answer."""
+        model, now = self._training.model(name), self._clock.now()
+        if self._serving.deployment(name) is None:
+            raise NotFound(f"{name!r} answers nothing, so there is nothing to measure: hanok deploy {name}")
+        self._labelling.join(model)
+        self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
+        self._note_measured(name, Measured(f"{now:%Y-%m-%dT%H}"), now)
+        return now
 
     def _isolated(self, model: Model, now: datetime) -> None:
         try:

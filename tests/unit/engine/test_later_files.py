@@ -8,6 +8,7 @@ import pytest
 
 from hanok.compute.duck import read
 from hanok.core.clock import ReplayClock
+from hanok.core.errors import NotFound, NotTrainable
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.files import read as read_file
@@ -190,3 +191,28 @@ def test_whatever_comes_again_in_whatever_order_the_newest_row_of_each_key_count
         assert values == {k: r[2] for k, r in truth.items()} and made.num_rows == len(truth)
     finally:
         home.app.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "raised"), [(lambda x: x * 10, True), (lambda x: x * 1.8 + 32, True), (lambda x: x, False)]
+)
+def test_a_later_file_in_another_unit_raises_an_alert_that_names_the_column(sales, change, raised):
+    new = [[*r[:2], change(r[2]), *r[3:]] for r in rows(120, 80, seed=5)]
+    done = sales.ingest(sales.write("april", new))
+    found = [a for a in done["anomalies"] if a["type"] == "FEATURE_TYPE_UNIT_CHANGED"]
+    assert bool(found) is raised and all(a["column"] == "seen_at" for a in found)
+    assert any("another unit" in a.summary for a in sales.app.alerts.list()) is raised
+
+
+def test_rows_outside_the_window_are_told_with_the_window_and_where_they_lie(sales):
+    with pytest.raises(
+        NotTrainable, match=r"until 2025-06-01 00:00, and all 120 rows .* from 2026-01-01 00:00 to 2026-01-25"
+    ):
+        sales.app.features.training_set(sales.model, end=datetime(2025, 6, 1, tzinfo=UTC))
+
+
+def test_why_and_measure_say_what_can_be_asked(sales):
+    with pytest.raises(NotFound, match=r"did you mean 'sales'.*hanok why MODEL --day.*models: sales"):
+        call(sales.app, "why", "me", {"subject": "saels"})
+    with pytest.raises(NotFound, match="nothing to measure: hanok deploy sales"):
+        call(sales.app, "measure", "me", {"model": "sales"})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from hanok.core.access import Access
 from hanok.core.json import Json, JsonObject
 from hanok.core.performance import WindowEstimate
 from hanok.core.records import to_body
 from hanok.engine.arguments import Count
+from hanok.engine.bus import Bus
 from hanok.engine.references import References
 from hanok.engine.verbs.registry import verb
+from hanok.engine.watching import Watching
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.estimates import record
@@ -30,6 +34,16 @@ def estimate(
         "record": record(found),
         "windows": [_line(e) for e in found[-limit:]],
     }
+
+
+@verb("measure", Access.EDIT)
+def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str) -> JsonObject:
+    """Join the labels that came and measure the last week now: performance by day, drift of today."""
+    now = watching.measure_now(model)
+    bus.drain()
+    since = now - timedelta(days=8)
+    days = [d for d in monitoring.performance(model, limit=100) if d.day >= f"{since:%Y-%m-%d}"]
+    return {"model": model, "measured_at": now.isoformat(), "days": [to_body(d) for d in days]}
 
 
 @verb("alert.benign", Access.EDIT)

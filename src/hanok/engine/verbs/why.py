@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from hanok.core.access import Access
 from hanok.core.clock import Clock
-from hanok.core.errors import Invalid
+from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
+from hanok.core.wording import near
 from hanok.engine import diagnose
 from hanok.engine.evidence import Evidence
 from hanok.engine.verbs.registry import verb
@@ -25,7 +26,21 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
         start = day or _last_day(parts.clock)
         parts.serving.compact(everything=True)
         return diagnose.why_window(parts, subject, start, until or start + timedelta(days=1)).as_dict()
+    try:
+        parts.alerts.get(subject)
+    except NotFound:
+        raise NotFound(f"{subject[:80]!r} is none of what can be asked about{_forms(parts, subject)}") from None
     return diagnose.why_alert(parts, subject).as_dict()
+
+
+def _forms(parts: Evidence, subject: str) -> str:
+    """What `why` takes, with the models that there are."""
+    known = [m.name for m in parts.training.models()]
+    models = f"; models: {', '.join(known)}" if known else ""
+    return (
+        f"{near(subject, known) or '.'} Ask about a prediction (the id that 'hanok predict' prints), an alert (its id "
+        f"in 'hanok alert list'), or a model's day: hanok why MODEL --day 2026-01-31{models}"
+    )
 
 
 @verb("reproduce", Access.EDIT)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import key_types
@@ -140,6 +141,8 @@ class Features:
         if begin is None and model.retrain is not None and model.retrain.lookback is not None:
             begin = (end or known) - model.retrain.lookback
         spine = self.spine_rows(model, start=begin, end=end or known, upto=upto.get(model.spine.table))
+        if not spine.num_rows:
+            raise NotTrainable(self._outside(model, begin, end or known, upto.get(model.spine.table)))
         labels = self.labels(model, spine, as_of=known, upto=upto.get(model.label.table))
         kept = labels.is_valid()
         spine, labels = spine.filter(kept), labels.filter(kept)
@@ -160,6 +163,21 @@ class Features:
         late = known_late(model.spine.table, *instants) if model.spine_columns else []
         leaks = (*late, *(Leak("own label", o.column, o.message, False) for o in own))
         return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto, leaks)
+
+    def _outside(self, model: Model, start: datetime | None, end: datetime, upto: int | None) -> str:
+        """Why no row of the spine is trained on: none is there, or all lie outside the window."""
+        at = self.spine_rows(model, upto=upto).column(PREDICT_AT)
+        window = f"from {start:%Y-%m-%d %H:%M} " if start is not None else ""
+        window += f"until {end:%Y-%m-%d %H:%M}"
+        if not len(at):
+            return f"model {model.name!r} has no rows to learn from: ingest {model.spine.table!r} first"
+        ends = pc.min_max(at)
+        return (
+            f"model {model.name!r} learns from rows predicted {window}, and all {len(at)} rows of "
+            f"{model.spine.table!r} lie outside: their {model.spine.predict_at.column} goes from "
+            f"{ends['min'].as_py():%Y-%m-%d %H:%M} to {ends['max'].as_py():%Y-%m-%d %H:%M}. Rows ahead of now, or "
+            "older than retrain=hk.Retrain(window=...), are not trained on"
+        )
 
     def source_rows(self, model: Model, entity: Mapping[str, KeyValue], at: datetime) -> list[SourceRows]:
         """The source rows behind the features of the row with these keys, as they were visible at `at`. Empty when the

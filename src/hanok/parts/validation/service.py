@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from hanok.compute.partitions import parts, sliced
 from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer_schema, typed_rows, widened
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
+from hanok.compute.units import USUAL_ROWS_MIN, unit_change
 from hanok.compute.values import Brought, Cell, cells, column_type
 from hanok.core import validation as v
 from hanok.core.clock import Clock
@@ -24,7 +25,7 @@ from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, respelled
 from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended
-from hanok.core.validation import Anomaly, CheckResult, ColumnSchema, TableSchema
+from hanok.core.validation import Anomaly, CheckResult, ColumnSchema, ColumnStatistics, TableSchema
 from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KIND, KeptStates
@@ -115,7 +116,7 @@ class Validation:
             rows.num_rows,
             good.num_rows,
             int(checked.bad.sum()),
-            (*checked.anomalies, *again.changes),
+            (*checked.anomalies, *again.changes, *_units(expected, measured)),
             measured,
             again.unchanged,
             again.corrected,
@@ -315,6 +316,18 @@ class Validation:
         self._metadata.write(work)
 
 
+def _units(schema: TableSchema, measured: Sequence[ColumnStatistics]) -> Iterator[Anomaly]:
+    """Columns that came in another unit than the rows before."""
+    if schema.rows_seen < USUAL_ROWS_MIN:
+        return
+    for now in measured:
+        column = schema.column(now.name)
+        if column is not None and column.usual and column.type in ("INT", "FLOAT"):
+            said = unit_change(column.usual, now.quantiles[1:-1], now.rows - now.nulls)
+            if said:
+                yield Anomaly(v.UNIT, now.name, "warning", f"{now.name} is {said}", rows=now.rows - now.nulls)
+
+
 def _named(table: str, rows: pa.Table, schema: TableSchema | None) -> tuple[pa.Table, tuple[Anomaly, ...]]:
     """The batch with the table's spelling of its columns, and what was spelt otherwise. Raises BadData."""
     known = [c.name for c in schema.columns] if schema else []
@@ -421,6 +434,7 @@ def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
                 presence=min(column.presence, new.presence),
                 minimum=min(lows) if lows else None,
                 maximum=max(highs) if highs else None,
+                usual=new.usual if good.num_rows > schema.rows_seen else column.usual,
             )
         )
     added = [c for c in fresh.columns if schema.column(c.name) is None]
@@ -428,8 +442,6 @@ def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
 
 
 def _result(body: Mapping[str, Any]) -> CheckResult:
-    from hanok.core.validation import Anomaly, ColumnStatistics
-
     statistics_ = tuple(
         ColumnStatistics(**{**s, "quantiles": tuple(s["quantiles"]), "top": tuple(map(tuple, s["top"]))})
         for s in body["statistics"]

@@ -1,0 +1,52 @@
+"""Whether a column came in another unit: all its quantiles lie where those that are usual would, converted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+ROWS_MIN, USUAL_ROWS_MIN = 30, 100
+FAR = 0.5  # of the usual spread: how far from what is usual the quantiles must lie
+LOOSE = 0.35  # of the spread: how exactly a factor of ten or more has to fit; nothing else moves so far
+_FACTORS = {
+    10: "",
+    100: "percent for shares, or cents for units",
+    1000: "thousandths for units",
+    60: "minutes for hours, or seconds for minutes",
+    3600: "seconds for hours",
+}
+COLDER_THAN = 130  # temperatures are; amounts of money mostly are not
+CONVERSIONS = [
+    *((float(f), 0.0, f"{f:g} times", hint) for f, hint in _FACTORS.items()),
+    *((1 / f, 0.0, f"1/{f:g}", f"the reverse of {hint}" if hint else "") for f, hint in _FACTORS.items()),
+    (1.8, 32.0, "1.8 times and 32 more than", "Fahrenheit for Celsius"),
+    (1 / 1.8, -32 / 1.8, "what 1.8 times and 32 more gives", "Celsius for Fahrenheit"),
+    (1.0, 273.15, "273.15 more than", "Kelvin for Celsius"),
+    (1.0, -273.15, "273.15 less than", "Celsius for Kelvin"),
+]
+"""Factor, offset, how they are said, and which units they may be of."""
+
+
+def unit_change(usual: Sequence[float], now: Sequence[float], rows: int) -> str:
+    """What is to be said of a column whose quantiles, from low to high, are `now` in so many rows; empty where no
+    conversion explains them. A shift of a season or a growth does not fit: the spread has to follow too."""
+    if rows < ROWS_MIN or len(usual) != len(now) or len(usual) < 3 or not all(map(math.isfinite, (*usual, *now))):
+        return ""
+    spread = usual[-1] - usual[0]
+    if spread <= 0 or now[-1] - now[0] <= 0:
+        return ""
+    apart = max(abs(n - u) for n, u in zip(now, usual, strict=True)) / max(spread, now[-1] - now[0])
+    best, allowed, said, hint = math.inf, 0.0, "", ""
+    for factor, offset, how, what in CONVERSIONS:
+        if offset and not (usual[0] >= -460 and usual[-1] <= COLDER_THAN):
+            continue
+        error = max(abs(n - (factor * u + offset)) for n, u in zip(now, usual, strict=True)) / (factor * spread)
+        if error < best:
+            wide = abs(math.log10(factor)) >= 1
+            best, allowed, said, hint = error, LOOSE if wide else 0.1 + 1 / math.sqrt(rows), how, what
+    if apart < FAR or best > allowed:
+        return ""
+    middle = len(usual) // 2
+    return f"about {said} what is usual (median {now[middle]:.4g} for {usual[middle]:.4g}): another unit" + (
+        f", like {hint}?" if hint else "?"
+    )

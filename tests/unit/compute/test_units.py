@@ -1,0 +1,46 @@
+"""A column in another unit is known by its quantiles; seasons, growth and chance are not taken for one."""
+
+import numpy as np
+import pytest
+
+from hanok.compute.units import unit_change
+
+Q = (0.05, 0.25, 0.5, 0.75, 0.95)
+MADE = {
+    "temperature": lambda r, n: r.normal(12, 9, n),
+    "age": lambda r, n: r.integers(18, 80, n),
+    "weight": lambda r, n: r.normal(75, 12, n),
+    "share": lambda r, n: r.beta(2, 5, n),
+    "amount": lambda r, n: r.lognormal(4, 0.8, n),
+}
+
+
+def said(column, change, *, seed, rows=300):
+    r = np.random.default_rng(seed)
+    usual, now = MADE[column](r, 600), change(MADE[column](r, rows))
+    return unit_change(tuple(np.quantile(usual, Q)), tuple(np.quantile(now, Q)), rows)
+
+
+@pytest.mark.parametrize("column", list(MADE))
+@pytest.mark.parametrize("factor", [10, 1000, 0.01])
+def test_another_power_of_ten_is_seen(column, factor):
+    assert all(said(column, lambda x: x * factor, seed=s) for s in range(10))
+
+
+@pytest.mark.parametrize("column", ["temperature", "weight"])
+def test_fahrenheit_is_seen_and_named(column):
+    assert all("Fahrenheit" in said(column, lambda x: x * 1.8 + 32, seed=s) for s in range(10))
+
+
+@pytest.mark.parametrize("column", list(MADE))
+@pytest.mark.parametrize(("by", "plus"), [(1, 0), (1.3, 0), (0.8, 0), (1, 0.5), (1, 1), (2, 0)])
+def test_the_same_or_moved_by_a_season_or_growth_is_no_other_unit(column, by, plus):
+    spread = float(np.std(MADE[column](np.random.default_rng(0), 2000)))
+    found = [bool(said(column, lambda x: x * by + plus * spread, seed=s)) for s in range(20)]
+    assert sum(found) <= (2 if by == 2 or plus else 0)
+
+
+def test_few_rows_and_constants_say_nothing():
+    usual = (0.0, 1.0, 2.0, 3.0, 4.0)
+    assert not unit_change(usual, tuple(10 * u for u in usual), 5)
+    assert not unit_change(usual, (7.0,) * 5, 500) and not unit_change((3.0,) * 5, usual, 500)
