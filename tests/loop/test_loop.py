@@ -141,7 +141,8 @@ def test_a_replay_killed_at_random_moments_ends_as_one_that_was_not(tmp_path):
 
 
 def test_a_backup_taken_in_use_restores_to_the_same_summary(shop, tmp_path):
-    from hanok.engine.backup import backup, check, restore
+    from hanok.engine.backup import backup, restore
+    from hanok.engine.doctor import check_blobs, check_home
     from hanok.engine.home import Home
     from hanok.engine.summary import summary
     from tests.loop.run import open_shop
@@ -151,7 +152,7 @@ def test_a_backup_taken_in_use_restores_to_the_same_summary(shop, tmp_path):
     app = open_shop(tmp_path / "again")
     app.clock.move_to(shop.clock.now())
     assert summary(app) == summary(shop)
-    assert all(row["ok"] for row in check(app.home, app.blobs, app.tables))
+    assert [f for f in (*check_home(app.home), *check_blobs(app.metadata, app.blobs)) if not f.ok] == []
     app.close()
 
 

@@ -50,7 +50,7 @@ COMMANDS = {
     "audit": ("audit", "Who did what, from where, and what came of it."),
     "lineage": ("upkeep", "All that a node came from and all that came from it."),
     "gc": ("gc", "Remove deleted runs for good, with their artifacts."),
-    "doctor": ("upkeep", "Check versions, disk, database, artifacts and tables."),
+    "doctor": ("upkeep", "Read everything in the home; say what is damaged, and what to do."),
     "backup": ("upkeep", "Copy the whole home into one file."),
     "restore": ("upkeep", "Make a home from a backup."),
 }

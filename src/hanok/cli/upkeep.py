@@ -3,10 +3,15 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hanok.cli.output import ask, common, say, show
+
+if TYPE_CHECKING:
+    from hanok.core.errors import HanokError
+    from hanok.core.json import JsonObject
 
 
 @click.command()
@@ -25,13 +30,36 @@ def lineage(node: str, depth: int, home: Path | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="Remove leftovers, and damaged artifacts that nothing names.")
 @common
-def doctor(home: Path | None, as_json: bool) -> None:
-    """Check versions, disk, database, artifacts and tables."""
-    rows = ask(home, "doctor")
+def doctor(repair: bool, home: Path | None, as_json: bool) -> None:
+    """Read everything that lies in the home, and say what is damaged and what to do."""
+    from hanok.core.errors import Conflict, HanokError
+
+    try:
+        rows = ask(home, "doctor", repair=repair)
+    except Conflict:
+        raise
+    except HanokError as error:  # too damaged to be opened: its files can be read all the same
+        rows = _without_opening(home, error)
     show(rows, as_json)
     if not all(row["ok"] for row in rows):
         sys.exit(1)
+
+
+def _without_opening(home: Path | None, error: HanokError) -> list[JsonObject]:
+    from hanok.engine.config import load_config
+    from hanok.engine.doctor import Finding, check_home
+    from hanok.engine.home import Home
+
+    config = load_config(Path.cwd())
+    place = Home(home or config.home)
+    if not place.root.is_dir():
+        raise error
+    found = list(check_home(place))
+    if all(f.ok for f in found):
+        raise error
+    return [f.as_dict() for f in [Finding("home", False, f"cannot be opened: {error.message}"), *found]]
 
 
 @click.command()
@@ -50,6 +78,7 @@ def restore(file: Path, home: Path | None, as_json: bool) -> None:
     from hanok.engine import backup as backups
     from hanok.engine.app import open_app
     from hanok.engine.config import load_config
+    from hanok.engine.doctor import check_blobs, check_home
     from hanok.engine.home import Home
 
     config = load_config(Path.cwd())
@@ -61,7 +90,8 @@ def restore(file: Path, home: Path | None, as_json: bool) -> None:
         for view in app.features.views():
             if app.tables.size(view.source.table):
                 app.features.materialize(view.name)
-        rows = backups.check(app.home, app.blobs, app.tables)
+        found = [*check_home(app.home), *check_blobs(app.metadata, app.blobs)]
+        rows = [f.as_dict() for f in found]
     finally:
         app.close()
     if not as_json:

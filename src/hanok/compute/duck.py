@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from hanok.core.errors import BadData
+from hanok.core.errors import BadData, Corrupt
 from hanok.core.tables import SEQUENCE, Overlay, Scan
 
 Relation = Any  # a Scan, ParquetFiles, or a pyarrow Table; pyarrow is untyped
@@ -50,16 +51,63 @@ def same_in_sql(kind: pa.DataType) -> bool:
     return bool(whole or text or times or is_.is_decimal128(kind))
 
 
-def connect(relations: Mapping[str, Relation] | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection set to UTC in which each relation is a view of its name. Close it, or use it in a `with`.
+@contextmanager
+def connect(relations: Mapping[str, Relation] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection set to UTC in which each relation is a view of its name.
 
-    Views are temporary, so connections do not see each other's.
+    Views are temporary, so connections do not see each other's. Raises Corrupt, with the file, when one of a table
+    cannot be read.
     """
+    connection = cursor()
+    try:
+        for name, relation in (relations or {}).items():
+            add(connection, name, relation)
+        yield connection
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+            _database.cache_clear()  # DuckDB answers nothing more in a database in which this happened
+        refuse_damaged((relations or {}).values(), error)
+        raise
+    finally:
+        connection.close()
+
+
+def cursor() -> duckdb.DuckDBPyConnection:
+    """A connection as `connect` gives it, to be closed by the caller."""
     connection = _database().cursor()
     connection.execute("SET TimeZone = 'UTC'")
-    for name, relation in (relations or {}).items():
-        add(connection, name, relation)
     return connection
+
+
+def refuse_damaged(relations: Iterable[Relation], error: duckdb.Error) -> None:
+    """Raises Corrupt where a file of a table is why a query failed."""
+    if isinstance(error, duckdb.ProgrammingError) and not isinstance(error, duckdb.InvalidInputException):
+        return
+    named = re.findall(r"""['"]([^'"]+/tables/[^'"]+\.parquet)""", str(error))
+    for path in map(Path, [*named, *(f for r in relations if isinstance(r, Scan) for f in r.files)]):
+        if why := unreadable(path):
+            table = path.parent.parent.name
+            raise Corrupt(
+                f"{path.name} of table {table!r} is damaged: {why}. The rest of the home can be read; 'hanok doctor' "
+                "says which rows it holds and what to do",
+                table=table,
+                file=str(path),
+            ) from error
+
+
+def unreadable(path: str | Path) -> str:
+    """Why a Parquet file cannot be read to its end; "" when it can."""
+    from pyarrow import parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+    except FileNotFoundError:
+        return "it is not there"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return str(error).splitlines()[0][:200] or type(error).__name__
+    return ""
 
 
 def numbered(relation: Relation) -> str:
@@ -92,6 +140,9 @@ def closed(
             add(connection, name, relation)
         connection.execute("SET lock_configuration = true")
         yield connection
+    except duckdb.Error as error:
+        refuse_damaged(relations.values(), error)
+        raise
     finally:
         connection.close()
 

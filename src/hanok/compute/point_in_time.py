@@ -55,7 +55,10 @@ def point_in_time_join(
     """
     from hanok.compute.duck import connect
 
-    duck = connection or connect()
+    if connection is None:
+        with connect() as own:
+            return point_in_time_join(spine, at, views, known_time=known_time, connection=own)
+    duck = connection
     numbered = spine.append_column(ROW, pa.array(range(spine.num_rows), pa.int64()))
     duck.register("pit_spine", numbered)
     return [_join(duck, view, at, known_time, index) for index, view in enumerate(views)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hanok.core.errors import Conflict
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -17,11 +19,24 @@ OWN = (*BOOKKEEPING, ROW)  # every column that Hanok adds to what people hand in
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The outcome of an append: rows [`first`, `first + rows`) of the table. `repeated`: the key was there already."""
+    """The outcome of an append: rows [`first`, `first + rows`) of the table. `repeated`: the key was there already.
+    `digest` is of what was sent under the key; "" where nobody said."""
 
     first: int
     rows: int
     repeated: bool = False
+    digest: str = ""
+
+    def again(self, table: str, key: str, digest: str) -> Appended:
+        """What the same key gets again. Raises Conflict for other rows."""
+        if digest and self.digest and digest != self.digest:
+            raise Conflict(
+                f"the batch {key!r} of {table!r} came before with other rows: nothing was changed; send new rows under "
+                "another key",
+                table=table,
+                key=key,
+            )
+        return Appended(self.first, self.rows, repeated=True, digest=self.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,21 @@
-"""Backup, restore and check of a home."""
+"""Backup and restore of a home."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
-import sqlite3
 import tarfile
 import tempfile
 from pathlib import Path
 
-from hanok.core.errors import AlreadyExists, BadData, NotFound
-from hanok.core.json import JsonObject
+from hanok.core.errors import AlreadyExists, BadData, HanokError, NotFound
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.serving.log import PredictionLog
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
-from hanok.stores.ports import Blobs, Tables
 
+logger = logging.getLogger("hanok.backup")
 DATABASE = "hanok.db"
 KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online values are rebuilt
 
@@ -30,7 +29,10 @@ def backup(home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: Pr
         raise AlreadyExists(f"{target} exists; a backup never overwrites, name another file")
     log.sync()
     for name in tables.names():
-        tables.flush(name)
+        try:
+            tables.flush(name)
+        except HanokError as error:  # what is damaged goes into the backup as it is
+            logger.error("the backup holds table %s as it is: %s", name, error)
     with full_disk_named(f"backup {target}"), tempfile.TemporaryDirectory(dir=home.root) as work:
         copy = Path(work) / DATABASE
         metadata.backup(str(copy))
@@ -68,20 +70,3 @@ def restore(source: Path, home: Home) -> Path:
         home.root.rmdir()
     partial.rename(home.root)
     return home.root
-
-
-def check(home: Home, blobs: Blobs, tables: Tables) -> list[JsonObject]:
-    """Integrity of the database, of every artifact, and of every table; one line each."""
-    rows: list[JsonObject] = []
-    database = home.database
-    if database.exists():
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            state = connection.execute("PRAGMA quick_check").fetchone()[0]
-        rows.append({"what": "metadata", "ok": state == "ok", "detail": state})
-    bad = [d for d in blobs.digests() if not blobs.verify(d)]
-    rows.append(
-        {"what": "artifacts", "ok": not bad, "detail": f"damaged: {', '.join(bad[:5])}" if bad else "all match"}
-    )
-    for name in tables.names():
-        rows.append({"what": f"table {name}", "ok": True, "detail": f"{tables.size(name)} rows"})
-    return rows

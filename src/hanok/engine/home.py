@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hanok.core.clock import Clock, ReplayClock, SystemClock
-from hanok.core.errors import HomeLocked
+from hanok.core.errors import ConfigError, Corrupt, HomeLocked
+
+log = logging.getLogger("hanok.home")
 
 
 class Home:
@@ -54,9 +57,15 @@ class Home:
         return self.root / "log"
 
     def acquire(self) -> None:
-        """Become the writer. Raises HomeLocked while another process is."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = _locked(self.root / "lock")
+        """Become the writer. Raises HomeLocked while another process is, ConfigError where nobody can write."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = _locked(self.root / "lock")
+        except OSError as error:
+            raise ConfigError(
+                f"the home {self.root} cannot be written: {error.strerror}. Hanok writes its lock, log and tables "
+                "there: make it writable for this user, or name another with --home"
+            ) from error
         if descriptor is None:
             address = self.address()
             where = f" at {address}" if address else ""
@@ -72,6 +81,23 @@ class Home:
             raise HomeLocked(
                 f"another Hanok is using {file}: an SQLite file has one server; for two, put the metadata into "
                 "PostgreSQL (docs/how-to/postgresql.md)"
+            )
+
+    def refuse_lost_database(self) -> None:
+        """Raises Corrupt where data lies in the home and its `hanok.db` is gone or empty: an empty one would look like
+        a home in which nothing was ever done."""
+        if self.database.exists() and self.database.stat().st_size:
+            return
+        left = [
+            path.name
+            for path, sign in ((self.tables, "*/*"), (self.blobs, "??/??/*"), (self.log, "*/*.seg"))
+            if next(path.glob(sign), None) is not None
+        ]
+        if left:
+            raise Corrupt(
+                f"{self.database} is {'empty' if self.database.exists() else 'missing'} and {' and '.join(left)} of "
+                f"{self.root} hold data: restore a backup (hanok restore FILE --home OTHER). To begin anew, move "
+                "these folders away"
             )
 
     def identity(self) -> str:
@@ -96,9 +122,9 @@ class Home:
         """Where the running server answers; "" when none has noted it."""
         try:
             body: Mapping[str, Any] = json.loads(self._address_file.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return ""
-        return str(body.get("address", ""))
+        return str(body.get("address", "")) if isinstance(body, dict) else ""
 
     def note_time(self, now: datetime) -> None:
         """Write down that this home lives in replayed time, and how far it has come."""
@@ -113,14 +139,21 @@ class Home:
     def project(self) -> Path | None:
         """The project file that was applied last, if it is still there."""
         noted = self.root / "project.path"
-        path = Path(noted.read_text()) if noted.exists() else None
-        return path if path is not None and path.exists() else None
+        try:
+            path = Path(noted.read_text()) if noted.exists() else None
+            return path if path is not None and path.exists() else None
+        except (ValueError, OSError):  # damaged bytes are no path
+            log.error("%s cannot be read; see: hanok doctor", noted)
+            return None
 
     def clock(self) -> Clock:
         """The clock of this home: the wall clock, or the one of its replay, standing where the replay is."""
         try:
-            return ReplayClock(datetime.fromisoformat(json.loads(self._clock_file.read_text())["replayed_until"]))
+            return ReplayClock(datetime.fromisoformat(json.loads(self._clock_file.read_bytes())["replayed_until"]))
         except FileNotFoundError:
+            return SystemClock()
+        except (ValueError, TypeError, KeyError):
+            log.error("%s cannot be read: the wall clock is used; see: hanok doctor", self._clock_file)
             return SystemClock()
 
     def release(self) -> None:
@@ -146,7 +179,7 @@ def _locked(path: Path) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         return None
     return descriptor

@@ -93,9 +93,10 @@ class Ingesting:
             table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
         )
 
-    def tell(self, table: str, row: pa.Table, *, key: str, actor: str) -> CheckResult:
-        """Append one label, whatever label was told before."""
-        return self._checked(table, row, key=key, row_key=(), actor=actor)
+    def tell(self, table: str, row: pa.Table, *, key: str, digest: str, actor: str) -> CheckResult:
+        """Append one label, whatever label was told before. `digest` is of what it says: the same `key` with another
+        one raises Conflict."""
+        return self._checked(table, row, key=key, row_key=(), digest=digest, actor=actor)
 
     def _checked(
         self,
@@ -108,6 +109,7 @@ class Ingesting:
         event_time: str = "",
         slices: Sequence[str] = (),
         row_key: Sequence[str] | None = None,
+        digest: str = "",
         actor: str,
     ) -> CheckResult:
         if self._elsewhere is not None:
@@ -124,6 +126,7 @@ class Ingesting:
             event_time="" if event_time == ARRIVED else event_time,
             slices=slices,
             row_key=declared if row_key is None else row_key,
+            digest=digest,
             actor=actor,
         )
 

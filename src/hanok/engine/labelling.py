@@ -9,10 +9,11 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from hanok.compute.content import content_digest
 from hanok.compute.keys import key_types
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
-from hanok.core.errors import BadData, Invalid
+from hanok.core.errors import BadData, Corrupt, Invalid
 from hanok.core.ids import new_id
 from hanok.core.keys import KeyType, KeyValue, canonical, parse
 from hanok.core.labels import LabelSource, LabelValue, checked_label
@@ -93,16 +94,26 @@ class Labelling:
         row[model.label.column] = checked_label(
             name, value, self._column_type(table, model.label.column), model.task, self._classes(name)
         )
+        told = content_digest(pa.Table.from_pylist([row]))  # a label is the same one whenever it is sent
         if model.label.known_at != ARRIVED:
             row.setdefault(model.label.known_at, now)
         first = self._tables.size(table)
         batch = key or f"label {new_id(now)}"
-        result = self._ingesting.tell(table, pa.Table.from_pylist([row]), key=batch, actor=actor)
+        result = self._ingesting.tell(table, pa.Table.from_pylist([row]), key=batch, digest=told, actor=actor)
         if result.quarantined:
             raise BadData(f"the label was set aside: {result.anomalies[0].message}")
-        self.join(model)
-        joined, outside = self._monitoring.labels.of_rows(name, first, self._tables.size(table))
+        joined, outside = self._joined(model, first)
         return Labelled(table, batch, result.accepted, joined, outside)
+
+    def _joined(self, model: Model, first: int) -> tuple[int, int]:
+        """Join the labels from row `first` on: answers they were joined to, and answers outside the window. The labels
+        are in by now, so what cannot be joined for damage waits for its answers."""
+        try:
+            self.join(model)
+            return self._monitoring.labels.of_rows(model.name, first, self._tables.size(model.label.table))
+        except Corrupt as error:
+            log.error("labels of %s are kept and wait: %s", model.name, error)
+            return 0, 0
 
     def join(self, model: Model) -> int:
         """Join what labels and answers came since the last time; returns the pairs that count. Nothing to do where no

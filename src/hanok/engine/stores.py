@@ -45,6 +45,8 @@ def open_stores(config: Config, home: Home) -> Stores:
     file = sqlite_file(url)
     if file is not None:
         home.acquire_database(file)
+    if not url:
+        home.refuse_lost_database()
     directory = Directory()
     metadata = GuardedMetadata(SqlMetadata(url) if url else SqlMetadata.at(home.database), directory)
     data_home: Mapping[str, str] = {"home": str(home.root)}

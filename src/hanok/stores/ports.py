@@ -333,8 +333,9 @@ class Blobs(Protocol):
 class Tables(Protocol):
     """Append-only tables. Every row gets `_seq` (its number) and keeps `_arrived` (instant of arrival, given)."""
 
-    def append(self, name: str, rows: pa.Table, *, key: str) -> Appended:
-        """Durable on return. The same `key` again has no effect and gives the first outcome (`repeated`)."""
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
+        """Durable on return. The same `key` again has no effect and gives the first outcome (`repeated`); raises
+        Conflict when both times a `digest` of what was sent is given and they differ."""
         ...
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:

@@ -14,7 +14,8 @@ from hanok.core.json import JsonObject
 from hanok.core.records import to_body
 from hanok.core.version import VERSION
 from hanok.engine.backup import backup as write_backup
-from hanok.engine.backup import check
+from hanok.engine.doctor import check_blobs, check_home
+from hanok.engine.doctor import repair as mend
 from hanok.engine.home import Home
 from hanok.engine.upkeep import Upkeep
 from hanok.engine.verbs.registry import verb
@@ -32,10 +33,14 @@ def doctor(
     durable: Durable,
     metadata: GuardedMetadata,
     blobs: LocalBlobs,
-    tables: GuardedTables,
     clock: Clock,
+    *,
+    repair: bool = False,
 ) -> Sequence[JsonObject]:
-    """Check versions, disk, clock, database, artifacts and tables."""
+    """Read everything that lies in the home: database, artifacts, tables, prediction log, online values.
+
+    With `repair`, leftovers and damaged artifacts that nothing names are removed; nothing else is changed.
+    """
     free = shutil.disk_usage(home.root).free
     unfinished = [w for kind in ("train", "replay") for w in durable.unfinished(kind)]
     rows: list[JsonObject] = [
@@ -54,7 +59,9 @@ def doctor(
     started = wall_seconds()
     metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, clock.now()))
     rows.append({"what": "durable write", "ok": True, "detail": f"{(wall_seconds() - started) * 1000:.1f} ms"})
-    return rows + check(home, blobs, tables)
+    done = list(mend(home, metadata, blobs, clock.now())) if repair else []
+    found = [*done, *check_home(home), *check_blobs(metadata, blobs)]
+    return [*({**row, "todo": ""} for row in rows), *(f.as_dict() for f in found)]
 
 
 @verb("backup", Access.OWN, on_this_machine=True)

@@ -106,8 +106,8 @@ class GuardedTables:
     def __init__(self, inner: Tables, metadata: GuardedMetadata) -> None:
         self._inner, self._metadata = inner, metadata
 
-    def append(self, name: str, rows: pa.Table, *, key: str) -> Appended:
-        return self._inner.append(name, rows, key=key)
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
+        return self._inner.append(name, rows, key=key, digest=digest)
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
         if not self._visible(name):

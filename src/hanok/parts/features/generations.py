@@ -43,6 +43,13 @@ class Generations:
 
     def read(self, use: Use, keys: Sequence[bytes | None], without: int | None = None) -> list[OnlineRow]:
         """The values of entities as they stand now; a null key is an unknown entity. Fills a use that nobody has."""
+        try:
+            return self._read(use, keys, without)
+        except (msgspec.MsgspecError, ValueError):  # what is kept is damaged: it can be made anew
+            self.fill(use)
+        return self._read(use, keys, without)
+
+    def _read(self, use: Use, keys: Sequence[bytes | None], without: int | None) -> list[OnlineRow]:
         asked = [k for k in keys if k is not None]
         pointer = self._answering(use)
         while True:
@@ -69,6 +76,7 @@ class Generations:
             if before.filling:
                 self._online.clear(_space(use, before.filling))
             number = before.last + 1
+            self._online.clear(_space(use, number))  # a pointer that was lost does not say what is there
             self._point(use, _Pointer(before.current, number, number))
             scan = self._scan(use.view.source.table)  # after the pointer: rows that come later are merged by a push
             if scan is not None:
@@ -112,7 +120,10 @@ class Generations:
 
     def _pointer(self, use: Use) -> _Pointer:
         (found,) = self._online.get(FORMAT, [use.id.encode()])
-        return _decode(found) if found else _Pointer()
+        try:
+            return _decode(found) if found else _Pointer()
+        except msgspec.MsgspecError:  # damaged: what it led to is filled again
+            return _Pointer()
 
     def _point(self, use: Use, pointer: _Pointer) -> None:
         self._online.put(FORMAT, [(use.id.encode(), _encode(pointer))])

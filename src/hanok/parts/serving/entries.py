@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -26,7 +27,7 @@ class Entry(msgspec.Struct, array_like=True, omit_defaults=False):
     rows: int = 1
 
 
-_BIG, _TEXT = 1, 2  # extension codes: an integer beyond 64 bits in hex, text that is not valid Unicode
+_BIG, _TEXT, _DECIMAL = 1, 2, 3  # extension codes: an integer beyond 64 bits in hex, odd Unicode, a decimal
 _ENCODABLE = (OverflowError, UnicodeEncodeError, TypeError, ValueError, RecursionError)
 DEPTH_MAX = 64
 
@@ -36,6 +37,8 @@ def _read_extension(code: int, data: memoryview) -> object:
         return int(bytes(data), 16)
     if code == _TEXT:
         return bytes(data).decode("utf-8", "surrogatepass")
+    if code == _DECIMAL:
+        return Decimal(bytes(data).decode())
     return msgspec.msgpack.Ext(code, bytes(data))
 
 
@@ -63,6 +66,8 @@ def decode(payload: bytes) -> Entry:
 
 def encode_values(values: Mapping[str, object]) -> bytes:
     """Values by name, for the column of those that no typed column can hold."""
+    if any(isinstance(v, Decimal) for v in values.values()):  # which would be written as text
+        return _encode_values(_names(values))
     try:
         return _encode_values(values)
     except _ENCODABLE:
@@ -80,6 +85,8 @@ def _names(values: Mapping[str, object]) -> dict[str, object]:
 def _encodable(value: object, depth: int) -> object:
     if isinstance(value, bool | float) or value is None:
         return value
+    if isinstance(value, Decimal):
+        return msgspec.msgpack.Ext(_DECIMAL, str(value).encode())
     if isinstance(value, int):
         return value if -(1 << 63) <= value < 1 << 64 else msgspec.msgpack.Ext(_BIG, f"{value:x}".encode())
     if isinstance(value, str):

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from hanok.core.clock import from_micros, micros
-from hanok.core.errors import BadData, Corrupt, HanokError, PredictionNotFound, SourceNotFound
+from hanok.core.errors import BadData, HanokError, PredictionNotFound, SourceNotFound
 from hanok.core.ids import PredictionId
 from hanok.core.logged import FEATURE, KEY, TABLE, key_of
 from hanok.core.serving import Prediction
@@ -23,7 +23,7 @@ from hanok.parts.serving.entries import Entry, decode, encode
 from hanok.parts.serving.rows import INSTANT, Signatures, prediction_of, table_of
 from hanok.parts.serving.segments import SET_ASIDE, Segments, segment_of
 from hanok.stores.disk import sync_directory
-from hanok.stores.frames import owned, read_frame, read_frames
+from hanok.stores.frames import owned, read_contents, read_frame
 from hanok.stores.ports import Tables
 
 __all__ = ["FEATURE", "INSTANT", "KEY", "TABLE", "Entry", "PredictionLog", "SetAside", "prediction_of", "table_of"]
@@ -71,15 +71,17 @@ class PredictionLog:
         """The same for entries as `encode` gives them."""
         return self._segments.append(deployment, payloads)
 
-    def append_batch(self, deployment: str, made: Made, key: str) -> bool:
+    def append_batch(self, deployment: str, made: Made, key: str, digest: str) -> bool:
         """Log answers in bulk, durable on return; False when the batch was logged before. `made` gives the rows for a
-        table that has the columns it is handed."""
-        return self._append(TABLE + deployment, made, key)
+        table that has the columns it is handed, `digest` is of the rows that were asked about. Raises Conflict when
+        others were asked about under this key."""
+        return self._append(TABLE + deployment, made, key, digest)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     def find(self, prediction: PredictionId) -> Prediction:
-        """Raises PredictionNotFound. Finds the record before, while and after its segment moves into the table."""
+        """Finds the record before, while and after its segment moves into the table. Raises PredictionNotFound, and
+        Corrupt for one that is damaged."""
         payload = self._segments.read(prediction)
         if payload is None:
             row = self._row(prediction)
@@ -241,26 +243,24 @@ class PredictionLog:
 
     def _readable(self, path: Path) -> tuple[list[tuple[int, Entry]], str]:
         """The entries of a segment with their numbers, and why not all of it is readable."""
+        contents = read_contents(path)
         found: list[tuple[int, Entry]] = []
-        bad = ""
-        try:
-            for number, payload in enumerate(read_frames(path)):
-                try:
-                    found.append((number, decode(payload)))
-                except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                    bad = bad or f"record {number} is no entry of the prediction log: {error}"
-        except Corrupt as error:
-            bad = error.message
-        return found, bad
+        bad = [str(damage) for damage in contents.damage]
+        for frame in contents.frames:
+            try:
+                found.append((frame.number, decode(frame.payload)))
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
+                bad.append(f"record {frame.number} is no entry of the prediction log: {error}")
+        return found, "; ".join(bad)
 
-    def _append(self, table: str, made: Made, key: str) -> bool:
+    def _append(self, table: str, made: Made, key: str, digest: str = "") -> bool:
         for attempt in range(RACES_MAX):
             try:
                 known = self._tables.scan(table).schema
             except SourceNotFound:
                 known = None
             try:
-                return not self._tables.append(table, made(known), key=key).repeated
+                return not self._tables.append(table, made(known), key=key, digest=digest).repeated
             except BadData:
                 if attempt == RACES_MAX - 1:
                     raise
@@ -289,7 +289,7 @@ class PredictionLog:
         path = self._segments.path(prediction)
         try:
             return read_frame(path.parent / SET_ASIDE / path.name, prediction.sequence)
-        except (FileNotFoundError, Corrupt):
+        except FileNotFoundError:
             return None
 
 

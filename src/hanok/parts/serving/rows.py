@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hanok.core.logged import KEY, NUMBER, TEXT, TRUTH, WHOLE, candidates, feature_of, key_of
 from hanok.core.names import folded
@@ -82,9 +83,14 @@ def table_of(
     for name in dict.fromkeys(k for entity in entities for k in entity):
         columns[names.column((KEY,), name, pa.string())] = pa.array([e.get(name) for e in entities], pa.string())
     columns[NULLS] = pa.array(nulls, pa.list_(pa.string()))
-    columns[EXACT] = pa.array([base64.b64encode(encode_values(o)).decode() if o else None for o in odd], pa.string())
+    columns[EXACT] = _exact(odd)
     columns[ARRIVED] = at
     return pa.table(columns)
+
+
+def _exact(odd: Sequence[Mapping[str, object]]) -> pa.Array:
+    """The values of each row that no typed column holds."""
+    return pa.array([base64.b64encode(encode_values(o)).decode() if o else None for o in odd], pa.string())
 
 
 def _add(
@@ -175,11 +181,18 @@ class BatchRows:
         wanted = [c.name for c in decision.signature.inputs] if decision.signature is not None else []
         seen = {n: self._rows.column(n) for n in wanted if n in self._rows.column_names}
         text = {c.name: c.datatype == "BYTES" for c in decision.signature.inputs} if decision.signature else {}
+        odd: list[dict[str, object]] = [{} for _ in range(count)] if any(_is_odd(c) for c in seen.values()) else []
         for name, column in seen.items():
             columns |= _typed(names, name, column, text[name])
+            if _is_odd(column):
+                for kept, value in zip(odd, column.to_pylist(), strict=True):
+                    if value is not None and not (isinstance(value, int) and value in _INT64):
+                        kept[name] = value
         for name, texts in self._keys.items():
             columns[names.column((KEY,), name, pa.string())] = texts
         columns[NULLS] = _null_names(seen, count)
+        if odd:
+            columns[EXACT] = _exact(odd)
         columns[ARRIVED] = columns["at"]
         return pa.table(columns)
 
@@ -193,19 +206,36 @@ def _errors(decision: Decision, count: int) -> list[str]:
 
 
 def _typed(names: Names, name: str, column: pa.ChunkedArray, text: bool) -> dict[str, pa.ChunkedArray]:
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    """The typed columns of a feature; what they cannot hold exactly is `_is_odd`, and kept beside them."""
+    kind = _value_type(column)
     if pa.types.is_null(kind):
         kind = pa.string() if text else pa.float64()
         return {names.column(TEXT if text else NUMBER, name, kind): column.cast(kind)}
-    if pa.types.is_boolean(kind) or (pa.types.is_integer(kind) and not pa.types.is_uint64(kind)):
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         exact, prefixes = (pa.bool_(), TRUTH) if pa.types.is_boolean(kind) else (pa.int64(), WHOLE)
+        whole = column if not pa.types.is_uint64(kind) else pc.if_else(pc.less_equal(column, _INT64[-1]), column, None)
         return {
             names.column(NUMBER, name, pa.float64()): column.cast(pa.float64(), safe=False),
-            names.column(prefixes, name, exact): column.cast(exact, safe=False),
+            names.column(prefixes, name, exact): whole.cast(exact, safe=False),
         }
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_uint64(kind):
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return {names.column(NUMBER, name, pa.float64()): column.cast(pa.float64(), safe=False)}
+    if _is_odd(column):
+        return {}
     return {names.column(TEXT, name, pa.string()): column.cast(pa.string())}
+
+
+def _value_type(column: pa.ChunkedArray) -> pa.DataType:
+    return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+
+
+def _is_odd(column: pa.ChunkedArray) -> bool:
+    """Whether a column may have values that are not given back exactly by a typed column of the table."""
+    kind = _value_type(column)
+    if pa.types.is_uint64(kind):
+        return (pc.max(column).as_py() or 0) not in _INT64
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return pa.types.is_decimal(kind) or pa.types.is_nested(kind) or binary
 
 
 def _null_names(seen: Mapping[str, pa.ChunkedArray], count: int) -> pa.Array:

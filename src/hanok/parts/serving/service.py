@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
+from hanok.compute.content import content_digest
 from hanok.compute.frames import PREDICT_AT, Columns
 from hanok.core.clock import Clock, micros
 from hanok.core.errors import PredictionNotFound, SignatureMismatch
@@ -186,7 +187,8 @@ class Serving:
 
         Every version of the deployment scores every row: the arm that a row falls to answers it, the others are
         logged as shadows, so that they can be compared row by row. An arm that fails is logged with its error for each
-        row, and named in the result when rows were its to answer. The same key again has no effect.
+        row, and named in the result when rows were its to answer. The same key again has no effect; with other rows it
+        raises Conflict.
         """
         snapshot = self._versions.snapshot(name)
         if not rows.num_rows:
@@ -216,7 +218,7 @@ class Serving:
                 known = part.schema if known is None else pa.unify_schemas([known, part.schema])
             return pa.concat_tables(parts, promote_options="default")
 
-        first = self._log.append_batch(name, made, key)
+        first = self._log.append_batch(name, made, key, content_digest(rows))
         answered = BatchIds(row_ids if first else self._log.batch_ids(name, key), _failed(decisions, places))
         if record:
             self._record_batch(name, snapshot.deployment, key, count, answered.failed)

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from hanok.compute.content import content_digest
 from hanok.compute.partitions import parts, sliced
 from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer_schema, typed_rows, widened
 from hanok.compute.states import TableState
@@ -20,7 +21,7 @@ from hanok.compute.units import USUAL_ROWS_MIN, unit_change
 from hanok.compute.values import Brought, Cell, cells, column_type
 from hanok.core import validation as v
 from hanok.core.clock import Clock
-from hanok.core.errors import BadData, Invalid
+from hanok.core.errors import BadData, Conflict, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, respelled
@@ -56,6 +57,7 @@ class Validation:
         slices: Sequence[str] = (),
         row_key: Sequence[str] = (),
         arrived: pa.ChunkedArray | pa.Array | None = None,
+        digest: str = "",
         actor: str = "local",
     ) -> CheckResult:
         """Check a batch and append what is good; the rest goes to quarantine with its reasons.
@@ -64,15 +66,15 @@ class Validation:
         `row_key` tells apart, those that are there already are not appended again, and those that are there with other
         values are said to be corrected.
 
-        `key` names the batch: the same key again has no effect. `arrived` gives each row's instant of arrival and is
+        `key` names the batch: the same key again has no effect, and raises Conflict with other rows (of another
+        `digest`, which is of their content where none is given). `arrived` gives each row's instant of arrival and is
         for feeds that know it (a replay, a backfill with its own log); it is the present otherwise. Raises BadData
         when the batch cannot be a batch of this table at all.
         """
         checked_name("table", table)
         if table.startswith(QUARANTINE):
             raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
-        if (done := self.result(table, key)) is not None:
-            return done
+        before = self._metadata.read(lambda r: r.records.get("check", table, key))
         schema = self.schema(table)
         rows, spelt = _named(table, rows, schema)
         untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
@@ -91,6 +93,9 @@ class Validation:
         expected = _without_ranges(schema) if not first and schema.rows_seen < LEARNING_ROWS else schema
         _sliceable(schema, slices)
         checked = check_batch(rows, free(expected, declared) if declared else expected)
+        digest = digest or content_digest(checked.came)
+        if before is not None:
+            return _sent_again(before, rows.num_rows, digest)
         _acceptable(table, checked)
         said = {(a.type, a.column) for a in spelt}
         later = [a for a in checked.anomalies if (a.type, a.column) not in said]
@@ -105,7 +110,10 @@ class Validation:
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
         again = self._again(table, key, good, checked.came.column_names, row_key)
         good = again.rows
-        appended = self._tables.append(table, good, key=key) if good.num_rows else Appended(self._tables.size(table), 0)
+        if good.num_rows:
+            appended = self._tables.append(table, good, key=key, digest=digest)
+        else:
+            appended = Appended(self._tables.size(table), 0)
         self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
@@ -123,7 +131,7 @@ class Validation:
         )
         kept = self._kept(schema, good, by, state if good.num_rows == rows.num_rows else None)
         schema = replace(schema, slices=tuple(slices) or schema.slices)
-        self._record(result, widened(schema, good), appended, now, actor, kept, held)
+        self._record(result, widened(schema, good), replace(appended, digest=digest), now, actor, kept, held)
         return result
 
     def _again(self, table: str, key: str, good: pa.Table, came: Sequence[str], row_key: Sequence[str]) -> Again:
@@ -296,7 +304,7 @@ class Validation:
             now,
             {"table": result.table, "rows": appended.first + appended.rows},
         )
-        body = result.as_dict() | {"node": node_id}
+        body = result.as_dict() | {"node": node_id, "digest": appended.digest}
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node, snapshot], [Edge(node_id, EdgeKind.WROTE, snapshot.id)])
@@ -439,6 +447,21 @@ def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
         )
     added = [c for c in fresh.columns if schema.column(c.name) is None]
     return replace(schema, columns=(*columns, *added))
+
+
+def _sent_again(before: Mapping[str, Any], rows: int, digest: str) -> CheckResult:
+    """The outcome of a batch that came before, where the same rows come again; batches of earlier releases have no
+    digest and are told apart by their number of rows. Raises Conflict."""
+    done = _result(before)
+    if before.get("digest", digest) != digest or done.rows != rows:
+        raise Conflict(
+            f"batch {done.batch!r} of {done.table!r} is in already with other rows ({done.rows}): nothing was changed. "
+            "`key` names a batch, and the same key again has no effect: give another, or leave it out. Columns that "
+            "identify a row are `keys`",
+            table=done.table,
+            key=done.batch,
+        )
+    return done
 
 
 def _result(body: Mapping[str, Any]) -> CheckResult:

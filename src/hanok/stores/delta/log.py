@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
 
+from hanok.core.errors import Corrupt
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
+from hanok.stores.frames import FrameFile, read_contents
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 log = logging.getLogger("hanok.stores")
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, pa.ArrowException)
 ROWS = "hanok-rows"
+DIGESTS = "digests"  # beside the log: frames of [name, SHA-256] of its data files and commits
 COMPACT_FILES = 64
 KEEP_EVERYTHING = {  # vacuum and log cleaning happen in `hanok gc` only, after asking the lineage graph
     "delta.logRetentionDuration": "interval 36500 days",
@@ -23,12 +34,39 @@ KEEP_EVERYTHING = {  # vacuum and log cleaning happen in `hanok gc` only, after 
 }
 
 
+def damaged(table: str, why: str) -> Corrupt:
+    return Corrupt(
+        f"the log of table {table!r} is damaged: {why}. Its rows cannot be read, everything else can. 'hanok doctor' "
+        "says what to do; 'hanok restore' brings a backup back",
+        table=table,
+    )
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """SHA-256 by name of the data files and commits of a table, as far as they were noted."""
+    known: dict[str, str] = {}
+    for frame in read_contents(path).frames if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            name, digest = json.loads(frame.payload)
+            known[name] = digest
+    return known
+
+
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """A Parquet file and the newest arrival in it (microseconds)."""
+    """A Parquet file, the newest arrival in it (microseconds), and the numbers of its first and last row, where the log
+    says them."""
 
     path: str
     arrived_max: int
+    first: int | None
+    last: int | None
 
 
 class DeltaLog:
@@ -36,15 +74,11 @@ class DeltaLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._table = None
+        self._table: DeltaTable | None = None
         self.rows = 0
         self.files: tuple[LogFile, ...] = ()
         self.schema: pa.Schema = pa.schema([])
-        if (path / "_delta_log").exists():
-            from deltalake import DeltaTable
-
-            self._table = DeltaTable(str(path))
-            self._refresh()
+        self.reload()
 
     def append(self, rows: pa.Table, *, total: int) -> None:
         """Add rows and record that the log now holds `total`. Files are synced before this returns."""
@@ -61,11 +95,8 @@ class DeltaLog:
             else:
                 write_deltalake(self._table, rows, mode="append", schema_mode="merge", commit_properties=commit)
                 self._table.update_incremental()
-        before = {f.path for f in self.files}
         self._refresh()
-        for file in self.files:
-            if file.path not in before:
-                sync_file(Path(file.path))
+        self._keep_digests()
         sync_file(self._path / "_delta_log" / f"{self._table.version():020d}.json")
         sync_directory(self._path / "_delta_log")
         sync_directory(self._path)
@@ -81,16 +112,39 @@ class DeltaLog:
             return
         self._table.optimize.compact()
         self._refresh()
-        for file in self.files:
-            sync_file(Path(file.path))
+        self._keep_digests()
 
     def reload(self) -> None:
-        """Read again how much the log holds, after an append that did not come to its end."""
-        if (self._path / "_delta_log").exists():
-            from deltalake import DeltaTable
+        """Read how much the log holds: on opening, and after an append that did not come to its end. Raises Corrupt."""
+        if not (self._path / "_delta_log").exists():
+            return
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
+        try:
             self._table = DeltaTable(str(self._path))
             self._refresh()
+        except (DeltaError, *_UNREADABLE) as error:
+            raise damaged(self._path.parent.name, str(error).splitlines()[0][:300]) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of the Delta reader, which is no Exception
+                raise
+            raise damaged(self._path.parent.name, "its entries cannot be read") from error
+
+    def _keep_digests(self) -> None:
+        """Sync what is new, and note what its bytes are: Parquet does not tell a flipped byte."""
+        noted = self._path.parent / DIGESTS
+        known = read_digests(noted)
+        data = [Path(f.path) for f in self.files if Path(f.path).name not in known]
+        for path in data:
+            sync_file(path)
+        commits = [p for p in (self._path / "_delta_log").glob("*.*") if p.name not in known and p.is_file()]
+        new = [*data, *(p for p in commits if not p.name.startswith((".", "_last")))]
+        if not new:
+            return
+        file = FrameFile(noted)
+        file.append_many([json.dumps([p.name, file_digest(p)]).encode() for p in new])
+        file.close()
 
     def _refresh(self) -> None:
         table = self._table
@@ -99,7 +153,8 @@ class DeltaLog:
         actions = pa.table(table.get_add_actions(flatten=True))
         newest = actions.column(f"max.{ARRIVED}").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
         paths = [str(self._path / unquote(p)) for p in actions.column("path").to_pylist()]
-        self.files = tuple(LogFile(p, n) for p, n in zip(paths, newest, strict=True))
+        bounds = (actions.column(f"{side}.{SEQUENCE}").to_pylist() for side in ("min", "max"))
+        self.files = tuple(LogFile(*of) for of in zip(paths, newest, *bounds, strict=True))
         schema = pa.schema(table.schema().to_arrow())
         self.schema = pa.schema([_plain(f) for f in schema if f.name != SEQUENCE])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,12 +19,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from hanok.core.clock import micros
-from hanok.core.errors import SchemaMismatch, SourceNotFound, StorageFull
+from hanok.core.errors import HanokError, SchemaMismatch, SourceNotFound, StorageFull
 from hanok.core.ids import checked_name
 from hanok.core.names import twins
 from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
-from hanok.stores.delta.log import DeltaLog
-from hanok.stores.frames import FrameFile, read_frames
+from hanok.stores.delta.log import DeltaLog, damaged
+from hanok.stores.delta.tail import SET_ASIDE, Batch, frame, from_key_entry, key_entry, read_tail, set_aside
+from hanok.stores.frames import Contents, FrameFile, read_contents
+
+logger = logging.getLogger("hanok.stores")
 
 FLUSH_ROWS = 20_000
 FLUSH_BATCHES = 64
@@ -40,8 +44,8 @@ class _Table:
     key_file: FrameFile
     schema: pa.Schema
     segment: FrameFile | None = None
-    tail: list[pa.Table] = field(default_factory=list)
-    tail_keys: list[str] = field(default_factory=list)
+    tail: list[Batch] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)  # files of the tail, and what they lost
     size: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -51,7 +55,8 @@ class _Table:
 
 
 class DeltaTables:
-    """All tables under one directory. One process writes."""
+    """All tables under one directory. One process writes. A table that is damaged raises Corrupt when it is used, and
+    no other does."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -59,19 +64,20 @@ class DeltaTables:
         self._open: dict[str, _Table] = {}
         self._lock = threading.Lock()
 
-    def append(self, name: str, rows: pa.Table, *, key: str) -> Appended:
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
         table = self._table(name, create=True)
         with table.lock:
             if (before := table.keys.get(key)) is not None:
-                return Appended(before.first, before.rows, repeated=True)
+                return before.again(name, key, digest)
             table.schema = _merged(name, table.schema, rows.schema)
-            appended = Appended(table.size, rows.num_rows)
+            appended = Appended(table.size, rows.num_rows, digest=digest)
             numbered = rows.append_column(SEQUENCE, pa.array(range(table.size, table.size + rows.num_rows), pa.int64()))
             if table.segment is None:
-                table.segment = FrameFile(table.root / "tail" / f"{table.size:012d}.seg")
-            table.segment.append(_frame(key, appended, numbered))
+                table.segment = FrameFile(_new_segment(table.root / "tail", table.size))
+            batch = Batch(key, appended, numbered)
+            table.segment.append(frame(batch))
             table.segment.sync()
-            self._remember(table, key, appended, numbered)
+            self._remember(table, batch)
             if table.tail_rows >= FLUSH_ROWS or len(table.tail) >= FLUSH_BATCHES:
                 with contextlib.suppress(StorageFull):  # the rows are safe in the tail; the next append tries again
                     self._flush(table)
@@ -80,7 +86,7 @@ class DeltaTables:
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
         table = self._table(name)
         with table.lock:
-            tail = pa.concat_tables(table.tail, promote_options="default") if table.tail else None
+            tail = pa.concat_tables((b.rows for b in table.tail), promote_options="default") if table.tail else None
             oldest = None if since is None else micros(since - STATISTICS_SLACK)
             files = tuple(f.path for f in table.log.files if oldest is None or f.arrived_max >= oldest)
             schema = table.schema.append(pa.field(SEQUENCE, pa.int64()))
@@ -93,7 +99,8 @@ class DeltaTables:
             return 0
 
     def names(self) -> list[str]:
-        return sorted(path.name for path in self._root.iterdir() if (path / "keys").exists())
+        """All that lies here, the damaged too."""
+        return sorted(path.name for path in self._root.iterdir() if _holds_a_table(path))
 
     def flush(self, name: str) -> None:
         table = self._table(name)
@@ -105,7 +112,8 @@ class DeltaTables:
         """No table changes inside this: for copying the files."""
         with contextlib.ExitStack() as stack:
             for name in self.names():
-                stack.enter_context(self._table(name).lock)
+                with contextlib.suppress(HanokError):  # a damaged one is written by nobody
+                    stack.enter_context(self._table(name).lock)
             yield
 
     def close(self) -> None:
@@ -120,23 +128,25 @@ class DeltaTables:
         with self._lock:
             if name not in self._open:
                 root = self._root / checked_name("table", name)
-                if not create and not (root / "keys").exists():
+                if not create and not _holds_a_table(root):
                     known = ", ".join(self.names()[:8]) or "none yet"
                     raise SourceNotFound(f"there is no table {name!r} (tables: {known}); see 'hanok ingest --help'")
                 self._open[name] = self._load(root)
             return self._open[name]
 
     def _load(self, root: Path) -> _Table:
-        log = DeltaLog(root / "delta")
-        key_file = FrameFile(root / "keys")
-        keys = {k: Appended(first, rows) for k, first, rows in map(json.loads, read_frames(root / "keys"))}
-        table = _Table(root, log, keys, key_file, log.schema, size=log.rows)
-        for path in sorted((root / "tail").glob("*.seg")):
-            for payload in read_frames(path):
-                key, appended, rows = _unframe(payload)
-                if appended.first >= log.rows:
-                    table.schema = _merged(root.name, table.schema, rows.drop_columns([SEQUENCE]).schema)
-                    self._remember(table, key, appended, rows)
+        log, (known, lost), tail = DeltaLog(root / "delta"), read_keys(root / "keys"), read_tail(root / "tail")
+        ends = [log.rows, *(b.appended.first + b.appended.rows for b in tail.batches)]
+        told = max((a.first + a.rows for a in known.values()), default=0)
+        if told > max(ends):
+            raise damaged(root.name, f"it holds {max(ends)} rows, and its batches had {told}")
+        if lost:
+            logger.error("table %s: its file of batch keys is damaged; see: hanok doctor", root.name)
+        table = _Table(root, log, known, FrameFile(root / "keys"), log.schema, damaged=tail.damaged, size=log.rows)
+        for batch in tail.batches:
+            if batch.appended.first >= table.size:
+                table.schema = _merged(root.name, table.schema, batch.rows.drop_columns([SEQUENCE]).schema)
+                self._remember(table, batch)
         with contextlib.suppress(StorageFull):
             self._flush(table)
         if not table.tail:
@@ -144,19 +154,16 @@ class DeltaTables:
         return table
 
     @staticmethod
-    def _remember(table: _Table, key: str, appended: Appended, rows: pa.Table) -> None:
-        table.keys[key] = appended
-        table.tail_keys.append(key)
-        table.tail.append(rows)
-        table.size = appended.first + appended.rows
+    def _remember(table: _Table, batch: Batch) -> None:
+        table.keys[batch.key] = batch.appended
+        table.tail.append(batch)
+        table.size = batch.appended.first + batch.appended.rows
 
     def _flush(self, table: _Table) -> None:
         if not table.tail:
             return
-        rows = pa.concat_tables(table.tail, promote_options="default")
-        for key in table.tail_keys:
-            known = table.keys[key]
-            table.key_file.append(json.dumps([key, known.first, known.rows]).encode())
+        rows = pa.concat_tables((b.rows for b in table.tail), promote_options="default")
+        table.key_file.append_many([json.dumps(key_entry(b.key, b.appended)).encode() for b in table.tail])
         table.key_file.sync()
         try:
             table.log.append(rows, total=table.size)
@@ -165,16 +172,49 @@ class DeltaTables:
                 table.log.reload()
             if table.log.rows < table.size:
                 raise
-        table.tail, table.tail_keys = [], []
+        table.tail = []
         self._drop_segments(table)
 
     @staticmethod
     def _drop_segments(table: _Table) -> None:
+        """The files of the tail are not needed any more; a damaged one is kept aside, with what it lost."""
         if table.segment is not None:
             table.segment.close()
             table.segment = None
+        for path, reason in table.damaged.items():
+            logger.error("rows of table %s are lost: %s is %s", table.root.name, path.name, reason)
+            set_aside(path, table.root / SET_ASIDE, reason)
+        table.damaged = {}
         for path in (table.root / "tail").glob("*.seg"):
             path.unlink()
+
+
+def read_keys(path: Path) -> tuple[dict[str, Appended], list[str]]:
+    """The keys of the batches in the columnar log, and what is damaged of them."""
+    found = read_contents(path) if path.exists() else Contents()
+    known: dict[str, Appended] = {}
+    lost = [str(damage) for damage in found.damage]
+    for one in found.frames:
+        try:
+            key, appended = from_key_entry(json.loads(one.payload))
+        except (ValueError, TypeError) as error:
+            lost.append(f"record {one.number} is no key: {error}")
+            continue
+        known[key] = appended
+    return known, lost
+
+
+def _holds_a_table(root: Path) -> bool:
+    return (root / "keys").exists() or (root / "delta").is_dir() or any((root / "tail").glob("*.seg"))
+
+
+def _new_segment(folder: Path, first: int) -> Path:
+    """A file that is not there yet: where a damaged one lost its rows, their number may come again."""
+    path, number = folder / f"{first:012d}.seg", 0
+    while path.exists():
+        number += 1
+        path = folder / f"{first:012d}-{number}.seg"
+    return path
 
 
 def _merged(name: str, known: pa.Schema, new: pa.Schema) -> pa.Schema:
@@ -191,18 +231,3 @@ def _merged(name: str, known: pa.Schema, new: pa.Schema) -> pa.Schema:
     if added and (pair := twins([*known.names, *(column.name for column in added)])):
         raise SchemaMismatch(f"columns {pair[0]!r} and {pair[1]!r} of table {name!r} are one name to SQL: rename one")
     return pa.schema([*known, *added])
-
-
-def _frame(key: str, appended: Appended, rows: pa.Table) -> bytes:
-    head = json.dumps([key, appended.first, appended.rows]).encode()
-    sink = pa.BufferOutputStream()
-    sink.write(len(head).to_bytes(4, "little") + head)
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return sink.getvalue().to_pybytes()
-
-
-def _unframe(payload: bytes) -> tuple[str, Appended, pa.Table]:
-    size = int.from_bytes(payload[:4], "little")
-    key, first, rows = json.loads(payload[4 : 4 + size])
-    return key, Appended(first, rows), pa.ipc.open_stream(pa.py_buffer(payload)[4 + size :]).read_all()

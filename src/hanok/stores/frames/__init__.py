@@ -1,5 +1,16 @@
-"""Append-only files of checksummed frames."""
+"""Checksummed frames in append-only files."""
 
-from hanok.stores.frames.files import FrameFile, owned, read_frame, read_frames
+from hanok.stores.frames.files import FrameFile, owned, read_contents, read_frame, read_frames
+from hanok.stores.frames.format import UNNUMBERED, Contents, Damage, Frame
 
-__all__ = ["FrameFile", "owned", "read_frame", "read_frames"]
+__all__ = [
+    "UNNUMBERED",
+    "Contents",
+    "Damage",
+    "Frame",
+    "FrameFile",
+    "owned",
+    "read_contents",
+    "read_frame",
+    "read_frames",
+]

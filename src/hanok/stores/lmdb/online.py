@@ -7,6 +7,7 @@ them. Reads last microseconds; writers of all processes take turns.
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,12 @@ from pathlib import Path
 
 import lmdb
 
+from hanok.core.errors import Corrupt
 from hanok.stores.disk import full_disk_named
+from hanok.stores.lmdb.check import DATA, broken, is_clean, note_clean
+
+log = logging.getLogger("hanok.stores")
+_DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError, lmdb.VersionMismatchError)
 
 START_BYTES = 16 << 20
 KEY_MAX = 480
@@ -22,10 +28,15 @@ CLEAR_MAX = 10_000  # keys dropped in one transaction, so that writers get their
 
 
 class LmdbOnlineValues:
-    """Open it after a process is spawned, never before."""
+    """Open it after a process is spawned, never before. What is there and cannot be read is put aside: values are made
+    of tables, and whoever asks for them fills them again."""
 
     def __init__(self, path: Path, *, start_bytes: int = START_BYTES) -> None:
         path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        if not is_clean(path) and (why := broken(path)):
+            log.error("online feature values cannot be read and are filled again: %s", why)
+            put_aside(path)
         self._env = lmdb.open(str(path), map_size=start_bytes, metasync=False, max_readers=512)
         self._writing = threading.Lock()
         self._readers = threading.Condition()
@@ -85,7 +96,13 @@ class LmdbOnlineValues:
         return found
 
     def close(self) -> None:
+        try:
+            last = self._env.info()["last_txnid"]
+        except lmdb.Error:  # it is closed already
+            return
         self._env.close()
+        if (self._path / DATA).exists():
+            note_clean(self._path, last)
 
     @contextmanager
     def _read(self) -> Iterator[lmdb.Transaction]:
@@ -96,6 +113,8 @@ class LmdbOnlineValues:
         try:
             with transaction:
                 yield transaction
+        except _DAMAGE as error:
+            raise _damaged(error) from error
         finally:
             self._let_go()
 
@@ -132,6 +151,8 @@ class LmdbOnlineValues:
                     self._resize(0)
                 except lmdb.MapFullError:
                     self._resize(self._env.info()["map_size"] * 2)
+                except _DAMAGE as error:
+                    raise _damaged(error) from error
 
     def _resize(self, size: int) -> None:
         """`size` 0 takes the size that another process has given it. The caller holds the lock of writers."""
@@ -145,6 +166,19 @@ class LmdbOnlineValues:
             with self._readers:
                 self._moving = False
                 self._readers.notify_all()
+
+
+def put_aside(path: Path) -> None:
+    """Keep files that cannot be read out of the way, under the first free name."""
+    number = 1
+    while (target := path / f"damaged-{number}.mdb").exists():
+        number += 1
+    (path / DATA).replace(target)
+    (path / "lock.mdb").unlink(missing_ok=True)
+
+
+def _damaged(error: Exception) -> Corrupt:
+    return Corrupt(f"the online feature values are damaged: {error}; they are filled again when Hanok is next started")
 
 
 def _bytes(found: bytes | memoryview | None) -> bytes | None:

@@ -18,20 +18,20 @@ class MemoryTables:
         self._tables: dict[str, list[pa.Table]] = {}
         self._keys: dict[tuple[str, str], Appended] = {}
 
-    def append(self, name: str, rows: pa.Table, *, key: str) -> Appended:
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
         with self._lock:
-            return self._append(name, rows, key)
+            return self._append(name, rows, key, digest)
 
-    def _append(self, name: str, rows: pa.Table, key: str) -> Appended:
+    def _append(self, name: str, rows: pa.Table, key: str, digest: str) -> Appended:
         if (before := self._keys.get((name, key))) is not None:
-            return Appended(before.first, before.rows, repeated=True)
+            return before.again(name, key, digest)
         if ARRIVED not in rows.column_names:
             raise SchemaMismatch(f"rows for table {name!r} lack {ARRIVED}, the instant at which they arrived")
         for known in self._tables.get(name, [])[:1]:
             for column in rows.schema:
                 if column.name in known.column_names and known.schema.field(column.name).type != column.type:
                     raise SchemaMismatch(f"column {column.name!r} of table {name!r} comes in another type")
-        appended = Appended(self.size(name), rows.num_rows)
+        appended = Appended(self.size(name), rows.num_rows, digest=digest)
         numbers = pa.array(range(appended.first, appended.first + rows.num_rows), pa.int64())
         self._tables.setdefault(name, []).append(rows.append_column(SEQUENCE, numbers))
         self._keys[name, key] = appended

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from hanok.core.errors import SchemaMismatch, SourceNotFound
+from hanok.core.errors import Conflict, SchemaMismatch, SourceNotFound
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
 from hanok.stores.testing.shared import NOW
 
@@ -45,6 +45,15 @@ class TablesContract:
         store.flush("t")
         assert store.append("t", rows(9, 9), key="a").repeated
         assert values(store.scan("t")) == [1, 2]
+
+    def test_the_same_key_with_other_rows_is_refused(self, store: Any) -> None:
+        first = store.append("t", rows(1, 2), key="a", digest="x")
+        for _ in range(2):
+            assert store.append("t", rows(1, 2), key="a", digest="x").repeated
+            with pytest.raises(Conflict):
+                store.append("t", rows(3, 4), key="a", digest="y")
+            store.flush("t")
+        assert values(store.scan("t")) == [1, 2] and (first.first, store.size("t")) == (0, 2)
 
     def test_a_row_count_names_a_snapshot_for_ever(self, store: Any) -> None:
         store.append("t", rows(1, 2), key="a")

@@ -3,13 +3,15 @@
 import math
 import threading
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from hanok.core.errors import PredictionNotFound
+from hanok.core.errors import Conflict, Corrupt, PredictionNotFound
 from hanok.core.ids import PredictionId
 from hanok.core.logged import candidates, feature_of
 from hanok.parts.serving import segments
@@ -171,9 +173,36 @@ def test_a_damaged_segment_gives_what_is_readable_and_holds_up_nothing(tmp_path)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    assert log.compact() == 1
-    assert "damaged" in log.set_aside("m")[0].reason
+    first, second, third = (PredictionId.parse(f"m~{path.stem}-{number:08x}") for number in range(3))
+    for _ in range(2):
+        assert log.find(first).score == log.find(third).score == 0.5
+        with pytest.raises(Corrupt, match="record 1 is lost"):
+            log.find(second)
+        log.compact()
+    assert tables.size("predictions--m") == 2
+    assert "record 1 is lost" in log.set_aside("m")[0].reason
     tables.close()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pa.array([2**64 - 1, 2**63, 7, None], pa.uint64()), pa.array([Decimal("0.10"), None, Decimal("123456789.01")])],
+)
+def test_a_batch_keeps_what_its_version_saw_exactly(place, values):
+    place.deploy(place.version(linear(["x"])))
+    ids = place.serving.predict_batch("m", pa.table({"x": values}), key="b")
+    found = [place.serving.find(i).features["x"] for i in ids]
+    assert (found, list(map(type, found))) == (values.to_pylist(), list(map(type, values.to_pylist())))
+
+
+def test_a_batch_key_with_other_rows_is_refused_and_with_equal_rows_repeated(place):
+    place.deploy(place.version(linear(["x", "y"])))
+    rows = pa.table({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    ids = place.serving.predict_batch("m", rows, key="b")
+    assert place.serving.predict_batch("m", rows.select(["y", "x"]), key="b") == ids
+    with pytest.raises(Conflict, match="'b'"):
+        place.serving.predict_batch("m", rows.set_column(0, "x", pa.array([1.0, 2.5])), key="b")
+    assert place.tables.size("predictions--m") == 2
 
 
 def test_ids_of_earlier_versions_lead_to_their_records_open_and_moved(tmp_path):
