@@ -213,7 +213,7 @@ def _typed(names: Names, name: str, column: pa.ChunkedArray, text: bool) -> dict
         return {names.column(TEXT if text else NUMBER, name, kind): column.cast(kind)}
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         exact, prefixes = (pa.bool_(), TRUTH) if pa.types.is_boolean(kind) else (pa.int64(), WHOLE)
-        whole = column if not pa.types.is_uint64(kind) else pc.if_else(pc.less_equal(column, _INT64[-1]), column, None)
+        whole = _within_int64(column) if pa.types.is_uint64(kind) else column
         return {
             names.column(NUMBER, name, pa.float64()): column.cast(pa.float64(), safe=False),
             names.column(prefixes, name, exact): whole.cast(exact, safe=False),
@@ -223,6 +223,13 @@ def _typed(names: Names, name: str, column: pa.ChunkedArray, text: bool) -> dict
     if _is_odd(column):
         return {}
     return {names.column(TEXT, name, pa.string()): column.cast(pa.string())}
+
+
+def _within_int64(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Null where a number is larger."""
+    plain = column.cast(pa.uint64())
+    fits = pc.less_equal(plain, pa.scalar(_INT64[-1], pa.uint64()))
+    return pc.if_else(fits, plain, pa.scalar(None, pa.uint64()))
 
 
 def _value_type(column: pa.ChunkedArray) -> pa.DataType:
