@@ -224,7 +224,13 @@ def _tick(app: App) -> None:
     """Each step by itself, so that one that fails holds up no other."""
     steps: list[Callable[[], Any]] = [app.serving.compact]
     if app.keeps_data:
-        steps += [app.bus.drain, app.watching.measure_live, app.watching.check_feeds, app.bus.drain]
+        steps += [
+            app.tuning.give_up_all_silent,
+            app.bus.drain,
+            app.watching.measure_live,
+            app.watching.check_feeds,
+            app.bus.drain,
+        ]
     for step in steps:
         _attempt(step)
 

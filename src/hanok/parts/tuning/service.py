@@ -347,6 +347,11 @@ class Tuning:
 
         return self._metadata.write(work)
 
+    def give_up_all_silent(self) -> None:
+        """As `give_up_silent`, for every study: those that nobody asks any more too."""
+        for study in self.studies():
+            self.give_up_silent(study.name)
+
     # -- looking ---------------------------------------------------------------------------------------------
 
     def trials(self, name: str, *, states: Sequence[TrialState] = (), limit: int | None = None) -> list[Trial]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import socket
 import threading
+import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -20,10 +22,13 @@ from hanok.sdk.client import open as open_client
 from hanok.sdk.runs.run import Run, place_of
 from hanok.sdk.runs.sinks import Online
 from hanok.sdk.tuning.code import Code, function_name, source_of
+from hanok.sdk.tuning.patience import patient_call
 
 T = TypeVar("T")
 Objective = Callable[..., Json]
 OVER = ("study_over", "space_exhausted")
+IDLE_S, IDLE_MAX_S = 0.05, 1.0
+CONFLICT = 409
 
 
 class Pruned(Exception):
@@ -40,6 +45,7 @@ class Trial:
     token: str
     run_id: str
     _client: Client
+    _steps: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     @cached_property
     def run(self) -> Run:
@@ -63,8 +69,8 @@ class Trial:
 
     def report(self, value: float, step: int | None = None) -> None:
         """Keep an intermediate value. Ends the objective where the study's pruner says so."""
-        given = {"value": value, "token": self.token} | ({} if step is None else {"step": step})
-        if self._client.call("study.report", trial=self.id, **given)["stop"]:
+        at = next(self._steps) if step is None else step
+        if patient_call(self._client, "study.report", trial=self.id, value=value, step=at, token=self.token)["stop"]:
             raise Pruned(f"trial {self.number} is stopped: others are better by now")
 
 
@@ -191,17 +197,20 @@ def _study(
 
 def _work(client: Client, study: str, function: Objective, failures: list[BaseException], code: Code) -> None:
     takes_trial = len(inspect.signature(function).parameters) > 1
-    worker = worker_name()
+    worker, wait_s = worker_name(), IDLE_S
     while True:
         try:
-            asked = client.call("study.ask", name=study, worker=worker, code_of=code.of)
+            asked = patient_call(client, "study.ask", name=study, worker=worker, code_of=code.of)
         except HanokError as error:
             if error.code in OVER:
                 return
             failures.append(error)
             return
         if not asked:
-            return  # the others do what is left
+            time.sleep(wait_s)  # the rest is worked on: it ends, or comes back when its worker is silent for too long
+            wait_s = min(IDLE_MAX_S, wait_s * 2)
+            continue
+        wait_s = IDLE_S
         for given in asked:
             code.keep(given["run"])
             trial = Trial(given["id"], given["number"], given["params"], given["token"], given["run"], client)
@@ -225,7 +234,11 @@ def _run(client: Client, trial: Trial, function: Objective, takes_trial: bool, f
     except BaseException:
         client.call("study.tell", trial=trial.id, token=trial.token, state="cancelled", reason="interrupted")
         raise
-    client.call("study.tell", trial=trial.id, token=trial.token, **told)
+    try:
+        patient_call(client, "study.tell", trial=trial.id, token=trial.token, **told)
+    except HanokError as error:
+        if error.status != CONFLICT:  # it was given to another worker, or ended by hand, and stays as it is
+            raise
 
 
 class _beating:

@@ -23,6 +23,7 @@ from hanok.sdk.runs.sync import sync
 from hanok.sdk.tuning.channel import Channel
 from hanok.sdk.tuning.code import Code, files_of
 from hanok.sdk.tuning.functions import OVER, worker_name
+from hanok.sdk.tuning.patience import patient_call
 from hanok.wire.nni.channel import MetricReport, decode_metric_file, decode_output, encode_parameter_file
 
 LOOK_S = 0.1
@@ -97,8 +98,8 @@ class Pool:
         """Start what the study hands out; True when it is over."""
         try:
             wanted = self._concurrency - len(self._running)
-            asked = self._client.call(
-                "study.ask", name=self._study, worker=self._worker, n=wanted, code_of=self._code.of
+            asked = patient_call(
+                self._client, "study.ask", name=self._study, worker=self._worker, n=wanted, code_of=self._code.of
             )
         except HanokError as error:
             if error.code in OVER:
@@ -168,7 +169,7 @@ class Pool:
             token = running.trial["token"]
             try:
                 asked = {"trial": running.id, "value": report.value, "step": report.sequence, "token": token}
-                if self._client.call("study.report", **asked)["stop"]:
+                if patient_call(self._client, "study.report", **asked)["stop"]:
                     running.stop, running.reason = "pruned", "others are better by now"
             except HanokError as error:
                 if error.status == 409:  # it is worked on elsewhere, or was ended by hand
@@ -199,7 +200,7 @@ class Pool:
     def _tell(self, running: _Running, **told: Json) -> None:
         running.told = True
         try:
-            ended = self._client.call("study.tell", trial=running.id, token=running.trial["token"], **told)
+            ended = patient_call(self._client, "study.tell", trial=running.id, token=running.trial["token"], **told)
             self._ended(running.id, ended["state"])
         except HanokError as error:
             if error.status != 409:  # 409: it was given up, or ended by hand, and stays as it is
