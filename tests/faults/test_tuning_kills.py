@@ -9,7 +9,7 @@ from tests.faults.tuning import killed_study
 
 @pytest.mark.parametrize("seed", [1])
 def test_a_study_survives_kill_9_of_its_workers_and_of_the_server(tmp_path, seed):
-    assert killed_study(tmp_path / "s", trials=40, workers=3, kills=3, seed=seed)["complete"] == 40
+    assert killed_study(tmp_path / "s", trials=30, workers=2, kills=2, seed=seed)["complete"] == 30
 
 
 @pytest.mark.soak

@@ -137,3 +137,11 @@ def test_a_study_that_goes_on_draws_on(home, sampler):
 def test_a_search_without_a_result_says_why(home):
     with pytest.warns(UserWarning, match="no number"):
         assert hk.tune(lambda p: "bad", SPACE, trials=1, client=home).value is None
+
+
+def test_a_search_whose_process_died_goes_on_when_its_trial_is_given_up(home):
+    limits = {"max_trials": 2, "lease_s": 0.3}
+    home.call("study.create", name="s", space=SPACE, limits=limits)
+    home.call("study.ask", name="s", worker="died")
+    assert hk.tune(lambda p: p["x"], SPACE, trials=2, name="s", client=home).value is not None
+    assert home.call("study.show", name="s")["counts"] == {"complete": 2, "failed": 1}

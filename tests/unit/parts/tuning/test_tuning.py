@@ -139,6 +139,16 @@ def test_a_silent_worker_is_given_up_and_its_parameters_are_tried_again_once(tun
         tuning.ask("s", worker="alive")
 
 
+def test_a_trial_whose_worker_vanished_ends_even_when_nobody_asks_its_study_any_more(tuning, wall):
+    for name in ("a", "b"):
+        tuning.create(name, SPACE, limits=Limits(lease_s=10))
+        tuning.ask(name, worker="dead")
+    tuning.update("b", state="stopped")
+    wall.at += timedelta(seconds=11)
+    tuning.give_up_all_silent()
+    assert tuning.counts("a") == {FAILED: 1, WAITING: 1} and tuning.counts("b") == {FAILED: 1}
+
+
 def test_a_restart_goes_on_where_the_study_was(metadata, tuning, wall):
     tuning.create("s", SPACE, limits=Limits(max_trials=6, concurrency=6), seed=3)
     open_one, *_ = tuning.ask("s", worker="w", n=3)
