@@ -28,6 +28,7 @@ COMMANDS = {
     "skew": ("validate", "How far what a model answers lies from what it was trained on."),
     "report": ("validate", "Profile, checks and drift as one HTML file."),
     "tune": ("tune", "Run the trials of an experiment file on this machine."),
+    "nni": ("nni", "Let an installed NNI start Hanok in the place of its manager."),
     "study": ("study", "Studies: list, show, stop, resume, export, import."),
     "run": ("run", "Runs: list, show, compare, export, delete, move, fork."),
     "import": ("imports", "Bring an MLflow store over."),

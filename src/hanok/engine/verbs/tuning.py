@@ -113,6 +113,12 @@ def ask(tuning: Tuning, *, name: str, worker: str, n: Count = 1, code_of: str = 
     return [_trial(t) for t in tuning.ask(name, worker=worker, n=n, code_of=code_of)]
 
 
+@verb("study.start", Access.EDIT)
+def start(tuning: Tuning, *, name: str, params: JsonObject, worker: str, code_of: str = "") -> JsonObject:
+    """A trial that its client works on, with parameters that the client chose; for studies of the sampler `client`."""
+    return _trial(tuning.start(name, params, worker=worker, code_of=code_of))
+
+
 @verb("study.report", Access.EDIT)
 def report(tuning: Tuning, *, trial: Count, value: Json, step: int | None = None, token: str = "") -> JsonObject:
     """Keep an intermediate value; `stop` says that the trial is not worth going on with."""

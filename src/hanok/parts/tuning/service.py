@@ -102,11 +102,14 @@ class Tuning:
         limits: Limits = Limits(),
         seed: int = 0,
     ) -> Study:
-        """Make a study. Without a space the clients choose the parameters. Raises Invalid, StudyExists."""
+        """Make a study. Without a space, or with the sampler `client`, its clients choose the parameters.
+
+        Raises Invalid, StudyExists.
+        """
         checked_name("study", name)
         check(directions, limits)
         now = self._clock.now()
-        given = None if space is None else parse_space(space)
+        given = None if space is None or sampler.name == CLIENT else parse_space(space)
         study = Study(
             0,
             name,
@@ -145,9 +148,10 @@ class Tuning:
         state: StudyState | None = None,
     ) -> Study:
         """Change a study while it runs: what is asked for from now on follows. Raises Invalid, StudyNotFound."""
-        if isinstance(space, Mapping):
+        held = self.study(name)
+        if isinstance(space, Mapping) and held.sampler.name != CLIENT:
             parse_space(space)
-        study_id = self.study(name).id
+        study_id = held.id
 
         def work(r: Repositories) -> Study:
             study = r.studies.get(study_id)
@@ -174,7 +178,7 @@ class Tuning:
         """Add trials that were made elsewhere, to the study of this name or a new one; returns how many were new. One
         with the parameters, values and start of a trial that is here is that trial."""
         now = self._clock.now()
-        if study.space is not None:
+        if study.space is not None and study.sampler.name != CLIENT:
             Searcher(study, parse_space(study.space))
 
         def work(r: Repositories) -> int:
@@ -198,8 +202,7 @@ class Tuning:
         if n < 1:
             raise Invalid(f"ask for at least 1 trial, not {n}")
         study = self.study(name)
-        if study.space is None:
-            raise Conflict(f"the parameters of study {name!r} are chosen by its clients; it has no space to ask from")
+        _check_asked(study)
         opened, now = self._opened(study), self._clock.now()
         if opened.looked is None or self._wall.now() - opened.looked > LOOK_AGAIN:
             opened.looked = self._wall.now()
@@ -220,6 +223,17 @@ class Tuning:
         finally:
             with opened.lock:
                 opened.reserved -= len(made)
+
+    def start(self, name: str, params: JsonObject, *, worker: str, code_of: str = "") -> Trial:
+        """A trial that its client works on already, with parameters that the client chose (of any form).
+
+        Raises Conflict for a study that chooses them itself.
+        """
+        study, now = self.study(name), self._clock.now()
+        if study.sampler.name != CLIENT:
+            raise Conflict(f"study {name!r} chooses the parameters itself: ask for a trial, or add one by hand")
+        new = Trial(0, study.id, 0, RUNNING, now, dict(params), source="client", token=uuid.uuid4().hex)
+        return self._metadata.write(lambda r: self._hand_out(r, study, [], [new], worker, now, code_of))[0]
 
     def report(self, trial_id: int, value: Json, *, step: int | None = None, token: str = "") -> bool:
         """Keep an intermediate value (of the next step by default); returns whether the pruner would stop the trial.
@@ -289,8 +303,7 @@ class Tuning:
     def enqueue(self, name: str, params: JsonObject) -> Trial:
         """A trial with parameters that a person chose; it is asked for before new ones. Raises Invalid."""
         study = self.study(name)
-        if study.space is None:
-            raise Conflict(f"study {name!r} has no space: its clients choose the parameters")
+        _check_asked(study)
         opened = self._opened(study)
         with opened.lock:
             given = opened.searcher.given(params)
@@ -339,7 +352,8 @@ class Tuning:
                 r.trials.put(after, expected=(RUNNING,))
                 if trial.run_id:
                     self._runs.end(r, trial.run_id, state=FAILED, now=now)
-                if trial.attempt < study.limits.retries and study.state == "running":
+                asked = study.sampler.name != CLIENT
+                if asked and trial.attempt < study.limits.retries and study.state == "running":
                     again = Trial(0, study.id, 0, WAITING, now, trial.params, trial.points, source=trial.source)
                     r.trials.add(replace(again, attempt=trial.attempt + 1))
                 ended.append(after)
@@ -477,3 +491,9 @@ class Tuning:
         fresh = self._metadata.read(lambda r: r.trials.list(study.id, after=opened.revision))
         if fresh:
             opened.take_in(fresh, study.limits.retries)
+
+
+def _check_asked(study: Study) -> None:
+    """Raises Conflict for a study whose clients choose the parameters."""
+    if study.space is None or study.sampler.name == CLIENT:
+        raise Conflict(f"the parameters of study {study.name!r} are chosen by its clients; it cannot be asked for them")

@@ -192,6 +192,14 @@ def _whole(body: Mapping[str, Json], name: str, path: Path) -> int | None:
     return value
 
 
+def seconds(value: Json) -> float:
+    """Of a duration: a number, or a text such as '10m'. Raises Invalid."""
+    match = _DURATION.fullmatch(str(value).strip().lower())
+    if match is None or isinstance(value, bool):
+        raise Invalid(f"{str(value)[:40]!r} is no duration; write one as '10m' or '24h'")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
 def _seconds(body: Mapping[str, Json], name: str, path: Path) -> float | None:
     value = body.get(name)
     if value is None:
