@@ -1,4 +1,4 @@
-"""What NNI's users do from Python, with NNI itself: run in the environment that has it. Prints what it found as JSON."""
+"""What NNI's users do from Python, with NNI itself: run in the environment that has it. Says what it found as JSON."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from nni.experiment import Experiment
+from nni.experiment.config import CustomAlgorithmConfig
 
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
 (folder / "mine.py").write_text(
@@ -44,10 +45,8 @@ experiment.config.trial_code_directory = folder
 experiment.config.trial_concurrency = 2
 experiment.config.max_trial_number = 4
 experiment.config.search_space = {"x": {"_type": "uniform", "_value": [0, 1]}}
-experiment.config.tuner.name = None
-experiment.config.tuner.class_name = "mine.Steps"
-experiment.config.tuner.code_directory = folder
-experiment.config.assessor = {"className": "mine.Half", "codeDirectory": str(folder)}
+experiment.config.tuner = CustomAlgorithmConfig(class_name="mine.Steps", code_directory=folder)
+experiment.config.assessor = CustomAlgorithmConfig(class_name="mine.Half", code_directory=folder)
 done = experiment.run(port)
 jobs = experiment.list_trial_jobs()
 found = {
@@ -66,4 +65,4 @@ while len(experiment.list_trial_jobs()) < 5 and time.time() < deadline:
     time.sleep(0.5)
 found["after update"] = len(experiment.list_trial_jobs())
 experiment.stop()
-print("FOUND " + json.dumps(found))
+sys.stdout.write(f"FOUND {json.dumps(found)}\n")

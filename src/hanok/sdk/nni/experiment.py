@@ -61,6 +61,7 @@ class Experiment:
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._first = list[tuple[str, str]]()  # what a tuner is told before it is asked, after a resume
+        self._exhausted = False  # it is done because its tuner has nothing more
         self._idle_since, self._began = 0.0, time.monotonic()
 
     # -- how it begins and ends ------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ class Experiment:
             metric = {
                 "timestamp": _now(),
                 "trialJobId": trial,
-                "parameterId": parameter,
+                "parameterId": None if parameter is None else str(parameter),
                 "type": kind,
                 "sequence": report.sequence,
                 "data": json.dumps(value),
@@ -284,9 +285,11 @@ class Experiment:
             if asks < 0:
                 self._changes, asks = asks, 0
             if self.profile["execDuration"] > self._max_seconds or self._submitted >= self._max_trials:
+                self._changes += asks  # for when there may be more
                 self._no_more()
                 return
-            if self.status == "DONE":
+            if self.status == "DONE" and (asks or self._waiting or not self._exhausted):
+                self._exhausted = False
                 self.profile.pop("endTime", None)
                 self._set("RUNNING")
             if asks:
@@ -311,6 +314,7 @@ class Experiment:
         elif not self._idle_since:
             self._idle_since = time.monotonic()
         elif time.monotonic() - self._idle_since > IDLE_S:
+            self._exhausted = True
             self._done()
 
     def _done(self) -> None:

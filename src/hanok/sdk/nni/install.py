@@ -64,7 +64,9 @@ def install(place: Place, where: str) -> list[str]:
         (
             "#!/bin/sh",
             f"{MARK}; 'hanok nni uninstall' puts {KEPT} back.",
-            f'{PLACE}="${{{PLACE}:-{where}}}" exec {shlex.quote(sys.executable)} -P -m hanok.sdk.nni "$@"',
+            f'[ -n "${PLACE}" ] || {PLACE}={shlex.quote(where)}',
+            f"export {PLACE}",
+            f'exec {shlex.quote(sys.executable)} -P -m hanok.sdk.nni "$@"',
             "",
         )
     )
