@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hanok.core.errors import Conflict, Invalid, NotFound
+from hanok.core.errors import Conflict, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.sdk.nni import jobs
 from hanok.sdk.nni.arguments import Arguments
-from hanok.sdk.nni.mirror import Mirror
+from hanok.sdk.nni.jobs import ReadOnly, TrialNotThere
+from hanok.sdk.nni.mirror import Mirror, study_name
 from hanok.sdk.nni.trials import TrialProcess, start_trial
 from hanok.sdk.nni.tuner import Tuner, last_lines
 from hanok.stores.nni_files import ExperimentFile, ExperimentList
@@ -30,18 +31,6 @@ LOOK_S = 0.05
 CONNECT_S, IDLE_S, TUNER_ENDS_S = 120.0, 3.0, 30.0
 OVER = ("ERROR", "STOPPING", "STOPPED")
 log = logging.getLogger("hanok.nni")
-
-
-class TrialNotThere(NotFound):
-    """The experiment has no such trial."""
-
-    code = "trial_not_found"
-
-
-class ReadOnly(Conflict):
-    """A viewed experiment does not change."""
-
-    code = "read_only"
 
 
 class Experiment:
@@ -491,12 +480,6 @@ class Experiment:
     def _max_seconds(self) -> float:
         limit = self.config.get("maxExperimentDuration")
         return seconds(limit) if limit else float("inf")
-
-
-def study_name(config: Mapping[str, Any], experiment: str) -> str:
-    """Of the Hanok study: the experiment's name and id."""
-    name = str(config.get("experimentName") or "nni")
-    return f"{name[:80]}-{experiment}"
 
 
 def _now() -> int:

@@ -6,7 +6,21 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hanok.core.errors import Conflict, NotFound
+
 ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+
+
+class TrialNotThere(NotFound):
+    """The experiment has no such trial."""
+
+    code = "trial_not_found"
+
+
+class ReadOnly(Conflict):
+    """A viewed experiment does not change."""
+
+    code = "read_only"
 
 
 def jobs_of(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -169,6 +169,12 @@ class Mirror:
                 self._open_client.upload("runs", known.run, name, file)
 
 
+def study_name(config: JsonObject, experiment: str) -> str:
+    """Of the Hanok study: the experiment's name and id."""
+    name = str(config.get("experimentName") or "nni")
+    return f"{name[:80]}-{experiment}"
+
+
 def client_of(place: str) -> Client:
     """A client of a server's URL, or of the server of a home, which is started where none runs."""
     if place.startswith(("http://", "https://")):
