@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from hanok.core.json import JsonObject
-from hanok.core.records import Kind, from_body, to_body
+from hanok.core.records import IF_SET, Kind, from_body, to_body
 from hanok.core.registry import ModelVersion
 
 Number: TypeAlias = int | float
@@ -283,7 +283,8 @@ class RollbackProof:
 
 @dataclass(frozen=True, slots=True)
 class RollbackRequest:
-    """The arguments of a rollback under way: what is finished after a kill."""
+    """The arguments of a rollback under way: what is finished after a kill. `expected` is the generation of the
+    deployment that a guard looked at; a person's rollback has none and is done whatever stands."""
 
     model: str
     undone: int
@@ -291,6 +292,7 @@ class RollbackRequest:
     at: datetime
     actor: str
     reason: str
+    expected: int | None = field(default=None, metadata=IF_SET)
 
 
 @dataclass(frozen=True, slots=True)

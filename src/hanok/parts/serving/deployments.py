@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hanok.core.clock import Clock, wall_seconds
 from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable
@@ -16,6 +17,7 @@ from hanok.parts.serving.packages import Loaded, Packages
 from hanok.stores.ports import Metadata, Repositories
 
 MEND_S = 10.0
+Along: TypeAlias = Callable[[Repositories], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,33 @@ class Deployments:
         self._mend_at = 0.0
         self.refresh()
 
-    def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment:
-        """Let these versions answer under `name`. The new versions are loaded before the old ones stop answering."""
+    def deploy(
+        self,
+        name: str,
+        arms: Sequence[Arm],
+        *,
+        actor: str,
+        reason: str,
+        caused_by: str = "",
+        expected: int | None = None,
+        along: Along = lambda _: None,
+    ) -> Deployment:
+        """Let these versions answer under `name`. The new versions are loaded before the old ones stop answering.
+
+        `expected` is the generation on which this was decided (0: none); when another one stands by now, nothing is
+        done and StaleGeneration raised. What `along` writes is in the same commit.
+        """
         models = {arm.version: self.load(name, arm.version) for arm in arms}
         before = self.current(name)
         now = self._clock.now()
-        generation = before.generation if before else 0
+        generation = expected if expected is not None else before.generation if before else 0
         deployment = Deployment(name, generation + 1, tuple(arms), now, actor, reason, new_id(now))
-        self._metadata.write(lambda r: _record(r, deployment, before, caused_by))
+
+        def work(repositories: Repositories) -> None:
+            _record(repositories, deployment, before, caused_by)
+            along(repositories)
+
+        self._metadata.write(work)
         with self._lock:
             kept = self._live[name].models if name in self._live else {}
             warm = {v: m for v, m in kept.items() if before and v == before.primary}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from hanok.core.registry import AliasChange, ModelVersion
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
 from hanok.core.tracking import Metric, Run
 from hanok.core.training import Line, MadeSet, Plan
+from hanok.stores.ports import Repositories
 
 
 class Outcome(Protocol):
@@ -129,7 +130,19 @@ class ModelRegistry(Protocol):
 
 
 class Deployer(Protocol):
-    def deploy(self, name: str, arms: Sequence[Arm], *, actor: str, reason: str, caused_by: str = "") -> Deployment: ...
+    def deploy(
+        self,
+        name: str,
+        arms: Sequence[Arm],
+        *,
+        actor: str,
+        reason: str,
+        expected: int | None = None,
+        along: Callable[[Repositories], None] = ...,
+    ) -> Deployment:
+        """`expected` is the generation on which this was decided: raises StaleGeneration when another one stands by
+        now. What `along` writes is in the same commit."""
+        ...
 
     def deployment(self, name: str) -> Deployment | None: ...
 

@@ -1,20 +1,19 @@
 """Rollouts and rollbacks: which version is to answer, moved in steps that a kill at any moment leaves mendable.
 
-What is to be is recorded first (the rollout's record names the generation of the deployment that belongs to it), then
-deployed. So after a kill the next look sees which of the two was done, and does the rest.
+A stage is deployed and recorded in one commit, on the condition that the deployment is still the one on which it was
+decided. The champion's alias follows; a kill in between is mended by the next look.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
-from hanok.core.errors import Conflict, HanokError, ModelNotFound
+from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
@@ -43,6 +42,7 @@ from hanok.stores.ports import Blobs, Metadata, Repositories
 
 ROLL_BACK = "rollback"
 CURRENT = "current"
+LOOKS_MAX = 20  # so often is a change decided anew because somebody else was quicker
 log = logging.getLogger("hanok.training")
 
 
@@ -80,14 +80,26 @@ class Looked:
     look: Look
 
 
+def _looking_again(change: Callable[[], Begun]) -> Begun:
+    """A change that is decided anew while somebody else moves the deployment under it. Raises StaleGeneration."""
+    for _ in range(LOOKS_MAX - 1):
+        try:
+            return change()
+        except StaleGeneration as error:
+            log.info("decided again: %s", error.message)
+    return change()
+
+
 class Rollouts:
-    """Lets versions answer, in stages or at once, and takes them back. One change at a time in this process; another
-    process is held off by the generation of the deployment."""
+    """Lets versions answer, in stages or at once, and takes them back.
+
+    Nobody waits for anybody: each change names the generation of the deployment on which it was decided, and of two
+    that move at once, in one process or in two, one wins and the other looks again.
+    """
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self._metadata, self._clock, self._deployer = reach.metadata, reach.clock, reach.deployer
-        self._moving = threading.RLock()
         self._looked: dict[tuple[str, float], Looked] = {}
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -117,37 +129,63 @@ class Rollouts:
     def begin(self, model: Model, version: int, actor: str, reason: str, *, force: bool = False) -> Begun:
         """Start the rollout of a version, or let it answer at once where no stages are declared. Raises Conflict while
         another version is being rolled out, unless `force` ends that."""
-        with self._moving:
-            deployment, state = self._deployer.deployment(model.name), self.of(model.name)
-            planned = stages(model.rollout)
-            if deployment is None or not planned:
-                return self.answer_alone(model.name, version, actor, reason)
-            if state is not None and state.challenger == version:
-                return Begun(version, stage_name(share_of(state, deployment)))
-            if deployment.primary == version and len(deployment.arms) == 1:
-                return self.answer_alone(model.name, version, actor, reason)
-            if state is not None and share_of(state, deployment) < WHOLE and not force:
-                raise Conflict(
-                    f"version {state.challenger} of {model.name!r} is being rolled out: wait for it, or end it with "
-                    f"'hanok rollback {model.name}'"
-                )
-            now, champion = self._clock.now(), deployment.primary
-            if champion == version:  # the challenger that answers everything already, promoted anew
-                return self.answer_alone(model.name, version, actor, reason)
-            fresh = RolloutState(champion, version, now, now, actor, reason)
-            self._move(model.name, fresh, planned[0].share, deployment, f"rollout begins: {reason}", reason, actor)
-            return Begun(version, stage_name(planned[0].share))
+        return _looking_again(lambda: self._begun(model, version, actor, reason, force))
 
-    def answer_alone(self, name: str, version: int, actor: str, reason: str) -> Begun:
-        """Let a version answer everything at once; ends a rollout."""
-        with self._moving:
-            before, found = self._deployer.deployment(name), self.version(name, version)
-            alone = before is not None and before.primary == version and len(before.arms) == 1
-            if not alone:
-                self._deployer.deploy(name, [Arm(version, "primary", WHOLE)], actor=actor, reason=reason)
-            self._point(found, actor, reason)
-            self._keep(name, None)
+    def _begun(self, model: Model, version: int, actor: str, reason: str, force: bool) -> Begun:
+        deployment, state = self._deployer.deployment(model.name), self.of(model.name)
+        planned = stages(model.rollout)
+        if deployment is None or not planned:
+            return self.answer_alone(model.name, version, actor, reason)
+        if state is not None and state.challenger == version:
+            return Begun(version, stage_name(share_of(state, deployment)))
+        if deployment.primary == version and len(deployment.arms) == 1:
+            return self.answer_alone(model.name, version, actor, reason)
+        if state is not None and share_of(state, deployment) < WHOLE and not force:
+            raise Conflict(
+                f"version {state.challenger} of {model.name!r} is being rolled out: wait for it, or end it with "
+                f"'hanok rollback {model.name}'"
+            )
+        now, champion = self._clock.now(), deployment.primary
+        if champion == version:  # the challenger that answers everything already, promoted anew
+            return self.answer_alone(model.name, version, actor, reason)
+        fresh = RolloutState(champion, version, now, now, actor, reason)
+        self._move(model.name, fresh, planned[0].share, deployment, f"rollout begins: {reason}", reason, actor)
+        return Begun(version, stage_name(planned[0].share))
+
+    def answer_alone(self, name: str, version: int, actor: str, reason: str, *, expected: int | None = None) -> Begun:
+        """Let a version answer everything at once; ends a rollout. Whoever else moves the deployment meanwhile, this
+        version answers in the end; with `expected` it does so only if nobody did: else it raises StaleGeneration."""
+        self.version(name, version)
+        if expected is not None:
+            begun = self._alone(name, version, actor, reason, expected)
+        else:
+            begun = _looking_again(lambda: self._alone(name, version, actor, reason, None))
+        self._point(name, actor, reason)
+        return begun
+
+    def _alone(self, name: str, version: int, actor: str, reason: str, expected: int | None) -> Begun:
+        before = self._deployer.deployment(name)
+        stands = before.generation if before is not None else 0
+        alone = before is not None and before.primary == version and len(before.arms) == 1
+        mine = before is not None and (before.actor, before.reason) == (actor, reason)  # done before a kill
+        if not alone or (expected is not None and expected != stands and not mine):
+            self._deployer.deploy(
+                name,
+                [Arm(version, "primary", WHOLE)],
+                actor=actor,
+                reason=reason,
+                expected=stands if expected is None else expected,
+                along=lambda r: self._put(r, name, None),
+            )
             return Begun(version, "primary")
+
+        def work(repositories: Repositories) -> None:
+            now = repositories.deployments.get(name)
+            if now is not None and now.generation == stands:
+                self._put(repositories, name, None)
+
+        self._metadata.write(work)
+        return Begun(version, "primary")
 
     def _move(
         self,
@@ -159,71 +197,91 @@ class Rollouts:
         reason: str,
         actor: str,
     ) -> None:
-        """Record a stage, then deploy it. When that fails, the record is as it was before."""
-        before, generation = self.of(name), deployment.generation + 1
-        after_ = replace(state, share=share, since=self._clock.now(), generation=generation)
-        self._keep(name, after_)
-        try:
-            self._deploy_stage(name, after_, said, reason, actor)
-        except HanokError:
-            self._keep(name, before)
-            raise
+        """Deploy a stage and record it, in one commit. Raises StaleGeneration when the deployment is another by now."""
+        moved = replace(state, share=share, since=self._clock.now(), generation=deployment.generation + 1)
+        self._deployer.deploy(
+            name,
+            arms(state.champion, state.challenger, share),
+            actor=actor,
+            reason=said,
+            expected=deployment.generation,
+            along=lambda r: self._put(r, name, moved),
+        )
+        self._point(name, actor, reason)
 
-    def _deploy_stage(self, name: str, state: RolloutState, said: str, reason: str, actor: str) -> None:
-        share = state.share or 0
-        self._deployer.deploy(name, arms(state.champion, state.challenger, share), actor=actor, reason=said)
-        if share == WHOLE:
-            self._point(self.version(name, state.challenger), actor, reason)
+    def _point(self, name: str, actor: str, reason: str) -> None:
+        """Let the champion's alias stand where the version is that answers by default. It is looked at again after
+        each move, because somebody else may have deployed meanwhile."""
+        for _ in range(LOOKS_MAX):
+            deployment = self._deployer.deployment(name)
+            if deployment is None:
+                return
+            version = self.version(name, deployment.primary)
+            if CHAMPION in version.aliases:
+                return
+            self._reach.registry.move_alias(name, CHAMPION, version.version, actor=actor, reason=reason)
 
-    def _point(self, version: ModelVersion, actor: str, reason: str) -> None:
-        """Move the champion's alias, if it does not stand there."""
-        if CHAMPION not in version.aliases:
-            self._reach.registry.move_alias(version.model, CHAMPION, version.version, actor=actor, reason=reason)
+    def _put(self, repositories: Repositories, name: str, state: RolloutState | None) -> None:
+        body = {} if state is None else ROLLOUT.body(state)
+        repositories.records.put(ROLLOUT.name, name, CURRENT, body, self._clock.now())
 
-    def _keep(self, name: str, state: RolloutState | None) -> None:
-        now, body = self._clock.now(), {} if state is None else ROLLOUT.body(state)
-        self._metadata.write(lambda r: r.records.put(ROLLOUT.name, name, CURRENT, body, now))
+    def _replace(self, name: str, seen: RolloutState, state: RolloutState | None) -> None:
+        """Record a rollout instead of the one that was seen; another one that stands there by now stays."""
+
+        def work(repositories: Repositories) -> None:
+            if ROLLOUT.open(repositories.records.get(ROLLOUT.name, name, CURRENT)) == seen:
+                self._put(repositories, name, state)
+
+        self._metadata.write(work)
 
     # -- the look of the guard -------------------------------------------------------------------------------
 
     def advance(self, model: Model) -> TickOutcome | None:
-        """Look at a rollout under way: mend what a kill left, roll back, or move on; None when nothing was done."""
-        with self._moving:
-            state = self.of(model.name)
-            deployment = self._deployer.deployment(model.name)
-            if state is None or deployment is None:
-                return None
-            state = self._mended(model, state, deployment)
-            if state is None:
-                return None
-            return self._advanced(model, state, share_of(state, self._deployer.deployment(model.name) or deployment))
+        """Look at a rollout under way: mend what a kill left, roll back, or move on; None when nothing was done.
 
-    def _mended(self, model: Model, state: RolloutState, deployment: Deployment) -> RolloutState | None:
-        """The rollout as it is deployed; None when something else was deployed meanwhile, which ends it."""
+        Nobody waits for a look. What comes of it is done only while the deployment is the one that was looked at; when
+        somebody moved it meanwhile, the next look begins with what stands then.
+        """
+        state = self.of(model.name)
+        deployment = self._deployer.deployment(model.name)
+        if state is None or deployment is None:
+            return None
+        try:
+            if not self._stands(model, state, deployment):
+                return None
+            return self._advanced(model, state, deployment)
+        except StaleGeneration as error:
+            log.info("the look at the rollout of %s/%s is void: %s", model.name, state.challenger, error.message)
+            return None
+
+    def _stands(self, model: Model, state: RolloutState, deployment: Deployment) -> bool:
+        """Whether the rollout is what is deployed. What a kill left is mended: the stage that an earlier release had
+        recorded and not deployed, and a rollout that something else ended."""
         name, share = model.name, share_of(state, deployment)
         if state.share is not None and deployment.generation == state.generation - 1:
-            self._deploy_stage(name, state, f"rollout goes on: {state.reason}", state.reason, state.actor)
-            return state
+            said = f"rollout goes on: {state.reason}"
+            self._move(name, state, share, deployment, said, state.reason, state.actor)
+            return False
         present = {arm.version for arm in deployment.arms}
         if present != {state.champion, state.challenger}:
             log.info("the rollout of %s/%s is over: %s was deployed", name, state.challenger, sorted(present))
-            self._keep(name, None)
-            return None
-        if share == WHOLE:
-            self._point(self.version(name, state.challenger), "hanok", f"rolled out: {state.reason}")
-        return state
+            self._replace(name, state, None)
+            return False
+        self._point(name, "hanok", f"rolled out: {state.reason}")
+        return True
 
-    def _advanced(self, model: Model, state: RolloutState, share: int) -> TickOutcome | None:
-        now = self._clock.now()
+    def _advanced(self, model: Model, state: RolloutState, deployment: Deployment) -> TickOutcome | None:
+        now, share, stands = self._clock.now(), share_of(state, deployment), deployment.generation
         look = self._look(model, state)
         if look.undecided != state.undecided:
             for line in look.undecided:
                 log.warning("rollout of %s/%s: undecided: %s", model.name, state.challenger, line)
-            state = replace(state, undecided=look.undecided)
-            self._keep(model.name, state)
+            seen, state = state, replace(state, undecided=look.undecided)
+            self._replace(model.name, seen, state)
         if look.broken is not None:
             why = f"{look.broken.rule}: {look.broken.reason}"
-            proof = self.roll_back(model.name, to=state.champion, actor="hanok", reason=why)
+            asked = RollbackRequest(model.name, state.challenger, state.champion, now, "hanok", why, stands)
+            proof = self._began_back(asked)
             return TickOutcome(model.name, "rollback", now, reason=why, proof=proof, evidence=look.broken.facts)
         if now - state.since < stage_of(model.rollout, share).hold:
             return None
@@ -231,11 +289,10 @@ class Rollouts:
         if following is None:
             if self._look(model, state, confidence=DOUBT).broken is not None:
                 return None
-            self.answer_alone(model.name, state.challenger, "hanok", f"rollout complete: {state.reason}")
+            said = f"rollout complete: {state.reason}"
+            self.answer_alone(model.name, state.challenger, "hanok", said, expected=stands)
             return TickOutcome(model.name, "promote", now, version=state.challenger)
         state = replace(state, stage=number(model.rollout, following.share))
-        deployment = self._deployer.deployment(model.name)
-        assert deployment is not None
         said, reason = f"rollout: {following.share}%", f"rolled out: {state.reason}"
         self._move(model.name, state, following.share, deployment, said, reason, "hanok")
         return TickOutcome(model.name, "advance", now, share=following.share)
@@ -268,19 +325,19 @@ class Rollouts:
         Without `to` it is the champion while a rollout is under way, else the version that answered before and was
         never rolled back from. Killed anywhere, it is finished by the next process. Raises ModelNotFound, Conflict.
         """
-        with self._moving:
-            target, undone = self._target(name, to)
-            asked = RollbackRequest(name, undone, target, self._clock.now(), actor, reason)
-            workflow = self._reach.durable.start(ROLL_BACK, f"{name} {new_id(asked.at)}", to_body(asked))
-            return self._rolled_back(workflow)
+        target, undone = self._target(name, to)
+        return self._began_back(RollbackRequest(name, undone, target, self._clock.now(), actor, reason))
+
+    def _began_back(self, asked: RollbackRequest) -> RollbackProof:
+        workflow = self._reach.durable.start(ROLL_BACK, f"{asked.model} {new_id(asked.at)}", to_body(asked))
+        return self._rolled_back(workflow)
 
     def finish_left(self) -> int:
         """Finish rollbacks that a dead process left; returns how many."""
         done = 0
         for workflow in self._reach.durable.abandoned(ROLL_BACK):
             try:
-                with self._moving:
-                    self._rolled_back(workflow)
+                self._rolled_back(workflow)
                 done += 1
             except HanokError as error:
                 log.warning("rollback %s, left by another process, failed: %s", workflow.key, error.message)
@@ -333,7 +390,8 @@ class Rollouts:
         asked = from_body(RollbackRequest, workflow.arguments, what="rollback")
 
         def deployed() -> JsonObject:
-            self.answer_alone(asked.model, asked.to, asked.actor, f"rollback: {asked.reason}")
+            said = f"rollback: {asked.reason}"
+            self.answer_alone(asked.model, asked.to, asked.actor, said, expected=asked.expected)
             return {}
 
         def work(steps: Steps) -> JsonObject:
