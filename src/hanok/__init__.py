@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from hanok.core.errors import HanokError
     from hanok.engine.replay import Feed
     from hanok.sdk.autolog import autolog
-    from hanok.sdk.client import open
     from hanok.sdk.runs import run
     from hanok.sdk.tuning import tune
+    from hanok.server.embedded import open
     from hanok.ui.report import profile
     from hanok.ui.story import drift
 
@@ -70,7 +70,7 @@ _WHERE = {
     "max": (_DECLARE, "max_"),
     "mean": (_DECLARE, "mean"),
     "min": (_DECLARE, "min_"),
-    "open": ("hanok.sdk.client", "open"),
+    "open": ("hanok.server.embedded", "open"),
     "profile": ("hanok.ui.report", "profile"),
     "run": ("hanok.sdk.runs", "run"),
     "sum": (_DECLARE, "sum_"),

@@ -100,6 +100,9 @@ def test_a_window_asked_again_answers_the_rows_that_came_since_and_after_a_deplo
 
     window = {"model": "returns", "start": "2026-01-15", "end": "2026-01-15T06:00"}
     first = call(shop, "predict.batch", "ann", window)
+    told = {i: part["version"] for part in first["by_version"] for i in part["ids"]}
+    assert len(told) == first["predictions"]
+    assert all(shop.serving.find(i).version == version for i, version in told.items())
     assert first["predictions"] > 0 and first["answered_before"] == 0
     assert call(shop, "predict.batch", "ann", window) == first | {"answered_before": first["predictions"]}
     late = pa.table({"order": ["late"], "ordered": ["2026-01-15T03:00:00+00:00"], "product": ["p1"], "size": [3]})

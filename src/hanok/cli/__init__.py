@@ -41,6 +41,7 @@ COMMANDS = {
     "schema": ("schema", "Schemas declared for tables: declare, show, diff, accept."),
     "quarantine": ("quarantine", "Rows set aside: list, mend and replay."),
     "alert": ("alert", "Alerts: list, show, mark as benign."),
+    "job": ("job", "Jobs: list, cancel; events that a reaction gave up: events, replay."),
     "prediction": ("prediction", "Predictions: show."),
     "why": ("why", "Causes of a strange prediction, alert or day."),
     "reproduce": ("why", "Rebuild a version from the graph and compare its bytes."),

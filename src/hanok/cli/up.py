@@ -32,6 +32,7 @@ def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | No
     """Serve everything from one process, in the foreground, until interrupted."""
     from hanok.engine.app import open_app
     from hanok.engine.config import load_config
+    from hanok.server.ending import GRACE_S
     from hanok.server.optuna import serve_optuna
     from hanok.server.run import admin_secret, asks_for_login, bind, serve
 
@@ -57,6 +58,6 @@ def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | No
         team = asks_for_login(host, secret=secret, has_owner=app.access.has_owner(), login=login)
         if optuna:
             serve_optuna(app, optuna, team=team)
-        serve(app, listener, secret=secret, team=team, ready=ready)
+        serve(app, listener, secret=secret, team=team, ready=ready, grace_s=GRACE_S)
     finally:
         app.close()

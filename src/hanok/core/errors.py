@@ -204,6 +204,12 @@ class LeaseLost(Conflict):
     code = "lease_lost"
 
 
+class Cancelled(LeaseLost):
+    """This work was cancelled while it was done."""
+
+    code = "cancelled"
+
+
 class HomeLocked(Conflict):
     """Another process is the writer of this home."""
 
@@ -248,6 +254,24 @@ class TrainingFailed(HanokError):
     """A user's own training function raised."""
 
     code, status = "training_failed", 422
+
+
+class TrainingDied(TrainingFailed):
+    """The process that trained a model ended by itself or was killed; the message has its last lines."""
+
+    code, status = "training_died", 500
+
+
+class TrainingTimedOut(TrainingFailed):
+    """A training was still at it after the time that a training may take, and was stopped."""
+
+    code, status = "training_timed_out", 504
+
+
+class Suspended(HanokError):
+    """The server stops in the middle of this work; its next start goes on with it."""
+
+    code, status = "suspended", 503
 
 
 class ConversionFailed(HanokError):

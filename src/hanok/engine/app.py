@@ -13,6 +13,7 @@ from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declared import Declared
 from hanok.engine.declaring import Declaring
+from hanok.engine.executors.inline import Executing
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
@@ -23,7 +24,7 @@ from hanok.engine.references import References
 from hanok.engine.skew import Skew
 from hanok.engine.sources import Sources
 from hanok.engine.stores import Stores, open_stores
-from hanok.engine.training import Searcher, TrainingSets
+from hanok.engine.training import TrainingSets
 from hanok.engine.tuning import TrialRuns
 from hanok.engine.upkeep import Upkeep
 from hanok.engine.watching import Watching
@@ -71,6 +72,7 @@ class App:
     alerts: Alerts
     training: Training
     durable: Durable
+    executing: Executing
     tuning: Tuning
     # joins of parts
     bus: Bus
@@ -138,6 +140,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     serving = Serving(metadata=metadata, packages=packages, log=log, clock=clock)
     alerts = Alerts(metadata=metadata, clock=clock)
     monitoring = Monitoring(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
+    executing = Executing()
     durable = Durable(metadata=metadata, clock=clock, exclusive=not config.metadata_url)
     answers = Answers(serving=serving, tables=tables)
     training = Training(
@@ -146,7 +149,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             blobs,
             clock,
             TrainingSets(features, metadata=metadata, tables=tables, blobs=blobs, clock=clock),
-            Searcher(),
+            executing,
             packages,
             tracking.runs,
             tracking.registry,
@@ -248,6 +251,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         alerts=alerts,
         training=training,
         durable=durable,
+        executing=executing,
         tuning=Tuning(metadata, clock, TrialRuns()),
         bus=bus,
         registry_bus=registry_bus,
@@ -282,5 +286,10 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
 
 
 def _folder(config: Config, home: Home) -> Path | None:
-    path = config.project or home.project()
+    path = project_file(config, home)
     return None if path is None else path.parent
+
+
+def project_file(config: Config, home: Home) -> Path | None:
+    """The file with the declarations: the one that the settings name, else the one that was applied last."""
+    return config.project or home.project()

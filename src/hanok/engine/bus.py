@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hanok.core.access import SYSTEM, acting
+from hanok.core.errors import NotFound
+from hanok.core.jobs import SET_ASIDE, Aside, SetAside
 from hanok.core.lineage import Event
 from hanok.stores.ports import Metadata
 
 PAGE = 200
 ATTEMPTS = 3
+ASIDE_MAX = 1000
 log = logging.getLogger("hanok.bus")
 
 
@@ -88,8 +91,40 @@ class Bus:
         if self._failed[place] < ATTEMPTS:
             return False
         del self._failed[place]
-        body = {"event": event.kind, "subject": event.subject, "error": f"{type(error).__name__}: {error}"}
-        self._metadata.write(
-            lambda r: r.records.put("event-set-aside", reaction.name, str(event.sequence), body, event.at)
-        )
+        self._keep(reaction.name, event, error)
         return True
+
+    def _keep(self, reaction: str, event: Event, error: Exception) -> None:
+        body = SET_ASIDE.body(SetAside(event.kind, event.subject, f"{type(error).__name__}: {error}"))
+        self._metadata.write(lambda r: r.records.put(SET_ASIDE.name, reaction, str(event.sequence), body, event.at))
+
+    # -- what was given up -----------------------------------------------------------------------------------
+
+    def reacts(self, name: str) -> bool:
+        return any(reaction.name == name for reaction in self._reactions)
+
+    def set_aside(self) -> list[Aside]:
+        """Events that were given up by reactions of this bus, the newest first."""
+        found = self._metadata.read(lambda r: r.records.list(SET_ASIDE.name, limit=ASIDE_MAX))
+        return [
+            Aside(b["_name"], int(b["_key"]), b["_at"], kept.event, kept.subject, kept.error)
+            for b in found
+            if self.reacts(b["_name"]) and (kept := SET_ASIDE.open(b if "event" in b else None)) is not None
+        ]
+
+    def replay(self, aside: Aside) -> None:
+        """Hand an event that was given up to its reaction again; when that fails once more it raises, and the event
+        stays set aside with the new error. Raises NotFound when the event is gone."""
+        reaction = next(r for r in self._reactions if r.name == aside.reaction)
+        events = self._metadata.read(lambda r: r.outbox.after(aside.sequence - 1, limit=1))
+        if not events or events[0].sequence != aside.sequence:
+            raise NotFound(f"event {aside.sequence} of {aside.reaction} is not in the outbox any more")
+        with self._draining, acting(SYSTEM):
+            try:
+                reaction.react(events[0])
+            except Exception as error:
+                self._keep(reaction.name, events[0], error)
+                raise
+            self._metadata.write(
+                lambda r: r.records.put(SET_ASIDE.name, reaction.name, str(aside.sequence), {}, aside.at)
+            )

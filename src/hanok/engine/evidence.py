@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hanok.core.clock import Clock
 from hanok.engine.declared import Declared
+from hanok.engine.executors.inline import Executing
 from hanok.engine.own_code import OwnCodes
 from hanok.engine.references import References
 from hanok.parts.access import GuardedMetadata, GuardedTables
@@ -32,4 +33,5 @@ class Evidence:
     references: References
     declared: Declared
     own_codes: OwnCodes
+    executing: Executing
     clock: Clock

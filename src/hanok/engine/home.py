@@ -53,6 +53,11 @@ class Home:
         return self.root / "online"
 
     @property
+    def work(self) -> Path:
+        """What goes to processes that fit models, while they do."""
+        return self.root / "work"
+
+    @property
     def log(self) -> Path:
         return self.root / "log"
 

@@ -70,7 +70,7 @@ class OwnCodes:
         loaded, text = self._loaded(own.code_digest), self._kept(own.code_digest, training_set)
         allowed = _ON_THIS_MACHINE.get()
         if loaded is not None and (text is None or text == loaded.source or not allowed):
-            return replace(own, function=loaded.function)
+            return replace(own, function=loaded.function, source=loaded.source)
         what = f"{whose} was trained by {own.name} as it was then (its digest begins with {own.code_digest[:12]})"
         if text is None:
             raise NotTrainable(
@@ -83,16 +83,17 @@ class OwnCodes:
                 "kept code for those who call it: stop the server, and run hanok reproduce where the home is"
             )
         try:
-            return replace(own, function=self._executed(own, text))
+            folder = self.folder() or Path()
+            return replace(own, function=executed(own.name, own.code_digest, text, folder), source=text)
         except Exception as error:
             if loaded is not None:
-                return replace(own, function=loaded.function)
+                return replace(own, function=loaded.function, source=loaded.source)
             raise NotTrainable(f"{what}; its kept file cannot be run: {type(error).__name__}: {error}") from error
 
     def _loaded(self, digest: str) -> OwnCode | None:
         declared = [m.train for m in self.training.models() if isinstance(m.train, OwnCode)]
         modules = [m for n, m in list(sys.modules.items()) if n.startswith(PROJECT_MODULE) and self._is_project(m)]
-        return next((c for c in (*declared, *_codes(modules)) if c.code_digest == digest), None)
+        return next((c for c in (*declared, *codes(modules)) if c.code_digest == digest), None)
 
     def _is_project(self, module: ModuleType) -> bool:
         folder, file = self.folder(), module.__file__
@@ -106,28 +107,29 @@ class OwnCodes:
         with self.blobs.open(facts[0]["source"]) as file:
             return file.read().decode()
 
-    def _executed(self, own: OwnCode, text: str) -> Callable[..., object]:
-        """The function, of its file as it was kept. What the file imports is taken as it is now."""
-        file = f"{own.name.partition('.')[0]}.py"
-        folder = str((self.folder() or Path()).resolve())
-        module = ModuleType(f"hanok_kept_{own.code_digest[:16]}")
-        module.__file__ = f"{folder}/{file}"
-        shown = f"<{file} as it was kept>"
-        linecache.cache[shown] = len(text), None, text.splitlines(keepends=True), shown
-        sys.modules[module.__name__] = module
-        sys.path.insert(0, folder)
-        try:
-            exec(compile(text, shown, "exec"), vars(module))
-        finally:
-            sys.path.remove(folder)
-            del sys.modules[module.__name__]
-        found = next((c for c in _codes([module]) if c.code_digest == own.code_digest), None)
-        if found is None:
-            raise NotTrainable(f"it does not define {own.name.rpartition('.')[2]!r} when it is run")
-        return found.function
+
+def executed(name: str, code_digest: str, text: str, project: Path) -> Callable[..., object]:
+    """The function of this name and digest, of the text of its file. What the file imports is taken as it is now, from
+    the folder of the project. Raises NotTrainable, and whatever the text raises."""
+    file, folder = f"{name.partition('.')[0]}.py", str(project.resolve())
+    module = ModuleType(f"hanok_kept_{code_digest[:16]}")
+    module.__file__ = f"{folder}/{file}"
+    shown = f"<{file} as it was kept>"
+    linecache.cache[shown] = len(text), None, text.splitlines(keepends=True), shown
+    sys.modules[module.__name__] = module
+    sys.path.insert(0, folder)
+    try:
+        exec(compile(text, shown, "exec"), vars(module))
+    finally:
+        sys.path.remove(folder)
+        del sys.modules[module.__name__]
+    found = next((c for c in codes([module]) if c.code_digest == code_digest), None)
+    if found is None:
+        raise NotTrainable(f"it does not define {name.rpartition('.')[2]!r} when it is run")
+    return found.function
 
 
-def _codes(modules: list[ModuleType]) -> Iterator[OwnCode]:
+def codes(modules: list[ModuleType]) -> Iterator[OwnCode]:
     """The training functions that modules declare, and then every function that is defined in them."""
     values = [v for m in modules for v in list(vars(m).values())]
     yield from (v.train for v in values if isinstance(v, Model) and isinstance(v.train, OwnCode))

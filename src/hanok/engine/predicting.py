@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TypeAlias
 
@@ -29,6 +29,7 @@ from hanok.parts.training.service import Training
 from hanok.stores.ports import Tables
 
 KEY_PREFIX = "key__"
+IDS_MAX = 10_000  # answers of a window whose ids are listed
 
 
 Answered: TypeAlias = tuple[int | str, ...]  # the instant in microseconds, then `key__NAME=VALUE` by name
@@ -110,6 +111,16 @@ class DeclaredKeys:
         return known[1]
 
 
+@dataclass(frozen=True, slots=True)
+class ByVersion:
+    """What one version answered of a window. `ids` are left out (None) where the window has very many rows."""
+
+    version: int
+    arm: str
+    predictions: int
+    ids: tuple[str, ...] | None
+
+
 class Predicting:
     """Predicts for entities and spans of time; features are looked up, not sent.
 
@@ -144,14 +155,31 @@ class Predicting:
         """Predict the spine rows due in [start, end) that what serves now has not answered yet; returns the ids of all
         answers to the window, and how many of them stood in the log already. After a change of what serves, every row
         is answered anew."""
-        deployment = self._serving.deployment(name)
-        generation = deployment.generation if deployment is not None else 0
-        prefix = f"batch {start.isoformat()} {end.isoformat()} g{generation} "
+        prefix = self._batches(name, start, end)
         known = self._serving.batch_rows(name, prefix)
         batches = len(set(known.column("batch").to_pylist()))
         answered = dict(zip(_answers(known), known["row_id"].to_pylist(), strict=True)) if batches else {}
         fresh = self.predict_window(name, start, end, key=f"{prefix}{batches}", skip=frozenset(answered))
         return BatchIds([*answered.values(), *fresh], fresh.failed), len(answered)
+
+    def answered_by(self, name: str, start: datetime, end: datetime) -> list[ByVersion]:
+        """Which version answered which rows of a window by what serves now, the lowest version first."""
+        rows = self._serving.batch_rows(name, self._batches(name, start, end))
+        if not rows.num_rows:
+            return []
+        groups = rows.select(["version", "arm", "row_id"]).group_by(["version", "arm"]).aggregate([("row_id", "list")])
+        few = rows.num_rows <= IDS_MAX
+        found = [
+            ByVersion(g["version"], g["arm"], len(g["row_id_list"]), tuple(g["row_id_list"]) if few else None)
+            for g in groups.to_pylist()
+        ]
+        return sorted(found, key=lambda part: (part.version, part.arm))
+
+    def _batches(self, name: str, start: datetime, end: datetime) -> str:
+        """How the keys of the batches begin in which what serves now answers a window."""
+        deployment = self._serving.deployment(name)
+        generation = deployment.generation if deployment is not None else 0
+        return f"batch {start.isoformat()} {end.isoformat()} g{generation} "
 
     def predict_window(
         self, name: str, start: datetime, end: datetime, *, key: str, skip: Collection[Answered] = ()

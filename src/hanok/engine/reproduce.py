@@ -14,7 +14,6 @@ from hanok.core.errors import Invalid
 from hanok.core.training import facts_of
 from hanok.engine.evidence import Evidence
 from hanok.engine.own_code import callable_model
-from hanok.parts.automl import service as automl
 from hanok.parts.training import pipeline
 from hanok.parts.training.environment import environment
 from hanok.parts.training.splitting import frame_of, judged_part
@@ -73,7 +72,8 @@ def reproduce(parts: Evidence, model_name: str, version: int) -> Reproduction:
     frame = frame_of(model, rebuilt.rows)
     if not facts.holdout_included and facts.trained_until is not None:
         frame = judged_part(model, frame, rebuilt.rows, facts.trained_until)
-    address = parts.packages.save(pipeline.fit(model, frame, facts.plan, automl.run_plan))
+    with parts.executing.fitting(model_name, lambda: None) as fitter:
+        address = parts.packages.save(pipeline.fit(model, frame, facts.plan, fitter))
     return Reproduction(
         model_name,
         version,

@@ -1,19 +1,18 @@
-"""What training needs of features and of AutoML."""
+"""What training needs of features."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted
-from hanok.compute.frames import PREDICT_AT, Frame
+from hanok.compute.frames import PREDICT_AT
 from hanok.core.clock import Clock
-from hanok.core.declare import AutoML, Model, OwnCode, Project
+from hanok.core.declare import Model, OwnCode, Project
 from hanok.core.errors import NotTrainable
 from hanok.core.fitting import check_fit
 from hanok.core.tables import BOOKKEEPING
-from hanok.core.training import MadeSet, Plan
+from hanok.core.training import MadeSet
 from hanok.engine import own_code
-from hanok.parts.automl import service as automl
 from hanok.parts.features.service import KEY_PREFIX, Features, TrainingSet
 from hanok.parts.training.needs import SetMade
 from hanok.parts.training.splitting import Positions
@@ -65,13 +64,3 @@ def places(spine: pa.Table, rows: pa.Table) -> pa.ChunkedArray:
             f"LEFT JOIN ({numbered.format(keys=keys, table='spine')}) s ON {matched} AND w._turn = s._turn "
             "ORDER BY w._place",
         ).column("_place")
-
-
-class Searcher:
-    """The search for a model, from AutoML."""
-
-    def search(self, frame: Frame, settings: AutoML) -> automl.Search:
-        return automl.search(frame, settings)
-
-    def run_plan(self, frame: Frame, plan: Plan) -> automl.Search:
-        return automl.run_plan(frame, plan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,18 @@ if TYPE_CHECKING:
     from hanok.sdk.transports import Transport
 
 
+LONG = ("train", "reproduce", "hindsight", "predict.batch")
+
+
 class Client:
-    """Calls verbs. Use as a context manager: a home stays locked while it is open in this process."""
+    """Calls verbs. Use as a context manager: a home stays locked while it is open in this process.
+
+    `answering` lets other processes read a home of this process during the verbs that take long.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.answering: Callable[[App], AbstractContextManager[None]] | None = None
 
     @property
     def app(self) -> App | None:
@@ -34,6 +42,9 @@ class Client:
 
     def call(self, name: str, /, **arguments: Any) -> Any:
         """The verb's JSON result, a table in a notebook. Raises HanokError."""
+        if name in LONG and self.app is not None and self.answering is not None:
+            with self.answering(self.app):
+                return shown(self._transport.call(name, arguments))
         return shown(self._transport.call(name, arguments))
 
     def train(self, model: str, **options: Any) -> Mapping[str, Any]:

@@ -9,17 +9,21 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hanok.core.access import SYSTEM, acting
 from hanok.core.declare import Model
 from hanok.core.errors import ConfigError, HanokError, PortInUse
-from hanok.engine.app import App
+from hanok.engine.app import App, project_file
+from hanok.engine.executors.inline import Inline
+from hanok.engine.executors.process import Limits, Processes, memory_of
 from hanok.server import api
 from hanok.server.app import Server
 from hanok.server.audit import GROUP_S, Trail
 from hanok.server.auth import SECRET_MIN, Gatekeeper
+from hanok.server.ending import KEEPERS_S, REPLIES_S, end_in_time, ending_in_order
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
 from hanok.server.shadowing import ShadowProcess
@@ -123,15 +127,23 @@ def serve(
     secret: str = "",
     team: bool | None = None,
     ready: Callable[[str], None] = lambda _: None,
+    grace_s: float | None = None,
 ) -> None:
-    """Serve until interrupted. `ready` is called with the address once requests are answered."""
+    """Serve until interrupted. `ready` is called with the address once requests are answered. With `grace_s` the
+    process ends at the latest so long after it was told to stop."""
     import uvicorn
 
     host, port = listener.getsockname()[:2]
     address = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
     built = build(app, secret, team=team)
     config = uvicorn.Config(
-        built, http="httptools", ws="none", access_log=False, log_level="warning", timeout_keep_alive=30
+        built,
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=None if grace_s is None else round(REPLIES_S),
     )
     server = uvicorn.Server(config)
     stopping = threading.Event()
@@ -172,6 +184,8 @@ def serve(
                 target=_every, args=(stopping, GUARD_S, app.upkeep.guard), name="hanok-guard", daemon=True
             ),
         ]
+    limits = Limits(app.config.training_limit, memory_of(app.config.training_memory_gb))
+    app.executing.executor = Processes(app.home.work, limits, lambda: project_file(app.config, app.home))
     shadows = ShadowProcess(app.home.blobs)
     app.serving.score_shadows_with(shadows)
     sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
@@ -182,17 +196,27 @@ def serve(
     for keeper in keepers:
         keeper.start()
     threading.Thread(target=_announce, args=(server, stopping, lambda: ready(address)), daemon=True).start()
+    end_in_time(server, lambda: _stop_work(app, stopping), grace_s)
     try:
-        server.run(sockets=[listener])
+        with ending_in_order():
+            server.run(sockets=[listener])
     finally:
-        stopping.set()
+        _stop_work(app, stopping)
+        until = time.monotonic() + (30 if grace_s is None else KEEPERS_S)
         for keeper in keepers:
-            keeper.join(timeout=30)
+            keeper.join(timeout=max(0.0, until - time.monotonic()))
+        app.executing.executor = Inline()
         built.close()
         app.serving.score_shadows_with(None)
         shadows.close()
         _attempt(built.keep)
         app.metadata.strict = False
+
+
+def _stop_work(app: App, stopping: threading.Event) -> None:
+    """No background work begins any more, and trainings are suspended."""
+    stopping.set()
+    app.executing.close()
 
 
 def _announce(server: Any, stopping: threading.Event, ready: Callable[[], None]) -> None:

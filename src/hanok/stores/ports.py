@@ -84,7 +84,9 @@ class Outbox(Protocol):
 
     def cursor(self, reaction: str) -> int: ...
 
-    def advance(self, reaction: str, sequence: int) -> None: ...
+    def advance(self, reaction: str, sequence: int) -> None:
+        """Never back: of two processes that drain at once, the one that is behind moves nothing."""
+        ...
 
 
 class Declarations(Protocol):

@@ -99,3 +99,38 @@ def test_what_fails_lets_the_next_drain_go_on(metadata):
     with pytest.raises(OSError, match="disk"):
         bus.drain()
     assert bus.drain() == 2 and seen == ["failed", "0", "1"]
+
+
+def test_a_cursor_never_goes_back_when_two_processes_drain(metadata):
+    """One read its events before the other had done them and more."""
+    metadata.write(lambda r: r.outbox.advance("slow", 7))
+    metadata.write(lambda r: r.outbox.advance("slow", 3))
+    assert metadata.read(lambda r: r.outbox.cursor("slow")) == 7
+    metadata.write(lambda r: r.outbox.advance("slow", 9))
+    assert metadata.read(lambda r: r.outbox.cursor("slow")) == 9
+
+
+def test_an_event_that_was_given_up_is_shown_and_done_once_it_is_replayed(metadata):
+    bus, broken, seen = Bus(metadata), [True], []
+
+    def react(event):
+        if broken and event.subject == "1":
+            raise OSError("no room")
+        seen.append(event.subject)
+
+    bus.on("copy", {"came"}, react)
+    happen(metadata, 0, 3)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no room"):
+            bus.drain()
+    bus.drain()
+    assert seen == ["0", "2"]
+    (aside,) = bus.set_aside()
+    assert (aside.reaction, aside.event, aside.subject, aside.error) == ("copy", "came", "1", "OSError: no room")
+    with pytest.raises(OSError, match="no room"):
+        bus.replay(aside)
+    assert len(bus.set_aside()) == 1
+    broken.clear()
+    bus.replay(aside)
+    assert seen == ["0", "2", "1"]
+    assert bus.set_aside() == []

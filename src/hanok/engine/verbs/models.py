@@ -130,7 +130,8 @@ def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
 @verb("predict.batch", Access.USE)
 def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: datetime, end: datetime) -> JsonObject:
     """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant.
-    Asked again, only rows that came since are answered; `answered_before` says how many were."""
+    Asked again, only rows that came since are answered; `answered_before` says how many were. `by_version` says which
+    version answered which ids (of up to 10,000)."""
     ids, before = predicting.predict_due(model, start, end)
     bus.drain()
     return {
@@ -139,6 +140,7 @@ def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: dateti
         "answered_before": before,
         "first": ids[0] if ids else None,
         "last": ids[-1] if ids else None,
+        "by_version": [to_body(part) for part in predicting.answered_by(model, start, end)],
     }
 
 

@@ -77,6 +77,7 @@ ROOMS = (
     "cleanup",
     "data",
     "imports",
+    "jobs",
     "models",
     "monitoring",
     "reading",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hanok.core.access import Access
 from hanok.core.clock import Clock, wall_seconds
+from hanok.core.jobs import SET_ASIDE
 from hanok.core.json import JsonObject
 from hanok.core.records import to_body
 from hanok.core.version import VERSION
@@ -53,8 +54,8 @@ def doctor(
             "detail": ", ".join(f"{w.kind} {w.key} unfinished" for w in unfinished[:3]) or "none unfinished",
         },
     ]
-    aside = metadata.read(lambda r: r.records.list("event-set-aside", limit=100))
-    detail = f"{len(aside)} set aside, the last: {aside[0]['error']}" if aside else "all handled"
+    aside = SET_ASIDE.all(metadata.read(lambda r: r.records.list(SET_ASIDE.name, limit=100)))
+    detail = f"{len(aside)} set aside, the last: {aside[0].error}; see: hanok job events" if aside else "all handled"
     rows.append({"what": "events", "ok": not aside, "detail": detail})
     started = wall_seconds()
     metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, clock.now()))

@@ -158,8 +158,8 @@ class PredictionLog:
         return rows.column("row_id").to_pylist()
 
     def batch_rows(self, deployment: str, prefix: str) -> pa.Table:
-        """What answered in the batches whose key begins so, in the order of their rows: batch, row_id, at, and the
-        entity's keys as they are logged."""
+        """What answered in the batches whose key begins so, in the order of their rows: batch, row_id, version, arm,
+        at, and the entity's keys as they are logged."""
         from hanok.compute.duck import arrow, connect, quoted
         from hanok.core.tables import SEQUENCE
 
@@ -170,8 +170,8 @@ class PredictionLog:
         with connect({"log": scan}) as duck:
             return arrow(
                 duck,
-                f"SELECT batch, row_id, \"at\" {keys} FROM log WHERE starts_with(batch, ?) AND arm <> 'shadow' "
-                f"ORDER BY {SEQUENCE}",
+                f'SELECT batch, row_id, version, arm, "at" {keys} FROM log '
+                f"WHERE starts_with(batch, ?) AND arm <> 'shadow' ORDER BY {SEQUENCE}",
                 [prefix],
             )
 

@@ -231,7 +231,7 @@ class Serving:
         self._metadata.write(lambda r: r.outbox.append(event))
 
     def batch_rows(self, name: str, prefix: str) -> pa.Table:
-        """What answered in the batches whose key begins so: batch, row_id, at, and the entity's keys."""
+        """What answered in the batches whose key begins so: batch, row_id, version, arm, at, and the entity's keys."""
         return self._log.batch_rows(name, prefix)
 
     # -- the log ---------------------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from hanok.core.clock import Clock, SystemClock
-from hanok.core.errors import Conflict, HanokError, LeaseLost
+from hanok.core.errors import Cancelled, Conflict, HanokError, LeaseLost, Suspended
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.records import from_body, to_body
@@ -22,6 +22,7 @@ from hanok.stores.ports import Metadata, Repositories
 Work = Callable[["Steps"], JsonObject]
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
+SUSPENDED = "suspended "  # the steps that say so
 BEATS = 3  # in the length of a lease
 FAR, NEVER = datetime(9999, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
 log = logging.getLogger("hanok.training")
@@ -57,6 +58,8 @@ class Steps:
     def check(self) -> None:
         """Raises LeaseLost when another worker took over, or the workflow was ended: nothing may be done any more."""
         now = self._metadata.read(lambda r: r.workflows.get(self._workflow.id))
+        if now.state == CANCELLED:
+            raise Cancelled(f"{self._workflow.kind} {self._workflow.key!r} was cancelled while it was done")
         if self.lost.is_set() or now.fence != self._fence or now.state != RUNNING:
             raise LeaseLost(
                 f"workflow {self._workflow.key!r} was taken over by another worker, or ended; this one does no more"
@@ -116,6 +119,10 @@ class Durable:
                 result = work(steps)
         except LeaseLost:
             raise
+        except Suspended:  # its worker did not die of it
+            step = Step(f"{SUSPENDED}{fence}", {}, self._clock.now())
+            self._metadata.write(lambda r: r.workflows.record(workflow.id, fence, step))
+            raise
         except Exception as error:
             if not repeatable:
                 code = error.code if isinstance(error, HanokError) else type(error).__name__
@@ -138,6 +145,20 @@ class Durable:
             return self._exclusive or workflow.lease_until is None or workflow.lease_until < now
 
         return [w for w in reversed(self.unfinished(kind)) if free(w)]
+
+    def deaths(self, workflow: Workflow) -> int:
+        """How many workers have died over it; a server that stopped in good order did not."""
+        steps = self._metadata.read(lambda r: r.workflows.steps(workflow.id))
+        return workflow.fence - sum(step.name.startswith(SUSPENDED) for step in steps)
+
+    def get(self, workflow_id: str) -> Workflow:
+        """Raises NotFound."""
+        return self._metadata.read(lambda r: r.workflows.get(workflow_id))
+
+    def steps(self, workflow: Workflow) -> Sequence[str]:
+        """The names of the steps that are done, in their order."""
+        found = self._metadata.read(lambda r: r.workflows.steps(workflow.id))
+        return [step.name for step in found if not step.name.startswith(SUSPENDED)]
 
     def unfinished(self, kind: str) -> list[Workflow]:
         return self._metadata.read(lambda r: r.workflows.list(kind=kind, state=RUNNING))

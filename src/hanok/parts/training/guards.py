@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.metrics import Floats, Gain, blocked_gain, evaluate, jackknifed_gain, row_losses
+from hanok.compute.metrics import BLOCKS_MIN, Floats, Gain, blocked_gain, evaluate, jackknifed_gain, row_losses
 from hanok.core.durations import shortest
 from hanok.core.metric_names import HIGHER_IS_BETTER, SERVICE
 from hanok.core.rules import Rule
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS_MIN = 100
 CONFIDENCE = 0.95
 DOUBT = 0.8  # behind with this confidence, a challenger is not alone yet: its last stage goes on
@@ -24,12 +26,16 @@ NO_MEANS = ("auc", "r2")  # metrics that are not a mean over rows
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two versions of a rollout. `block` is the length of time whose rows are taken to err together."""
+    """The two versions of a rollout. `block` is the length of time whose rows are taken to err together; they are
+    counted from `began`. `planned` is how many of them the rollout takes: the doubt that one look leaves is shared out
+    over the looks at them. 0: there is one look."""
 
     task: str
     champion: int
     challenger: int
     block: timedelta = timedelta(days=1)
+    began: datetime = EPOCH
+    planned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,37 @@ class Look:
     undecided: tuple[str, ...] = field(default=())
 
 
+def level(confidence: float, number: int, planned: int) -> float:
+    """The confidence that a look at `number` blocks takes, so that an equal version is stopped at any look of a rollout
+    of `planned` blocks with a probability of `1 - confidence` at most.
+
+    Alpha spending of Pocock's type (Lan & DeMets 1983, section 3): a(t) = a ln(1 + (e - 1) t), where t is the share of
+    the blocks from the third on; a look takes what its block adds, which the union bound makes safe. After the plan
+    the last share is kept.
+    """
+    first, last = BLOCKS_MIN, max(planned, BLOCKS_MIN)
+    if not planned:
+        return confidence
+    whole, at = last - first + 1, min(number, last) - first + 1
+
+    def spent(blocks: int) -> float:
+        return (1 - confidence) * math.log(1 + (math.e - 1) * blocks / whole)
+
+    return 1 - (spent(at) - spent(at - 1)) if at > 0 else confidence
+
+
+def blocks_of(at: NDArray[np.int64], pair: Pair) -> NDArray[np.int64]:
+    """The block of each instant (microseconds), by number from the beginning of the rollout. The last one counts by
+    itself once it has half as many rows as the largest; until then its rows are those of the one before: a block of
+    an hour says little, and it is looked at all the time."""
+    length = pair.block // timedelta(microseconds=1)
+    number = (at - (pair.began - EPOCH) // timedelta(microseconds=1)) // length
+    names, rows = np.unique(number, return_counts=True)
+    if len(names) > 1 and 2 * rows[-1] < rows.max():
+        number = np.where(number == names[-1], names[-2], number)
+    return number
+
+
 class _Undecided(Exception):
     """A metric is not a number on these rows: the rule neither passes nor fails."""
 
@@ -61,7 +98,8 @@ def guard(
 
     Against the champion the metric has to be worse with the given confidence, on rows that both versions scored. That
     counts blocks of time, not rows, and needs three of them: rows of one bad day err together, and one bad day condemns
-    no model. A metric that is not a number never decides.
+    no model. The confidence is that of the whole rollout, however often it is looked at (`level`). A metric that is not
+    a number never decides.
     """
     undecided = []
     known = _labelled(pair.task, outcomes)
@@ -112,8 +150,9 @@ def _paired(rule: Rule, pair: Pair, outcomes: pa.Table, confidence: float) -> Ev
     if len(shared) < ROWS_MIN:
         return None
     a, b = (outcomes.take(pa.array([side[row] for row in shared])) for side in (first, second))
-    blocks = a.column("at").cast(pa.int64()).to_numpy() // (pair.block // timedelta(microseconds=1))
-    gain = _gain(rule.metric, pair.task, a, b, blocks, confidence)
+    blocks = blocks_of(a.column("at").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(), pair)
+    taken = level(confidence, len(np.unique(blocks)), pair.planned)
+    gain = _gain(rule.metric, pair.task, a, b, blocks, taken)
     if np.isnan(gain.mean):
         raise _Undecided(f"{rule.metric} is not defined on these {gain.rows} rows")
     if not gain.high < 0:
@@ -123,7 +162,8 @@ def _paired(rule: Rule, pair: Pair, outcomes: pa.Table, confidence: float) -> Ev
     return Evidence(
         rule.text,
         f"{what} of version {pair.challenger} is {side} than that of version {pair.champion} by {-gain.mean:.4f} "
-        f"(at least {-gain.high:.4f} with {confidence:.0%} confidence) on {gain.rows} rows of {gain.blocks} "
+        f"(at least {-gain.high:.4f} with {confidence:.0%} confidence{' over all looks' * bool(pair.planned)}) on "
+        f"{gain.rows} rows of {gain.blocks} "
         f"{'days' if pair.block == timedelta(days=1) else f'blocks of {shortest(pair.block)}'} that both scored",
         {"rows": gain.rows, "blocks": gain.blocks, "gain": gain.mean, "low": gain.low, "high": gain.high},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from hanok.compute.frames import Columns, Frame
 from hanok.compute.leaks import Leak
 from hanok.compute.metrics import Floats
 from hanok.compute.runtimes import Package
-from hanok.core.declare import AutoML, Model
+from hanok.core.declare import AutoML, Model, OwnCode
 from hanok.core.json import JsonObject
 from hanok.core.registry import AliasChange, ModelVersion
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
@@ -36,14 +37,32 @@ class Outcome(Protocol):
     def lines(self) -> Sequence[Line]: ...
 
 
-class RunPlan(Protocol):
-    def __call__(self, frame: Frame, plan: Plan) -> Outcome: ...
+class Fitter(Protocol):
+    """Fits models: long work, and a user's own code."""
 
-
-class Searcher(Protocol):
     def search(self, frame: Frame, settings: AutoML) -> Outcome: ...
 
     def run_plan(self, frame: Frame, plan: Plan) -> Outcome: ...
+
+    def own(self, frame: Frame, own: OwnCode) -> Package:
+        """What the user's function returns for these rows."""
+        ...
+
+
+class Executor(Protocol):
+    """Where models are fitted: in this process, or in one that may die."""
+
+    def fitting(self, of: str, go_on: Callable[[], None]) -> AbstractContextManager[Fitter]:
+        """For one training. `go_on` is asked from time to time during a fit, and raises when it has to end."""
+        ...
+
+    def close(self) -> None:
+        """End what runs; its trainings go on another time."""
+        ...
+
+    def says(self, of: str) -> str:
+        """The last line that the process of a training wrote; "" where there is none."""
+        ...
 
 
 class SetMade(Protocol):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import orjson
@@ -23,11 +21,10 @@ from hanok.compute.frames import Frame
 from hanok.compute.leaks import alone
 from hanok.compute.metrics import Floats, best_constant, chosen_metric, evaluate
 from hanok.compute.runtimes import Package
-from hanok.compute.runtimes.convert import convert
 from hanok.compute.states import TableState
 from hanok.core.clock import Clock, from_micros, micros
-from hanok.core.declare import AutoML, Model, OwnCode, TimeSplit, as_dict, digest, view_columns
-from hanok.core.errors import HanokError, NotTrainable, TrainingFailed
+from hanok.core.declare import AutoML, Model, TimeSplit, as_dict, digest, view_columns
+from hanok.core.errors import LeaseLost, NotTrainable, Suspended
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.records import from_body, to_body
 from hanok.core.registry import ModelVersion
@@ -51,7 +48,7 @@ from hanok.parts.training import gate, proofs
 from hanok.parts.training.champions import Answers, Ground, answers
 from hanok.parts.training.durable import Steps
 from hanok.parts.training.environment import environment
-from hanok.parts.training.needs import ModelRegistry, Outcome, PackageStore, RunPlan, Runs, Searcher, TrainingSets
+from hanok.parts.training.needs import Executor, Fitter, ModelRegistry, Outcome, PackageStore, Runs, TrainingSets
 from hanok.parts.training.splitting import frame_of as frame_of
 from hanok.parts.training.splitting import has_unseen, judged_part, labelled, split, training_rows, weeks
 from hanok.parts.training.splitting import key_split as key_split
@@ -66,7 +63,7 @@ class Tools:
     blobs: Blobs
     clock: Clock
     sets: TrainingSets
-    searcher: Searcher
+    executor: Executor
     packages: PackageStore
     runs: Runs
     registry: ModelRegistry
@@ -98,9 +95,10 @@ def run(job: Job, tools: Tools) -> Trained:
     """
     steps = job.steps
     made = steps.record("training_set", MadeSet, lambda: _training_set(job, tools))
-    searched = steps.record("search", Searched, lambda: _search(job, tools, made))
-    gated = steps.record("gate", Gated, lambda: _gate(job, tools, made, searched))
-    fitted = steps.record("final_fit", Fit, lambda: _final_fit(job, tools, made, searched, gated))
+    with tools.executor.fitting(job.model.name, steps.check) as fitter:
+        searched = steps.record("search", Searched, lambda: _search(job, tools, made, fitter))
+        gated = steps.record("gate", Gated, lambda: _gate(job, tools, made, searched))
+        fitted = steps.record("final_fit", Fit, lambda: _final_fit(job, tools, made, searched, gated, fitter))
     version = steps.record("register", Registration, lambda: _register(job, tools, made, searched, gated, fitted))
     return Trained(version.version, version.node, gated.verdict, searched.run_id, made.node)
 
@@ -145,7 +143,7 @@ def _gaps(model: Model, rows: pa.Table) -> list[Gap]:
     return gaps(rows, {v.name: view_columns(v) for v in model.views}, text)
 
 
-def _search(job: Job, tools: Tools, made: MadeSet) -> Searched:
+def _search(job: Job, tools: Tools, made: MadeSet, fitter: Fitter) -> Searched:
     model = job.model
     rows = training_rows(tools.blobs, made.digest)
     frame = frame_of(model, rows)
@@ -158,8 +156,10 @@ def _search(job: Job, tools: Tools, made: MadeSet) -> Searched:
         run_id=job.run_id,
     )
     try:
-        found = _trained(job, train, tools)
+        found = _trained(job, train, tools, fitter)
         metrics = evaluate(model.task, test.y, found.package.load().score(test.X))
+    except (LeaseLost, Suspended):  # who took it over, cancelled it or goes on with it has the run
+        raise
     except Exception:
         tools.runs.finish(run.id, "FAILED")
         raise
@@ -215,29 +215,15 @@ def _params(job: Job, made: MadeSet, train: Frame, test: Frame, found: _Found) -
     }
 
 
-def _trained(job: Job, frame: Frame, tools: Tools) -> _Found:
+def _trained(job: Job, frame: Frame, tools: Tools, fitter: Fitter) -> _Found:
     model = job.model
     if isinstance(model.train, AutoML):
         plan = _plan_of(job, tools)
-        found: Outcome = tools.searcher.run_plan(frame, plan) if plan else tools.searcher.search(frame, model.train)
+        found: Outcome = fitter.run_plan(frame, plan) if plan else fitter.search(frame, model.train)
         name = f"automl:{found.plan.recipe.kind}"
         return _Found(found.package, found.plan, found.metric, name, tuple(found.lines))
-    package = own_package(model.train, frame)
+    package = fitter.own(frame, model.train)
     return _Found(package, None, chosen_metric(model.task, model.gate.metric), model.train.name)
-
-
-def own_package(own: OwnCode, frame: Frame) -> Package:
-    """What the user's function returns, as a package. Raises TrainingFailed with its error and line."""
-    try:
-        made = own.function(frame)
-    except HanokError:
-        raise
-    except (Exception, SystemExit) as error:
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise TrainingFailed(
-            f"{own.name} raised {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"
-        ) from error
-    return convert(made, frame)
 
 
 def _plan_of(job: Job, tools: Tools) -> Plan | None:
@@ -294,14 +280,14 @@ def _constant(model: Model, train: Frame, test: Frame) -> Floats:
     return np.full(test.rows, float(train.y.mean()))
 
 
-def _final_fit(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated) -> Fit:
+def _final_fit(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated, fitter: Fitter) -> Fit:
     """The same recipe on all rows, holdout included, if the gate let it pass; else what the gate saw."""
     model, whole = job.model, gated.verdict.passed
     rows = training_rows(tools.blobs, made.digest)
     frame = frame_of(model, rows)
     newest = made.newest if whole else searched.newest
     if whole:
-        address = tools.packages.save(fit(model, frame, searched.plan, tools.searcher.run_plan))
+        address = tools.packages.save(fit(model, frame, searched.plan, fitter))
     else:
         address, frame = searched.package, judged_part(model, frame, rows, newest)
     blocks, days = weeks(frame.at), Days.of(frame.at)
@@ -320,13 +306,13 @@ def _final_fit(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated:
     )
 
 
-def fit(model: Model, frame: Frame, plan: Plan | None, run_plan: RunPlan) -> Package:
+def fit(model: Model, frame: Frame, plan: Plan | None, fitter: Fitter) -> Package:
     """The model of a plan, or of the user's own code, on these rows."""
     if not isinstance(model.train, AutoML):
-        return own_package(model.train, frame)
+        return fitter.own(frame, model.train)
     if plan is None:
         raise NotTrainable(f"model {model.name!r} has no plan to repeat: was this version trained by code of its own?")
-    return run_plan(frame, plan).package
+    return fitter.run_plan(frame, plan).package
 
 
 def _register(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: Gated, fitted: Fit) -> Registration:

@@ -57,6 +57,11 @@ def block(rollout: Rollout) -> timedelta:
     return min(rollout.hold, timedelta(days=1))
 
 
+def planned_blocks(rollout: Rollout) -> int:
+    """How many blocks a rollout takes by its declaration, all stages together."""
+    return -(-sum((stage.hold for stage in stages(rollout)), timedelta()) // block(rollout))
+
+
 def arms(champion: int, challenger: int, share: int) -> tuple[Arm, ...]:
     if share == WHOLE:
         return Arm(challenger, "primary", WHOLE), Arm(champion, "shadow", 0)

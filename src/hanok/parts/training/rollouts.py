@@ -37,7 +37,18 @@ from hanok.parts.training import proofs
 from hanok.parts.training.durable import Durable, Steps
 from hanok.parts.training.guards import CONFIDENCE, DOUBT, Look, Pair, guard
 from hanok.parts.training.needs import Answered, Deployer, ModelRegistry, PackageStore, Performance
-from hanok.parts.training.rollout import WHOLE, after, arms, block, number, share_of, stage_name, stage_of, stages
+from hanok.parts.training.rollout import (
+    WHOLE,
+    after,
+    arms,
+    block,
+    number,
+    planned_blocks,
+    share_of,
+    stage_name,
+    stage_of,
+    stages,
+)
 from hanok.stores.ports import Blobs, Metadata, Repositories
 
 ROLL_BACK = "rollback"
@@ -299,7 +310,8 @@ class Rollouts:
 
     def _look(self, model: Model, state: RolloutState, *, confidence: float = CONFIDENCE) -> Look:
         """What the rules say. Nothing is read again while no answer and no label has come since the last look."""
-        pair = Pair(model.task, state.champion, state.challenger, block(model.rollout))
+        planned = planned_blocks(model.rollout) if confidence == CONFIDENCE else 0
+        pair = Pair(model.task, state.champion, state.challenger, block(model.rollout), state.began, planned)
         rules = parse_rules(model.rollout.rollback_if, model.task)
         asked = Asked(pair, tuple(model.rollout.rollback_if), state.began, self._reach.answered.mark(model.name))
         before, now = self._looked.get((model.name, confidence)), self._clock.now()

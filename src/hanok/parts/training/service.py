@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 
 from hanok.core.declare import Model, as_dict, digest
 from hanok.core.durations import shortest
-from hanok.core.errors import Conflict, DeclarationError, HanokError, LeaseLost, ModelNotFound
+from hanok.core.errors import (
+    Conflict,
+    DeclarationError,
+    HanokError,
+    LeaseLost,
+    ModelNotFound,
+    Suspended,
+    TrainingDied,
+    TrainingTimedOut,
+)
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
@@ -189,11 +198,15 @@ class Training:
             if workflow.arguments["model"] not in self._models or self.withheld(str(workflow.arguments["model"])):
                 continue
             try:
-                if workflow.fence >= DEATHS_MAX:
-                    self._end(workflow, FAILED, f"{workflow.fence} processes died in the middle of it")
+                if (deaths := self._durable.deaths(workflow)) >= DEATHS_MAX:
+                    self._end(workflow, FAILED, f"{deaths} servers died in the middle of it")
+                    self._alarm(str(workflow.arguments["model"]), f"{deaths} servers died in the middle of a training")
                     continue
                 self._run(self.model(str(workflow.arguments["model"])), workflow)
                 done += 1
+            except Suspended as error:
+                log.info("%s", error.message)
+                break
             except Exception as error:  # noqa: BLE001 (a job ends here; its workflow says why)
                 log.warning("training %s, left by another process, failed: %s", workflow.key, error)
         return done
@@ -205,6 +218,13 @@ class Training:
         for workflow in left:
             self._end(workflow, CANCELLED, "interrupted: the command that began it ended before it did")
         return len(left)
+
+    def cancel(self, workflow: Workflow, actor: str) -> None:
+        """End a job, whoever works at it. A training's run ends as KILLED. Raises Conflict when it has ended."""
+        if workflow.kind == TRAIN:
+            self._end(workflow, CANCELLED, f"cancelled by {actor}")
+        else:
+            self._durable.close(workflow.id, CANCELLED, f"cancelled by {actor}")
 
     def _end(self, workflow: Workflow, state: str, reason: str) -> None:
         try:
@@ -233,8 +253,17 @@ class Training:
             outcome.append(result)
             return result_of(result)
 
-        self._durable.run(workflow, work)
+        try:
+            self._durable.run(workflow, work)
+        except (TrainingDied, TrainingTimedOut) as error:
+            self._alarm(model.name, error.message)
+            raise
+        self._alarms.resolve(model.name, "training-died", "a training came to its end")
         return outcome[0]
+
+    def _alarm(self, name: str, said: str) -> None:
+        what = f"{name}: {said}. It is not begun again by itself; mend the cause, then: hanok train {name}"
+        self._alarms.raise_(name, "training", "training-died", what, severity="critical")
 
     def _begin(self, model: Model, result: Trained, actor: str) -> Begun:
         return self._rollouts.begin(model, result.version, actor, result.verdict.why)

@@ -123,7 +123,8 @@ class SqlOutbox:
         self._c.execute(
             text(
                 "INSERT INTO cursor (reaction, sequence) VALUES (:r, :s) "
-                "ON CONFLICT (reaction) DO UPDATE SET sequence = excluded.sequence"
+                "ON CONFLICT (reaction) DO UPDATE SET sequence = excluded.sequence "
+                "WHERE excluded.sequence > cursor.sequence"
             ),
             {"r": reaction, "s": sequence},
         )
