@@ -157,6 +157,7 @@ def test_a_training_that_dies_grows_or_hangs_fails_alone_and_a_rollback_waits_fo
     assert "this time: crash" in (home / "said").read_text()  # what it prints reaches the server's terminal
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_ends_with_all_that_it_started_whatever_runs_and_the_next_one_goes_on(home, how):
     process, address = started(home)
