@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hanok.cli.output import ask, common, say, show
+from hanok.cli.output import ask, common, say, show, versioned
 
 
 @click.group()
@@ -47,6 +47,25 @@ def compare(name: str, versions: tuple[int, ...], home: Path | None, as_json: bo
 def history(name: str, home: Path | None, as_json: bool) -> None:
     """What happened to NAME: registrations, moves of aliases and stages, deployments; who, when and why."""
     show(ask(home, "model.history", name=name), as_json)
+
+
+@model.command("import")
+@click.argument("model")
+@click.option("--data", type=click.Path(exists=True, dir_okay=False), help="Rows of its inputs (CSV, Parquet).")
+@click.option("--approve", default="", help="The SHA-256 of a pickle that may be loaded in this process.")
+@common
+def import_(model: str, data: str | None, approve: str, home: Path | None, as_json: bool) -> None:
+    """Make a version servable that an MLflow client logged: MODEL@VERSION, converted and proven in this process."""
+    from hanok.engine.files import read_file
+    from hanok.sdk.client import open as open_client
+    from hanok.sdk.importing import import_model
+
+    name, version = versioned(model)
+    if not version:
+        raise click.UsageError("say which version, like churn@3")
+    rows = None if data is None else read_file(Path(data))
+    with open_client(home) as client:
+        show(import_model(client, name, version, data=rows, approve=approve), as_json)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hanok.cli.output import ask, common, say, show
+from hanok.cli.output import ask, common, say, show, versioned
 
 
 @click.command()
@@ -42,7 +42,11 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
 @click.option("--reason", default="deployed by hand", show_default=True)
 @common
 def deploy(model: str, version: int, reason: str, home: Path | None, as_json: bool) -> None:
-    """Let a version of MODEL answer all requests at once, without a rollout."""
+    """Let a version of MODEL answer all requests at once, without a rollout: MODEL@VERSION, or --version."""
+    model, named = versioned(model)
+    if named and version not in (0, named):
+        raise click.UsageError(f"{model}@{named} and --version {version} name two versions")
+    version = named or version
     show(ask(home, "deploy", model=model, version=version, reason=reason), as_json)
 
 

@@ -64,6 +64,16 @@ def _somewhere_to_read(home: Path | None, verb: str) -> Iterator[Path | None]:
         yield Path(folder)
 
 
+def versioned(text: str) -> tuple[str, int]:
+    """NAME@VERSION as both; 0 where no version is named. Raises UsageError."""
+    name, at, number = text.rpartition("@")
+    if not at:
+        return text, 0
+    if not (name and number.isascii() and number.isdecimal() and 0 < int(number[:10]) == int(number)):
+        raise click.UsageError(f"{text!r} is not NAME@VERSION, like churn@3")
+    return name, int(number)
+
+
 def show(result: Any, as_json: bool, *, columns: Sequence[str] = ()) -> None:
     """Print a result: JSON, a table for rows, or `name  value` lines for an object."""
     if as_json:

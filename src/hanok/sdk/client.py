@@ -94,6 +94,10 @@ class Client:
         """Store a file as an artifact. `of` is runs or logged-models, `path` where it goes among their artifacts."""
         self._transport.upload(of, identity, path, file)
 
+    def download(self, artifact: str, file: Path) -> None:
+        """Write an artifact, by its path in the tree, to a file."""
+        self._transport.download(artifact, file)
+
     def close(self) -> None:
         """Let go of the home. Closing twice is harmless."""
         self._transport.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,9 @@ class Transport(Protocol):
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         """Store a file at `path` among the artifacts of one of `of`: runs or logged-models."""
 
+    def download(self, artifact: str, file: Path) -> None:
+        """Write an artifact of the server's tree to a file."""
+
     def close(self) -> None: ...
 
 
@@ -112,6 +116,10 @@ class InProcess:
         with file.open("rb") as content:
             tracking.artifacts.put(f"{in_tree(uri)}/{checked_path(path)}", content)
 
+    def download(self, artifact: str, file: Path) -> None:
+        with self._open.tracking.artifacts.open(artifact) as content, file.open("wb") as target:
+            shutil.copyfileobj(content, target)
+
     def close(self) -> None:
         if self.app is not None:
             self.app.close()
@@ -150,6 +158,9 @@ class Http:
 
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         self._put_file(f"/api/v1/{of}/{quote(identity)}/artifacts/{quote(path)}", file)
+
+    def download(self, artifact: str, file: Path) -> None:
+        file.write_bytes(self._send("GET", f"/api/2.0/mlflow-artifacts/artifacts/{quote(artifact)}", None, {}))
 
     def close(self) -> None:
         """Nothing is held open between requests."""

@@ -80,6 +80,7 @@ ROOMS = (
     "jobs",
     "models",
     "monitoring",
+    "packages",
     "reading",
     "recording",
     "tables",

@@ -201,7 +201,7 @@ def _node_of(r: Repositories, name: str, version: int) -> str:
 def _package(version: ModelVersion) -> str:
     if not version.package:
         raise Conflict(
-            f"version {version.version} of {version.model!r} has no servable package: it was registered from outside; "
-            "train it with 'hanok train', with your own code if you like: docs/how-to/your-model.md"
+            f"version {version.version} of {version.model!r} has no servable package: it was registered from outside. "
+            f"Where its libraries are installed: hanok model import {version.model}@{version.version}"
         )
     return version.package
