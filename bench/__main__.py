@@ -1,5 +1,5 @@
 """python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [arms] [labels] [loop] [diagnosis]
-[validation]
+[validation] [tuning]
 
 All by default. Prints a table, writes bench/results.json.
 """
@@ -22,6 +22,7 @@ SECTIONS = (
     "loop",
     "diagnosis",
     "validation",
+    "tuning",
 )
 
 
