@@ -43,10 +43,20 @@ def unit_change(usual: Sequence[float], now: Sequence[float], rows: int) -> str:
         error = max(abs(n - (factor * u + offset)) for n, u in zip(now, usual, strict=True)) / (factor * spread)
         if error < best:
             wide = abs(math.log10(factor)) >= 1
-            best, allowed, said, hint = error, LOOSE if wide else 0.1 + 1 / math.sqrt(rows), how, what
+            loose = wide or (offset != 0 and _back_among(usual, now, factor, offset))
+            best, allowed, said, hint = error, LOOSE if loose else 0.1 + 1 / math.sqrt(rows), how, what
     if apart < FAR or best > allowed:
         return ""
     middle = len(usual) // 2
     return f"about {said} what is usual (median {now[middle]:.4g} for {usual[middle]:.4g}): another unit" + (
         f", like {hint}?" if hint else "?"
     )
+
+
+def _back_among(usual: Sequence[float], now: Sequence[float], factor: float, offset: float) -> bool:
+    """Whether most values lie beyond what is usual, and all of them among it when they are converted back: a season of
+    a year that was seen before, in another unit."""
+    middle, slack = now[len(now) // 2], 0.2 * (usual[-1] - usual[0])
+    beyond = middle > usual[-1] or middle < usual[0]
+    back = [(n - offset) / factor for n in (now[0], now[-1])]
+    return beyond and back[0] >= usual[0] - slack and back[1] <= usual[-1] + slack

@@ -19,6 +19,7 @@ from hanok.core.names import checked_columns, folded
 
 NULLS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 DELIMITERS = (",", ";", "\t", "|")
+UNNAMED = "column_"  # and its number, where the header has no name
 HEAD_BYTES = 1 << 18
 LINES_LOOKED_AT = 30
 BLOCK_MIN, BLOCK_MAX = 1 << 20, 1 << 29
@@ -61,9 +62,12 @@ def read_delimited(path: Path, options: Options, as_text: Collection[str] = ()) 
         raise BadData(f"{path} is empty")
     found = _looked_at(path, raw[:HEAD_BYTES], options)
     names = [n.strip() for n in found.names]
+    unnamed = [i for i, n in enumerate(names) if not n]
+    names = [n or f"{UNNAMED}{i}" for i, n in enumerate(names, 1)]
     checked_columns(str(path), names)
     texts = _read(path, raw, found, options.nulls)
-    notes = _words_for_null(raw, found, options.nulls, texts, names)
+    notes = [f"column {i + 1} has no name in the header and is called {names[i]}" for i in unnamed]
+    notes += _words_for_null(raw, found, options.nulls, texts, names)
     kept = {folded(n) for n in as_text}
     columns = []
     for name, column in zip(names, texts.columns, strict=True):

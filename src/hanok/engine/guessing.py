@@ -30,11 +30,12 @@ NEARLY = 0.98  # of the rows have a value of their own: an identifier with some 
 SEQUENCE_GAPS = 2.0  # a run of numbers may have as many gaps as members
 DIGITS_MIN, RANDOM_IDS_MIN, ROUND_MAX, UNEVEN_MAX = 5, 100, 0.2, 0.1
 HOLDOUT, HOLDOUT_MAX = 0.2, 0.25
-EVENTS_MIN = 10  # of the rarer class in a holdout
+EVENTS_MIN = 10  # rows of a holdout that are not of the commonest class
 IDENTIFIER = re.compile(
     r"(?i:(^|[_ .-])(id|ids|key|uuid|guid|nr|no|number|index|row|rowid|rownum)$|^(id|key)([_ .-]|$)|^unnamed)"
     r"|[a-z]I[dD]$"
 )
+ROW_NUMBER = re.compile(r"(?i:^(unnamed.*|column_1|index|row|rowid|rownum|row_?number|x|nr|no)$)")
 CODE = re.compile(r"(^|[_ ])(code|zip|zipcode|postcode|plz|type|class|category|cluster|region|group|segment)$", re.I)
 BIRTH = re.compile(r"birth|dob|geburt", re.I)
 
@@ -206,6 +207,8 @@ def _keys(rows: pa.Table, target: str, time: str, declared: Mapping[str, str]) -
 def _as_key(name: str, column: pa.ChunkedArray, declared: str) -> str:
     """Why a column identifies its rows; empty where it does not."""
     kind, rows = column_type(column.type), len(column)
+    if kind == "INT" and numbers_rows(name, column) and declared != "id":
+        return ""
     if kind not in ("STRING", "INT") or declared in ("category", "text", "number"):
         return ""
     distinct = pc.count_distinct(column).as_py()
@@ -221,6 +224,13 @@ def _as_key(name: str, column: pa.ChunkedArray, declared: str) -> str:
     if twice:
         return f"{name} is different in nearly every row; {twice} rows repeat one and are set aside"
     return f"{name} is different in every row" + (f" and {like}" if like else "")
+
+
+def numbers_rows(name: str, column: pa.ChunkedArray) -> bool:
+    """Whether a column counts the rows of its file from 0 or 1, as exports do: the next file begins anew."""
+    values = column.to_numpy()
+    first = values[0] if len(values) and not column.null_count else -1
+    return bool(ROW_NUMBER.search(name) and first in (0, 1) and (values == np.arange(first, first + len(values))).all())
 
 
 def order_like(column: pa.ChunkedArray) -> str:
@@ -275,6 +285,8 @@ def _looked_at(name: str, column: pa.ChunkedArray, declared: str) -> tuple[str, 
         return f"it is declared to be a {declared}", True
     if declared == "id":
         return "it is declared to be an identifier", False
+    if column_type(column.type) == "INT" and numbers_rows(name, column):
+        return "it numbers the rows of the file, and the next file begins anew", False
     if IDENTIFIER.search(name) and distinct > max(20, 0.2 * len(column)) and not _is_float(column):
         return f"it looks like an identifier ({distinct} values in {len(column)} rows)", False
     kind = column_type(column.type)
@@ -334,22 +346,25 @@ def _holdout(rows: pa.Table, found: Guess) -> tuple[Holdout, str]:
     labelled = rows.filter(rows.column(found.target).is_valid())
     at = bring(labelled.column(found.event_time), "TIMESTAMP").column.cast(pa.int64()).to_numpy()
     span = int(at.max() - at.min())
-    rare = _rarest(labelled.column(found.target)) if found.task != "regression" else np.ones(len(at), bool)
+    rare = _uncommon(labelled.column(found.target)) if found.task != "regression" else np.ones(len(at), bool)
     for share in (HOLDOUT, HOLDOUT_MAX, 0.3, 0.4):
         length = min(int(at.max() - np.quantile(at, 1 - share)), int(span * HOLDOUT_MAX))
         chosen = timedelta(microseconds=_rounded(length))
         held = at > at.max() - chosen // timedelta(microseconds=1)
         few = held.sum() < ROWS_MIN or (held & rare).sum() < min(EVENTS_MIN, max(2, int(rare.sum() * HOLDOUT / 2)))
         if not few:
-            events = "" if found.task == "regression" else f", {int((held & rare).sum())} of them of the rarest class"
+            events = (
+                "" if found.task == "regression" else f", {int((held & rare).sum())} of them not of the commonest class"
+            )
             return Holdout(chosen), f"the newest {shortest(chosen)}: {int(held.sum())} of {len(at)} rows{events}"
     return Holdout(), "a fifth of the rows, at random: the newest ones are too few, or hold too few of a class"
 
 
-def _rarest(column: pa.ChunkedArray) -> np.ndarray:
+def _uncommon(column: pa.ChunkedArray) -> np.ndarray:
+    """Which rows are of another class than the commonest."""
     counts = pc.value_counts(column).to_pylist()
-    value = min(counts, key=lambda c: c["counts"])["values"]
-    return np.asarray(pc.equal(column, pa.scalar(value, column.type)).to_numpy(zero_copy_only=False), bool)
+    value = max(counts, key=lambda c: c["counts"])["values"]
+    return np.asarray(pc.not_equal(column, pa.scalar(value, column.type)).to_numpy(zero_copy_only=False), bool)
 
 
 def _rounded(micros: int) -> int:

@@ -79,15 +79,20 @@ def _sources(name: str, found: Guess) -> str:
     if found.row_key:
         said.append(f"row_key={_listed(found.row_key)}")
     if found.columns:
-        columns = ", ".join(f"{_quoted(n)}: {_quoted(kind)}" for n, kind in found.columns.items())
-        said.append(f"columns={{{columns}}}")
+        said.append(f"columns={_columns(found.columns)}")
     if not said:
         return ""
     lines = "".join(f"    {s},\n" for s in said)
     rows = f'\nrows = hk.Source(\n    "{name}",\n{lines})\n'
     if not found.row_key:
         return rows
-    return f'{rows}labels = hk.Source("{name}-labels", row_key={_listed(found.keys)})\n'
+    kinds = {n: kind for n, kind in found.columns.items() if n in (*found.keys, found.target)}
+    more = f", columns={_columns(kinds)}" if kinds else ""
+    return f'{rows}labels = hk.Source("{name}-labels", row_key={_listed(found.keys)}{more})\n'
+
+
+def _columns(kinds: Mapping[str, str]) -> str:
+    return f"{{{', '.join(f'{_quoted(n)}: {_quoted(kind)}' for n, kind in kinds.items())}}}"
 
 
 def _quoted(text: str) -> str:

@@ -86,6 +86,7 @@ def test_columns_that_a_table_knows_keep_the_text_of_the_file(tmp_path):
         ('"price, EUR";"size, m2, net"\n1;2\n', ["price, EUR", "size, m2, net"], 1),
         ("id , x\n1, 2\n", ["id", "x"], 1),
         ("note\na;b\nc|d|e\n", ["note"], 2),
+        (",age\n1,30\n2,40\n", ["column_1", "age"], 2),
         ('a,b\n"x;y;z","p;q"\n"x;y;z","p;q"\n', ["a", "b"], 2),
         (
             "id,note,x\n" + "".join(f'{i},"note {i}\nand, more",{i}\n' for i in range(40_000)),
@@ -112,7 +113,7 @@ def test_forms_of_csv(tmp_path, content, names, rows):
         ("e.xlsx", b"PK\x03\x04\x14\x00", "workbook.*save its rows as CSV"),
         ("f.csv", "a,a\n1,2\n", "'a' 2 times"),
         ("g.csv", "a,A\n1,2\n", "'a' and 'A'.*one name to SQL"),
-        ("h.csv", "a, \n1,2\n", "column 2.*no name"),
+        ("h.csv", "a, ,Column_2\n1,2,3\n", "'column_2' and 'Column_2'.*one name to SQL"),
         ("i.csv", "a,_seq\n1,2\n", "_seq.*Hanok's own"),
         ("j.csv", "a,b\n1,2\n1,2,3\n", "line 3.*3 values and the header 2"),
         ("k.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-6], "k.csv.gz"),

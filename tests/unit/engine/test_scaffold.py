@@ -53,7 +53,6 @@ def test_a_target_that_is_not_a_number_is_not_known():
         ("account_id", random.Random(3).sample(range(10**6), N), True, "different in every row"),
         ("customerId", [*range(N - 1), 0], True, "1 rows repeat one and are set aside"),
         ("metres", random.Random(4).sample(range(10**6), N), False, ""),
-        ("size", [i % 9 for i in range(N)], False, ""),
         ("note", [f"a note of several words {i}" for i in range(N)], False, ""),
     ],
 )
@@ -61,6 +60,14 @@ def test_the_key_is_found_by_its_values_not_by_its_name_alone(column, values, is
     found = guess(pa.table({"x": X, column: values, "y": Y}), "y")
     assert found.keys == ((column,) if is_key else (ROW,)) and said in found.reasons["key"]
     assert (column in found.features) is not is_key
+
+
+@pytest.mark.parametrize("name", ["column_1", "Unnamed: 0", "index", "row"])
+def test_a_count_of_the_rows_of_a_file_is_neither_a_key_nor_a_feature(name):
+    found = guess(pa.table({name: list(range(N)), "x": X, "y": Y}), "y")
+    assert (found.keys, found.features) == ((ROW,), ("x",)) and "numbers the rows" in found.reasons[f"left out {name}"]
+    ids = [1000 + i for i in range(N)]
+    assert guess(pa.table({name: list(range(N)), "person": ids, "x": X, "y": Y}), "y").keys == ("person",)
 
 
 def test_numbers_that_were_given_out_evenly_are_a_key_and_measured_ones_are_not():
