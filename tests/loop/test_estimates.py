@@ -65,14 +65,30 @@ def test_a_label_that_comes_weeks_later_is_measured_when_it_comes(shop):
 
 def test_a_missing_input_withholds_the_estimate_before_any_label(shop):
     model = shop.training.model("returns")
-    doubts = shop.watching._doubts
-    assert doubts(model, drifted(importance=0.3)) == ["size missing"]
-    assert doubts(model, drifted(importance=0.01)) == []
+    primary = shop.serving.deployment("returns").primary
+
+    def doubts(report):
+        return shop.watching._doubts("returns", primary, report)
+
+    assert doubts(drifted(importance=0.3)) == ["size missing"]
+    assert doubts(drifted(importance=0.01)) == []
     shop.alerts.raise_(model.spine.table, "feed", "late-feed", "silent")
     day = shop.clock.now() - timedelta(days=1)
-    shop.monitoring.estimates.follow("returns", "binary", {}, day, doubts(model, None))
+    shop.monitoring.estimates.follow("returns", "binary", {}, day, doubts(None))
     newest = call(shop, "estimate", "me", {"model": "returns", "window": "day"})["newest"]
     assert not newest["reliable"] and newest["low"] is None and "silent" in newest["why"]
+
+
+def test_a_read_counts_the_answers_and_labels_that_are_there_now_measured_or_not(shop):
+    shop.clock.move_to(shop.clock.now() + timedelta(days=8))
+    asked = {"price__amount": [20.0], "product__returned_3d": [0.2], "product__returned_7d": [0.2]}
+    asked |= {"product__orders_3d": [50], "product__orders_7d": [90], "product": ["mug"], "size": [9.0]}
+    for order in ("now 1", "now 2"):
+        shop.serving.predict("returns", asked, entity={"order": order})
+    call(shop, "label.add", "me", {"model": "returns", "value": 1, "entity": {"order": "now 1"}})
+    newest = call(shop, "estimate", "me", {"model": "returns", "window": "day"})["newest"]
+    assert newest["start"] == f"{shop.clock.now():%Y-%m-%d}" and newest["rows"] == 2
+    assert newest["labelled"] == 0.5 and "once an hour" in newest["why"] and newest["estimated"] is None
 
 
 def drifted(**more):

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from hanok.core.errors import Invalid
+from hanok.core.keys import KeyType
 
 LabelValue: TypeAlias = str | int | float | bool | datetime | None
 
@@ -41,6 +42,16 @@ class LabelSource:
     def identity(self) -> str:
         """What makes these labels others than before: a declaration that reads another column joins anew."""
         return f"{self.table}.{self.column} at {self.known_at} by {', '.join(self.keys)}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeysOf:
+    """By which keys, of which types, labels meet what these versions answered: a version keeps the keys that it was
+    declared with, whatever is declared now."""
+
+    versions: frozenset[int]
+    keys: tuple[str, ...]
+    kinds: tuple[KeyType, ...]
 
 
 def class_name(value: LabelValue) -> str:

@@ -198,6 +198,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         training=training,
         monitoring=monitoring,
         ingesting=ingesting,
+        declared=declared,
         clock=clock,
     )
     watching = Watching(

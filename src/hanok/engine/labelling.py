@@ -13,12 +13,13 @@ from hanok.compute.content import content_digest
 from hanok.compute.keys import key_types
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
-from hanok.core.errors import BadData, Corrupt, Invalid
+from hanok.core.errors import BadData, Corrupt, HanokError, Invalid
 from hanok.core.ids import new_id
 from hanok.core.keys import KeyType, KeyValue, canonical, parse
-from hanok.core.labels import LabelSource, LabelValue, checked_label
+from hanok.core.labels import KeysOf, LabelSource, LabelValue, checked_label
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED
+from hanok.engine.declared import Declared
 from hanok.engine.ingesting import Ingesting
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.labels import LabelReport
@@ -56,8 +57,10 @@ class Labelling:
         training: Training,
         monitoring: Monitoring,
         ingesting: Ingesting,
+        declared: Declared,
         clock: Clock,
     ) -> None:
+        self._declared = declared
         self._tables, self._features, self._validation, self._serving = tables, features, validation, serving
         self._training, self._monitoring, self._ingesting, self._clock = training, monitoring, ingesting, clock
 
@@ -78,10 +81,12 @@ class Labelling:
         the table's schema sets the label aside.
         """
         model = self._training.model(name)
-        who = dict(entity or {})
+        who, asked = dict(entity or {}), model
         if prediction:
-            who = dict(self._serving.find(prediction).entity) | who
-        keys = self._features.spine_keys(model)
+            found = self._serving.find(prediction)
+            who = dict(found.entity) | who
+            asked = self._declared.of_answer(name, found.version) or model
+        keys = self._features.spine_keys(asked)
         if missing := [k for k in keys if k not in who]:
             raise Invalid(
                 f"a label of {name!r} needs {missing[0]!r} to say what it is for (keys: {', '.join(keys)})"
@@ -89,7 +94,7 @@ class Labelling:
             )
         table, now = model.label.table, self._clock.now()
         row: dict[str, LabelValue] = {
-            k: self._key(table, k, kind, who[k]) for k, kind in zip(keys, self.key_types(model), strict=True)
+            k: self._key(table, k, kind, who[k]) for k, kind in zip(keys, self.key_types(asked), strict=True)
         }
         row[model.label.column] = checked_label(
             name, value, self._column_type(table, model.label.column), model.task, self._classes(name)
@@ -126,8 +131,28 @@ class Labelling:
             log.warning("answers that are not in the table yet stay without labels for now: %s", error)
         answering = self._serving.model(model.name).signature
         return self._monitoring.labels.join(
-            self.source(model), self.key_types(model), lambda version: self._signature(model.name, version), answering
+            self.source(model),
+            self.key_types(model),
+            lambda version: self._signature(model.name, version),
+            answering,
+            self._other_keys(model),
         )
+
+    def _other_keys(self, model: Model) -> list[KeysOf]:
+        """Versions that ever answered under other keys than the present declaration has, by those keys."""
+        present = self._features.spine_keys(model), self.key_types(model)
+        found: dict[tuple[tuple[str, ...], tuple[KeyType, ...]], set[int]] = {}
+        for version in {arm.version for d in self._serving.history(model.name) for arm in d.arms}:
+            declared = self._declared.of_answer(model.name, version)
+            if declared is None or declared.spine == model.spine:
+                continue
+            try:
+                by = self._features.spine_keys(declared), self.key_types(declared)
+            except HanokError:  # its spine is gone: it is matched as the present one is
+                continue
+            if by != present:
+                found.setdefault(by, set()).add(version)
+        return [KeysOf(frozenset(versions), *by) for by, versions in found.items()]
 
     def report(self, name: str) -> LabelReport:
         """What became of the labels of a model."""

@@ -18,19 +18,31 @@ from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.estimates import record
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.tracking.service import Tracking
+from hanok.parts.training.service import Training
 
 
 @verb("estimate", Access.READ)
 def estimate(
-    tracking: Tracking, monitoring: Monitoring, *, model: str, window: str = "week", limit: Count = 12
+    tracking: Tracking,
+    training: Training,
+    monitoring: Monitoring,
+    *,
+    model: str,
+    window: str = "week",
+    limit: Count = 12,
 ) -> JsonObject:
-    """How good a model is estimated to be before labels, by week or day, and what came of earlier estimates."""
+    """How good a model is estimated to be before labels, by week or day, and what came of earlier estimates. Answers
+    and labels of the newest window are counted as they are now."""
     tracking.registry.model(model)
     found = monitoring.estimates.list(model, window, limit=1000)
+    newest, task = found[-1] if found else None, next((m.task for m in training.models() if m.name == model), None)
+    begun = monitoring.estimates.begun(model, task, window) if task else None
+    if begun is not None and (newest is None or newest.start < begun.start):
+        newest = begun
     return {
         "model": model,
         "window": window,
-        "newest": _newest(monitoring, model, found[-1]) if found else None,
+        "newest": _newest(monitoring, model, newest) if newest else None,
         "record": record(found),
         "windows": [_line(e) for e in found[-limit:]],
     }
@@ -65,8 +77,9 @@ def benign(
 
 
 def _newest(monitoring: Monitoring, model: str, made: WindowEstimate) -> dict[str, Json]:
-    answers, labelled, known = monitoring.estimates.labelled(model, made.start, made.end)
+    answers, labelled, known = monitoring.estimates.known(model, made)
     return _line(made) | {
+        "rows": max(answers, made.rows),
         "labelled": labelled / answers if answers else 0.0,
         "known": known.get(made.headline),
         "assumption": made.assumption,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+NEVER = -(1 << 62)
 SLACK = timedelta(days=2)  # between an event and its arrival, before the whole table is looked through
 
 
@@ -41,9 +42,11 @@ def source_rows(
     entity: Mapping[str, FeatureCell],
     at: datetime,
     scan: Callable[[str, datetime | None], Scan],
+    own: tuple[str, int] | None = None,
 ) -> list[SourceRows]:
-    """For each view the source rows visible at `at`. `entity` holds the views' keys; `scan` gives the rows of a table
-    that arrived since an instant."""
+    """For each view the source rows visible at `at`, by the rules of the joins: of rows with one event time the one
+    that arrived last, and then the one written last. `entity` holds the views' keys; `scan` gives the rows of a table
+    that arrived since an instant. `own` is (table, number) of the row that was predicted, which never counts."""
     scans = {}
     for table in {v.source.table for v in views}:
         horizons = [v.horizon for v in views if v.source.table == table]
@@ -51,13 +54,25 @@ def source_rows(
         scans[table] = scan(table, None if longest is None else at - longest - SLACK)
     with connect(scans) as duck:
         return [
-            _of_view(view, {k: entity.get(k) for k in view.keys}, scans[view.source.table].schema, at, duck)
+            _of_view(
+                view,
+                {k: entity.get(k) for k in view.keys},
+                scans[view.source.table].schema,
+                at,
+                own[1] if own is not None and own[0] == view.source.table else None,
+                duck,
+            )
             for view in views
         ]
 
 
 def _of_view(
-    view: FeatureView, keys: Mapping[str, FeatureCell], schema: pa.Schema, at: datetime, duck: DuckDBPyConnection
+    view: FeatureView,
+    keys: Mapping[str, FeatureCell],
+    schema: pa.Schema,
+    at: datetime,
+    own: int | None,
+    duck: DuckDBPyConnection,
 ) -> SourceRows:
     event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
     instant = f"TIMESTAMPTZ '{at.isoformat()}'"
@@ -68,13 +83,16 @@ def _of_view(
     except BadKey:  # it is none of the source's type, so no row has it
         return SourceRows(view.name, view.source.table, keys, 0)
     where = [test for test, _ in tests]
-    where += [f"{event} <= {instant}", f"{ARRIVED} <= {instant}"]
+    where += [f"{event} <= {instant}", f"coalesce({ARRIVED}, {event}) <= {instant}"]
+    if own is not None:
+        where.append(f"{SEQUENCE} <> {int(own)}")
     if view.horizon is not None:
         bound = ">" if view.aggregate else ">="  # a window is open at its start, a ttl is inclusive
         where.append(f"{event} {bound} TIMESTAMPTZ '{(at - view.horizon).isoformat()}'")
+    order = f"({event}, coalesce(epoch_us({ARRIVED}), {NEVER}), {SEQUENCE})"  # no arrival is the earliest
     found = duck.execute(
-        f"SELECT count(*), arg_max({SEQUENCE}, ({event}, {SEQUENCE})), epoch_us(max({event})), "
-        f"epoch_us(arg_max({ARRIVED}, ({event}, {SEQUENCE}))) FROM {quoted(view.source.table)} "
+        f"SELECT count(*), arg_max({SEQUENCE}, {order}), epoch_us(max({event})), "
+        f"arg_max(coalesce(epoch_us({ARRIVED}), {NEVER}), {order}) FROM {quoted(view.source.table)} "
         f"WHERE {' AND '.join(where)}",
         [text for _, text in tests],
     ).fetchone()
@@ -83,4 +101,5 @@ def _of_view(
     if not count:
         return SourceRows(view.name, view.source.table, keys, 0)
     rows = count if view.aggregate else 1
-    return SourceRows(view.name, view.source.table, keys, rows, row, from_micros(newest), from_micros(arrived))
+    known = None if arrived == NEVER else from_micros(arrived)
+    return SourceRows(view.name, view.source.table, keys, rows, row, from_micros(newest), known)

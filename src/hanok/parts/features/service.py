@@ -186,7 +186,9 @@ class Features:
             row = self.find_spine_row(model, entity) if entity else {}
         except (NotFound, BadKey):
             return []
-        return source_rows(model.views, row, at, lambda table, since: self._tables.scan(table, since=since))
+        number = row.get(SEQUENCE)
+        own = (model.spine.table, number) if isinstance(number, int) else None
+        return source_rows(model.views, row, at, lambda table, since: self._tables.scan(table, since=since), own)
 
     # -- online ----------------------------------------------------------------------------------------------
 

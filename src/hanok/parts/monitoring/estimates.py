@@ -44,6 +44,7 @@ from hanok.stores.ports import Metadata, Repositories, Tables
 DAY = timedelta(days=1)
 WINDOWS = {"week": 7, "day": 1}
 HEADLINE = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}
+TASKS = {headline: task for task, headline in HEADLINE.items()}
 METRICS = {"multiclass": ("accuracy", "log_loss"), "regression": ("mae", "rmse")}
 MEMORY_DAYS = 120
 REFERENCE_ROWS, DRAWS, REFITS = 2_000, 80, 8
@@ -237,13 +238,13 @@ class Estimates:
 
     def _realised(self, model: str, task: str, start: datetime, end: datetime) -> dict[str, float]:
         """Metrics of the answers of [start, end) with the labels that count by now."""
+        return _metrics(task, self._labelled(model, start, end))
+
+    def _labelled(self, model: str, start: datetime, end: datetime) -> pa.Table:
         known = self._tables.scan(OUTCOMES + model, since=start)
         counts = counting(known, known_by=self._clock.now(), bounds=_answered(start, end), view="known")
         with connect({"known": known}) as duck:
-            rows = arrow(duck, f"SELECT score, scores, label FROM ({counts})")
-        several = task == "multiclass"
-        score = np.array(rows.column("scores").to_pylist(), float) if several else rows.column("score").to_numpy()
-        return evaluate(task, rows.column("label").to_numpy(), score)
+            return arrow(duck, f"SELECT score, scores, label FROM ({counts})")
 
     def _tell(self, model: str) -> None:
         weeks = [(e, e.checked) for e in self.list(model, "week") if e.checked and e.checked.inside is not None]
@@ -278,16 +279,35 @@ class Estimates:
         found = kind.all(self._metadata.read(lambda r: r.records.list(kind.name, model, limit=limit)))
         return sorted(found, key=lambda e: e.start)
 
-    def labelled(self, model: str, start: str, end: str) -> tuple[int, int, dict[str, float]]:
-        """Answers of a window, how many are labelled by now, and for two classes the metrics of those."""
-        days = [d for key, d in self._scored(model).items() if start <= key < end]
-        binned = [d.counts for d in days if d.counts is not None]
-        known: dict[str, float] = {}
-        if days and len(binned) == len(days):
-            counts = merged([ScoreCounts.from_dict(c) for c in binned])
-            if counts.labelled.sum():
-                known = {m: v for m, v in score_counts.realised(counts).items() if np.isfinite(v)}
-        return sum(d.rows for d in days), sum(d.labelled for d in days), known
+    def known(self, model: str, made: WindowEstimate) -> tuple[int, int, dict[str, float]]:
+        """Answers of a window, how many are labelled, and the metrics of those: as the tables stand now, however long
+        ago the window was measured."""
+        start, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (made.start, made.end))
+        answers = self._answered(model, start, end)
+        if not answers or not self._tables.size(OUTCOMES + model):
+            return answers, 0, {}
+        rows = self._labelled(model, start, end)
+        truth = _metrics(TASKS[made.headline], rows)
+        return answers, rows.num_rows, {m: v for m, v in truth.items() if np.isfinite(v)}
+
+    def begun(self, model: str, task: str, window: str) -> WindowEstimate | None:
+        """The window that goes on, for which nothing was estimated yet; None while it has no answers."""
+        today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        start = today - timedelta(days=today.weekday()) if window == "week" else today
+        end = start + timedelta(days=WINDOWS[window])
+        answers, bounds = self._answered(model, start, end), (f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}")
+        if not answers:
+            return None
+        waits = ("it is not estimated yet: that is done once an hour",)
+        return WindowEstimate(
+            *bounds, self._clock.now(), answers, HEADLINE[task], {}, window, doubts=waits, reliable=False
+        )
+
+    def _answered(self, model: str, start: datetime, end: datetime) -> int:
+        if not self._tables.size(TABLE + model):
+            return 0
+        with connect({"log": self._tables.scan(TABLE + model, since=start)}) as duck:
+            return int(arrow(duck, f"SELECT count(*) FROM log WHERE {_answered(start, end)}").column(0)[0].as_py())
 
     def _scored(self, model: str) -> dict[str, ScoredDay]:
         """The counted days by date."""
@@ -356,6 +376,12 @@ def record(estimates: Sequence[WindowEstimate]) -> dict[str, int]:
         "held_inside": sum(bool(c.inside) for c in held),
         "withheld": sum(not e.reliable for e in estimates),
     }
+
+
+def _metrics(task: str, rows: pa.Table) -> dict[str, float]:
+    several = task == "multiclass" and rows.num_rows
+    score = np.array(rows.column("scores").to_pylist(), float) if several else rows.column("score").to_numpy()
+    return evaluate(task, rows.column("label").to_numpy(), score)
 
 
 def _number(field: pa.Field) -> bool:

@@ -37,9 +37,11 @@ def pairs_query(
     kinds: Sequence[KeyType],
     state: LabelState,
     step: LabelStep,
+    answered: str = "true",
 ) -> PairsQuery:
     """New labels with all answers, and new answers with all earlier labels. Of the labels of an entity that are known
-    by now only the one that counts makes a pair; those dated ahead all do, because they may count later.
+    by now only the one that counts makes a pair; those dated ahead all do, because they may count later. `answered` is
+    a condition on the answers, in SQL of the log.
 
     An answer without a score (an error) is no answer: it has no outcome.
     """
@@ -58,7 +60,7 @@ def pairs_query(
     fields = ", ".join([*(f"t.{quoted(n)}" for n in ANSWER_FIELDS), *slices])
     answers = (
         f"SELECT {answer_keys}, {fields}, t.{SEQUENCE} AS _answer FROM {answer_from} "
-        "WHERE t.score IS NOT NULL AND isfinite(t.score)"
+        f"WHERE t.score IS NOT NULL AND isfinite(t.score) AND {answered}"
         + (" AND coalesce(t.error, '') = ''" if "error" in columns else "")
     )
     told = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -23,7 +23,7 @@ from hanok.core.clock import Clock, micros
 from hanok.core.errors import HanokError
 from hanok.core.ids import new_id
 from hanok.core.keys import KeyType
-from hanok.core.labels import LabelSource
+from hanok.core.labels import KeysOf, LabelSource
 from hanok.core.lineage import Event, Node, NodeKind
 from hanok.core.monitoring import LABELS, LabelState, LabelStep
 from hanok.core.serving import Signature
@@ -68,14 +68,20 @@ class Labels:
         self._joining = threading.RLock()
 
     def join(
-        self, source: LabelSource, kinds: Sequence[KeyType], signature_of: SignatureOf, answering: Signature
+        self,
+        source: LabelSource,
+        kinds: Sequence[KeyType],
+        signature_of: SignatureOf,
+        answering: Signature,
+        otherwise: Sequence[KeysOf] = (),
     ) -> int:
         """Join what came since the last call; returns the number of pairs that count. `kinds` are the types of the
-        keys, `answering` the signature of the version that answers now."""
+        keys, `answering` the signature of the version that answers now; `otherwise` are versions that answered by other
+        keys than the present ones."""
         counted = 0
         with self._joining:
             while (state := self._step(source)).step is not None:  # one left over by a kill, then what came since
-                counted += self._do(source, kinds, state, signature_of, answering)
+                counted += self._do(source, kinds, state, signature_of, answering, otherwise)
         return counted
 
     def _do(
@@ -85,10 +91,11 @@ class Labels:
         state: LabelState,
         signature_of: SignatureOf,
         answering: Signature,
+        otherwise: Sequence[KeysOf],
     ) -> int:
         step = state.step
         assert step is not None
-        rows, strange = self._pairs(source, kinds, state, step, signature_of, answering)
+        rows, strange = self._pairs(source, kinds, state, step, signature_of, answering, otherwise)
         outside = int(pc.sum(rows.column("outside")).as_py() or 0)
         counted = int((np.isfinite(rows.column("label").to_numpy()) & ~rows.column("outside").to_numpy()).sum())
         if rows.num_rows:
@@ -233,6 +240,7 @@ class Labels:
         step: LabelStep,
         signature_of: SignatureOf,
         answering: Signature,
+        otherwise: Sequence[KeysOf],
     ) -> tuple[pa.Table, dict[str, int]]:
         """The pairs of a step as rows of the outcomes table, and the new labels that are none of the task."""
         log_name = PREDICTIONS + source.model
@@ -241,12 +249,20 @@ class Labels:
         nothing = pa.table({"outside": [], "label": [], "at": []}, schema=NOTHING)
         if not step.labels or not step.answers:
             return nothing, strange
-        if missing := [k for k in source.keys if key_column(have, k) is None]:
-            self._unmatched(source.model, missing[0])
+        told = self._tables.scan(source.table, upto=step.labels).schema.names
+        found = []
+        for of, answered in self._by_keys(source, kinds, otherwise):
+            missing = [k for k in of.keys if key_column(have, k) is None or k not in told]
+            if not missing:
+                mine = replace(source, keys=of.keys)
+                chosen = pairs_query(self._tables, self._spellings, mine, of.kinds, state, step, answered)
+                with connect(chosen.relations) as duck:
+                    found.append(arrow(duck, chosen.query))
+            elif of.keys == source.keys and not any(t.num_rows for t in found):
+                self._unmatched(source.model, missing[0])
+        if not found:
             return nothing, strange
-        chosen = pairs_query(self._tables, self._spellings, source, kinds, state, step)
-        with connect(chosen.relations) as duck:
-            joined = arrow(duck, chosen.query)
+        joined = pa.concat_tables(found, promote_options="permissive")
         truth = _truth(joined, signature_of, answering)
         arrived = np.maximum(joined.column("at").cast(INSTANT).cast(pa.int64()).to_numpy(), micros(step.at))
         rows = (
@@ -256,6 +272,17 @@ class Labels:
             .append_column(ARRIVED, pa.array(arrived).cast(INSTANT))
         )
         return rows, strange
+
+    @staticmethod
+    def _by_keys(
+        source: LabelSource, kinds: Sequence[KeyType], otherwise: Sequence[KeysOf]
+    ) -> Iterator[tuple[KeysOf, str]]:
+        """Versions of other keys first, then all the rest; each with the SQL that says which answers it means."""
+        for of in otherwise:
+            yield of, f"t.version IN ({', '.join(str(int(v)) for v in sorted(of.versions))})"
+        others = sorted({int(v) for of in otherwise for v in of.versions})
+        rest = f"t.version NOT IN ({', '.join(map(str, others))})" if others else "true"
+        yield KeysOf(frozenset(), source.keys, tuple(kinds)), rest
 
     def _strange(self, source: LabelSource, state: LabelState, step: LabelStep, answering: Signature) -> dict[str, int]:
         """New labels that are none of the task, with how often each came; the most frequent first."""

@@ -86,7 +86,9 @@ class Monitoring:
         if not rows.num_rows:
             return dict.fromkeys(days, rows)
         of = rows.column("at").to_numpy().astype("datetime64[D]")
-        return {day: rows.filter(pa.array(of == np.datetime64(f"{day:%Y-%m-%d}"))) for day in days}
+        order = np.argsort(of, kind="stable")
+        sorted_rows, places = rows.take(pa.array(order)), _places(of[order], days)
+        return {day: sorted_rows.slice(low, high - low) for day, (low, high) in zip(days, places, strict=True)}
 
     def _newly_labelled(self, model: str) -> tuple[set[datetime], int]:
         """The days that got labels since they were measured, and the joins that this counts in. Joins are numbered as
@@ -109,10 +111,11 @@ class Monitoring:
         window = " AND ".join(between("at", days[0], days[-1] + timedelta(days=1)))
         with connect({"log": self._tables.scan(name, since=days[0])}) as duck:
             rows = arrow(duck, f"SELECT score, \"at\" FROM log WHERE {window} AND arm <> 'shadow'")
-        made, of = {}, rows.column("at").to_numpy().astype("datetime64[D]").astype(str)
-        scores = rows.column("score").to_numpy()
+        made, of = {}, rows.column("at").to_numpy().astype("datetime64[D]")
+        order = np.argsort(of, kind="stable")
+        scores, places = rows.column("score").to_numpy()[order], dict(zip(days, _places(of[order], days), strict=True))
         for day, known in outcomes.items():
-            mine = scores[of == f"{day:%Y-%m-%d}"]
+            mine = scores[slice(*places[day])]
             if not len(mine):
                 continue
             answered = known.filter(pc.not_equal(known.column("arm"), "shadow")) if known.num_rows else None
@@ -195,6 +198,13 @@ def _gaps(instants: np.ndarray) -> tuple[np.ndarray, int]:
     """Gaps between successive arrivals, and the newest one (microseconds)."""
     ordered = np.unique(instants)
     return np.diff(ordered), int(ordered[-1])
+
+
+def _places(ordered: np.ndarray, days: Sequence[datetime]) -> list[tuple[int, int]]:
+    """Where each of the days begins and ends in ordered days."""
+    wanted = np.array([f"{day:%Y-%m-%d}" for day in days], "datetime64[D]")
+    low, high = (np.searchsorted(ordered, wanted, side).tolist() for side in ("left", "right"))
+    return list(zip(low, high, strict=True))
 
 
 def _truth(rows: pa.Table) -> np.ndarray:

@@ -47,7 +47,7 @@ class Estimated:
 
 def estimated(app: App, name: str) -> Estimated | None:
     """None where nothing was estimated yet."""
-    found: Mapping[str, Any] = estimate(app.tracking, app.monitoring, model=name, limit=WEEKS)
+    found: Mapping[str, Any] = estimate(app.tracking, app.training, app.monitoring, model=name, limit=WEEKS)
     newest, counts = found["newest"], found["record"]
     if newest is None:
         return None
