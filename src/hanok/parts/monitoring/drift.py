@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Protocol
 
 import pyarrow as pa
@@ -97,13 +98,15 @@ class DriftWatch:
             until=min(end, self._clock.now()),
             load=lambda low, high: self._answers(name, references, low, high, versions),
         )
-        outcomes = self._outcomes(model, start=end - DRIFT_WINDOW, end=end)
+        outcomes = cache(lambda: self._outcomes(model, start=end - DRIFT_WINDOW, end=end))  # read when one is tried
         trial = Trial(live, references, rows, outcomes)
+        remembered = REMEMBERED_DAYS if run is None else max(REMEMBERED_DAYS, (DAYS.of + 1) * run.days)
+        before = self._before(model, f"{start:%Y-%m-%d}", remembered)
         lately: frozenset[str] = frozenset()
         judging = Judging(self.benign, model, importance, gone, f"{start:%Y-%m-%d}")
-        features = judging.of(self._week_verdicts(model, evidence, judging.day), trial)
+        features = judging.of(_week_verdicts(evidence, before), trial)
         if run is not None:
-            verdicts = self._run_verdicts(model, run, references, judging.day)
+            verdicts = _run_verdicts(run, references, before)
             lately = frozenset(v.drift.column for v in verdicts if v.seen)
             features = judging.with_run(features, verdicts, Trial(live, references, run.rows, outcomes))
         new = {
@@ -165,28 +168,6 @@ class DriftWatch:
 
     def report_of(self, model: str, day: str) -> DriftReport | None:
         return DRIFT.open(self._metadata.read(lambda r: r.records.get(DRIFT.name, model, day)))
-
-    def _week_verdicts(self, model: str, evidence: Evidence, day: str) -> Sequence[Verdict]:
-        """With the weeks before, as their reports say: each ends with its day, so most of them overlap."""
-        weeks = (
-            Window(
-                (datetime.fromisoformat(r.end) - DRIFT_WINDOW).isoformat(),
-                r.end,
-                frozenset(f.feature for f in r.features if f.suspicious),
-            )
-            for r in self._before(model, day, REMEMBERED_DAYS)
-        )
-        return POLICY.update(AlarmState(tuple(weeks)), evidence)[1]
-
-    def _run_verdicts(self, model: str, run: DayRun, references: Sequence[Reference], day: str) -> Sequence[Verdict]:
-        """With the runs before, of whatever length."""
-        columns = {r.column: run.rows.column(FEATURE + r.column) for r in references}
-        runs = (
-            Window(r.run_start, r.run_end, frozenset(f.feature for f in r.features if f.run_suspicious))
-            for r in self._before(model, day, max(REMEMBERED_DAYS, (DAYS.of + 1) * run.days))
-            if r.run_end and r.run_end < run.end.isoformat()
-        )
-        return DAYS.update(AlarmState(tuple(runs)), held_against_days(run, references, columns))[1]
 
     def _before(self, model: str, day: str, limit: int) -> list[DriftReport]:
         bodies = self._metadata.read(lambda r: r.records.list(DRIFT.name, model, limit=limit))
@@ -251,6 +232,30 @@ class DriftWatch:
         marked = self.benign.mark(model, whole, rows.column(column), day, why=why, actor=actor, alert=alert.id)
         self.alerts.resolve(model, alert.fingerprint, f"benign, marked by {actor}: {why}")
         return {"model": model} | {k: v for k, v in to_body(marked).items() if k not in ("shape", "forgotten")}
+
+
+def _week_verdicts(evidence: Evidence, before: Sequence[DriftReport]) -> Sequence[Verdict]:
+    """With the weeks before, as their reports say: each ends with its day, so most of them overlap."""
+    weeks = (
+        Window(
+            (datetime.fromisoformat(r.end) - DRIFT_WINDOW).isoformat(),
+            r.end,
+            frozenset(f.feature for f in r.features if f.suspicious),
+        )
+        for r in before[:REMEMBERED_DAYS]
+    )
+    return POLICY.update(AlarmState(tuple(weeks)), evidence)[1]
+
+
+def _run_verdicts(run: DayRun, references: Sequence[Reference], before: Sequence[DriftReport]) -> Sequence[Verdict]:
+    """With the runs before, of whatever length."""
+    columns = {r.column: run.rows.column(FEATURE + r.column) for r in references}
+    runs = (
+        Window(r.run_start, r.run_end, frozenset(f.feature for f in r.features if f.run_suspicious))
+        for r in before
+        if r.run_end and r.run_end < run.end.isoformat()
+    )
+    return DAYS.update(AlarmState(tuple(runs)), held_against_days(run, references, columns))[1]
 
 
 def _week(rows: pa.Table, references: Sequence[Reference], gone: Mapping[str, float], end: datetime) -> Span:

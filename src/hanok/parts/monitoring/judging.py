@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, TypeAlias
@@ -131,20 +131,23 @@ class Judging:
 class Trial:
     """The labelled answers of a window, to be scored again with a feature as it was in training."""
 
-    def __init__(self, live: LiveModel, references: Sequence[Reference], rows: pa.Table, outcomes: pa.Table) -> None:
+    def __init__(
+        self, live: LiveModel, references: Sequence[Reference], rows: pa.Table, outcomes: Callable[[], pa.Table]
+    ) -> None:
         self._live, self.references = live, {r.column: r for r in references}
         self.rows, self._outcomes = rows, outcomes
 
     @cached_property
     def _labelled(self) -> tuple[dict[str, Column], np.ndarray] | None:
         inputs = [c.name for c in self._live.signature.inputs]
-        if not self._outcomes.num_rows or any(FEATURE + n not in self.rows.column_names for n in inputs):
+        outcomes = self._outcomes()
+        if not outcomes.num_rows or any(FEATURE + n not in self.rows.column_names for n in inputs):
             return None
-        places = pc.index_in(self.rows.column("prediction_id"), self._outcomes.column("prediction_id").combine_chunks())
+        places = pc.index_in(self.rows.column("prediction_id"), outcomes.column("prediction_id").combine_chunks())
         mine = self.rows.filter(places.is_valid())
         if mine.num_rows < TRIAL_ROWS_MIN:
             return None
-        truth = self._outcomes.column("label").take(places.drop_null()).to_numpy()
+        truth = outcomes.column("label").take(places.drop_null()).to_numpy()
         step = -(-mine.num_rows // TRIAL_ROWS_MAX)
         mine, truth = mine.take(pa.array(np.arange(0, mine.num_rows, step))), truth[::step]
         return {n: mine.column(FEATURE + n) for n in inputs}, truth
