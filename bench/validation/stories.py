@@ -37,14 +37,14 @@ def _drift(app):
     loud = harmless = both = above = 0
     rain = 0.0
     for report in app.monitoring.drift_reports(MODEL):
-        names = [f["feature"] for f in report["features"]]
-        by_name = dict(zip(names, report["features"], strict=True))
-        rain = max(rain, by_name[RAIN]["psi"])
+        names = [f.feature for f in report.features]
+        by_name = dict(zip(names, report.features, strict=True))
+        rain = max(rain, by_name[RAIN].psi)
         warm = by_name[TEMPERATURE]
-        if not (warm["suspicious"] and warm["psi"] > LOUD):
+        if not (warm.suspicious and warm.psi > LOUD):
             continue
-        loud, harmless = loud + 1, harmless + warm["harmless"]
-        late = [n for n, f in by_name.items() if ("late" in n or "delay" in n) and (f["costs"] or 0) > 0.005]
+        loud, harmless = loud + 1, harmless + warm.harmless
+        late = [n for n, f in by_name.items() if ("late" in n or "delay" in n) and (f.costs or 0) > 0.005]
         if late:
             both += 1
             above += min(map(names.index, late)) < names.index(TEMPERATURE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "hanok"
 LINES_MAX = 500
-ANY_LINES = 92  # lines of engine and parts with `Any`: lower it with each that goes; the target is 109
+ANY_LINES = 57  # lines of engine and parts with `Any`: lower it with each that goes; the target is 109
 TOO_LONG: dict[str, int] = {}
 
 

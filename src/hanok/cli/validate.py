@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from hanok.cli.output import ask, common, say, show
 
 if TYPE_CHECKING:
+    from hanok.engine.checking import FileCheck
     from hanok.engine.files import Options
 
 FAILED = 1
@@ -92,25 +94,25 @@ def check(
         tell=_note,
     )
     if as_json:
-        show(result, True)
+        show(result.as_dict(), True)
     else:
         _print(result)
-    if result["status"] == "Error":
+    if result.status == "Error":
         sys.exit(FAILED)
 
 
-def _print(result: dict[str, Any]) -> None:
-    if result["outcomes"]:
+def _print(result: FileCheck) -> None:
+    if result.outcomes:
         rows = [
-            {"status": o["status"], "check": o["check"], "rule": o["rule"], "broken": o["broken"], "why": o["message"]}
-            for o in result["outcomes"]
+            {"status": o.status, "check": o.check, "rule": o.rule, "broken": o.broken, "why": o.message}
+            for o in result.outcomes
         ]
         show(rows, False)
-    if result["anomalies"]:
-        show(result["anomalies"], False, columns=("path", "type", "message", "observed", "bound"))
-    for line in result["changes"]:
+    if result.anomalies:
+        show([asdict(a) for a in result.anomalies], False, columns=("path", "type", "message", "observed", "bound"))
+    for line in result.changes:
         say(line)
-    say(f"{result['status']}: {result['rows']} rows, {result['failed']} of {result['checked']} rules not met")
+    say(f"{result.status}: {result.rows} rows, {result.failed} of {result.checked} rules not met")
 
 
 @click.command()
@@ -140,8 +142,6 @@ def profile(
 
     DATA may also be a table of the home: its profile comes from the statistics kept at ingestion, and reads no row.
     """
-    from dataclasses import asdict
-
     if _is_table(data) or since or until or slice_:
         if target or out:
             raise click.UsageError("--target and --out need the rows: export the table to a file first")
@@ -275,8 +275,6 @@ def drift(
 
     With --between REFERENCE is a table of the home: its statistics of two periods are compared, and no row is read.
     """
-    from dataclasses import asdict
-
     if between is not None:
         _drift_in_table(str(reference), between, slice_, effect, home, as_json)
         return

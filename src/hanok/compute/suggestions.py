@@ -1,7 +1,8 @@
 """Constraints suggested from data, each tried on rows it was not learned from.
 
 The rules are Deequ's thirteen. Bounds have room: a suggestion that says `==` what was seen fails on the next batch, so
-numbers get an interval that a sample of the same size stays in.
+numbers get an interval that a sample of the same size stays in, and what never happened in so many rows may happen in
+`STRAYS` of them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ NUMERICAL = ("HasMin", "HasMax", "HasMean", "HasStandardDeviation")
 COMMON = ("UniqueIfApproximatelyUnique",)
 RULES = (*DEFAULT, *STRING, *NUMERICAL, *COMMON)
 Z95 = 1.959963984540054
+Z_NEXT = 3.6  # a share of the next sample: two samples differ by 1.41 deviations of one, and 2.5 of these are allowed
 DEVIATIONS = 5.0
+STRAYS = 5  # of no case in n rows, more than so many in the next n have a chance of 1 in 64 (rule of succession)
+LONG_TAIL = 2.0  # skewness from which on a range is exceeded widely
+KEY_ROWS = 100
 CATEGORIES_MAX = 120
 HELD_OUT = 5
 
@@ -50,12 +55,18 @@ class Suggestion:
     held: bool | None = None
 
 
-def wilson_lower(share: float, n: int) -> float:
-    """The lower end of Wilson's 95 % interval (1927) of a share, cut to two decimals."""
-    z2 = Z95 * Z95
+def wilson_lower(share: float, n: int, z: float = Z95) -> float:
+    """The lower end of Wilson's interval (1927) of a share, of 95 % without a `z`, cut to two decimals."""
+    z2 = z * z
     centre = share + z2 / (2 * n)
-    spread = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    spread = z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return math.floor((centre - spread) / (1 + z2 / n) * 100) / 100
+
+
+def _nearly_all(strays: float, n: int) -> float:
+    """The share of n rows that is left without so many strays, rounded down."""
+    digits = max(2, math.ceil(math.log10(n)))
+    return math.floor(max(0.0, 1 - strays / n) * 10**digits) / 10**digits
 
 
 def suggest(rows: pa.Table, rules: Sequence[str] = RULES, *, held_out: int = HELD_OUT) -> list[Suggestion]:
@@ -121,14 +132,17 @@ def _of_column(state: ColumnState, session: Session, rules: Sequence[str]) -> li
 def _complete(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.nulls:
         return None
-    return Suggestion(rule, c.name, constraint("isComplete", c.name), "it was never null", 1.0)
+    if _is_key(c, session):
+        return Suggestion(rule, c.name, constraint("isComplete", c.name), "it is a key and was never null", 1.0)
+    made = constraint("hasCompleteness", c.name, f">= {_nearly_all(STRAYS, c.rows)}")
+    return Suggestion(rule, c.name, made, f"it was never null in {c.rows} rows", 1.0)
 
 
 def _completeness(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     share = c.present / c.rows
     if not 0.2 < share < 1:
         return None
-    bound = wilson_lower(share, c.rows)
+    bound = max(0.0, wilson_lower(share, c.rows, Z_NEXT))
     made = constraint("hasCompleteness", c.name, f">= {bound}")
     return Suggestion(rule, c.name, made, f"{share:.1%} of {c.rows} rows had a value", share)
 
@@ -163,22 +177,23 @@ def _categories(rule: str, c: ColumnState, session: Session) -> Suggestion | Non
     values = [v for v, _ in _categories_of(c, 0.1) if v is not None]
     if not values:
         return None
-    made = constraint("isContainedIn", c.name, tuple(sorted(values)))
+    once = sum(n == 1 for _, n in c.frequent.top(CATEGORIES_MAX))  # as many are still to come (Good 1953)
+    made = constraint("isContainedIn", c.name, tuple(sorted(values)), f">= {_nearly_all(STRAYS + 2 * once, c.rows)}")
     return Suggestion(rule, c.name, made, f"{len(values)} values came again and again", 1.0)
 
 
 def _most_categories(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
-    chosen, covered = [], 0
+    chosen, covered, least = [], 0, 0
     for value, count in _categories_of(c, 0.4):
-        if covered >= 0.9 * c.rows:
-            break
+        if covered >= 0.9 * c.rows and least - count > 2 * math.sqrt(least + count):
+            break  # the next one is rarer by more than chance
         chosen.append(value)
-        covered += count
+        covered, least = covered + count, count
     values = sorted(v for v in chosen if v is not None)
     if not values or covered >= c.rows:
         return None
     share = covered / c.rows
-    made = constraint("isContainedIn", c.name, tuple(values), f">= {wilson_lower(share, c.rows)}")
+    made = constraint("isContainedIn", c.name, tuple(values), f">= {max(0.0, wilson_lower(share, c.rows, Z_NEXT))}")
     return Suggestion(rule, c.name, made, f"{len(values)} values cover {share:.1%} of the rows", share)
 
 
@@ -203,18 +218,21 @@ def _longest(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
 
 
 def _length_slack(c: ColumnState) -> float:
-    return c.lengths.std or 0.0
+    """Two deviations, or half of the span of lengths that was seen."""
+    return max(2 * (c.lengths.std or 0.0), 0.5 * ((c.longest or 0) - (c.shortest or 0)))
 
 
-def _width(c: ColumnState) -> float:
-    return float(c.maximum - c.minimum) or abs(float(c.maximum)) or 1.0
+def _room(c: ColumnState) -> float:
+    """How far beyond what was seen values may go: the width of it, twice that where the tail is long."""
+    width = float(c.maximum - c.minimum) or abs(float(c.maximum)) or 1.0
+    return width * (2 if abs(c.moments.skewness or 0.0) > LONG_TAIL else 1)
 
 
 def _low(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
-    """Half the width of what was seen is left below it."""
+    """The width of what was seen is left below it."""
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
-    bound = float(c.minimum) - 0.5 * _width(c)
+    bound = float(c.minimum) - _room(c)
     if not math.isfinite(bound):
         return None
     made = constraint("hasMin", c.name, f">= {bound:.6g}")
@@ -224,7 +242,7 @@ def _low(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
 def _high(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     if c.type not in ("INT", "FLOAT") or not c.finite:
         return None
-    bound = float(c.maximum) + 0.5 * _width(c)
+    bound = float(c.maximum) + _room(c)
     if not math.isfinite(bound):
         return None
     made = constraint("hasMax", c.name, f"<= {bound:.6g}")
@@ -248,7 +266,7 @@ def _deviation(rule: str, c: ColumnState, session: Session) -> Suggestion | None
     if c.type not in ("INT", "FLOAT") or c.finite < 2:
         return None
     std = math.sqrt(c.moments.variance or 0.0)
-    kurtosis = max(0.0, (c.moments.kurtosis or 0.0) + 2)
+    kurtosis = max(0.2, (c.moments.kurtosis or 0.0) + 2)  # of two equal values it is 0, and the next shares differ
     slack = DEVIATIONS * std * math.sqrt(kurtosis / (4 * c.finite) * 2) or 1e-9
     if not math.isfinite(slack + std) or 0 < std < 1e-9 * abs(c.moments.mean):
         return None  # beyond what a float tells apart
@@ -258,10 +276,18 @@ def _deviation(rule: str, c: ColumnState, session: Session) -> Suggestion | None
 
 def _unique(rule: str, c: ColumnState, session: Session) -> Suggestion | None:
     """What the sketch takes for unique is counted exactly before it is suggested."""
-    if c.nulls or not c.present or abs(1 - c.distinct_count / c.present) > 0.08:
-        return None
-    m = metric("Uniqueness", c.name)
-    value = session.evaluate([m])[m]
-    if isinstance(value, MetricFailed) or value < 1:
+    if not _is_key(c, session):
         return None
     return Suggestion(rule, c.name, constraint("isUnique", c.name), "no value came twice", 1.0)
+
+
+def _is_key(c: ColumnState, session: Session) -> bool:
+    """A text, or a whole number, that no two rows share. Of few rows that says something only of numbers in sequence:
+    a measure has ties once there are more."""
+    if c.type not in ("STRING", "INT") or c.nulls or not c.present or abs(1 - c.distinct_count / c.present) > 0.08:
+        return False
+    if c.present < KEY_ROWS and not (c.type == "INT" and c.maximum - c.minimum < 2 * c.present):
+        return False
+    m = metric("Uniqueness", c.name)
+    value = session.evaluate([m])[m]
+    return not isinstance(value, MetricFailed) and value == 1

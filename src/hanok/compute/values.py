@@ -117,6 +117,14 @@ def unwrapped_columns(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def unviewed(rows: pa.Table) -> pa.Table:
+    """The table with texts and bytes in one buffer: few kernels know Arrow's views."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_string_view(field.type) or pa.types.is_binary_view(field.type):
+            rows = rows.set_column(i, field.name, unwrapped(rows.column(i)))
+    return rows
+
+
 def flattened(rows: pa.Table) -> pa.Table:
     """`unwrapped_columns` with a column for each member of a struct, named `struct.member`. Raises BadData where
     another column has that name."""

@@ -22,7 +22,6 @@ Owner = Literal["model", "table", "run", "subject", "home"]
 """Whose records they are: a registered model's, a table's, a run's, a model's or table's (alerts), or the home's."""
 
 _OWNERS: dict[str, Owner] = {  # kinds that no `Kind` declares yet
-    **dict.fromkeys(("check", "declared-schema", "proposed-schema", "replayed", "schema", "state"), "table"),
     "labelled-day": "model",
     "run-writer": "run",
     **dict.fromkeys(("data-home", "doctor", "event-set-aside", "mlflow-import", "signing-key"), "home"),

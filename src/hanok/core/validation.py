@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hanok.core.json import Json, JsonObject
+from hanok.core.records import IF_SET, Kind, from_body, to_body
 
 Severity = Literal["error", "warning"]
 
@@ -59,29 +62,12 @@ class TableSchema:
     def column(self, name: str) -> ColumnSchema | None:
         return next((c for c in self.columns if c.name == name), None)
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_dict(self) -> JsonObject:
+        return to_body(self)
 
     @classmethod
-    def from_dict(cls, body: Mapping[str, Any]) -> TableSchema:
-        columns = tuple(
-            ColumnSchema(
-                **{
-                    **c,
-                    "domain": None if c["domain"] is None else tuple(c["domain"]),
-                    "usual": tuple(c.get("usual", ())),
-                }
-            )
-            for c in body["columns"]
-        )
-        return cls(
-            body["table"],
-            columns,
-            body["event_time"],
-            tuple(body["keys"]),
-            body["rows_seen"],
-            tuple(body.get("slices", ())),
-        )
+    def from_dict(cls, body: Mapping[str, Json]) -> TableSchema:
+        return from_body(cls, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +82,7 @@ class Anomaly:
     bound: str = ""
     rows: int = 0
     slice: str = ""
-    examples: tuple[Mapping[str, Any], ...] = ()
+    examples: tuple[Mapping[str, Json], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +110,9 @@ class ColumnStatistics:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome for one batch: statistics, anomalies, and how many rows went where. `unchanged` rows were there
-    already and were not appended; `corrected` ones are among the accepted and take the place of an earlier row."""
+    """The outcome for one batch: statistics, anomalies, how many rows went where, and its `node` in the lineage.
+    `unchanged` rows were there already and were not appended; `corrected` ones are among the accepted and take the
+    place of an earlier row."""
 
     table: str
     batch: str
@@ -133,9 +120,84 @@ class CheckResult:
     accepted: int
     quarantined: int
     anomalies: tuple[Anomaly, ...] = ()
-    statistics: tuple[ColumnStatistics, ...] = field(default=())
+    statistics: tuple[ColumnStatistics, ...] = ()
     unchanged: int = 0
     corrected: int = 0
+    node: str = field(default="", metadata=IF_SET)
+    digest: str | None = field(default=None, metadata=IF_SET)
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Json]:
+        """What callers read: all but the place in lineage, and the digest of the rows as they came."""
+        return {name: value for name, value in to_body(self).items() if name not in ("node", "digest")}
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row of the quarantine as it came. `replayed`: the batch in which it was tried again (empty while it waits)."""
+
+    id: int
+    batch: str
+    reason: str
+    row: JsonObject
+    replayed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """That a row set aside was tried again: in which batch, mended how, by whom."""
+
+    batch: str
+    changes: Mapping[str, str] = field(default_factory=dict)
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredVersion:
+    """One version of the schema that a person declared for a table, as protobuf text; see `parts.validation.declared`
+    for `policy` and `serving`."""
+
+    version: int
+    text: str
+    environment: str = ""
+    policy: Literal["rows", "batch", "report"] = "rows"
+    serving: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The change of version `of` of a declared schema that would let a batch pass: the new text, and a diff to read."""
+
+    of: int
+    text: str
+    diff: tuple[str, ...] = ()
+    batch: str = field(default="", metadata=IF_SET)
+
+
+Place = tuple[str, str, int, int, int]
+"""Partition, slice, rows, and where the state begins in the blob and how long it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateIndex:
+    """The statistics kept of a batch: a blob and its parts. `sliced` names the columns whose values have parts of their
+    own; `upto` is the row of a prediction log up to which the parts count."""
+
+    digest: str
+    size: int
+    parts: tuple[Place, ...] = ()
+    sliced: tuple[str, ...] = ()
+    upto: int = field(default=0, metadata=IF_SET)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Earlier releases kept one state a batch, with neither partition nor slice."""
+        return self.parts or (("", "", 0, 0, self.size),)
+
+
+SCHEMA = Kind("schema", TableSchema, owner="table")
+CHECK = Kind("check", CheckResult, owner="table")
+REPLAYED = Kind("replayed", Replayed, owner="table")
+DECLARED = Kind("declared-schema", DeclaredVersion, owner="table")
+PROPOSED = Kind("proposed-schema", Proposal, owner="table")
+STATE = Kind("state", StateIndex, owner="table")

@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from hanok.compute.analyzers import evaluate
 from hanok.compute.duck import ParquetFiles, Relation, same_in_sql
+from hanok.compute.states import TableState
 from hanok.compute.statistics import measure
 from hanok.compute.suggestions import suggest
 from hanok.compute.values import unwrapped_columns
 from hanok.core.checks import Check, metric
 from hanok.core.errors import Invalid
+from hanok.core.json import Json
 from hanok.core.names import checked_columns
 from hanok.engine.files import Options, read, read_file
 from hanok.parts.validation.schemas import validate
+from hanok.parts.validation.schemas.findings import known_environment
 from hanok.parts.validation.schemas.infer import infer
 from hanok.parts.validation.schemas.statistics import statistics_of
-from hanok.parts.validation.suites import broken_rows, run
+from hanok.parts.validation.schemas.views import path_text
+from hanok.parts.validation.suites import SUCCESS, Outcome, SuiteResult, broken_rows, run
 from hanok.wire.dqdl import parse_rules
 from hanok.wire.suites import parse_checks, write_checks
 from hanok.wire.tfdv import Message, from_text, to_text
 from hanok.wire.tfdv.yaml import from_yaml, to_yaml
 
 WORST_FIRST = ("Error", "Failure", "Success")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a schema does not allow, at a path of it ("" is the whole data set)."""
+
+    path: str
+    type: str
+    message: str
+    observed: str
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """`status` is Success, Warning or Error. Outcomes that are not met come first; those that break errors before
+    those that break warnings. `changes` is a diff of the schema in which the data would fit."""
+
+    status: str
+    rows: int
+    checked: int
+    failed: int
+    outcomes: tuple[Outcome, ...] = ()
+    anomalies: tuple[Fault, ...] = ()
+    changes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Json]:
+        return asdict(self)
 
 
 def read_checks(path: Path) -> list[Check]:
@@ -93,71 +125,56 @@ def check_file(
     bad_rows: Path | None = None,
     options: Options | None = None,
     tell: Callable[[str], None] = _unheard,
-) -> dict[str, Any]:
-    """`status` is Success, Warning or Error; outcomes that are not met come first. With `accept` the schema file takes
-    the proposed changes, which `changes` shows as a diff either way. Raises Invalid for an environment that the schema
-    does not name."""
+) -> FileCheck:
+    """Hold a file to checks and a schema. With `accept` the schema file takes the proposed changes. Raises Invalid for
+    an environment that the schema does not name."""
     rows = relation_of(path, options, tell)
     others = dict(_reference(r) for r in references)
-    outcomes: list[dict[str, Any]] = []
-    anomalies: list[dict[str, Any]] = []
-    changes: list[str] = []
-    status = "Success"
     declared = _declared(schema, environment)
     checks = read_checks(suite) if suite is not None else []
-    state = measure(rows) if schema is not None else None
-    count = state.rows if state is not None else row_count(rows)
-    if checks:
-        result = run(rows, checks, references=others)
-        status, outcomes = (
-            result.status,
-            sorted(result.as_dict()["outcomes"], key=lambda o: WORST_FIRST.index(o["status"])),
-        )
+    state = measure(rows) if declared is not None else None
+    result = run(rows, checks, references=others) if checks else SuiteResult(())
+    found = FileCheck(
+        result.status,
+        state.rows if state is not None else row_count(rows),
+        len(result.outcomes) + (schema is not None),
+        sum(o.status != SUCCESS for o in result.outcomes),
+        tuple(sorted(result.outcomes, key=lambda o: (WORST_FIRST.index(o.status), o.level != "error"))),
+    )
     if schema is not None and declared is not None and state is not None:
-        report = validate(statistics_of(state), declared, environment=environment or None)
-        anomalies = report.as_dict()["reasons"]
-        if report.data_missing:
-            anomalies = [
-                {"path": "", "type": "NO_EXAMPLES", "message": "the data has no rows", "observed": "0", "bound": "> 0"}
-            ]
-        if anomalies:
-            status = "Error"
-            changes = _diff(declared, report.proposed)
-            if accept:
-                write_schema(schema, report.proposed)
-                changes.append(f"{schema} now says so")
+        found = _held(found, state, declared, environment, schema if accept else None)
     if bad_rows is not None:
         from pyarrow import parquet as pq
 
         pq.write_table(broken_rows(rows, checks, references=others), bad_rows)
-    return {
-        "status": status,
-        "rows": count,
-        "checked": len(outcomes) + (schema is not None),
-        "failed": sum(o["status"] != "Success" for o in outcomes) + bool(anomalies),
-        "outcomes": outcomes,
-        "anomalies": anomalies,
-        "changes": changes,
-    }
+    return found
+
+
+def _held(found: FileCheck, state: TableState, declared: Message, environment: str, accept: Path | None) -> FileCheck:
+    """The check with what the schema says of the statistics; the proposed schema is written into `accept`."""
+    report = validate(statistics_of(state), declared, environment=environment or None)
+    faults = tuple(
+        Fault(path_text(path) if path else "", r.type, r.message, r.observed, r.bound)
+        for path, reasons in [*report.anomalies.items(), ((), report.dataset)]
+        for r in reasons
+    )
+    if report.data_missing:
+        faults = (Fault("", "NO_EXAMPLES", "the data has no rows", "0", "> 0"),)
+    if not faults:
+        return found
+    changes = _diff(declared, report.proposed)
+    if accept is not None:
+        write_schema(accept, report.proposed)
+        changes.append(f"{accept} now says so")
+    return replace(found, status="Error", failed=found.failed + 1, anomalies=faults, changes=tuple(changes))
 
 
 def _declared(path: Path | None, environment: str) -> Message | None:
     if path is None:
         return None
     schema = read_schema(path)
-    known = list(dict.fromkeys([*schema["default_environment"], *_environments(schema["feature"])]))
-    if environment and environment not in known:
-        named = f"it names {', '.join(known)}" if known else "it names none"
-        raise Invalid(
-            f"{path} has no environment {environment!r}; {named}. Add it as a default_environment, or leave it out"
-        )
+    known_environment(schema, environment, str(path))
     return schema
-
-
-def _environments(features: Sequence[Message]) -> Iterator[str]:
-    for feature in features:
-        yield from (*feature["in_environment"], *feature["not_in_environment"])
-        yield from _environments(feature["struct_domain"]["feature"])
 
 
 def row_count(rows: Relation) -> int:
@@ -172,7 +189,7 @@ def _diff(before: Message, after: Message) -> list[str]:
     return list(lines)
 
 
-def _reference(text: str) -> tuple[str, Any]:
+def _reference(text: str) -> tuple[str, Relation]:
     name, equals, path = text.partition("=")
     if not equals or not name or not path:
         raise Invalid(f"a reference is NAME=FILE, got {text!r}")

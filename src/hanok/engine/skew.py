@@ -8,6 +8,7 @@ it and versions of the same inputs answered: what another asked for under the sa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +26,7 @@ from hanok.core.logged import FEATURE, TABLE, feature_columns, feature_of
 from hanok.core.monitoring import SkewReport
 from hanok.core.registry import ModelVersion
 from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.core.validation import STATE
 from hanok.engine.alike import Alike
 from hanok.engine.declared import Declared
 from hanok.engine.references import References
@@ -32,7 +34,6 @@ from hanok.parts.monitoring.drift import POLICY
 from hanok.parts.monitoring.skew import SkewWatch, skew_report, weeks_of
 from hanok.parts.serving.service import Serving
 from hanok.parts.training.service import Training
-from hanok.parts.validation.kept import EVERYTHING, KIND
 from hanok.parts.validation.service import Validation
 from hanok.stores.ports import Blobs, Metadata, Tables
 
@@ -67,8 +68,7 @@ class Skew:
         """Add to the statistics of a model's answers what was logged since; returns the rows, 0 while there are fewer
         than `least`. Shadows and errors are no answers."""
         name = TABLE + model
-        kept = self._metadata.read(lambda r: r.records.list(KIND, name, limit=EVERYTHING))
-        first, upto = max((b["upto"] for b in kept), default=0), self._tables.size(name)
+        first, upto = max((kept.upto for _, kept in self._validation.kept.of(name)), default=0), self._tables.size(name)
         if upto - first < max(1, least):
             return 0
         scan = self._tables.scan(name, upto=upto)
@@ -81,9 +81,10 @@ class Skew:
                 f"AND arm <> 'shadow' AND coalesce(error, '') = '' ORDER BY {SEQUENCE}",
             )
         named = rows.rename_columns([*held, SCORE, ARRIVED, VERSION])  # to SQL, names that differ in case are one
-        body = self._validation.kept.write(self._parts(model, named), sliced=[VERSION]) | {"upto": upto}
+        found = self._validation.kept.write(self._parts(model, named), sliced=[VERSION])
+        body = STATE.body(replace(found, upto=upto))
         now = self._clock.now()
-        self._metadata.write(lambda r: r.records.put(KIND, name, f"{first:012d}", body, now))
+        self._metadata.write(lambda r: r.records.put(STATE.name, name, f"{first:012d}", body, now))
         return rows.num_rows
 
     def _parts(self, model: str, rows: pa.Table) -> list[Part]:
@@ -166,7 +167,7 @@ class Skew:
     def _by_part(self, model: str, since: str, until: str, version: int | None) -> dict[str, TableState]:
         """States by partition, in order. Batches that were folded before versions were told apart count as a whole."""
         name, kept = TABLE + model, self._validation.kept
-        if not self._metadata.read(lambda r: r.records.list(KIND, name, limit=1)):
+        if not kept.of(name, limit=1):
             return {}
         if not (since or until):
             days = kept.days(name)

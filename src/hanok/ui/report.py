@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -13,6 +13,9 @@ from hanok.compute.profiling import Profile, compare_tables, explore
 from hanok.ui import svg
 from hanok.ui.render import assets, environment
 
+if TYPE_CHECKING:
+    from hanok.engine.checking import FileCheck
+
 
 @dataclass(frozen=True)
 class Report:
@@ -20,7 +23,7 @@ class Report:
 
     title: str
     profile: Profile
-    checked: Mapping[str, Any] | None = None
+    checked: FileCheck | None = None
     drift: Sequence[Verdict] = ()
     reference: str = ""
 

@@ -8,7 +8,7 @@ import pytest
 
 from hanok.compute.analyzers import evaluate
 from hanok.compute.history import strategy
-from hanok.compute.suggestions import suggest, wilson_lower
+from hanok.compute.suggestions import Z_NEXT, suggest, wilson_lower
 from hanok.core.checks import Check, constraint, metric
 from hanok.core.errors import Invalid, MetricFailed
 from hanok.parts.validation.suites import run
@@ -177,7 +177,7 @@ def test_most_categories_only_where_they_are_not_all():
     rows = {"s": ["a"] * 12 + ["b"] * 7 + ["c"]}
     s = found(rows, "FractionalCategoricalRange")["s"]
     assert s.seen == pytest.approx(19 / 20)
-    assert s.constraint.must.bounds == (wilson_lower(19 / 20, 20),)
+    assert s.constraint.must.bounds == (wilson_lower(19 / 20, 20, Z_NEXT),)
 
 
 def test_a_column_with_nulls_is_no_key():

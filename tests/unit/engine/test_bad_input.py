@@ -66,9 +66,9 @@ def test_wrong_types_duplicates_and_nulls_go_to_quarantine_with_their_reasons(sh
     assert (result.accepted, result.quarantined) == (1, 1)
     assert shop.ingesting.ingest("orders", orders(order=["c", "c"]), key="y").quarantined == 1
     assert shop.ingesting.ingest("orders", orders(order=["d", None]), key="z").quarantined == 1
-    reasons = [row["reason"] for row in shop.validation.quarantined("orders")]
+    reasons = [row.reason for row in shop.validation.quarantined("orders")]
     assert any("size is FLOAT" in r for r in reasons) and any("second row" in r for r in reasons)
-    assert shop.validation.quarantined("orders")[-1]["row"]["size"] == "huge"
+    assert shop.validation.quarantined("orders")[-1].row["size"] == "huge"
 
 
 def test_an_empty_batch_is_no_error_and_changes_nothing(shop):

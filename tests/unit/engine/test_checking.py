@@ -40,7 +40,7 @@ def test_of_every_type(tmp_path, name):
     (tmp_path / "s.yaml").write_text(inferred(path))
     (tmp_path / "c.yaml").write_text(suggested(path))
     found = check_file(path, schema=tmp_path / "s.yaml", suite=tmp_path / "c.yaml")
-    assert found["anomalies"] == [] and [o for o in found["outcomes"] if o["status"] != "Success"] == []
+    assert found.anomalies == () and [o for o in found.outcomes if o.status != "Success"] == []
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -56,4 +56,4 @@ def test_of_every_header(tmp_path, header):
     path = tmp_path / "d.csv"
     path.write_text(header + "\n" + "".join(f"{i % 7}.5,k{i % 3}\n" for i in range(60)))
     (tmp_path / "s.yaml").write_text(inferred(path))
-    assert check_file(path, schema=tmp_path / "s.yaml")["anomalies"] == []
+    assert check_file(path, schema=tmp_path / "s.yaml").anomalies == ()

@@ -51,8 +51,8 @@ def _fits(path, said, *, checks):
     if checks:
         suite.write_text(suggested(path))
     found = check_file(path, schema=schema, suite=suite if checks else None)
-    assert [o for o in found["outcomes"] if o["status"] != "Success"] == [], said
-    assert found["anomalies"] == [], said
+    assert [o for o in found.outcomes if o.status != "Success"] == [], said
+    assert found.anomalies == (), said
 
 
 def _whole(rows, again, said):

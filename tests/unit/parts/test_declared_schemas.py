@@ -75,7 +75,7 @@ def test_rows_at_fault_are_set_aside_with_their_reason_and_shown(app):
     ]
     big = next(a for a in result.anomalies if a.type == "FLOAT_TYPE_BIG_FLOAT")
     assert (big.observed, big.bound, big.rows, big.examples[0]["id"]) == ("250", "<= 100", 1, 3)
-    reasons = {q["row"]["id"]: q["reason"] for q in app.validation.quarantined("orders")}
+    reasons = {q.row["id"]: q.reason for q in app.validation.quarantined("orders")}
     assert reasons[9].startswith("ENUM_TYPE_UNEXPECTED_STRING_VALUES") and set(reasons) == {3, 7, 9}
 
 
@@ -87,7 +87,7 @@ def test_the_proposed_change_is_looked_at_and_accepted(app):
     again = app.ingesting.ingest("orders", changed(orders(seed=1), "plan", {9: "gold"}), key="two")
     assert again.quarantined == 0 and "ENUM_TYPE_UNEXPECTED_STRING_VALUES" not in str(again.anomalies)
     row = app.validation.quarantined("orders")[0]
-    assert app.validation.replay("orders", [row["id"]]).accepted == 1
+    assert app.validation.replay("orders", [row.id]).accepted == 1
     with pytest.raises(Invalid, match="at version 2 now"):
         ask(app, "schema.accept", table="orders", batch="one")
 
@@ -177,3 +177,8 @@ def test_slices_of_few_rows_are_not_judged(app):
     ask(app, "schema.declare", table="orders", schema=schema, environment="TRAINING", on_error="report")
     result = app.ingesting.ingest("orders", orders(1000, plan=plans, label=labels), key="one", slices=["plan"])
     assert not [a for a in result.anomalies if a.slice]
+
+
+def test_an_environment_that_the_schema_does_not_name_is_refused(app):
+    with pytest.raises(Invalid, match="no environment 'SERVNG'; it names"):
+        ask(app, "schema.declare", table="orders", schema=SCHEMA, environment="SERVNG")

@@ -111,7 +111,7 @@ def test_what_a_type_cannot_hold_is_set_aside_row_by_row(app, tmp_path, first, s
     _, body = ingested(app, tmp_path, "t", column("v", first), column("v", quoted))
     assert (body["accepted"], body["quarantined"]) == outcome
     aside = app.validation.quarantined("t")
-    assert len(aside) == outcome[1] and all(r["reason"] and r["row"]["v"] in second for r in aside)
+    assert len(aside) == outcome[1] and all(r.reason and r.row["v"] in second for r in aside)
 
 
 def test_a_text_column_keeps_the_text_of_later_files(app, tmp_path):
@@ -129,8 +129,8 @@ def test_a_first_batch_says_what_it_guessed(app, tmp_path):
 def test_an_infinite_value_is_replayed_as_it_was(app, tmp_path):
     ingested(app, tmp_path, "t", column("v", ["1.5"]), column("v", ["inf"]))
     (waiting,) = app.validation.quarantined("t")
-    assert waiting["row"]["v"] == "inf"
-    assert app.validation.replay("t", [waiting["id"]]).quarantined == 1
+    assert waiting.row["v"] == "inf"
+    assert app.validation.replay("t", [waiting.id]).quarantined == 1
     assert [r["v"] for r in rows_of(app, "t")] == [1.5]
 
 

@@ -41,30 +41,30 @@ def app(tmp_path):
 
 
 def waiting(app):
-    return {q["row"]["id"]: q for q in app.validation.quarantined("weather")}
+    return {q.row["id"]: q for q in app.validation.quarantined("weather")}
 
 
 def test_a_mended_row_enters_and_is_marked(app):
     row = waiting(app)["b2"]
-    assert "9999" in row["reason"] and not row["replayed"]
-    result = app.validation.replay("weather", [row["id"]], changes={"wind": "99.99"})
+    assert "9999" in row.reason and not row.replayed
+    result = app.validation.replay("weather", [row.id], changes={"wind": "99.99"})
     assert (result.accepted, result.quarantined) == (1, 0)
     assert app.tables.size("weather") == 1502
-    assert waiting(app)["b2"]["replayed"] == result.batch
+    assert waiting(app)["b2"].replayed == result.batch
     with pytest.raises(Invalid, match="was replayed in the batch"):
-        app.validation.replay("weather", [row["id"]])
+        app.validation.replay("weather", [row.id])
 
 
 def test_a_row_that_is_still_bad_is_set_aside_again(app):
-    assert app.validation.replay("weather", [waiting(app)["b2"]["id"]]).quarantined == 1
+    assert app.validation.replay("weather", [waiting(app)["b2"].id]).quarantined == 1
     assert len(app.validation.quarantined("weather")) == 3
 
 
 def test_a_person_may_say_that_the_value_is_right(app):
-    ids = [q["id"] for q in waiting(app).values()]
+    ids = [q.id for q in waiting(app).values()]
     assert app.validation.replay("weather", ids, allow=["wind"]).accepted == 2
     assert app.validation.schema("weather").column("wind").maximum == 9999.0
-    assert not [q for q in app.validation.quarantined("weather") if not q["replayed"]]
+    assert not [q for q in app.validation.quarantined("weather") if not q.replayed]
 
 
 def test_what_cannot_be_replayed_is_refused(app):
@@ -89,3 +89,12 @@ def test_the_page_shows_distributions_and_what_waits(app):
     page = render("table.html", view, now=app.clock.now(), path="/data/weather")
     assert "25, 50, 75 and 95 % of wind over time" in page and "mean 10.23" in page
     assert "waiting" in page and "hanok quarantine replay weather" in page
+
+
+def test_a_batch_with_views_of_text_is_taken_and_its_bad_rows_are_set_aside(app):
+    rows = pa.table({"k": pa.array(["a", "b"], pa.string_view()), "v": pa.array([1, 2])})
+    assert app.validation.ingest("views", rows, key="1").accepted == 2
+    again = pa.table({"k": pa.array(["c", "d"], pa.string_view()), "v": pa.array(["3", "x"])})
+    assert app.validation.ingest("views", again, key="2").quarantined == 1
+    (aside,) = app.validation.quarantined("views")
+    assert aside.row == {"k": "d", "v": "x"}

@@ -211,5 +211,5 @@ def show_table(validation: Validation, tables: GuardedTables, *, name: str) -> J
         "checks": [
             {k: v for k, v in r.as_dict().items() if k != "statistics"} for r in validation.results(name, limit=10)
         ],
-        "quarantine": validation.quarantined(name, limit=20),
+        "quarantine": [to_body(r) for r in validation.quarantined(name, limit=20)],
     }

@@ -66,7 +66,7 @@ def _message(argument: str, kind: str, text: str) -> Message:
 @verb("quarantine.list", Access.READ)
 def list_quarantine(validation: Validation, *, table: str, limit: Count = 100) -> Sequence[JsonObject]:
     """Rows set aside, the newest first: id, batch, reason, the row, and the batch in which it was replayed."""
-    return list(validation.quarantined(table, limit=limit))
+    return [to_body(r) for r in validation.quarantined(table, limit=limit)]
 
 
 @verb("quarantine.replay", Access.EDIT)
@@ -125,7 +125,7 @@ def declare_schema(
 def schema_proposal(validation: Validation, *, table: str, batch: str = "") -> JsonObject:
     """The change of the declared schema that a batch (the newest with anomalies, without a name) would need."""
     found = validation.declared.proposal(table, batch)
-    return {"table": table, "batch": found["_key"], "of_version": found["of"], "diff": found["diff"]}
+    return {"table": table, "batch": found.batch, "of_version": found.of, "diff": list(found.diff)}
 
 
 @verb("schema.accept", Access.EDIT)

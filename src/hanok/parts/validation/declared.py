@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,10 @@ from hanok.compute.values import Cell, cells
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
 from hanok.core.tables import BOOKKEEPING
-from hanok.core.validation import Anomaly, TableSchema
-from hanok.parts.validation.kept import EVERYTHING, KIND, KeptStates
+from hanok.core.validation import DECLARED, PROPOSED, Anomaly, DeclaredVersion, Proposal, TableSchema
+from hanok.parts.validation.kept import EVERYTHING, KeptStates
 from hanok.parts.validation.schemas import validate
+from hanok.parts.validation.schemas.findings import known_environment
 from hanok.parts.validation.schemas.rows import INTEGRITY, faulty
 from hanok.parts.validation.schemas.statistics import statistics_of
 from hanok.parts.validation.schemas.validate import Report
@@ -27,7 +28,6 @@ from hanok.stores.ports import Metadata, Repositories
 from hanok.wire.tfdv import Message, from_text, to_text
 from hanok.wire.tfdv.yaml import to_yaml
 
-DECLARED, PROPOSED = "declared-schema", "proposed-schema"
 ROWS_SHOWN = 3
 BATCHES_BACK = 30
 Policy = Literal["rows", "batch", "report"]
@@ -56,7 +56,7 @@ class Held:
     """A batch after its declared schema was applied; `proposal` is the record of the change that would let it pass."""
 
     checked: Checked
-    proposal: Mapping[str, Any] | None = field(default=None)
+    proposal: Proposal | None = None
 
 
 class DeclaredSchemas:
@@ -65,8 +65,8 @@ class DeclaredSchemas:
         self.serving_state: Callable[[str], TableState | None] = lambda _: None  # given by whoever knows what serves
 
     def current(self, table: str) -> Declared | None:
-        versions = self._metadata.read(lambda r: r.records.list(DECLARED, table, limit=EVERYTHING))
-        return _declared(table, max(versions, key=lambda b: b["version"])) if versions else None
+        versions = DECLARED.all(self._metadata.read(lambda r: r.records.list(DECLARED.name, table, limit=EVERYTHING)))
+        return _declared(table, max(versions, key=lambda v: v.version)) if versions else None
 
     def declare(
         self,
@@ -82,6 +82,8 @@ class DeclaredSchemas:
         before = self.current(table)
         if policy is not None and policy not in get_args(Policy):
             raise Invalid(f"on_error is one of {', '.join(get_args(Policy))}; got {policy!r}")
+        if environment:
+            known_environment(schema, environment, f"the schema of {table!r}")
         kept = before or Declared(table, 0, schema)
         made = replace(
             kept,
@@ -92,34 +94,34 @@ class DeclaredSchemas:
             serving=kept.serving if serving is None else serving,
             actor=actor,
         )
-        body = {
-            "version": made.version, "text": to_text(schema), "environment": made.environment,
-            "policy": made.policy, "serving": made.serving, "actor": actor,
-        }  # fmt: skip
+        body = DECLARED.body(
+            DeclaredVersion(made.version, to_text(schema), made.environment, made.policy, made.serving, actor)
+        )
         now = self._clock.now()
-        self._metadata.write(lambda r: r.records.put(DECLARED, table, f"{made.version:06d}", body, now))
+        self._metadata.write(lambda r: r.records.put(DECLARED.name, table, f"{made.version:06d}", body, now))
         return made
 
-    def proposal(self, table: str, batch: str = "") -> Mapping[str, Any]:
+    def proposal(self, table: str, batch: str = "") -> Proposal:
         """What a batch (the newest with anomalies without a name) would change. Raises Invalid when there is none."""
-        found = self._metadata.read(lambda r: r.records.list(PROPOSED, table, limit=EVERYTHING))
-        chosen = next((b for b in found if not batch or b["_key"] == batch), None)
+        bodies = self._metadata.read(lambda r: r.records.list(PROPOSED.name, table, limit=EVERYTHING))
+        body = next((b for b in bodies if not batch or b["_key"] == batch), None)
+        chosen = PROPOSED.open(body)
         if chosen is None:
             which = f"batch {batch!r} of {table!r}" if batch else repr(table)
             raise Invalid(f"nothing is proposed for {which}: its schema fits, or none is declared")
-        return chosen
+        return chosen if body is None else replace(chosen, batch=body["_key"])
 
     def accept(self, table: str, batch: str = "", *, actor: str = "local") -> Declared:
         """Make a proposal the declared schema. Raises Invalid where that has changed since it was made."""
         chosen = self.proposal(table, batch)
         current = self.current(table)
-        if current is None or current.version != chosen["of"]:
+        if current is None or current.version != chosen.of:
             at = current.version if current else 0
             raise Invalid(
-                f"the proposal of batch {chosen['_key']!r} was made for version {chosen['of']} of the schema of "
+                f"the proposal of batch {chosen.batch!r} was made for version {chosen.of} of the schema of "
                 f"{table!r}, which is at version {at} now: look at the newest batch's proposal instead"
             )
-        return self.declare(table, from_text("Schema", chosen["text"], name="proposal"), actor=actor)
+        return self.declare(table, from_text("Schema", chosen.text, name="proposal"), actor=actor)
 
     def hold(
         self,
@@ -147,24 +149,22 @@ class DeclaredSchemas:
         if report.good:
             hidden = slice_anomalies(plain, slices, declared.schema, declared.environment, checked.anomalies)
             return Held(replace(checked, anomalies=(*checked.anomalies, *hidden)))
-        proposal = {
-            "of": declared.version, "text": to_text(report.proposed), "diff": _diff(declared.schema, report.proposed),
-        }  # fmt: skip
+        diff = _diff(declared.schema, report.proposed)
+        proposal = Proposal(declared.version, to_text(report.proposed), tuple(diff))
         checked = _set_aside(declared, report, rows, checked)
         hidden = slice_anomalies(plain, slices, declared.schema, declared.environment, checked.anomalies)
         return Held(replace(checked, anomalies=(*checked.anomalies, *hidden)), proposal)
 
     def note(self, repositories: Repositories, table: str, batch: str, held: Held) -> None:
         if held.proposal is not None:
-            repositories.records.put(PROPOSED, table, batch, held.proposal, self._clock.now())
+            repositories.records.put(PROPOSED.name, table, batch, PROPOSED.body(held.proposal), self._clock.now())
 
     def _previous(self, declared: Declared) -> Message | None:
         """Statistics of the batch before, where something is to be compared with them."""
         if "drift_comparator" not in to_text(declared.schema):
             return None
-        newest = self._metadata.read(lambda r: r.records.list(KIND, declared.table, limit=BATCHES_BACK))
-        for body in newest:
-            state = self._kept.select(declared.table, batch=body["_key"]).merged
+        for batch, _ in self._kept.of(declared.table, limit=BATCHES_BACK):
+            state = self._kept.select(declared.table, batch=batch).merged
             if state.rows:  # a batch that was set aside whole is no base
                 return statistics_of(state)
         return None
@@ -225,9 +225,9 @@ def _plain(value: Cell) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _declared(table: str, body: Mapping[str, Any]) -> Declared:
-    schema = from_text("Schema", body["text"], name=f"schema of {table}")
-    return Declared(table, body["version"], schema, body["environment"], body["policy"], body["serving"], body["actor"])
+def _declared(table: str, kept: DeclaredVersion) -> Declared:
+    schema = from_text("Schema", kept.text, name=f"schema of {table}")
+    return Declared(table, kept.version, schema, kept.environment, kept.policy, kept.serving, kept.actor)
 
 
 def _diff(before: Message, after: Message) -> list[str]:

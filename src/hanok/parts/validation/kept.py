@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hanok.compute import encoding
 from hanok.compute.partitions import Part
 from hanok.compute.states import TableState
 from hanok.core.errors import Invalid
+from hanok.core.validation import STATE, Place, StateIndex
 from hanok.stores.ports import Blobs, Metadata
 
 _DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
-KIND = "state"
 EVERYTHING = 1 << 20
 
 
@@ -42,9 +41,10 @@ class KeptStates:
     def __init__(self, *, metadata: Metadata, blobs: Blobs) -> None:
         self._metadata, self._blobs = metadata, blobs
 
-    def write(self, parts: Sequence[Part], *, sliced: Sequence[str] = ()) -> dict[str, Any]:
-        """Keep the states; returns the body of the record (kind `state`, by table and batch) that makes them count."""
-        index, pieces, at = [], [], 0
+    def write(self, parts: Sequence[Part], *, sliced: Sequence[str] = ()) -> StateIndex:
+        """Keep the states; returns the record (kind `STATE`, by table and batch) that makes them count."""
+        index: list[Place] = []
+        pieces, at = [], 0
         written: dict[int, tuple[int, int]] = {}  # a state that is the whole and a slice is kept once
         for part in parts:
             if id(part.state) not in written:
@@ -52,9 +52,9 @@ class KeptStates:
                 written[id(part.state)] = at, len(raw)
                 pieces.append(raw)
                 at += len(raw)
-            index.append([part.partition, part.slice, part.state.rows, *written[id(part.state)]])
+            index.append((part.partition, part.slice, part.state.rows, *written[id(part.state)]))
         digest, size = self._blobs.put(iter(pieces))
-        return {"digest": digest, "size": size, "parts": index, "sliced": list(sliced)}
+        return StateIndex(digest, size, tuple(index), tuple(sliced))
 
     def select(self, table: str, *, since: str = "", until: str = "", slice_: str = "", batch: str = "") -> Selected:
         """States of the partitions from `since` to `until` (both included; days, months or years), merged by partition.
@@ -68,22 +68,21 @@ class KeptStates:
         column, equals, _ = slice_.partition("=")
         if slice_ and (not equals or not column):
             raise Invalid(f"a slice is COLUMN=VALUE, like carrier=UA; got {slice_!r}")
-        kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))
-        chosen = [b for b in reversed(kept) if not batch or b["_key"] == batch]
+        chosen = [(name, kept) for name, kept in reversed(self.of(table)) if not batch or name == batch]
         if not chosen:
             raise Invalid(f"there are no statistics of {table!r}" + (f" and batch {batch!r}" if batch else ""))
         found: dict[str, list[TableState]] = {}
         without, batches = [], 0
-        for body in chosen:
-            places = [p for p in _index(body) if _within(p[0], since, until)]
-            if slice_ and places and column not in body.get("sliced", ()):
-                without.append(body["_key"])
+        for name, kept in chosen:
+            places = [p for p in kept.places if _within(p[0], since, until)]
+            if slice_ and places and column not in kept.sliced:
+                without.append(name)
             mine = [p for p in places if p[1] == slice_]
             batches += bool(mine)
-            for partition, state in self._read(body["digest"], mine):
+            for partition, state in self._read(kept.digest, mine):
                 found.setdefault(partition, []).append(state)
         if not found:
-            raise Invalid(_nothing(table, since, until, slice_, chosen))
+            raise Invalid(_nothing(table, since, until, slice_, [kept for _, kept in chosen]))
         merged = {p: TableState.merged(found[p]) for p in sorted(found)}
         return Selected(merged, batches, tuple(without))
 
@@ -94,25 +93,29 @@ class KeptStates:
         count as a whole. Partitions without rows are left out."""
         wanted = {f"{column}={value}" for value in values}
         found: dict[str, list[TableState]] = {}
-        for body in reversed(self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))):
-            mine = wanted if column in body.get("sliced", ()) else {""}
-            places = [p for p in _index(body) if p[1] in mine and p[2] and _within(p[0], since, until)]
-            for partition, state in self._read(body["digest"], places):
+        for _, kept in reversed(self.of(table)):
+            mine = wanted if column in kept.sliced else {""}
+            places = [p for p in kept.places if p[1] in mine and p[2] and _within(p[0], since, until)]
+            for partition, state in self._read(kept.digest, places):
                 found.setdefault(partition, []).append(state)
         return {p: TableState.merged(found[p]) for p in sorted(found)}
 
+    def of(self, table: str, *, limit: int = EVERYTHING) -> list[tuple[str, StateIndex]]:
+        """Batches and what is kept of them, the newest first."""
+        bodies = self._metadata.read(lambda r: r.records.list(STATE.name, table, limit=limit))
+        names = [body["_key"] for body in bodies]
+        return list(zip(names, STATE.all(bodies), strict=True))
+
     def days(self, table: str) -> list[str]:
         """The days of which something is kept, oldest first; none where it is not kept by day."""
-        kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))
-        found = {p[0] for body in kept for p in _index(body) if p[2]}
+        found = {p[0] for _, kept in self.of(table) for p in kept.places if p[2]}
         return sorted(d for d in found if len(d) == len("2013-02-08"))
 
     def slices(self, table: str) -> list[str]:
         """All slices of which something is kept."""
-        kept = self._metadata.read(lambda r: r.records.list(KIND, table, limit=EVERYTHING))
-        return sorted({p[1] for body in kept for p in _index(body)} - {""})
+        return sorted({p[1] for _, kept in self.of(table) for p in kept.places} - {""})
 
-    def _read(self, digest: str, places: Sequence[Sequence[Any]]) -> Iterable[tuple[str, TableState]]:
+    def _read(self, digest: str, places: Sequence[Place]) -> Iterable[tuple[str, TableState]]:
         if not places:
             return
         with self._blobs.open(digest) as file:
@@ -130,11 +133,6 @@ def period(text: str) -> tuple[str, str]:
     return ends
 
 
-def _index(body: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-    """Earlier releases kept one state a batch, with neither partition nor slice."""
-    return body.get("parts") or [["", "", 0, 0, body["size"]]]
-
-
 def _within(partition: str, since: str, until: str) -> bool:
     """Whether a partition touches the span; '2013-02' names all its days. A part without time is in every span that
     has no bounds."""
@@ -146,8 +144,8 @@ def _within(partition: str, since: str, until: str) -> bool:
     return (not since or partition[:low] >= since[:low]) and (not until or partition[:high] <= until[:high])
 
 
-def _nothing(table: str, since: str, until: str, slice_: str, chosen: Sequence[Mapping[str, Any]]) -> str:
-    known = [p for body in chosen for p in _index(body)]
+def _nothing(table: str, since: str, until: str, slice_: str, chosen: Sequence[StateIndex]) -> str:
+    known = [p for kept in chosen for p in kept.places]
     days = sorted({p[0] for p in known if p[0]})
     span = f"; its statistics run from {days[0]} to {days[-1]}" if days else ""
     if slice_:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import cast
 
 import numpy as np
 import orjson
@@ -18,18 +18,32 @@ from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
 from hanok.compute.units import USUAL_ROWS_MIN, unit_change
-from hanok.compute.values import Brought, Cell, cells, column_type
+from hanok.compute.values import Brought, Cell, cells, column_type, unviewed
 from hanok.core import validation as v
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Conflict, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, respelled
+from hanok.core.records import to_body
 from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended
-from hanok.core.validation import Anomaly, CheckResult, ColumnSchema, ColumnStatistics, TableSchema
+from hanok.core.validation import (
+    CHECK,
+    REPLAYED,
+    SCHEMA,
+    STATE,
+    Anomaly,
+    CheckResult,
+    ColumnSchema,
+    ColumnStatistics,
+    Replayed,
+    SetAside,
+    StateIndex,
+    TableSchema,
+)
 from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
-from hanok.parts.validation.kept import KIND, KeptStates
+from hanok.parts.validation.kept import KeptStates
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
@@ -74,9 +88,9 @@ class Validation:
         checked_name("table", table)
         if table.startswith(QUARANTINE):
             raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
-        before = self._metadata.read(lambda r: r.records.get("check", table, key))
+        before = self.result(table, key)
         schema = self.schema(table)
-        rows, spelt = _named(table, rows, schema)
+        rows, spelt = _named(table, unviewed(rows), schema)
         untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
         rows = rows.drop_columns(untyped)
         now = self._clock.now()
@@ -152,7 +166,7 @@ class Validation:
 
     def _kept(
         self, schema: TableSchema, good: pa.Table, slices: Sequence[str], measured: TableState | None
-    ) -> dict[str, Any]:
+    ) -> StateIndex:
         """Statistics by partition and slice; `measured` are those of the batch as it came, where every row stayed."""
         found = parts(good, time=schema.event_time, slices=slices, whole=measured)
         return self.kept.write(found, sliced=sliced(good, slices))
@@ -162,8 +176,8 @@ class Validation:
         return self._clock.now()
 
     def schema(self, table: str) -> TableSchema | None:
-        body = self._metadata.read(lambda r: r.records.get("schema", table, "current"))
-        return None if body is None else self._with_later_columns(TableSchema.from_dict(body))
+        schema = SCHEMA.open(self._metadata.read(lambda r: r.records.get(SCHEMA.name, table, "current")))
+        return None if schema is None else self._with_later_columns(schema)
 
     def _with_later_columns(self, schema: TableSchema) -> TableSchema:
         """A column that entered after the table was learned is of the type that the table keeps it in, and no more is
@@ -181,35 +195,30 @@ class Validation:
             raise Invalid(f"there is no table {table!r} yet: ingest its first batch, then name its slices")
         _sliceable(schema, columns)
         made, now = replace(schema, slices=tuple(columns)), self._clock.now()
-        self._metadata.write(lambda r: r.records.put("schema", table, "current", made.as_dict(), now))
+        self._metadata.write(lambda r: r.records.put(SCHEMA.name, table, "current", SCHEMA.body(made), now))
         return made.slices
 
     def result(self, table: str, key: str) -> CheckResult | None:
         """The outcome of a batch that was ingested before."""
-        body = self._metadata.read(lambda r: r.records.get("check", table, key))
-        return None if body is None else _result(body)
+        return CHECK.open(self._metadata.read(lambda r: r.records.get(CHECK.name, table, key)))
 
     def results(self, table: str | None = None, *, limit: int = 100) -> list[CheckResult]:
         """The newest outcomes first."""
-        return [_result(b) for b in self._metadata.read(lambda r: r.records.list("check", table, limit=limit))]
+        return CHECK.all(self._metadata.read(lambda r: r.records.list(CHECK.name, table, limit=limit)))
 
-    def quarantined(self, table: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Rows set aside, the newest first: `id`, `batch`, `reason`, the row as it came, and `replayed`: the batch in
-        which it was tried again (empty while it waits)."""
+    def quarantined(self, table: str, *, limit: int = 100) -> list[SetAside]:
+        """Rows set aside, the newest first."""
         if not self._tables.size(QUARANTINE + table):
             return []
         from hanok.compute.duck import read
 
         rows = read(self._tables.scan(QUARANTINE + table)).to_pylist()[-limit:]
-        again = self._metadata.read(lambda r: {b["_key"]: b["batch"] for b in r.records.list("replayed", table)})
+        again = self._metadata.read(
+            lambda r: {b["_key"]: REPLAYED.open(b) for b in r.records.list(REPLAYED.name, table)}
+        )
+        batches = {key: replayed.batch for key, replayed in again.items() if replayed}
         return [
-            {
-                "id": r[SEQUENCE],
-                "batch": r["batch"],
-                "reason": r["reason"],
-                "row": orjson.loads(r["row"]),
-                "replayed": again.get(str(r[SEQUENCE]), ""),
-            }
+            SetAside(r[SEQUENCE], r["batch"], r["reason"], orjson.loads(r["row"]), batches.get(str(r[SEQUENCE]), ""))
             for r in reversed(rows)
         ]
 
@@ -218,7 +227,7 @@ class Validation:
         table: str,
         ids: Sequence[int],
         *,
-        changes: Mapping[str, Any] | None = None,
+        changes: Mapping[str, Cell] | None = None,
         allow: Sequence[str] = (),
         actor: str = "local",
     ) -> CheckResult:
@@ -228,28 +237,29 @@ class Validation:
         are still bad are set aside again with their reason; a row is replayed once. They count as known from now on.
         Raises Invalid for rows that are not there, were replayed before, or columns that the table does not have.
         """
-        waiting = {r["id"]: r for r in self.quarantined(table, limit=1 << 30)}
+        waiting = {r.id: r for r in self.quarantined(table, limit=1 << 30)}
         if missing := [i for i in ids if i not in waiting]:
             raise Invalid(f"the quarantine of {table!r} has no row {missing[0]}; see: hanok quarantine list {table}")
-        if done := [i for i in ids if waiting[i]["replayed"]]:
-            raise Invalid(f"row {done[0]} was replayed in the batch {waiting[done[0]]['replayed']!r} already")
+        if done := [i for i in ids if waiting[i].replayed]:
+            raise Invalid(f"row {done[0]} was replayed in the batch {waiting[done[0]].replayed!r} already")
         schema = self.schema(table)
         if not ids or schema is None:
             raise Invalid("name the rows to replay by their ids")
         if unknown := [c for c in (*(changes or {}), *allow) if schema.column(c) is None]:
             raise Invalid(f"{table!r} has no column {unknown[0]!r}; it has {', '.join(c.name for c in schema.columns)}")
-        rows = typed_rows([waiting[i]["row"] | dict(changes or {}) for i in ids], schema)
+        came = [cast(Mapping[str, Cell], waiting[i].row) for i in ids]
+        rows = typed_rows([{**row, **(changes or {})} for row in came], schema)
         now = self._clock.now()
         if allow:
             wider = allowing(schema, rows, allow)
-            self._metadata.write(lambda r: r.records.put("schema", table, "current", wider.as_dict(), now))
+            self._metadata.write(lambda r: r.records.put(SCHEMA.name, table, "current", SCHEMA.body(wider), now))
         batch = f"replay {' '.join(map(str, sorted(ids)))}"[:120]
         result = self.ingest(table, rows, key=batch, actor=actor)
 
         def note(repositories: Repositories) -> None:
+            body = REPLAYED.body(Replayed(batch, {k: str(v) for k, v in (changes or {}).items()}, actor))
             for i in ids:
-                body = {"batch": batch, "changes": {k: str(v) for k, v in (changes or {}).items()}, "actor": actor}
-                repositories.records.put("replayed", table, str(i), body, now)
+                repositories.records.put(REPLAYED.name, table, str(i), body, now)
 
         self._metadata.write(note)
         return result
@@ -280,7 +290,7 @@ class Validation:
         appended: Appended,
         now: datetime,
         actor: str,
-        kept: Mapping[str, Any],
+        kept: StateIndex,
         held: Held,
     ) -> None:
         node_id = new_id(now)
@@ -290,7 +300,7 @@ class Validation:
             "rows": result.rows,
             "accepted": result.accepted,
             "quarantined": result.quarantined,
-            "anomalies": [asdict(a) for a in result.anomalies],
+            "anomalies": [to_body(a) for a in result.anomalies],
             "unchanged": result.unchanged,
             "corrected": result.corrected,
             "first": appended.first,
@@ -304,13 +314,13 @@ class Validation:
             now,
             {"table": result.table, "rows": appended.first + appended.rows},
         )
-        body = result.as_dict() | {"node": node_id, "digest": appended.digest}
+        body = CHECK.body(replace(result, node=node_id, digest=appended.digest))
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node, snapshot], [Edge(node_id, EdgeKind.WROTE, snapshot.id)])
-            repositories.records.put("schema", result.table, "current", schema.as_dict(), now)
-            repositories.records.put("check", result.table, result.batch, body, now)
-            repositories.records.put(KIND, result.table, result.batch, kept, now)
+            repositories.records.put(SCHEMA.name, result.table, "current", SCHEMA.body(schema), now)
+            repositories.records.put(CHECK.name, result.table, result.batch, body, now)
+            repositories.records.put(STATE.name, result.table, result.batch, STATE.body(kept), now)
             self.declared.note(repositories, result.table, result.batch, held)
             repositories.outbox.append(
                 Event(
@@ -371,7 +381,7 @@ def _kept(value: Cell) -> Cell:
     return str(value) if isinstance(value, bytes) or (isinstance(value, float) and math.isinf(value)) else value
 
 
-def _arrivals(rows: pa.Table, arrived: Any, now: datetime) -> pa.Array:
+def _arrivals(rows: pa.Table, arrived: pa.ChunkedArray | pa.Array | None, now: datetime) -> pa.Array:
     kind = pa.timestamp("us", "UTC")
     if arrived is None:
         return pa.array([now] * rows.num_rows, kind)
@@ -449,11 +459,10 @@ def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
     return replace(schema, columns=(*columns, *added))
 
 
-def _sent_again(before: Mapping[str, Any], rows: int, digest: str) -> CheckResult:
+def _sent_again(done: CheckResult, rows: int, digest: str) -> CheckResult:
     """The outcome of a batch that came before, where the same rows come again; batches of earlier releases have no
     digest and are told apart by their number of rows. Raises Conflict."""
-    done = _result(before)
-    if before.get("digest", digest) != digest or done.rows != rows:
+    if (digest if done.digest is None else done.digest) != digest or done.rows != rows:
         raise Conflict(
             f"batch {done.batch!r} of {done.table!r} is in already with other rows ({done.rows}): nothing was changed. "
             "`key` names a batch, and the same key again has no effect: give another, or leave it out. Columns that "
@@ -462,21 +471,3 @@ def _sent_again(before: Mapping[str, Any], rows: int, digest: str) -> CheckResul
             key=done.batch,
         )
     return done
-
-
-def _result(body: Mapping[str, Any]) -> CheckResult:
-    statistics_ = tuple(
-        ColumnStatistics(**{**s, "quantiles": tuple(s["quantiles"]), "top": tuple(map(tuple, s["top"]))})
-        for s in body["statistics"]
-    )
-    return CheckResult(
-        body["table"],
-        body["batch"],
-        body["rows"],
-        body["accepted"],
-        body["quarantined"],
-        tuple(Anomaly(**a) for a in body["anomalies"]),
-        statistics_,
-        body.get("unchanged", 0),
-        body.get("corrected", 0),
-    )

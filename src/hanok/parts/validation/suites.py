@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from hanok.compute.analyzer_parts import filtered, matches
 from hanok.compute.analyzers import NUMBERED, POSITION, Session, opened
 from hanok.compute.duck import Relation, quoted
+from hanok.compute.values import Cell
 from hanok.core.checks import Assertion, Check, Combined, Constraint, Metric, Rule
 from hanok.core.errors import MetricFailed
+from hanok.core.json import Json
 
 SUCCESS, FAILURE, ERROR = "Success", "Failure", "Error"
 ROWS_SHOWN = 5
@@ -28,10 +29,10 @@ class Outcome:
     level: str
     rule: str
     status: str
-    value: Any = None
+    value: Json = None
     message: str = ""
     broken: int | None = None
-    rows: tuple[Mapping[str, Any], ...] = field(default=())
+    rows: tuple[Mapping[str, Cell], ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class SuiteResult:
         failed = {o.level for o in self.outcomes if o.status != SUCCESS}
         return "Error" if "error" in failed else "Warning" if failed else SUCCESS
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         return {"status": self.status, "outcomes": [asdict(o) for o in self.outcomes]}
 
 
@@ -130,12 +131,12 @@ def _metrics(rule: Rule) -> list[Metric]:
     return [m for r in rule.rules for m in _metrics(r)] if isinstance(rule, Combined) else [rule.metric]
 
 
-def _judge(check: Check, rule: Rule, values: Mapping[Metric, Any]) -> Outcome:
+def _judge(check: Check, rule: Rule, values: Mapping[Metric, Json | MetricFailed]) -> Outcome:
     status, value, message = _status(rule, values)
     return Outcome(check.name, check.level, rule.text, status, value, message)
 
 
-def _status(rule: Rule, values: Mapping[Metric, Any]) -> tuple[str, Any, str]:
+def _status(rule: Rule, values: Mapping[Metric, Json | MetricFailed]) -> tuple[str, Json, str]:
     if isinstance(rule, Combined):
         parts = [_status(r, values) for r in rule.rules]
         good = [p[0] == SUCCESS for p in parts]
@@ -155,7 +156,7 @@ def _must(rule: Constraint) -> str:
     return rule.must.text if isinstance(rule.must, Assertion) else "as asserted"
 
 
-def _comparable(rule: Constraint, value: Any) -> Any:
+def _comparable(rule: Constraint, value: Json) -> Json:
     """A number for an assertion in text: of a histogram its number of bins. A function gets the whole value."""
     if callable(rule.must) or not isinstance(value, dict):
         return value
@@ -164,7 +165,7 @@ def _comparable(rule: Constraint, value: Any) -> Any:
 
 def _rows_that_break(
     session: Session, failing: Sequence[tuple[int, str]], limit: int
-) -> dict[int, tuple[int, tuple[Mapping[str, Any], ...]]]:
+) -> dict[int, tuple[int, tuple[Mapping[str, Cell], ...]]]:
     """For each failing rule how many rows break it, and the first of them. Counting and finding positions read the
     columns of the rules alone; whole rows are fetched for the positions shown."""
     duck = session.duck

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hanok.core.errors import SourceNotFound
+from hanok.core.validation import CHECK, Anomaly, CheckResult, SetAside
 from hanok.ui.views.columns import Columns, columns_of
 from hanok.ui.views.common import Ask
 from hanok.ui.views.today import SourceLine, sources_of
@@ -45,16 +46,7 @@ class Check:
     rows: int
     accepted: int
     quarantined: int
-    anomalies: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    id: int
-    batch: str
-    reason: str
-    row: Mapping[str, Any]
-    replayed: str
+    anomalies: tuple[Anomaly, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,8 @@ def table_page(app: App, ask: Ask) -> TablePage:
     schema = app.validation.schema(name)
     if name not in app.tables.names() and schema is None:
         raise SourceNotFound(f"there is no table {name[:80]!r}; see the list at /data")
-    checks = app.metadata.read(lambda r: r.records.list("check", name, limit=CHECKS))
+    bodies = app.metadata.read(lambda r: r.records.list(CHECK.name, name, limit=CHECKS))
+    checks = tuple(_check(c, b.get("_at")) for c, b in zip(CHECK.all(bodies), bodies, strict=True))
     return TablePage(
         app.clock.now(),
         name,
@@ -94,24 +87,16 @@ def table_page(app: App, ask: Ask) -> TablePage:
         schema.event_time if schema else "",
         schema.keys if schema else (),
         columns_of(app, name, ask, {c.name: c for c in schema.columns} if schema else {}, _found_in(checks)),
-        tuple(_check(c) for c in checks),
-        tuple(SetAside(**q) for q in app.validation.quarantined(name, limit=SET_ASIDE)),
+        checks,
+        tuple(app.validation.quarantined(name, limit=SET_ASIDE)),
         tuple(v.name for v in app.features.views() if v.source.table == name),
     )
 
 
-def _check(body: Mapping[str, Any]) -> Check:
-    return Check(
-        body["batch"],
-        body.get("node", ""),
-        body.get("_at"),
-        body["rows"],
-        body["accepted"],
-        body["quarantined"],
-        tuple(body["anomalies"]),
-    )
+def _check(result: CheckResult, at: datetime | None) -> Check:
+    return Check(result.batch, result.node, at, result.rows, result.accepted, result.quarantined, result.anomalies)
 
 
-def _found_in(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+def _found_in(checks: Sequence[Check]) -> Mapping[str, int]:
     """How often something was found in each column."""
-    return Counter(a["column"] for check in checks for a in check["anomalies"])
+    return Counter(a.column for check in checks for a in check.anomalies)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hanok.core import training
 from hanok.core.lineage import NodeKind
+from hanok.core.validation import CHECK, CheckResult
 from hanok.parts.training import rollout as stages
 from hanok.ui.text import instant
 from hanok.ui.views.common import AlertLine, Days, alert_line, performance_days, red_first
@@ -125,21 +126,22 @@ def today(app: App, load: Mapping[str, float]) -> Today:
 def sources_of(app: App) -> tuple[SourceLine, ...]:
     """Every table that data arrives in, with its last batch."""
     names = [n for n in app.tables.names() if "--" not in n]
-    checks = app.metadata.read(lambda r: {n: r.records.list("check", n, limit=30) for n in names})
+    checks = app.metadata.read(lambda r: {n: r.records.list(CHECK.name, n, limit=30) for n in names})
     return tuple(_source(app, name, checks[name]) for name in names)
 
 
-def _source(app: App, name: str, checks: list[Mapping[str, Any]]) -> SourceLine:
-    last: Mapping[str, Any] = checks[0] if checks else {}
+def _source(app: App, name: str, bodies: list[Mapping[str, Any]]) -> SourceLine:
+    checks = CHECK.all(bodies)
+    last = checks[0] if checks else CheckResult(name, "", 0, 0, 0)
     return SourceLine(
         name,
         app.tables.size(name),
         app.tables.size("quarantine--" + name),
-        str(last.get("batch", "")),
-        last.get("_at"),
-        int(last.get("rows", 0)),
-        len(last.get("anomalies", ())),
-        tuple(int(c["rows"]) for c in reversed(checks)),
+        last.batch,
+        bodies[0].get("_at") if bodies else None,
+        last.rows,
+        len(last.anomalies),
+        tuple(c.rows for c in reversed(checks)),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
+from hanok.core.errors import Invalid
+from hanok.core.json import Json
 from hanok.wire.tfdv import Message
 
 INACTIVE = ("PLANNED", "ALPHA", "DEPRECATED", "DEBUG_ONLY", "DISABLED")
@@ -29,7 +31,7 @@ class Finding:
     feature: Message
     reasons: list[Reason] = field(default_factory=list)
 
-    def add(self, type_: str, message: str, observed: Any = "", bound: Any = "") -> None:
+    def add(self, type_: str, message: str, observed: Json = "", bound: Json = "") -> None:
         self.reasons.append(Reason(type_, message, shown(observed), shown(bound)))
 
     def deprecate(self) -> None:
@@ -51,6 +53,22 @@ def in_environment(schema: Message, feature: Message, environment: str | None) -
     return environment in schema["default_environment"]
 
 
+def known_environment(schema: Message, environment: str, where: str) -> None:
+    """Raises Invalid for an environment that the schema does not name: nothing would be checked by it."""
+    known = list(dict.fromkeys([*schema["default_environment"], *_environments(schema["feature"])]))
+    if environment and environment not in known:
+        named = f"it names {', '.join(known)}" if known else "it names none"
+        raise Invalid(
+            f"{where} has no environment {environment!r}; {named}. Add it as a default_environment, or leave it out"
+        )
+
+
+def _environments(features: Sequence[Message]) -> Iterator[str]:
+    for feature in features:
+        yield from (*feature["in_environment"], *feature["not_in_environment"])
+        yield from _environments(feature["struct_domain"]["feature"])
+
+
 def required(schema: Message, feature: Message, environment: str | None) -> bool:
     presence = feature["presence"]
     expected = presence["min_count"] > 0 or presence["min_fraction"] > 0
@@ -62,5 +80,5 @@ def exact(number: float) -> Fraction:
     return Fraction(repr(float(number)))
 
 
-def shown(value: Any) -> str:
+def shown(value: Json) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
+from hanok.core.json import Json
 from hanok.parts.validation.schemas.comparators import check_sizes
 from hanok.parts.validation.schemas.composed import check_sparse, check_weighted
 from hanok.parts.validation.schemas.features import check_feature, check_specification, new_feature
@@ -29,7 +29,7 @@ class Report:
     def good(self) -> bool:
         return not self.anomalies and not self.dataset and not self.data_missing
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Types by path and the measurements, which is what other tools read, then each reason in full."""
         everything = {path_text(p): reasons for p, reasons in self.anomalies.items()}
         return {
