@@ -109,7 +109,7 @@ def open_app(config: Config, *, clock: Clock | None = None, project: Project | N
         app = _joined(config, home, clock or home.clock(), open_stores(config, home))
         path = config.project or home.project()
         if apply and project is not None:
-            app.declaring.apply(project)
+            app.declaring.given(project)
         elif apply and path is not None:
             if not path.exists():
                 raise DeclarationError(f"there is no project file {path}; 'hanok init' writes one")

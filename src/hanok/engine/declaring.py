@@ -10,7 +10,7 @@ from pathlib import Path
 from hanok.core.applied import APPLIED, Applied, Change, What
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, Model, Project, Source, as_dict, as_recorded, digest, from_dict
-from hanok.core.errors import HanokError
+from hanok.core.errors import Corrupt, HanokError
 from hanok.core.fitting import check_fit
 from hanok.core.json import Json
 from hanok.core.tables import BOOKKEEPING
@@ -115,6 +115,16 @@ class Declaring:
             self._restore(project, said)
             return False
         return True
+
+    def given(self, project: Project) -> None:
+        """Apply a project that is at hand. Where a damaged table is in the way, go on with what was applied last, as
+        `open` does: the rest of the home must be of use."""
+        try:
+            self.apply(project)
+        except Corrupt as error:
+            said = f"the project is not applied, so what was applied last goes on: {error.message}"
+            log.error("%s", said)
+            self._restore(project, said)
 
     def _restore(self, project: Project | None, said: str) -> None:
         """Declare what was applied last, and withhold the models that the project does not have just so."""
