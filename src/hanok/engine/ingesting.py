@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.values import bring
 from hanok.core.declare import Model
+from hanok.core.errors import BadData
 from hanok.core.names import folded
 from hanok.core.tables import ARRIVED, ROW
 from hanok.core.validation import CheckResult
@@ -63,6 +64,7 @@ class Ingesting:
         source = self._sources.of(table)
         if arrived is None and source is not None and source.known_at in rows.column_names:
             arrived = self._known(rows.column(source.known_at))
+        self._matchable(table, rows)
         told = [(m, *_split(m, rows)) for m in self._labelled_in(table, rows)]
         for model, _, _ in told:
             rows = rows.drop_columns([n for n in rows.column_names if folded(n) == folded(model.label.column)])
@@ -160,6 +162,20 @@ class Ingesting:
             return rows
         batch = sha256(key.encode()).hexdigest()[:8]
         return rows.add_column(0, ROW, pa.array([f"{batch}-{i}" for i in range(1, rows.num_rows + 1)]))
+
+    def _matchable(self, table: str, rows: pa.Table) -> None:
+        """Refuse a file of labels that says of no label which row it is for."""
+        came = {folded(n) for n in rows.column_names}
+        told = [m for m in self._training.models() if m.label.table == table != m.spine.table]
+        for model in (m for m in told if folded(m.label.column) in came):
+            missing = next((k for k in model.spine.keys if folded(k) not in came), "")
+            how = "add the column"
+            if missing == ROW:
+                how = "its rows are numbered here, so a label is told by the id of its prediction: hanok label add"
+            if missing:
+                raise BadData(
+                    f"the labels for {model.name!r} lack the column {missing!r}, which says whose they are: {how}"
+                )
 
     def _known(self, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
         """When rows became known, not after now; now where a row does not say."""

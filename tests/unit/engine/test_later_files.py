@@ -8,7 +8,7 @@ import pytest
 
 from hanok.compute.duck import read
 from hanok.core.clock import ReplayClock
-from hanok.core.errors import NotFound, NotTrainable
+from hanok.core.errors import BadData, NotFound, NotTrainable
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.files import read as read_file
@@ -155,6 +155,8 @@ def test_rows_that_nothing_identifies_are_numbered_by_batch_and_place(tmp_path):
         again = home.ingest(home.write("sales", first))
         assert again["repeated"] or again["accepted"] == 80
         assert home.ingest(home.write("more", first[:7]))["accepted"] == 7
+        with pytest.raises(BadData, match="told by the id of its prediction"):
+            home.ingest(home.write("outcomes", [[1, "yes"]], ["b", "late"]), "sales-labels")
         keys = read(home.app.tables.scan("sales")).column("_row_id").to_pylist()
         assert len(set(keys)) == len(keys)
     finally:
