@@ -24,6 +24,9 @@ BINS = 20
 MASS = 1.5 / BINS
 BLOCKS_MIN = 8
 POINT_MIN = 10
+COMMON_MIN = 2
+ROWS_A_BIN = 5
+SINGLE = 0.1  # the share of rows whose value came once, above which few values are a small sample of many
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +131,22 @@ def _binned(name: str, column: pa.ChunkedArray) -> Reference:
     edges: tuple[float, ...] = ()
     if len(finite):
         unique, counts = np.unique(finite, return_counts=True)
-        heavy = counts > MASS * len(finite) if len(unique) > BINS else np.ones(len(unique), bool)
+        heavy = heavy_points(counts)
         points = tuple(float(u) for u in unique[heavy])
         rest = finite[~np.isin(finite, unique[heavy])]
         if len(rest):
-            bins = max(1, round(BINS * len(rest) / len(finite)))
+            bins = max(1, min(round(BINS * len(rest) / len(finite)), len(rest) // ROWS_A_BIN))
             edges = tuple(float(e) for e in np.unique(np.quantile(rest, np.arange(1, bins) / bins)))
     blank = Reference(name, True, points, edges, ())
     return Reference(name, True, points, edges, tuple(int(c) for c in bin_counts(blank, column)))
+
+
+def heavy_points(counts: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values get a bin of their own: all of a few that come again and again, else those with a large share."""
+    total = counts.sum()
+    if len(counts) <= BINS and (counts == 1).sum() <= SINGLE * total:
+        return np.ones(len(counts), bool)
+    return (counts > MASS * total) & (counts > 1)
 
 
 def bin_counts(ref: Reference, column: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -184,7 +195,8 @@ def compare(ref: Reference, counts: NDArray[Any]) -> Drift:
     two-sample chi-square test of `counts` against the reference.
 
     Bins empty on both sides do not count; those in which fewer than 5 rows of the window are expected are pooled, so
-    that the test holds for small windows (Cochran 1954). Where blocks of the reference differ more than independent
+    that the test holds for small windows (Cochran 1954): in one, or with their neighbours where it would be the only
+    one but for a mass point. Where blocks of the reference differ more than independent
     rows would, the p-value is also that of a scaled chi-square with their mean and variance (Rao and Scott 1981).
     """
     a, b = np.array(ref.counts, float), counts.astype(float)
@@ -192,7 +204,11 @@ def compare(ref: Reference, counts: NDArray[Any]) -> Drift:
     if not n or not m:
         return Drift(ref.column, 0.0, 0.0, 0.0, 1.0, int(m), 0.0, 0.0)
     rare = a * m < EXPECTED_MIN * n
-    if rare.any():
+    if (~rare).sum() < COMMON_MIN:  # a small sample: all but nothing would be left to compare
+        a, b = (
+            np.concatenate([x[~rare], y]) for x, y in zip((a, b), _neighbours(a[rare], b[rare], n / m), strict=True)
+        )
+    elif rare.any():
         a, b = (np.append(x[~rare], x[rare].sum()) for x in (a, b))
     used = (a + b) > 0
     a, b = a[used], b[used]
@@ -210,6 +226,15 @@ def compare(ref: Reference, counts: NDArray[Any]) -> Drift:
         float(ref.counts[-1] / n),
         ref.usual_psi,
     )
+
+
+def _neighbours(a: NDArray[np.float64], b: NDArray[np.float64], ratio: float) -> tuple[NDArray[np.float64], ...]:
+    """Bins that stand beside each other pooled until 5 rows of the window are expected in each; `ratio` is rows of the
+    reference over rows of the window."""
+    group = np.floor(np.append(0.0, np.cumsum(a)[:-1]) / (EXPECTED_MIN * ratio)).astype(int)
+    last = int(a.sum() // (EXPECTED_MIN * ratio)) - 1 if len(a) else 0
+    group = np.unique(np.minimum(group, max(0, last)), return_inverse=True)[1]
+    return np.bincount(group, a), np.bincount(group, b)
 
 
 def _p_among_blocks(ref: Reference, psi: float, floor: float) -> float:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.compute.drift import BINS, MASS, POINT_MIN, Drift, Reference, compare
+from hanok.compute.drift import BINS, MASS, POINT_MIN, ROWS_A_BIN, Drift, Reference, compare, heavy_points
 from hanok.compute.states import ColumnState, TableState
 
 SKETCHED_ROWS = 10_000
@@ -88,7 +88,7 @@ def reference_of(state: ColumnState) -> Reference:
     edges: tuple[float, ...] = ()
     if total:
         if state.frequent.exact:
-            heavy = counts > MASS * total if len(values) > BINS else np.ones(len(values), bool)
+            heavy = heavy_points(counts)
             points = values[heavy]
         else:
             often = state.frequent.counts > MASS * total
@@ -96,7 +96,7 @@ def reference_of(state: ColumnState) -> Reference:
         rest = ~np.isin(values, points)
         if rest.any():
             share = counts[rest].sum() / total
-            bins = max(1, round(BINS * float(share)))
+            bins = max(1, min(round(BINS * float(share)), int(counts[rest].sum()) // ROWS_A_BIN))
             ranks = np.cumsum(counts[rest])
             places = np.searchsorted(ranks, np.arange(1, bins) / bins * ranks[-1])
             edges = tuple(float(e) for e in np.unique(values[rest][np.minimum(places, rest.sum() - 1)]))

@@ -12,6 +12,7 @@ from hanok.compute.values import column_type, flattened, is_nested
 from hanok.core.names import folded
 
 FEW_ROWS = 100
+ROWS_MIN = 20  # two bins in which ten rows are expected
 NUMBERS = {"INT", "FLOAT"}
 
 
@@ -32,7 +33,10 @@ def unlike(before: pa.Table, after: pa.Table) -> list[Unlike]:
     new = [n for n in spelt.values() if folded(n) not in {folded(b) for b in before.column_names}]
     found += [Unlike(n, "is new: there is nothing to compare it with", False) for n in new]
     rows = min(before.num_rows, after.num_rows)
-    if rows < FEW_ROWS:
+    if rows < ROWS_MIN:
+        why = f"one side has {rows} rows only, too few to compare values by: {ROWS_MIN} are needed"
+        found.append(Unlike("", why, False))
+    elif rows < FEW_ROWS:
         found.append(Unlike("", f"one side has {rows} rows only: a small change cannot be told from chance", False))
     return sorted(found, key=lambda u: not u.fault)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hanok.compute.alarms import AlarmPolicy, AlarmState, Window, judge
 from hanok.compute.drift import bin_counts, reference
 from hanok.compute.drift import compare as compare_counts
+from hanok.compute.profiling import compare_tables
 from hanok.compute.shift import Known, Span, compare
 from hanok.compute.state_drift import compare_states
 from hanok.compute.states import TableState
@@ -79,3 +80,17 @@ def test_distances_that_are_known_already_are_judged_by_the_same_policy():
     assert not judge([drift])[0].alarm
     assert judge([drift], [{"x": True}, {"x": False}])[0].alarm
     assert not judge([drift], [{"x": True}, {"x": False}, {"x": False}])[0].alarm
+
+
+def test_a_small_sample_is_compared_with_neighbouring_bins_and_fifteen_values_seen_once_are_no_categories():
+    rng, seen, false = np.random.default_rng(5), 0, 0
+    for n, m in ((30, 30), (1000, 30), (30, 1000)):
+        for _ in range(8):
+            before, after = rng.normal(10, 2, n), rng.normal(10, 2, m)
+            gaps = np.where(rng.random(n) < 0.5, 0, rng.exponential(3, n))
+            later = np.where(rng.random(m) < 0.5, 0, rng.exponential(3, m))
+            made = compare_tables(pa.table({"x": before, "z": gaps}), pa.table({"x": after, "z": later}))
+            false += sum(v.suspect for v in judge(made))
+            (moved,) = judge(compare_tables(pa.table({"x": before}), pa.table({"x": after * 100})))
+            seen += moved.suspect
+    assert seen == 24 and false <= 2
