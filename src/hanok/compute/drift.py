@@ -234,7 +234,7 @@ def _neighbours(a: NDArray[np.float64], b: NDArray[np.float64], ratio: float) ->
     group = np.floor(np.append(0.0, np.cumsum(a)[:-1]) / (EXPECTED_MIN * ratio)).astype(int)
     last = int(a.sum() // (EXPECTED_MIN * ratio)) - 1 if len(a) else 0
     group = np.unique(np.minimum(group, max(0, last)), return_inverse=True)[1]
-    return np.bincount(group, a), np.bincount(group, b)
+    return np.bincount(group, a).astype(float), np.bincount(group, b).astype(float)
 
 
 def _p_among_blocks(ref: Reference, psi: float, floor: float) -> float:
