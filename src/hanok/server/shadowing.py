@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from hanok.core.clock import wall_seconds
 from hanok.core.errors import Unavailable
 from hanok.parts.serving.beside import Bulk, score_beside
 from hanok.parts.serving.packages import Packages
@@ -23,6 +25,7 @@ from hanok.stores.blobs import LocalBlobs
 NICE = 19
 SCORE_S = 60.0
 END_S = 2.0
+LOOK_S = 0.5  # so often it is looked whether the process lives
 
 
 class ShadowProcess:
@@ -43,13 +46,23 @@ class ShadowProcess:
             connection = self._connection or self._start()
             try:
                 connection.send_bytes(message)
-                if connection.poll(self._score_s):
+                if self._answered(connection):
                     return msgspec.msgpack.decode(connection.recv_bytes(), type=list[bytes])
                 why = f"had not scored {bulk.count} rows after {self._score_s:.0f} s"
             except (EOFError, OSError):
                 why = f"ended {_how(self._process)} over {bulk.count} rows"
             self._end()
         raise Unavailable(f"the process that scores shadows {why}")
+
+    def _answered(self, connection: Connection) -> bool:
+        """Whether a reply begins to come. Raises EOFError when the process is gone, whoever still holds its socket."""
+        until = wall_seconds() + self._score_s
+        while (left := until - wall_seconds()) > 0:
+            if connection.poll(min(left, LOOK_S)):
+                return True
+            if self._process is not None and self._process.poll() is not None:
+                raise EOFError
+        return False
 
     def close(self) -> None:
         """End the process, whatever it is at."""
@@ -60,6 +73,8 @@ class ShadowProcess:
 
     def _start(self) -> Connection:
         ours, theirs = socket.socketpair()
+        for bound in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # half a message holds nothing up for ever either
+            ours.setsockopt(socket.SOL_SOCKET, bound, struct.pack("@ll", int(self._score_s) + 1, 0))
         with theirs:
             command = [sys.executable, "-m", "hanok.server.shadowing", str(theirs.fileno()), str(self._blobs)]
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

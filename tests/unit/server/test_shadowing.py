@@ -1,5 +1,6 @@
 """A process of its own scores shadows: the same entries as here, and whatever ends it is said and no more."""
 
+import ctypes
 import os
 import signal
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hanok.server.shadowing import ShadowProcess
 from hanok.stores.blobs import LocalBlobs
 from tests.unit.parts.serving.conftest import linear
 
+PIDFD_GETFD = 438
 ROWS = {"x": [1.0, 10**400, None, "\ud800"], "y": [2, 3.5, 1e308, True], "more": [[1], {}, "z", b"bytes"]}
 
 
@@ -59,9 +61,13 @@ def test_another_process_gives_the_same_entries_and_each_end_of_it_is_said(packa
     assert [e.score for e in here if e.version == 2] == [6.0] * 8
     assert all(e.error for e in here if e.version > 3)
 
-    os.kill(process._process.pid, signal.SIGKILL)
+    child = process._process
+    theirs = ctypes.CDLL(None).syscall(PIDFD_GETFD, os.pidfd_open(child.pid), int(child.args[3]), 0)
+    assert theirs > 0  # as what it has forked holds its end of the connection
+    os.kill(child.pid, signal.SIGKILL)
     with pytest.raises(Unavailable, match="ended by SIGKILL over 8 rows"):
         process(asked)
+    os.close(theirs)
     assert comparable(process(asked)) == here  # by a new one
 
     process._score_s = 0.0

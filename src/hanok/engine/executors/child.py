@@ -1,4 +1,4 @@
-"""The process that fits models for a server: `python -m hanok.engine.executors.child LIFE REPLY MEMORY`.
+"""The process that fits models for a server: `python -m hanok.engine.executors.child LIFE WORK REPLY MEMORY`.
 
 It is two. The first one stays small and only watches: when the server is gone, however it ended, it ends all that was
 begun here; when the second one dies, it dies in the same way, so that the server sees why. The second one reads names
@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 NICE = 5  # predictions come first
 
 
-def main(life: int, reply: int, memory: int) -> None:
-    """`life` ends with the server, `reply` is where it hears what is done, `memory` a bound in bytes (0: none)."""
+def main(life: int, work: int, reply: int, memory: int) -> None:
+    """`life` ends with the server, `work` names the folders, `reply` is where the server hears what is done, `memory` a
+    bound in bytes (0: none). None of them is the standard input: a user's code may read that, and finds its end."""
     worker = os.fork()  # before anything is imported that has threads
     if worker:
+        os.close(work)
         os.close(reply)
         _watch(worker, life)
     os.close(life)
+    for descriptor in (work, reply):
+        os.set_inheritable(descriptor, False)  # not for what a user's code starts
     _bound(memory)
-    with os.fdopen(reply, "w", buffering=1) as told:
-        for line in sys.stdin:
+    with os.fdopen(work) as asked, os.fdopen(reply, "w", buffering=1) as told:
+        for line in asked:
             _fit(Path(line.rstrip("\n")))
             sys.stdout.flush()
             sys.stderr.flush()
@@ -128,4 +132,4 @@ def _function(own: OwnWork) -> Callable[..., object]:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:4]))
+    main(*(int(word) for word in sys.argv[1:5]))

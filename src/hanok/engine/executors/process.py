@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import select
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,14 +19,15 @@ from hanok.compute.runtimes import Package
 from hanok.core.clock import wall_seconds
 from hanok.core.declare import AutoML, OwnCode
 from hanok.core.durations import shortest
-from hanok.core.errors import NotTrainable, Suspended, TrainingDied, TrainingTimedOut
+from hanok.core.errors import Cancelled, LeaseLost, NotTrainable, Suspended, TrainingDied, TrainingTimedOut
 from hanok.core.training import Plan
 from hanok.engine.executors import work
+from hanok.engine.executors.started import Child
 from hanok.parts.training.needs import Fitter
 
 MEMORY_SHARE = 0.8
 LOOK_S = 0.5  # so often it is asked whether to go on
-LINES_KEPT, LINES_SAID = 200, 5
+log = logging.getLogger("hanok.training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +57,37 @@ class Processes:
         shutil.rmtree(folder, ignore_errors=True)
         self._running: set[ProcessFitter] = set()
         self._closed = False
+        self._lock = threading.Lock()  # one that begins while all is ended is refused, or ended too
 
     @contextmanager
     def fitting(self, of: str, go_on: Callable[[], None]) -> Iterator[Fitter]:
         """A fitter for one training; its process starts with the first fit. Each fit raises TrainingDied,
         TrainingTimedOut, Suspended when the server stops, what `go_on` raises, and what the fit itself raises."""
-        if self._closed:
-            raise Suspended(f"the training of {of} waits for the next start of the server")
         fitter = ProcessFitter(of, self._folder, self._limits, self._project, go_on)
-        self._running.add(fitter)
+        with self._lock:
+            if self._closed:
+                raise Suspended(f"the training of {of} waits for the next start of the server")
+            self._running.add(fitter)
         try:
             yield fitter
         finally:
-            self._running.discard(fitter)
+            with self._lock:
+                self._running.discard(fitter)
             fitter.end()
 
     def close(self) -> None:
         """End all processes now; their trainings are suspended."""
-        self._closed = True
-        for fitter in list(self._running):
+        with self._lock:
+            self._closed = True
+            running = list(self._running)
+        for fitter in running:
             fitter.suspend()
 
     def says(self, of: str) -> str:
         """The last line that the process of a training wrote."""
-        return next((fitter.says() for fitter in list(self._running) if fitter.of == of), "")
+        with self._lock:
+            running = list(self._running)
+        return next((fitter.says() for fitter in running if fitter.of == of), "")
 
 
 class ProcessFitter:
@@ -97,7 +101,7 @@ class ProcessFitter:
     ) -> None:
         self.of, self._folder, self._limits, self._project, self._go_on = of, folder, limits, project, go_on
         self._started = wall_seconds()
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._suspended = False
 
     def search(self, frame: Frame, settings: AutoML) -> work.Fitted:
@@ -116,19 +120,23 @@ class ProcessFitter:
 
     def _fitted(self, frame: Frame, asked: work.FitWork) -> work.Fitted:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix="fit-") as name:
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="fit-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             work.write_work(folder, frame, asked)
             if self._child is None:
-                self._child = _Child(self.of, self._limits.memory_bytes)
-            self._wait(self._child, folder)
+                self._child = Child(self.of, self._limits.memory_bytes)
+            try:
+                self._wait(self._child, folder)
+            except BaseException:
+                self._child.end()  # nothing writes to the folder when it is removed
+                raise
             return work.read_fitted(folder)
 
-    def _wait(self, child: _Child, folder: Path) -> None:
+    def _wait(self, child: Child, folder: Path) -> None:
         child.ask(folder)
+        away = False
         while True:
             if self._suspended:
-                child.kill()
                 raise Suspended(f"the server stops; the training of {self.of} goes on after its next start")
             answered = child.answered(LOOK_S)
             if answered:
@@ -136,16 +144,25 @@ class ProcessFitter:
             if answered is None and not self._suspended:
                 raise TrainingDied(f"the process that trained {self.of} {child.ended()}")
             if wall_seconds() - self._started > self._limits.time.total_seconds():
-                child.kill()
+                child.end()
                 raise TrainingTimedOut(
                     f"the training of {self.of} was stopped after {shortest(self._limits.time)}, the limit of a "
                     f"training (training_limit in hanok.toml){child.said()}"
                 )
-            try:
-                self._go_on()
-            except BaseException:
-                child.kill()
-                raise
+            away = self._asked(away)
+
+    def _asked(self, away: bool) -> bool:
+        """Ask whether to go on. A store that cannot say so for a moment ends no training: whether that is so, said once
+        each time (`away`: it was so)."""
+        try:
+            self._go_on()
+        except (Cancelled, LeaseLost):
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it says nothing of the training)
+            if not away:
+                log.warning("whether the training of %s is to go on could not be asked; it goes on: %s", self.of, error)
+            return True
+        return False
 
     def suspend(self) -> None:
         """Called by another thread."""
@@ -159,94 +176,3 @@ class ProcessFitter:
     def end(self) -> None:
         if self._child is not None:
             self._child.close()
-
-
-class _Child:
-    """The process, what it says, and the pipe by whose end it knows that the server is gone."""
-
-    def __init__(self, of: str, memory_bytes: int) -> None:
-        self._of = of
-        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        life, self._life = os.pipe()
-        self._reply, reply = os.pipe()
-        words = [sys.executable, "-P", "-m", "hanok.engine.executors.child", str(life), str(reply), str(memory_bytes)]
-        path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
-        try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(life, reply),
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-                text=True,
-                errors="replace",
-            )
-        finally:
-            os.close(life)
-            os.close(reply)
-        self._reader = threading.Thread(target=self._read, name="hanok-training-says", daemon=True)
-        self._reader.start()
-
-    def ask(self, folder: Path) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it is gone: `answered` says so
-            self._process.stdin.write(f"{folder}\n")
-            self._process.stdin.flush()
-
-    def answered(self, seconds: float) -> bool | None:
-        """Whether what was asked is done; None when the process is gone."""
-        ready, _, _ = select.select([self._reply], [], [], seconds)
-        if not ready:
-            return False
-        return True if os.read(self._reply, 64) else None
-
-    def ended(self) -> str:
-        """How the process ended, and its last words."""
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        self.kill()  # what it started; before its number is free for another process
-        code = self._process.wait()
-        if code >= 0:
-            how = f"ended by itself with exit code {code}"
-        else:
-            how = f"was ended by signal {-code} ({signal.Signals(-code).name})"
-            if -code == signal.SIGKILL:
-                how += ": the machine may have had no memory left for it"
-        return f"{how}; the training has failed, and nothing else was touched{self.said()}"
-
-    def last(self) -> str:
-        return self._lines[-1] if self._lines else ""
-
-    def said(self) -> str:
-        self._reader.join(timeout=1)
-        last = list(self._lines)[-LINES_SAID:]
-        return "; its last lines: " + " | ".join(last) if last else "; it had said nothing"
-
-    def kill(self) -> None:
-        """End it and all that it started."""
-        if self._process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        self.kill()
-        self._process.wait()
-        self._reader.join(timeout=1)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        os.close(self._life)
-        os.close(self._reply)
-
-    def _read(self) -> None:
-        """What it says reaches whoever watches the server."""
-        assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):  # closed under the reader
-            for line in self._process.stdout:
-                text = line.rstrip("\n")
-                if text:
-                    self._lines.append(text[:500])
-                    sys.stderr.write(f"[training {self._of}] {text}\n")
