@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from hanok.compute.runtimes.class_order import NOTE, in_order
 from hanok.compute.runtimes.encoded import ByColumn, ColumnModel, Encoded, MatrixModel, Scored, Scores
 from hanok.core.errors import Unsafe
 from hanok.core.serving import Signature
@@ -46,7 +47,9 @@ def load(
     """`read` gives the bytes of a file of the package. Raises Unsafe for a runtime that is not on the list, Corrupt for
     a model that takes another number of columns than its signature says."""
     said = notes or {}
-    scored = _scored(runtime, signature, read, said)
+    scored: Any = _scored(runtime, signature, read, said)
+    if places := said.get(NOTE):
+        scored = _InOrder(scored, tuple(map(int, places)))
     by_column = said.get("takes") == "columns"
     adapter: Callable[..., Scored] = ByColumn if by_column else Encoded
     return adapter(
@@ -55,6 +58,16 @@ def load(
         refuses_nulls=bool(said.get("refuses_nulls")),
         refuses_unseen=bool(said.get("refuses_unseen")),
     )
+
+
+class _InOrder:
+    """A model that has the classes in another order than its signature."""
+
+    def __init__(self, model: Any, places: tuple[int, ...]) -> None:
+        self._model, self._places = model, places
+
+    def score(self, rows: Any) -> Scores:
+        return in_order(self._model.score(rows), self._places)
 
 
 def _scored(

@@ -19,6 +19,7 @@ import pyarrow as pa
 import yaml
 
 from hanok.compute.frames import Frame
+from hanok.compute.runtimes.originals import own_labels
 from hanok.core.errors import ConversionFailed, Corrupt, MissingExtra, Unsafe
 from hanok.core.serving import Column, Signature
 
@@ -182,7 +183,7 @@ def frame_of(model: Any, logged: Logged, data: pa.Table | None) -> Frame:
         raise ConversionFailed(f"the data has no column {gone[0]!r}, which the model takes")
     columns = {n: _values(kind, known.get(n), made=data is None) for n, kind in inputs}
     table = pa.table(columns)
-    classes = tuple(_class(c) for c in getattr(model, "classes_", ()))
+    classes = own_labels(model)
     task = "regression" if not classes else "binary" if len(classes) == 2 else "multiclass"
     task, classes = _booster_task(model, task, classes)
     categories = {
@@ -216,10 +217,6 @@ def _values(kind: str, known: pa.ChunkedArray | None, *, made: bool) -> pa.Array
     return pa.array(np.round(values).astype(int).tolist() if kind == "INT64" else values.tolist(), target)
 
 
-def _class(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
-
-
 def _booster_task(model: Any, task: str, classes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """A booster without its wrapper knows an objective, and classes by number."""
     library, kind = type(model).__module__.partition(".")[0], type(model).__name__
@@ -230,14 +227,6 @@ def _booster_task(model: Any, task: str, classes: Sequence[str]) -> tuple[str, t
     elif kind == "Booster" and library == "xgboost":
         learner = json.loads(model.save_config())["learner"]
         objective, count = learner["objective"]["name"], int(learner["learner_model_param"]["num_class"])
-    elif kind == "ModelProto" and "ai.onnx.ml" in {o.domain for o in model.opset_import}:
-        for node in model.graph.node:
-            for attribute in node.attribute:
-                if attribute.name in ("classlabels_int64s", "classlabels_ints"):
-                    return ("binary" if len(attribute.ints) == 2 else "multiclass"), tuple(map(str, attribute.ints))
-                if attribute.name == "classlabels_strings":
-                    labels = tuple(v.decode() for v in attribute.strings)
-                    return ("binary" if len(labels) == 2 else "multiclass"), labels
     if objective.startswith("multi"):
         return "multiclass", tuple(map(str, range(count)))
     return ("binary", ("0", "1")) if objective in ("binary", "binary:logistic") else (task, tuple(classes))

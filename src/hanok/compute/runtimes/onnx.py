@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hanok.compute.runtimes.class_order import by_class
 from hanok.compute.runtimes.encoded import Raw, Scores
 from hanok.compute.runtimes.onnx_file import check
-from hanok.core.errors import Corrupt, MissingExtra, ScoringFailed, SignatureMismatch
+from hanok.core.errors import ConversionFailed, Corrupt, MissingExtra, ScoringFailed, SignatureMismatch
 from hanok.core.serving import Signature
 
 _NUMBERS: dict[str, type[np.generic]] = {
@@ -54,7 +55,10 @@ class _Session:
             return np.empty((0, *wide))
         found = self._session.run([_scores_of(self._outputs, self.signature)], feed)[0]
         if isinstance(found, list):  # one map of class and probability for each row
-            found = np.array([[row[key] for key in sorted(row)] for row in found], float)
+            try:
+                found = by_class(found, self.signature.classes)
+            except ConversionFailed as error:
+                raise ScoringFailed(f"the maps of this ONNX model do not fit its signature: {error.message}") from None
         scores = np.asarray(found, np.float64)
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = scores[:, 0]

@@ -6,16 +6,19 @@ never seen: those rows are made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from hanok.compute.frames import Columns, Frame, encode
+from hanok.compute.frames import Columns, Frame
 from hanok.compute.runtimes import Package, Scored, Scores
+from hanok.compute.runtimes.class_order import NOTE, check_said, gives_maps, may_be_either, named, places_of
+from hanok.compute.runtimes.originals import is_onnx, original, own_labels, said
 from hanok.core.errors import ConversionFailed, SignatureMismatch
+from hanok.core.serving import Signature
 
 PROOF_ROWS = 500
 HARD_ROWS = 100
@@ -30,12 +33,14 @@ def proven(package: Package, thresholds: Thresholds, model: Any, frame: Frame) -
     random = np.random.default_rng(0)
     sample = frame.take(np.sort(random.choice(frame.rows, min(PROOF_ROWS, frame.rows), replace=False)))
     table = sample.to_arrow()
-    judge = _Judge(package, model)
+    names = _names(package.signature, model, sample)
+    judge = _Judge(_in_order(package, model, names), model, names)
     if _without_nulls(table).num_rows < table.num_rows and (judge.refuses_nulls or judge.original(table) is None):
         judge.refuses_nulls, table = True, _without_nulls(table)
     if table.num_rows and judge.original(table) is None:
         raise ConversionFailed(f"{judge.why}: fit it on frame.X, or on frame.to_pandas()")
     judge.compare(table, "rows")
+    judge.compare_labels(table)
     if not judge.refuses_nulls:
         judge.try_nulls(_with_nulls(table, random), has_nulls=_without_nulls(frame.to_arrow()).num_rows < frame.rows)
     judge.try_unseen(_with_unseen(table, package.signature.inputs))
@@ -43,9 +48,37 @@ def proven(package: Package, thresholds: Thresholds, model: Any, frame: Frame) -
     return judge.verdict()
 
 
+def _names(signature: Signature, model: Any, sample: Frame) -> dict[str, str]:
+    """Which class each of the model's own labels is. Labels that can be names and numbers are what fits the data."""
+    classes, labels = signature.classes, own_labels(model)
+    if signature.task == "regression" or not labels:
+        return {}
+    numbers_first = False
+    if sample.label and may_be_either(labels, classes):
+        told = said(model, signature, sample.to_arrow()) or []
+        by_number = sum(t == str(int(y)) for t, y in zip(told, sample.y, strict=False))
+        numbers_first = by_number >= sum(t == classes[int(y)] for t, y in zip(told, sample.y, strict=False))
+    return named(labels, classes, numbers_first=numbers_first)
+
+
+def _in_order(package: Package, model: Any, names: Mapping[str, str]) -> Package:
+    """The package, with a note where the model has the classes in another order than the signature."""
+    if not names:
+        return package
+    classes, labels = package.signature.classes, own_labels(model)
+    if is_onnx(model) and gives_maps(model):
+        if named(labels, classes) != names:
+            raise ConversionFailed("its maps have numbers of classes that are names of other classes: leave ZipMap out")
+        return package
+    places = places_of(labels, names, classes)
+    if places == list(range(len(classes))):
+        return package
+    return replace(package, notes={**package.notes, NOTE: places})
+
+
 class _Judge:
-    def __init__(self, package: Package, model: Any) -> None:
-        self._package, self._model = package, model
+    def __init__(self, package: Package, model: Any, names: Mapping[str, str]) -> None:
+        self._package, self._model, self._names = package, model, names
         self._loaded: Scored = package.load()
         self.refuses_nulls = bool(package.notes.get("refuses_nulls"))
         self.refuses_unseen = False
@@ -55,7 +88,7 @@ class _Judge:
     def original(self, table: pa.Table) -> Scores | None:
         """What the object answers; None, with `why`, when it refuses."""
         try:
-            return original(self._model, self._package, table)
+            return original(self._model, self._package.signature, table, self._names)
         except Exception as error:  # noqa: BLE001 (what a user's object raises is its answer to these rows)
             self.why = f"the {type(self._model).__name__} does not take these rows: {str(error)[:200]}"
             return None
@@ -87,6 +120,23 @@ class _Judge:
         self._compared[what] = table.num_rows
         self._difference = max(self._difference, found)
 
+    def compare_labels(self, table: pa.Table) -> None:
+        """The classes are in the order of the labels that the object itself gives to rows."""
+        signature = self._package.signature
+        if signature.task == "regression" or not table.num_rows:
+            return
+        told = said(self._model, signature, table)
+        if told is None:
+            return
+        names = self._names or {
+            str(i): c for i, c in enumerate(signature.classes) if not set(told) <= {*signature.classes}
+        }
+        scores = self._loaded.score(self._loaded.encode(_columns(table)))
+        try:
+            check_said([names.get(t, t) for t in told], signature.classes, scores)
+        except ConversionFailed as error:
+            raise ConversionFailed(f"of the {type(self._model).__name__} it was made from: {error.message}") from None
+
     def try_nulls(self, table: pa.Table, *, has_nulls: bool) -> None:
         """Nulls that the object refuses, the package refuses; so it does where they differ and training had none."""
         if self.original(table) is None or (not has_nulls and not self.difference(table) <= TOLERANCE):
@@ -110,24 +160,6 @@ class _Judge:
         notes |= {"refuses_nulls": True} if self.refuses_nulls else {}
         notes |= {"refuses_unseen": True} if self.refuses_unseen else {}
         return replace(self._package, notes=notes)
-
-
-def original(model: Any, package: Package, table: pa.Table) -> Scores:
-    """What the object itself answers to rows."""
-    signature = package.signature
-    if type(model).__name__ == "ModelProto":  # it is served as it is
-        return package.load().score(package.load().encode(_columns(table)))
-    named = hasattr(model, "feature_names_in_")
-    data: Any = table.to_pandas() if named else encode(signature, _columns(table))
-    if type(model).__name__ == "Booster" and type(model).__module__.startswith("xgboost"):
-        from xgboost import DMatrix
-
-        data = DMatrix(data)
-    if signature.task == "regression" or type(model).__name__ == "Booster":
-        found = np.asarray(model.predict(data), float)
-        return found if signature.task == "multiclass" else found.reshape(table.num_rows)
-    probabilities = np.asarray(model.predict_proba(data), float)
-    return probabilities[:, 1] if signature.task == "binary" else probabilities
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
