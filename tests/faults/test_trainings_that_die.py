@@ -173,7 +173,7 @@ def test_a_server_ends_with_all_that_it_started_whatever_runs_and_the_next_one_g
     try:
         while not any(m["name"] == "mine" and m["newest"] for m in asked(address, "model/list")):
             time.sleep(0.2)
-        assert not list((home / "home" / "work").glob("fit-*"))
+        assert not list((home / "home" / "hanok-work").glob("fit-*"))
     finally:
         process.terminate()
         process.wait(timeout=60)

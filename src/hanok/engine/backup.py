@@ -17,6 +17,7 @@ from hanok.stores.disk import full_disk_named, sync_directory, sync_file
 
 logger = logging.getLogger("hanok.backup")
 DATABASE = "hanok.db"
+PARTIAL = "hanok-backup-"
 KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online values are rebuilt
 
 
@@ -33,17 +34,22 @@ def backup(home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: Pr
             tables.flush(name)
         except HanokError as error:  # what is damaged goes into the backup as it is
             logger.error("the backup holds table %s as it is: %s", name, error)
-    with full_disk_named(f"backup {target}"), tempfile.TemporaryDirectory(dir=home.root) as work:
-        copy = Path(work) / DATABASE
+    with full_disk_named(f"backup {target}"), home.scratch("backup-") as work:
+        copy = work / DATABASE
         metadata.backup(str(copy))
-        partial = target.with_name(target.name + ".partial")
-        with log.compaction, tables.frozen(), tarfile.open(partial, "w") as archive:
-            archive.add(copy, DATABASE)
-            for part in KEPT:
-                if (home.root / part).exists():
-                    archive.add(home.root / part, part)
-        sync_file(partial)
-        partial.rename(target)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=PARTIAL, suffix=".partial", delete=False) as file:
+            partial = Path(file.name)
+        try:
+            with log.compaction, tables.frozen(), tarfile.open(partial, "w") as archive:
+                archive.add(copy, DATABASE)
+                for part in KEPT:
+                    if (home.root / part).exists():
+                        archive.add(home.root / part, part)
+            sync_file(partial)
+            partial.rename(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         sync_directory(target.parent)
     return target
 
@@ -54,9 +60,10 @@ def restore(source: Path, home: Home) -> Path:
         raise NotFound(f"there is no backup {source}")
     if home.database.exists():
         raise AlreadyExists(f"{home.root} already holds a home; restore into an empty directory")
+    if home.root.exists() and (not home.root.is_dir() or any(home.root.iterdir())):
+        raise AlreadyExists(f"{home.root} already holds something; restore into an empty directory")
     home.root.parent.mkdir(parents=True, exist_ok=True)
-    partial = home.root.with_name(home.root.name + ".restoring")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(dir=home.root.parent, prefix="hanok-restore-"))
     try:
         with tarfile.open(source) as archive:
             archive.extractall(partial, filter="data")

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from hanok.core.errors import HanokError
 from hanok.core.json import JsonObject
+from hanok.engine.backup import PARTIAL
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata
-from hanok.stores.blobs import LocalBlobs
+from hanok.parts.tracking.upkeep import named_inside
+from hanok.stores.blobs import INCOMING, LocalBlobs
 from hanok.stores.delta import check_table, set_aside_files
 from hanok.stores.frames import read_contents
 from hanok.stores.lmdb import broken
@@ -53,11 +55,10 @@ def check_home(home: Home) -> Iterator[Finding]:
 def check_blobs(metadata: GuardedMetadata, blobs: LocalBlobs) -> Iterator[Finding]:
     """Whether every artifact that something names is there and is what its digest says; others too, as far as they are
     there."""
-    named = metadata.inner.read(lambda r: r.blob_references.direct() | _packages(r.registry))
-    wanted = named | metadata.inner.read(lambda r: r.blob_references.documents())
     here = set(blobs.digests())
-    odd = sorted(d for d in here if not _is_whole(blobs, d))
-    gone = sorted(named - here)
+    odd = sorted(d for d in here if not _is_whole(blobs, d) and blobs.path(d) is not None)  # gc may have removed it
+    named, wanted = _named(metadata), _wanted(metadata, blobs)
+    gone = sorted(d for d in named - here if blobs.path(d) is None)  # it may have come meanwhile
     for digests, why in ((gone, "missing"), (odd, "damaged")):
         used, unused = [d for d in digests if d in wanted], [d for d in digests if d not in wanted]
         if used:
@@ -72,15 +73,27 @@ def check_blobs(metadata: GuardedMetadata, blobs: LocalBlobs) -> Iterator[Findin
 def repair(home: Home, metadata: GuardedMetadata, blobs: LocalBlobs, now: datetime) -> Iterator[Finding]:
     """What can be done without losing anything: artifacts that are damaged and that nothing names are removed, and
     what interrupted work left behind. Online values are filled again when the home is opened."""
-    wanted = metadata.inner.read(lambda r: r.blob_references.direct() | r.blob_references.documents())
-    gone = [d for d in blobs.digests() if d not in wanted and not _is_whole(blobs, d)]
+    odd = [d for d in blobs.digests() if not _is_whole(blobs, d)]
+    wanted = _wanted(metadata, blobs) if odd else set()
+    gone = [d for d in odd if d not in wanted]
     for digest in gone:
         (home.blobs / digest[:2] / digest[2:4] / digest).unlink(missing_ok=True)
     left = [p for p in _left(home) if p.stat().st_mtime < now.timestamp() - LEFTOVER_S]
-    for path in left:
+    for path in left:  # each bears a name of ours
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if gone or left:
         yield Finding("repair", True, f"removed {len(gone)} damaged artifacts and {len(left)} leftovers")
+
+
+def _named(metadata: GuardedMetadata) -> set[str]:
+    """What something names that is in use."""
+    return metadata.inner.read(lambda r: r.blob_references.direct() | _packages(r.registry))
+
+
+def _wanted(metadata: GuardedMetadata, blobs: LocalBlobs) -> set[str]:
+    """All that anything names, manifests of packages too: what `hanok gc` keeps."""
+    documents = metadata.inner.read(lambda r: r.blob_references.documents()) | _named(metadata)
+    return documents | {inside for digest in documents for inside in named_inside(blobs, digest)}
 
 
 def _packages(registry: Registry) -> set[str]:
@@ -104,7 +117,7 @@ def _database(home: Home) -> Finding:
         home.refuse_lost_database()
         if not home.database.exists():
             return Finding("metadata", True, "not in this home")
-        with contextlib.closing(sqlite3.connect(f"file:{home.database}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{home.database.as_uri()}?mode=ro", uri=True)) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
     except HanokError as error:
         return Finding("metadata", False, error.message, RESTORE)
@@ -172,9 +185,12 @@ def _online(folder: Path) -> Finding:
 
 
 def _left(home: Home) -> list[Path]:
-    """What interrupted work leaves: uploads half received, copies half written."""
-    patterns = ((home.blobs, "incoming/*"), (home.root, "*.partial"), (home.root, "tmp*"), (home.root, "*.restoring"))
-    return [path for root, pattern in patterns for path in root.glob(pattern)]
+    """What interrupted work leaves: uploads half received, copies half written. Only what bears a name that nothing but
+    Hanok gives: a home may be a folder with a user's own files. What a training left is removed when a server
+    starts."""
+    files = [*(home.blobs / "incoming").glob(f"{INCOMING}*"), *home.root.glob(f"{PARTIAL}*.partial")]
+    folders = [path for prefix in ("backup-", "upload-") for path in home.work.glob(f"{prefix}*")]
+    return [*(p for p in files if p.is_file()), *(p for p in folders if p.is_dir() and not p.is_symlink())]
 
 
 def _leftovers(home: Home) -> Finding:

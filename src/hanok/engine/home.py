@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
 import os
+import re
+import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from hanok.core.clock import Clock, ReplayClock, SystemClock
 from hanok.core.errors import ConfigError, Corrupt, HomeLocked
 
 log = logging.getLogger("hanok.home")
+_UNUSABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f]")  # it opens another path, or none
 
 
 class Home:
@@ -54,8 +58,16 @@ class Home:
 
     @property
     def work(self) -> Path:
-        """What goes to processes that fit models, while they do."""
-        return self.root / "work"
+        """What lies here while something is done: what goes to processes that fit models, a file that arrives, a copy
+        of the database. A home may be a folder that a user works in, so its name is our own: all in it is ours."""
+        return self.root / "hanok-work"
+
+    @contextlib.contextmanager
+    def scratch(self, prefix: str) -> Iterator[Path]:
+        """A folder that is gone afterwards."""
+        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=self.work, prefix=prefix) as name:
+            yield Path(name)
 
     @property
     def log(self) -> Path:
@@ -63,6 +75,11 @@ class Home:
 
     def acquire(self) -> None:
         """Become the writer. Raises HomeLocked while another process is, ConfigError where nobody can write."""
+        if odd := _UNUSABLE.search(str(self.root)):
+            raise ConfigError(
+                f"the home {self.root} cannot hold tables: the library of Delta Lake opens no path with {odd[0]!r} in "
+                "it. Rename the folder, or name another with --home"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = _locked(self.root / "lock")
@@ -139,7 +156,9 @@ class Home:
 
     def note_project(self, path: Path) -> None:
         """Write down which project file was applied here, so that the home can be opened from anywhere."""
-        (self.root / "project.path").write_text(str(path.resolve()))
+        temporary = self.root / "project.path.new"
+        temporary.write_text(str(path.resolve()))
+        temporary.replace(self.root / "project.path")
 
     def project(self) -> Path | None:
         """The project file that was applied last, if it is still there."""

@@ -6,20 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from hanok.core.errors import Conflict
 from hanok.stores.ports import Metadata, Repositories
 
 KIND, NAME, KEY = "data-home", "", "holder"
-
-
-def sqlite_file(metadata_url: str) -> Path | None:
-    """The file that an SQLite URL names; None for PostgreSQL, and for a store in memory."""
-    parts = urlsplit(metadata_url)
-    if parts.scheme.partition("+")[0] != "sqlite" or parts.path in ("", "/", "/:memory:"):
-        return None
-    return Path(parts.path[1:]).resolve()
 
 
 def claim_data(metadata: Metadata, identity: str, root: Path, now: datetime) -> Mapping[str, Any]:

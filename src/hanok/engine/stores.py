@@ -11,14 +11,14 @@ from hanok.core.errors import ConfigError
 from hanok.engine.config import Config
 from hanok.engine.home import Home
 from hanok.engine.notify import Outbound
-from hanok.engine.shared import claim_data, sqlite_file
+from hanok.engine.shared import claim_data
 from hanok.parts.access import Directory, GuardedMetadata, GuardedTables
 from hanok.parts.tracking.artifacts import Places
 from hanok.stores.blobs import LocalBlobs, LocalFolder, LocalUploads, folder_of
 from hanok.stores.delta import DeltaTables
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.stores.sealing import FernetSealer
-from hanok.stores.sql import SqlMetadata
+from hanok.stores.sql import SqlMetadata, sqlite_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -65,8 +63,8 @@ def _upload(app: App) -> Handler:
         keys, slices = ([k for k in request.query_params.get(name, "").split(",") if k] for name in ("keys", "slices"))
         words = request.query_params.get("nulls")
         nulls = {} if words is None else {"nulls": [w for w in words.split(",") if w]}
-        with tempfile.TemporaryDirectory(prefix="hanok-upload-", dir=app.home.root) as folder:
-            path = Path(folder) / name
+        with app.home.scratch("upload-") as folder:
+            path = folder / name
             with path.open("wb") as file:
                 async for piece in request.stream():
                     file.write(piece)

@@ -41,7 +41,7 @@ class SqliteSource:
         self._base = file.resolve().parent
         beside = self._base / "mlartifacts"
         self._proxied = artifacts or (beside if beside.is_dir() else None)
-        self._c = sqlite3.connect(f"file:{file}?mode=ro", uri=True, check_same_thread=False)
+        self._c = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self._c.row_factory = sqlite3.Row
         try:
             self._tables = {row[0] for row in self._c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -79,7 +79,7 @@ def table_of(
     for name in dict.fromkeys(n for e in entries for n in e.features):
         values = [e.features.get(name) for e in entries]
         _add(columns, names, name, values, odd, text.get(name))
-    entities = [{_key(k) or "": _key(v) for k, v in e.entity.items()} for e in entries]
+    entities = [{_key_name(k): _key(v) for k, v in e.entity.items()} for e in entries]
     for name in dict.fromkeys(k for entity in entities for k in entity):
         columns[names.column((KEY,), name, pa.string())] = pa.array([e.get(name) for e in entities], pa.string())
     columns[NULLS] = pa.array(nulls, pa.list_(pa.string()))
@@ -143,6 +143,11 @@ def _key(value: object) -> str | None:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def _key_name(name: str) -> str:
+    """A name that Arrow hands on whole: it ends one at a zero byte."""
+    return (_key(name) or "").replace("\0", "\\x00")
+
+
 class BatchRows:
     """The rows of one arm of a batch: columns of `rows` that its signature takes, and its scores or error."""
 
@@ -189,7 +194,7 @@ class BatchRows:
                     if value is not None and not (isinstance(value, int) and value in _INT64):
                         kept[name] = value
         for name, texts in self._keys.items():
-            columns[names.column((KEY,), name, pa.string())] = texts
+            columns[names.column((KEY,), _key_name(name), pa.string())] = texts
         columns[NULLS] = _null_names(seen, count)
         if odd:
             columns[EXACT] = _exact(odd)

@@ -139,21 +139,23 @@ class UpkeepVerbs:
     def _unwanted(self, artifacts: set[str], documents: set[str]) -> set[str]:
         wanted = set(artifacts)
         for digest in documents:  # a package's manifest names its files
-            wanted |= {digest, *self._inside(digest)}
+            wanted |= {digest, *named_inside(self._blobs, digest)}
         return {digest for digest in self._blobs.digests() if digest not in wanted}
-
-    def _inside(self, digest: str) -> list[str]:
-        try:
-            with self._blobs.open(digest) as file:
-                head = file.read(MANIFEST_MAX_BYTES)
-        except ArtifactNotFound:  # a document may hold a hash that is no address
-            return []
-        return _DIGEST.findall(head.decode("latin-1")) if head[:1] == b"{" else []
 
     def _sweep(self, outcome: Removed, before: datetime) -> Removed:
         freed = [self._blobs.discard(digest, before) for digest in sorted(self.unwanted())]
         gone = [size for size in freed if size is not None]
         return replace(outcome, blobs=len(gone), freed_bytes=sum(gone))
+
+
+def named_inside(blobs: Blobs, digest: str) -> list[str]:
+    """The digests that a package's manifest names."""
+    try:
+        with blobs.open(digest) as file:
+            head = file.read(MANIFEST_MAX_BYTES)
+    except ArtifactNotFound:  # a document may hold a hash that is no address
+        return []
+    return _DIGEST.findall(head.decode("latin-1")) if head[:1] == b"{" else []
 
 
 def _named(r: Repositories) -> tuple[set[str], set[str]]:

@@ -15,6 +15,7 @@ from hanok.core.errors import ArtifactNotFound
 from hanok.stores.disk import full_disk_named, sync_directory
 
 CHUNK_BYTES = 1 << 20
+INCOMING = "hanok-"  # how the names of files begin that are not whole yet
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -37,13 +38,14 @@ class LocalBlobs:
         self._leaving = root / "leaving"
         self._leaving.mkdir(exist_ok=True)
         for left in self._leaving.iterdir():  # a process died while it looked at this file's age
-            target = self._path(left.name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            left.rename(target)
+            if _DIGEST.fullmatch(left.name):
+                target = self._path(left.name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                left.rename(target)
 
     def put(self, stream: BinaryIO | Iterator[bytes]) -> tuple[str, int]:
         hashed, size = hashlib.sha256(), 0
-        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        descriptor, name = tempfile.mkstemp(dir=self._incoming, prefix=INCOMING)
         incoming = Path(name)
         try:
             with full_disk_named("an artifact"), os.fdopen(descriptor, "wb") as file:
@@ -83,8 +85,10 @@ class LocalBlobs:
         return hashed.hexdigest() == digest
 
     def digests(self) -> Iterator[str]:
+        """Of all blobs. Other files are somebody else's."""
         for path in sorted(self._root.glob("??/??/*")):
-            yield path.name
+            if _DIGEST.fullmatch(path.name) and path == self._path(path.name):
+                yield path.name
 
     def delete(self, digest: str) -> None:
         self._path(digest).unlink(missing_ok=True)

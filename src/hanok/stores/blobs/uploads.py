@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from hanok.stores.blobs.local import CHUNK_BYTES, LocalBlobs, chunks
 from hanok.stores.disk import full_disk_named
 
 _ABOUT = "about.json"
+_UPLOAD = re.compile("[0-9a-f]{64}")  # the name of an upload's folder
 
 
 class LocalUploads:
@@ -93,6 +95,8 @@ class LocalUploads:
     def expire(self, before: datetime) -> int:
         left = 0
         for folder in self._root.iterdir() if self._root.is_dir() else ():
+            if not _UPLOAD.fullmatch(folder.name) or not folder.is_dir():  # not ours
+                continue
             about = _about(folder)
             begun = about["begun"] if about else int(folder.stat().st_mtime * 1e6)
             if begun < micros(before):

@@ -252,7 +252,7 @@ class SqlMetadata:
     def at(cls, path: Path) -> SqlMetadata:
         """The SQLite file at `path`, made when it is not there."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{path}")
+        return cls(str(sa.URL.create("sqlite", database=str(path))))  # quoted, whatever the path holds
 
     def read(self, work: Callable[[Repositories], T]) -> T:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +30,17 @@ def engine_of(url: str) -> sa.Engine:
         f"metadata_url names {backend!r}; the metadata store runs on SQLite (sqlite:///PATH) and PostgreSQL "
         "(postgresql+psycopg://USER:PASSWORD@HOST/DATABASE)"
     )
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file that an SQLite URL names; None for PostgreSQL, for a store in memory, and for what is no URL."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return None
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database)).resolve()
 
 
 def _postgres(url: sa.URL) -> sa.Engine:

@@ -37,7 +37,7 @@ def migrate(engine: sa.Engine, url: str) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with _alone(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

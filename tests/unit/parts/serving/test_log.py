@@ -109,6 +109,17 @@ def test_each_record_is_read_as_it_was_before_and_after_it_moves(tmp_path_factor
     tables.close()
 
 
+def test_keys_whose_names_differ_in_a_zero_byte_alone_go_into_the_table(tmp_path):
+    log, tables = logs(tmp_path)
+    entry = Entry(1, 1, "primary", None, [], {}, {"": "a", "\0": "b", "x": "c", "x\0y": "d", "x\0z": "e"})
+    (made,) = log.append_many("m", [entry])
+    log.compact(everything=True)
+    tables.flush("predictions--m")
+    assert set(log.find(made).entity.values()) == {*"abcde"} and not log.set_aside("m")
+    log.close()
+    tables.close()
+
+
 @given(names, st.integers(1, 4))
 def test_the_name_of_a_feature_is_read_from_its_column(name, turn):
     assert {feature_of(c) for c in candidates(("f__", "i__"), name, turn)} == {name}
