@@ -23,6 +23,7 @@ def tune(file: Path, name: str, trials: int, concurrency: int, home: Path | None
     from dataclasses import replace
 
     from hanok.sdk.client import open as open_client
+    from hanok.sdk.tuning.patience import patient_call
     from hanok.wire.nni.experiment import read_experiment
 
     asked = read_experiment(file)
@@ -37,7 +38,7 @@ def tune(file: Path, name: str, trials: int, concurrency: int, home: Path | None
     with open_client(home) as client:
         _study(client, asked)
         _run(client, asked)
-        shown = client.call("study.show", name=asked.name)
+        shown = patient_call(client, "study.show", name=asked.name)
     if not as_json:
         shown = {k: shown[k] for k in ("name", "state", "trials", "counts", "best")}
     show(shown, as_json)
@@ -67,6 +68,7 @@ def _run(client: Any, asked: Any) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from hanok.sdk.tuning.patience import patient_call
     from hanok.sdk.tuning.pool import Pool
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -76,7 +78,7 @@ def _run(client: Any, asked: Any) -> None:
         bar = progress.add_task(asked.name, total=asked.max_trials, completed=ended)
 
         def tell(trial: int, state: str) -> None:
-            best = client.call("study.show", name=asked.name)["best"]
+            best = patient_call(client, "study.show", name=asked.name)["best"]
             said = f"{asked.name}: best {best[0]['values'][0]:.6g}" if best else asked.name
             progress.update(bar, advance=1, description=said)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import urllib.error
 import urllib.request
@@ -183,7 +184,7 @@ class Http:
                 return bytes(reply.read())
         except urllib.error.HTTPError as error:
             raise _remote(error) from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:  # HTTPException: it went away within its answer
             raise Unavailable(f"no Hanok answers at {self.address}: {error}; start it with 'hanok up'") from None
 
 
@@ -196,5 +197,5 @@ def _remote(error: urllib.error.HTTPError) -> HanokError:
     try:
         body = orjson.loads(error.read())["error"]
         return Remote(body["message"], body["code"], error.code)
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, OSError, http.client.HTTPException):
         return Unavailable(f"the server answered {error.code}")

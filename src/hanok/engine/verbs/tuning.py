@@ -114,9 +114,12 @@ def ask(tuning: Tuning, *, name: str, worker: str, n: Count = 1, code_of: str = 
 
 
 @verb("study.start", Access.EDIT)
-def start(tuning: Tuning, *, name: str, params: JsonObject, worker: str, code_of: str = "") -> JsonObject:
-    """A trial that its client works on, with parameters that the client chose; for studies of the sampler `client`."""
-    return _trial(tuning.start(name, params, worker=worker, code_of=code_of))
+def start(
+    tuning: Tuning, *, name: str, params: JsonObject, worker: str, code_of: str = "", key: str = ""
+) -> JsonObject:
+    """A trial that its client works on, with parameters that the client chose; for studies of the sampler `client`.
+    Asked again with the same `key`, it is the trial that runs already."""
+    return _trial(tuning.start(name, params, worker=worker, code_of=code_of, key=key))
 
 
 @verb("study.report", Access.EDIT)

@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from hanok.core.errors import Invalid, TrialEnded
+from hanok.core.errors import Conflict, Invalid, TrialEnded
 from hanok.core.json import Json
 from hanok.core.tuning import CANCELLED, COMPLETE, ENDED, FAILED, PRUNED, Limits, Study, Trial, TrialState, plain_value
 from hanok.parts.tuning.names import near
 
+CLIENT = "client"
 REASON_MAX = 2000
 SECONDS = ("max_seconds", "lease_s")
+
+
+def check_asked(study: Study) -> None:
+    """Raises Conflict for a study whose clients choose the parameters."""
+    if study.space is None or study.sampler.name == CLIENT:
+        raise Conflict(f"the parameters of study {study.name!r} are chosen by its clients; it cannot be asked for them")
 
 
 def changed(limits: Limits, given: Mapping[str, int | float | None]) -> Limits:

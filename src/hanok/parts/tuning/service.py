@@ -37,11 +37,10 @@ from hanok.core.tuning import (
     plain_value,
 )
 from hanok.parts.tuning.needs import TrialRuns
-from hanok.parts.tuning.rules import changed, check, check_open, objective, outcome
+from hanok.parts.tuning.rules import CLIENT, changed, check, check_asked, check_open, objective, outcome
 from hanok.parts.tuning.samplers import NothingLeft, Searcher
 from hanok.stores.ports import Metadata, Repositories
 
-CLIENT = "client"
 LOOK_AGAIN = timedelta(seconds=1)
 
 
@@ -202,7 +201,7 @@ class Tuning:
         if n < 1:
             raise Invalid(f"ask for at least 1 trial, not {n}")
         study = self.study(name)
-        _check_asked(study)
+        check_asked(study)
         opened, now = self._opened(study), self._clock.now()
         if opened.looked is None or self._wall.now() - opened.looked > LOOK_AGAIN:
             opened.looked = self._wall.now()
@@ -224,16 +223,23 @@ class Tuning:
             with opened.lock:
                 opened.reserved -= len(made)
 
-    def start(self, name: str, params: JsonObject, *, worker: str, code_of: str = "") -> Trial:
-        """A trial that its client works on already, with parameters that the client chose (of any form).
+    def start(self, name: str, params: JsonObject, *, worker: str, code_of: str = "", key: str = "") -> Trial:
+        """A trial that its client works on already, with parameters that the client chose (of any form). The `key`
+        becomes its token; asked again with it, the answer is the trial that runs already.
 
         Raises Conflict for a study that chooses them itself.
         """
         study, now = self.study(name), self._clock.now()
         if study.sampler.name != CLIENT:
             raise Conflict(f"study {name!r} chooses the parameters itself: ask for a trial, or add one by hand")
-        new = Trial(0, study.id, 0, RUNNING, now, dict(params), source="client", token=uuid.uuid4().hex)
-        return self._metadata.write(lambda r: self._hand_out(r, study, [], [new], worker, now, code_of))[0]
+        new = Trial(0, study.id, 0, RUNNING, now, dict(params), source="client", token=key or uuid.uuid4().hex)
+
+        def work(r: Repositories) -> Trial:
+            running = r.trials.list(study.id, states=(RUNNING,)) if key else []
+            known = next((t for t in running if t.token == key), None)
+            return known or self._hand_out(r, study, [], [new], worker, now, code_of)[0]
+
+        return self._metadata.write(work)
 
     def report(self, trial_id: int, value: Json, *, step: int | None = None, token: str = "") -> bool:
         """Keep an intermediate value (of the next step by default); returns whether the pruner would stop the trial.
@@ -250,10 +256,11 @@ class Tuning:
             check_open(trial, token)
             study = r.studies.get(trial.study_id)
             at = step if step is not None else max(trial.reports, default=-1) + 1
+            again = trial.reports.get(at) == number
             r.trials.report(trial.id, at, number)
             if trial.lease is not None:
                 r.trials.put(replace(trial, lease=self._lease(study, trial.lease.worker)), expected=(RUNNING,))
-            if trial.run_id and math.isfinite(number):
+            if trial.run_id and math.isfinite(number) and not again:
                 self._runs.log(r, trial.run_id, {"intermediate": number}, at, now)
             return study, r.trials.get(trial_id)
 
@@ -303,7 +310,7 @@ class Tuning:
     def enqueue(self, name: str, params: JsonObject) -> Trial:
         """A trial with parameters that a person chose; it is asked for before new ones. Raises Invalid."""
         study = self.study(name)
-        _check_asked(study)
+        check_asked(study)
         opened = self._opened(study)
         with opened.lock:
             given = opened.searcher.given(params)
@@ -491,9 +498,3 @@ class Tuning:
         fresh = self._metadata.read(lambda r: r.trials.list(study.id, after=opened.revision))
         if fresh:
             opened.take_in(fresh, study.limits.retries)
-
-
-def _check_asked(study: Study) -> None:
-    """Raises Conflict for a study whose clients choose the parameters."""
-    if study.space is None or study.sampler.name == CLIENT:
-        raise Conflict(f"the parameters of study {study.name!r} are chosen by its clients; it cannot be asked for them")

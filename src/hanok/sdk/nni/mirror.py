@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from hanok.sdk.client import Client
 from hanok.sdk.client import open as open_client
 from hanok.sdk.tuning.code import Code, files_of
 from hanok.sdk.tuning.functions import worker_name
-from hanok.sdk.tuning.patience import patient_call
+from hanok.sdk.tuning.patience import patient_call, patient_upload
 
 BEAT_S = 15.0
 SERVER_WAIT_S = 120.0
@@ -66,7 +67,7 @@ class Mirror:
         def tell() -> None:
             client, code = self._open_client, self._code
             asked = {"name": self.name, "params": given, "worker": self._worker, "code_of": code.of}
-            made = patient_call(client, "study.start", **asked)
+            made = patient_call(client, "study.start", key=uuid.uuid4().hex, **asked)
             self._told[trial] = Told(made["id"], made["token"], made["run"], folder)
             code.keep(made["run"])
 
@@ -166,7 +167,10 @@ class Mirror:
         for name in ("trial.stdout", "trial.stderr"):
             file = None if known.folder is None else known.folder / name
             if file is not None and known.run and file.exists() and file.stat().st_size:
-                self._open_client.upload("runs", known.run, name, file)
+                try:
+                    patient_upload(self._open_client, known.run, name, file)
+                except HanokError as error:  # the trial is told all the same
+                    log.warning("%s is not stored: %s", file, error.message)
 
 
 def study_name(config: JsonObject, experiment: str) -> str:

@@ -14,6 +14,7 @@ from hanok.core.ids import new_id
 from hanok.core.recording import Entry
 from hanok.sdk.client import Client
 from hanok.sdk.runs import capture
+from hanok.sdk.tuning.patience import patient_call, patient_upload
 from hanok.wire.recording import as_json
 
 FILE_MAX_BYTES = 1 << 20
@@ -32,7 +33,10 @@ class Code:
         self.of = ""
 
     def keep(self, run: str) -> None:
-        """Store the code with a run, unless another has it."""
+        """Store the code with a run, unless another has it; a server that restarts is waited for.
+
+        Raises HanokError: then the next run gets it.
+        """
         if not run or self.of:
             return
         with self._lock:
@@ -41,7 +45,7 @@ class Code:
             for path, text in self._texts().items():
                 self._upload(run, path, text)
             entry = Entry(1, "log", tags=self._tags())
-            self._client.call("run.record", run=run, writer=new_id(_clock.now()), entries=as_json([entry]))
+            patient_call(self._client, "run.record", run=run, writer=new_id(_clock.now()), entries=as_json([entry]))
             self.of = run
 
     def _kept(self) -> bool:
@@ -63,7 +67,7 @@ class Code:
         with tempfile.TemporaryDirectory(prefix="hanok-code-") as folder:
             file = Path(folder) / "file"
             file.write_text(text, encoding="utf-8", errors="replace")
-            self._client.upload("runs", run, path, file)
+            patient_upload(self._client, run, path, file)
 
 
 def function_name(function: Callable[..., object]) -> str:

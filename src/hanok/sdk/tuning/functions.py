@@ -20,9 +20,8 @@ from hanok.core.json import Json, JsonObject
 from hanok.sdk.client import Client
 from hanok.sdk.client import open as open_client
 from hanok.sdk.runs.run import Run, place_of
-from hanok.sdk.runs.sinks import Online
 from hanok.sdk.tuning.code import Code, function_name, source_of
-from hanok.sdk.tuning.patience import patient_call
+from hanok.sdk.tuning.patience import PatientSink, patient_call
 
 T = TypeVar("T")
 Objective = Callable[..., Json]
@@ -59,7 +58,7 @@ class Trial:
             every_s=10.0,
             place=place_of(None),
             goes_on=self.run_id,
-            sink=Online(self._client, lambda: None),
+            sink=PatientSink(self._client, lambda: None),
         )
 
     def close(self) -> None:
@@ -139,7 +138,7 @@ def tune(
             thread.start()
         for thread in threads:
             thread.join()
-        shown = using.call("study.show", name=study)
+        shown = patient_call(using, "study.show", name=study)
         if not shown["best"] and failures:
             raise failures[-1]
         if not shown["best"]:
@@ -154,7 +153,7 @@ def tune(
 
 def _last_reason(client: Client, study: str) -> str:
     """Why the last trial that failed did."""
-    failed = client.call("study.trials", name=study, state="failed")
+    failed = patient_call(client, "study.trials", name=study, state="failed")
     return str(failed[-1]["reason"]) if failed else "none has ended"
 
 
@@ -212,15 +211,23 @@ def _work(client: Client, study: str, function: Objective, failures: list[BaseEx
             continue
         wait_s = IDLE_S
         for given in asked:
-            code.keep(given["run"])
             trial = Trial(given["id"], given["number"], given["params"], given["token"], given["run"], client)
             with _beating(client, trial.id, worker):
-                _run(client, trial, function, takes_trial, failures)
+                _run(client, trial, function, takes_trial, failures, code)
 
 
-def _run(client: Client, trial: Trial, function: Objective, takes_trial: bool, failures: list[BaseException]) -> None:
+def _run(
+    client: Client,
+    trial: Trial,
+    function: Objective,
+    takes_trial: bool,
+    failures: list[BaseException],
+    code: Code,
+) -> None:
+    """Whatever goes wrong, inside or outside of the function, is the end of this one trial."""
     told: dict[str, Json]
     try:
+        code.keep(trial.run_id)
         try:
             value = function(dict(trial.params), trial) if takes_trial else function(dict(trial.params))
         finally:
@@ -238,7 +245,7 @@ def _run(client: Client, trial: Trial, function: Objective, takes_trial: bool, f
         patient_call(client, "study.tell", trial=trial.id, token=trial.token, **told)
     except HanokError as error:
         if error.status != CONFLICT:  # it was given to another worker, or ended by hand, and stays as it is
-            raise
+            failures.append(error)  # it comes back to the study when its lease is over
 
 
 class _beating:

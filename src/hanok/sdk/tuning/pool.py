@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from hanok.sdk.runs.sync import sync
 from hanok.sdk.tuning.channel import Channel
 from hanok.sdk.tuning.code import Code, files_of
 from hanok.sdk.tuning.functions import OVER, worker_name
-from hanok.sdk.tuning.patience import patient_call
+from hanok.sdk.tuning.patience import patient_call, patient_upload, patiently
 from hanok.wire.nni.channel import MetricReport, decode_metric_file, decode_output, encode_parameter_file
 
 LOOK_S = 0.1
@@ -106,8 +107,11 @@ class Pool:
                 return True
             raise
         for trial in asked:
-            self._code.keep(str(trial["run"]))
-            self._start(trial, channel)
+            try:
+                self._code.keep(str(trial["run"]))
+                self._start(trial, channel)
+            except (HanokError, OSError) as error:  # the end of this one trial
+                self._end(trial, state="failed", reason=f"the trial cannot be started: {error}")
         return False
 
     def _start(self, trial: Mapping[str, Json], channel: Channel) -> None:
@@ -189,7 +193,7 @@ class Pool:
         self._read_files(running, last=True)
         channel.shut(running.id)
         running.log.close()
-        sync(running.folder / "journal", self._client)
+        self._bring_over(running)
         with running.lock:
             if not running.told:
                 state, reason = (running.stop, running.reason) if running.stop else ("failed", _why(running, code))
@@ -199,12 +203,24 @@ class Pool:
 
     def _tell(self, running: _Running, **told: Json) -> None:
         running.told = True
+        self._end(running.trial, **told)
+
+    def _end(self, trial: Mapping[str, Json], **told: Json) -> None:
+        """A trial that cannot be told comes back to the study when its lease is over."""
         try:
-            ended = patient_call(self._client, "study.tell", trial=running.id, token=running.trial["token"], **told)
-            self._ended(running.id, ended["state"])
+            ended = patient_call(self._client, "study.tell", trial=trial["id"], token=trial["token"], **told)
+            self._ended(int(str(trial["id"])), ended["state"])
         except HanokError as error:
             if error.status != 409:  # 409: it was given up, or ended by hand, and stays as it is
-                raise
+                warnings.warn(f"the end of trial {trial['number']} is not stored: {error.message}", stacklevel=2)
+
+    def _bring_over(self, running: _Running) -> None:
+        """What the trial's own run wrote to disk. What cannot be stored stays there."""
+        try:
+            patiently(lambda: sync(running.folder / "journal", self._client))
+        except HanokError as error:
+            number = running.trial["number"]
+            warnings.warn(f"the run of trial {number} waits on disk: {error.message}", stacklevel=2)
 
     def _read_files(self, running: _Running, *, last: bool = False) -> None:
         """Results that came by NNI's older ways."""
@@ -258,7 +274,10 @@ class Pool:
     def _upload(self, running: _Running) -> None:
         run, log = running.trial.get("run"), running.folder / "output.log"
         if isinstance(run, str) and run and log.stat().st_size:
-            self._client.upload("runs", run, "output.log", log)
+            try:
+                patient_upload(self._client, run, "output.log", log)
+            except HanokError as error:
+                warnings.warn(f"the output of trial {running.trial['number']} stays in {log}: {error}", stacklevel=2)
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -104,6 +104,17 @@ def test_told_twice_counts_once_and_told_otherwise_is_refused(tuning):
     assert tuning.counts("s") == {COMPLETE: 1}
 
 
+def test_what_is_begun_and_reported_again_as_its_answer_got_lost_is_there_once(metadata, tuning):
+    tuning.create("c", sampler=Algorithm("client"), limits=Limits(concurrency=9))
+    started = [tuning.start("c", {"x": 1}, worker="w", key=key) for key in ("a", "a", "b", "", "")]
+    assert [t.number for t in started] == [0, 0, 1, 2, 3] and started[0].token == started[1].token == "a"
+    for _ in range(2):
+        tuning.report(started[0].id, 0.5, step=0, token="a")
+    assert tuning.trial(started[0].id).reports == {0: 0.5}
+    tuning.tell(started[0].id, 1.0, token="a")
+    assert tuning.counts("c") == {RUNNING: 3, COMPLETE: 1}
+
+
 @pytest.mark.parametrize("value", [float("nan"), "good", {"loss": 1}, True, None])
 def test_what_is_no_number_ends_the_trial_as_failed_with_its_reason(tuning, value):
     tuning.create("s", SPACE)
