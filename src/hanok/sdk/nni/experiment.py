@@ -26,6 +26,7 @@ from hanok.sdk.nni.tuner import Tuner, last_lines
 from hanok.stores.nni_files import ExperimentFile, ExperimentList
 from hanok.wire.nni.channel import MetricReport
 from hanok.wire.nni.experiment import seconds
+from hanok.wire.nni.fields import check_configuration, check_imported, check_parameters, updated_field
 
 LOOK_S = 0.05
 CONNECT_S, IDLE_S, TUNER_ENDS_S = 120.0, 3.0, 30.0
@@ -66,7 +67,7 @@ class Experiment:
             if self.status != "INITIALIZED":
                 raise Conflict(f"experiment {self.arguments.experiment_id} is {self.status} already")
             if self.arguments.action == "create":
-                self._check(config)
+                check_configuration(config)
                 self.profile = {
                     "params": dict(config),
                     "id": self.arguments.experiment_id,
@@ -166,32 +167,25 @@ class Experiment:
 
     def update(self, kind: str, config: Mapping[str, Any]) -> None:
         """PUT /experiment: what the configuration says of one thing, from now on. Raises Invalid."""
-        names = {
-            "TRIAL_CONCURRENCY": "trialConcurrency",
-            "MAX_EXEC_DURATION": "maxExperimentDuration",
-            "SEARCH_SPACE": "searchSpace",
-            "MAX_TRIAL_NUM": "maxTrialNumber",
-        }
         with self._lock:
             self._check_open()
-            name = names.get(kind)
-            if name is None or name not in config:
-                raise Invalid(f"update_type {kind[:40]!r} is not one of {', '.join(names)}, or its value is missing")
+            name, value = updated_field(kind, config)
             if name == "trialConcurrency":
-                self._changes += int(config[name]) - int(self.config[name])
+                self._changes += int(str(value)) - int(self.config[name])
             if name == "searchSpace":
-                self.tuner.send("SS", json.dumps(config[name]))
-            self.config[name] = config[name]
+                self.tuner.send("SS", json.dumps(value))
+            self.config[name] = value
             self._store()
             if self._mirror is not None and name in ("trialConcurrency", "maxTrialNumber"):
                 field = "concurrency" if name == "trialConcurrency" else "max_trials"
-                self._mirror.changed(limits={field: config[name]})
+                self._mirror.changed(limits={field: value})
             if self._mirror is not None and name == "searchSpace":
-                self._mirror.changed(space=config[name])
+                self._mirror.changed(space=value)
 
     def import_data(self, data: Json) -> None:
         with self._lock:
             self._check_open()
+            check_imported(data)
             self.tuner.send("FD", json.dumps(data))
             self._files.add_event("IMPORT_DATA", "", _now(), data=json.dumps(data))
 
@@ -199,6 +193,7 @@ class Experiment:
         """A trial with parameters that a person chose; returns its number."""
         with self._lock:
             self._check_open()
+            check_parameters(params)
             if self._submitted >= self._max_trials:
                 raise Conflict("the experiment has made all its trials: raise maxTrialNumber first")
             sequence = int(self.profile["nextSequenceId"])
@@ -463,14 +458,6 @@ class Experiment:
             raise ReadOnly("the experiment is viewed: resume it to change it")
         if not self.profile:
             raise Conflict("the experiment has not been started yet")
-
-    def _check(self, config: JsonObject) -> None:
-        service = config.get("trainingService")
-        platform = service.get("platform") if isinstance(service, Mapping) else service
-        if platform != "local":
-            raise Invalid(f"Hanok runs trials on this machine (platform: local), not on {str(platform)[:80]}")
-        if not config.get("trialCommand"):
-            raise Invalid("the configuration has no trialCommand")
 
     @property
     def _max_trials(self) -> float:

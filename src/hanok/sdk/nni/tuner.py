@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from hanok.core.errors import Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.sdk.nni.arguments import Arguments
 from hanok.wire.nni.websocket import CLOSE, PING, PONG, TEXT, Frames, encode_frame
@@ -116,6 +117,8 @@ class Tuner:
                 self._frame(PONG, payload)
         elif kind == TEXT:
             command = json.loads(payload)
+            if not isinstance(command, dict):
+                raise Invalid("a tuner sends objects with type and content")
             name, content = str(command.get("type")), command.get("content")
             if name == BYE:
                 self._over = True

@@ -4,6 +4,7 @@ of this machine."""
 from __future__ import annotations
 
 import json
+import logging
 import mimetypes
 import socket
 import threading
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hanok.core.errors import HanokError, Invalid, NotFound
 from hanok.core.json import Json
+from hanok.sdk.loopback import body_size, refusal
 from hanok.sdk.nni import jobs
 from hanok.sdk.nni.experiment import Experiment
 from hanok.stores.nni_files import ExperimentList
@@ -24,8 +26,8 @@ from hanok.wire.nni.websocket import accept_key
 API = "api/v1/nni"
 BODY_MAX_BYTES = 64 << 20
 POLL_S = 2.0
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 PLAIN_FILES = {"trial.log": "trial.log", "stdout": "trial.stdout", "stderr": "trial.stderr"}
+log = logging.getLogger("hanok.nni")
 
 
 class Asked(NamedTuple):
@@ -135,21 +137,24 @@ def serve(listening: socket.socket, rest: Rest, experiment: Experiment, pages: P
             """Nothing: nnictl keeps what is printed."""
 
         def _handle(self, method: str) -> None:
-            size = self.headers.get("content-length") or "0"
-            if not size.isdigit() or int(size) > BODY_MAX_BYTES:
-                self.close_connection = True
-                self._say(413, b"", "text/plain")
+            refused = refusal(self.headers, body_max_bytes=BODY_MAX_BYTES)
+            if refused is not None:
+                self.close_connection = True  # its body is not read
+                self._json(refused.status, {"error": refused.why})
                 return
-            body = self.rfile.read(int(size))
-            if (self.headers.get("host") or "").rpartition(":")[0] not in LOCAL_HOSTS:
-                self._say(403, b"this address is for programs of this machine", "text/plain")
-                return
+            body = self.rfile.read(body_size(self.headers) or 0)
             try:
                 self._route(method, body)
             except HanokError as error:
                 self._json(error.status, {"error": error.message})
             except FileNotFoundError:
                 self._json(404, {"error": "there is no such file"})
+            except ConnectionError:
+                self.close_connection = True
+            except Exception as error:
+                log.exception("%s %s has failed", method, self.path[:200])
+                if not self.close_connection:  # a WebSocket hears no answer
+                    self._json(500, {"error": f"the request failed: {type(error).__name__}; see nnimanager.log"})
 
         def _route(self, method: str, body: bytes) -> None:
             place = urlsplit(self.path)
@@ -243,6 +248,8 @@ def serve(listening: socket.socket, rest: Rest, experiment: Experiment, pages: P
 
 def inside(folder: Path, name: str) -> Path:
     """A file below a folder. Raises NotFound for one that is elsewhere, or is no file."""
+    if "\0" in name:
+        raise NotFound(f"there is no file {name[:120]!r}")
     root = folder.resolve()
     path = (root / name).resolve()
     if not path.is_relative_to(root) or not path.is_file():
@@ -255,7 +262,7 @@ def _body(content: bytes) -> Json:
         return None
     try:
         read: Json = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"the body is not JSON: {error}") from None
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from types import TracebackType
 
 from hanok.core.errors import HanokError
 from hanok.core.json import JsonObject
+from hanok.sdk.loopback import body_size, refusal
 from hanok.wire.nni.channel import MetricReport, ParameterRequest, decode_command, encode_parameter
 
 BODY_MAX_BYTES = 1 << 20
@@ -78,21 +80,27 @@ class Channel:
             protocol_version = "HTTP/1.1"
 
             def do_PUT(self) -> None:
-                size = self.headers.get("content-length", "")
-                if not size.isdigit() or int(size) > BODY_MAX_BYTES:
-                    self._answer(413, b"")
-                    return
-                self._answer(channel.put(self._trial(), self.rfile.read(int(size))), b"")
+                if self._heard():
+                    body = self.rfile.read(body_size(self.headers) or 0)
+                    self._answer(channel.put(self._trial(), body), b"")
 
             def do_GET(self) -> None:
-                self._answer(*channel.get(self._trial()))
+                if self._heard():
+                    self._answer(*channel.get(self._trial()))
+
+            def _heard(self) -> bool:
+                refused = refusal(self.headers, body_max_bytes=BODY_MAX_BYTES)
+                if refused is not None:
+                    self.close_connection = True  # its body is not read
+                    self._answer(refused.status, json.dumps({"error": refused.why}).encode())
+                return refused is None
 
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing: the trial's own output is what people read."""
 
             def _trial(self) -> int:
                 last = self.path.rpartition("/")[2]
-                return int(last) if last.isdigit() else -1
+                return int(last) if last.isascii() and last.isdigit() and len(last) < 16 else -1
 
             def _answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)

@@ -14,6 +14,7 @@ from hanok.core.json import Json, JsonObject
 
 _OUTPUT = re.compile(rb"NNISDK_MEb'(.*?)'$", re.MULTILINE)
 _LENGTH = 6
+_SEQUENCES = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def decode_command(body: bytes) -> Command:
     if isinstance(command, dict) and command.get("type") == "request_parameter":
         return ParameterRequest()
     if isinstance(command, dict) and command.get("type") == "metric" and isinstance(command.get("metric"), str):
-        found = _metric(_json(command["metric"].encode()))
+        found = _metric(_json(command["metric"]))
         if found is not None:
             return found
     raise Invalid("an NNI trial sends request_parameter, or metric with a JSON text; see NNI's command channel")
@@ -88,22 +89,24 @@ def _metric(body: Json) -> MetricReport | None:
     if not isinstance(body, dict) or body.get("type") not in ("PERIODICAL", "FINAL"):
         return None
     written, sequence = body.get("value"), body.get("sequence", 0)
-    value = _loose(written.encode()) if isinstance(written, str) else written
-    return MetricReport(body["type"] == "FINAL", sequence if isinstance(sequence, int) else 0, value)
+    if isinstance(sequence, bool) or not isinstance(sequence, int) or not 0 <= sequence < _SEQUENCES:
+        return None
+    value = _loose(written) if isinstance(written, str) else written
+    return MetricReport(body["type"] == "FINAL", sequence, value)
 
 
-def _json(body: bytes) -> Json:
+def _json(body: bytes | str) -> Json:
     try:
         read: Json = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"the body is not JSON: {error}") from None
     return read
 
 
-def _loose(body: bytes) -> Json:
+def _loose(body: bytes | str) -> Json:
     """JSON, or the text itself where it is none: a trial may report anything."""
     try:
         read: Json = json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
+    except (ValueError, RecursionError):
+        return body if isinstance(body, str) else body.decode(errors="replace")
     return read

@@ -77,7 +77,7 @@ final = VALUE
 """
 
 
-def started(tmp_path, server, *, value="x", action="create", experiment="e1", **config):
+def started(tmp_path, server, *, value="x", action="create", experiment="e1", tuner=True, **config):
     """A running experiment, and a way to ask it over HTTP."""
     (tmp_path / "tuner").write_text(f"#!{sys.executable}\n" + TUNER)
     (tmp_path / "tuner").chmod(0o755)
@@ -87,6 +87,7 @@ def started(tmp_path, server, *, value="x", action="create", experiment="e1", **
         port = free.getsockname()[1]
     words = ["main.js", "--port", str(port), "--experiment-id", experiment, "--action", action]
     words += ["--experiments-directory", str(tmp_path / "nni"), "--python-interpreter", str(tmp_path / "tuner")]
+    words += [] if tuner else ["--tuner-command-channel", "of another process"]
     arguments = read_arguments(words)
     listed = ExperimentList(tmp_path / "nni" / ".experiment")
     (arguments.folder / "log").mkdir(parents=True, exist_ok=True)
@@ -96,9 +97,10 @@ def started(tmp_path, server, *, value="x", action="create", experiment="e1", **
     web = serve(listen(words), rest, made, tmp_path, arguments.folder / "log")
     threading.Thread(target=web.serve_forever, daemon=True).start()
 
-    def ask(path, body=None, method=None):
+    def ask(path, body=None, method=None, **headers):
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/nni/{path}", content, method=method)
+        address, given = f"http://127.0.0.1:{port}/api/v1/nni/{path}", {"content-type": "application/json"} | headers
+        request = urllib.request.Request(address, content, given, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as reply:
                 read = reply.read()
@@ -115,7 +117,7 @@ def started(tmp_path, server, *, value="x", action="create", experiment="e1", **
         "tuner": {"className": "mine.Tuner", "classArgs": {"optimize_mode": "minimize"}},
         "trainingService": {"platform": "local"},
     }
-    ask.web, ask.given = web, given | config
+    ask.web, ask.given, ask.routes = web, given | config, sorted(rest._routes)
     return made, ask
 
 
@@ -176,6 +178,24 @@ def test_a_tuner_that_fails_is_named_with_its_last_words_and_no_trial_runs_on(tm
     ask.web.shutdown()
 
 
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory):
+    """An experiment that has not been started."""
+    made, ask = started(tmp_path_factory.mktemp("idle"), "http://127.0.0.1:9", experiment="e3")
+    yield made, ask
+    ask.web.shutdown()
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, server):
+    """A running experiment whose tuner never comes."""
+    made, ask = started(tmp_path_factory.mktemp("begun"), server, experiment="e4", tuner=False)
+    ask("experiment", ask.given)
+    yield made, ask
+    made.stop()
+    ask.web.shutdown()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "said"),
     [
@@ -188,20 +208,86 @@ def test_a_tuner_that_fails_is_named_with_its_last_words_and_no_trial_runs_on(tm
         ("GET", "trial-file/none/../../../x", None, 404, "no trial"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_said(tmp_path, method, path, body, status, said):
-    _made, ask = started(tmp_path, "http://127.0.0.1:9")
-    code, error = ask(path, body, method)
+def test_what_makes_no_sense_is_refused_and_said(idle, method, path, body, status, said):
+    code, error = idle[1](path, body, method)
     assert code == status and said in error
-    ask.web.shutdown()
 
 
-def test_a_foreign_page_cannot_speak_with_an_experiment(tmp_path):
-    made, ask = started(tmp_path, "http://127.0.0.1:9")
-    request = urllib.request.Request(f"http://127.0.0.1:{made.arguments.port}/api/v1/nni/check-status")
-    request.add_header("Host", "evil.example:80")
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(request, timeout=10)
-    ask.web.shutdown()
+TEXT, WHOLE, DURATION, OBJECT = (
+    [3, True, [], {}],
+    ["two", 0, -1, 1.5, True, []],
+    ["soon", -1, True, [], ""],
+    ["x", 3, []],
+)
+FIELDS = {
+    "experimentName": TEXT,
+    "trialCommand": [*TEXT, "", None],
+    "trialCodeDirectory": TEXT,
+    "trialConcurrency": [*WHOLE, None],
+    "maxTrialNumber": WHOLE,
+    "maxExperimentDuration": DURATION,
+    "maxTrialDuration": DURATION,
+    "trialGpuNumber": ["one", -1, 0.5, True],
+    "searchSpace": OBJECT,
+    "tuner": OBJECT,
+    "assessor": OBJECT,
+    "tunerGpuIndices": [{}, 0.5],
+    "trainingService": ["aml", 3, None],
+}
+UPDATED = {
+    "TRIAL_CONCURRENCY": "trialConcurrency",
+    "MAX_EXEC_DURATION": "maxExperimentDuration",
+    "SEARCH_SPACE": "searchSpace",
+    "MAX_TRIAL_NUM": "maxTrialNumber",
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_of_a_wrong_type_is_refused_by_its_name_and_nothing_begins(idle, name):
+    made, ask = idle
+    for wrong in FIELDS[name]:
+        code, said = ask("experiment", ask.given | {name: wrong})
+        assert code == 400 and (name in said or name == "trainingService"), wrong
+    assert made.status == "INITIALIZED" and not made.profile
+
+
+@pytest.mark.parametrize("update", UPDATED)
+def test_a_change_to_a_wrong_type_is_refused_and_the_experiment_stays_as_it_is(begun, update):
+    made, ask = begun
+    before = json.dumps(made.config)
+    for wrong in FIELDS[UPDATED[update]]:
+        code, said = ask(f"experiment?update_type={update}", {"params": {UPDATED[update]: wrong}}, "PUT")
+        assert code == 400 and UPDATED[update] in said, wrong
+    assert json.dumps(made.config) == before and made.status == "RUNNING"
+
+
+def test_every_route_answers_in_words_whatever_it_is_sent(begun):
+    made, ask = begun
+    for method, path in ask.routes:
+        if (method, path) == ("DELETE", "experiment"):
+            continue
+        for body in ([], [3], "x", 3, {"params": []}, {"params": None}):
+            answer = ask(f"{path}/%00/%ff?status=%00&type=3&update_type=x", body, method)
+            assert not isinstance(answer, tuple) or 400 <= answer[0] < 500, (method, path, body, answer)
+    for path, wrong in (
+        ("experiment/import-data", [3, {}, [3], [{"parameter": 3, "value": 1}]]),
+        ("trial-jobs", [3, []]),
+    ):
+        assert {ask(path, body)[0] for body in wrong} == {400}
+    assert made.status == "RUNNING" and ask("trial-jobs") == []
+
+
+def test_no_route_hears_a_foreign_page_or_a_body_that_is_no_json(idle):
+    made, ask = idle
+    for method, path in ask.routes:
+        for told in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example:80"}):
+            assert ask(path, ask.given, method, **told)[0] == 403, (method, path, told)
+        assert ask(path, ask.given, method, **{"content-type": "text/plain"})[0] == 415
+    for path in ("tuner", "trial/abcde", "index.html", "logs/x"):
+        assert ask(f"../../../{path}", None, "GET", Origin="http://evil.example")[0] == 403
+    assert made.status == "INITIALIZED"
+    own = f"http://127.0.0.1:{made.arguments.port}"
+    assert ask("check-status", Origin=own)["status"] == "INITIALIZED", "NNI's own pages may ask"
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 70000])
