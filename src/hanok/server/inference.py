@@ -20,6 +20,7 @@ from hanok.core.errors import (
     NotFound,
     SignatureMismatch,
     TooLarge,
+    Unavailable,
     UnsupportedMedia,
 )
 from hanok.core.json import Json
@@ -114,11 +115,23 @@ class Inference:
     ) -> Reply:
         asked = Asked(method, path, query, headers, read)
         reply = await self._answered(asked, path, method)
-        encoding = accepted_encoding(headers.get("accept-encoding", ""))
-        if not encoding or len(reply[1]) < PACKED_BYTES or reply[0] != 200:
+        if len(reply[1]) < PACKED_BYTES or reply[0] != 200:
             return reply
-        body = await self.scoring.beside(partial(compressed, reply[1], encoding))
-        return reply[0], body, (*reply[2], (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+        plain, varies = reply[1], (*reply[2], (b"vary", b"accept-encoding"))
+        encoding = accepted_encoding(headers.get("accept-encoding", ""))
+        body = await self._packed(plain, encoding) if encoding else None
+        if body is None:
+            return 200, plain, varies
+        return 200, body, (*varies, (b"content-encoding", encoding.encode()))
+
+    async def _packed(self, body: bytes, encoding: str) -> bytes | None:
+        """None where too many wait: these rows are scored and logged, so they are answered, as they are."""
+        if len(body) <= INLINE_BYTES:
+            return compressed(body, encoding)
+        try:
+            return await self.scoring.beside(partial(compressed, body, encoding))
+        except Unavailable:
+            return None
 
     async def _answered(self, asked: Asked, path: str, method: str) -> Reply:
         try:
@@ -212,9 +225,7 @@ class Inference:
 
     def _infer_reply(self, target: Target, request: Request, answers: Sequence[Answer]) -> Reply:
         version = answers[0].version if answers else target.primary
-        signature = target.arms[0]
-        if version != target.primary:
-            signature = self._serving.model(target.name, version).signature
+        signature = self._answering(target, version)
         multi = signature.task == "multiclass"
         body, json_bytes = oip.encode(
             target.name,
@@ -231,6 +242,12 @@ class Inference:
             return 200, body, ()
         said = (b"content-type", b"application/octet-stream")
         return 200, body, (said, (BINARY_HEADER.encode(), str(json_bytes).encode()))
+
+    def _answering(self, target: Target, version: int) -> Signature:
+        """The signature of the version that answered, also where it was replaced since: its rows are logged."""
+        if version == target.primary:
+            return target.arms[0]
+        return self._signature(target.name, version) or target.arms[0]
 
     async def _invocations(self, asked: Asked) -> Reply:
         name = asked.query.get("model") or self._only_model()

@@ -19,7 +19,7 @@ from hanok.server import decoding
 from hanok.server import scoring as server_scoring
 from hanok.server.app import Body
 from hanok.server.run import build
-from hanok.server.scoring import Scoring
+from hanok.server.scoring import INLINE_BYTES, Scoring
 from tests.unit.server.conftest import Sync
 from tests.unit.server.test_dispatcher import ROW, tensors
 
@@ -228,3 +228,24 @@ def test_bodies_of_the_predict_verb_that_are_no_entity_are_refused(client):
         assert client.post("/api/v1/predict", content=body).status_code == 400, body[:40]
     huge = b'{"model": "returns", "match": {"order": 1' + b"0" * 400 + b"}}"
     assert client.post("/api/v1/predict", content=huge).status_code < 500
+
+
+def test_rows_that_are_scored_and_logged_are_answered_when_no_place_is_left_to_compress_the_reply(shop):
+    server = build(shop)
+    client = httpx.Client(transport=Sync(server), base_url="http://127.0.0.1")
+    inference = server._inference
+    scoring, body = inference.scoring, tensors()
+    for tensor in body["inputs"]:
+        tensor["data"], tensor["shape"] = tensor["data"] * 100, [100]
+    client.get("/v2/models/returns")
+    scoring.costs.took("returns", 1, 0.0)
+    scoring.costs.took("returns", 100, 0.0)
+    scoring._inside = scoring._places
+    plain, packed = (client.post(INFER, json=body, headers={"accept-encoding": e}) for e in ("identity", "gzip"))
+    assert [r.status_code for r in (plain, packed)] == [200, 200]
+    assert [r.headers["vary"] for r in (plain, packed)] == ["accept-encoding"] * 2
+    assert packed.json()["outputs"] == plain.json()["outputs"]
+    large = b"x" * (INLINE_BYTES + 1)
+    assert asyncio.run(inference._packed(large, "gzip")) is None  # too much to compress at once, and no place: as it is
+    scoring._inside = 0
+    assert gzip.decompress(asyncio.run(inference._packed(large, "gzip"))) == large
