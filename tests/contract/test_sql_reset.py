@@ -11,7 +11,7 @@ def test_emptying_again_and_again_keeps_no_connection(tmp_path):
     store = SqlMetadata.at(tmp_path / "hanok.db")
     gc.disable()  # a connection that only the collector would give back counts as kept
     try:
-        for n in range(40):
+        for n in range(8):
             store.write(lambda r, n=n: r.experiments.named(str(n)))
             store.reset()
     finally:
