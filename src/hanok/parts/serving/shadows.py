@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from hanok.core.clock import wall_seconds
 from hanok.core.errors import Unavailable
+from hanok.core.serving import Arm
 from hanok.parts.serving.beside import Answered, Bulk, lost
 from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.entries import Entry
@@ -41,6 +42,8 @@ class _Gap:
 
 
 _Due = tuple[tuple[str, int], _Gap]  # (deployment, version) and what it did not score
+_Item = tuple[Snapshot, Answered]
+_Group = tuple[int, tuple[Arm, ...]]  # which snapshot, and its arms beside: what can be scored in one piece
 
 
 class Shadows:
@@ -55,8 +58,8 @@ class Shadows:
         self.score = score
         self._row_s = 0.0
         self._resting: dict[tuple[str, int], tuple[float, str]] = {}
-        self._queue: deque[tuple[Snapshot, Answered]] = deque()
-        self._taken: list[tuple[Snapshot, Answered]] = []  # what is scored now
+        self._queue: dict[_Group, deque[_Item]] = {}
+        self._taken: list[_Item] = []  # what is scored now
         self._rows = 0
         self._gaps: dict[tuple[str, int], _Gap] = {}
         self._lock = threading.Lock()
@@ -75,7 +78,7 @@ class Shadows:
                 taken = False
             else:
                 due, taken = [], True
-                self._queue.append((snapshot, answered))
+                self._queue.setdefault((id(snapshot), answered.arms), deque()).append((snapshot, answered))
                 self._rows += rows
                 self._work()
                 self._changed.notify_all()
@@ -100,7 +103,7 @@ class Shadows:
         with self._changed:
             self._closed = True
             due: list[_Due] = []
-            for snapshot, answered in [*self._taken, *self._queue]:
+            for snapshot, answered in [*self._taken, *(item for group in self._queue.values() for item in group)]:
                 due += self._skip(snapshot, answered, "the server stopped")
             self._queue.clear()
             due += self._due_gaps(everything=True)
@@ -150,18 +153,16 @@ class Shadows:
         """With the lock held: let it go for so long, unless somebody waits for the queue to become empty."""
         self._hurry.wait_for(lambda: self._awaited or self._closed, min(PAUSE_MAX_S, seconds))
 
-    def _take(self) -> list[tuple[Snapshot, Answered]]:
-        """The oldest rows of one snapshot and the same arms, in bulk."""
+    def _take(self) -> list[_Item]:
+        """Rows of the snapshot and arms that wait longest, in bulk."""
         limit = BULK_ROWS if self._row_s * BULK_ROWS < BULK_S else max(1, int(BULK_S / self._row_s))
-        bulk = [self._queue.popleft()]
-        snapshot, first = bulk[0]
-        rows = len(first.row_ids)
-        while self._queue and rows < limit:
-            other, following = self._queue[0]
-            if other is not snapshot or following.arms != first.arms:
-                break
-            bulk.append(self._queue.popleft())
-            rows += len(following.row_ids)
+        group = next(iter(self._queue))
+        waiting, bulk, rows = self._queue.pop(group), [], 0
+        while waiting and rows < limit:
+            bulk.append(waiting.popleft())
+            rows += len(bulk[-1][1].row_ids)
+        if waiting:
+            self._queue[group] = waiting  # behind the others
         self._rows -= rows
         return bulk
 
@@ -228,7 +229,7 @@ class Shadows:
             self._gaps[key] = gap
 
 
-def _bulk(taken: Sequence[tuple[Snapshot, Answered]]) -> Bulk:
+def _bulk(taken: Sequence[_Item]) -> Bulk:
     snapshot, first = taken[0]
     versions = [arm.version for arm in first.arms]
     packages = {v: snapshot.models[v].digest for v in versions if v in snapshot.models}

@@ -141,6 +141,27 @@ def shadowed(place, version, ids):
     return snapshot, Answered((Arm(version, "shadow"),), rows, {}, {}, 0, ids)
 
 
+def test_answers_of_several_arms_and_models_in_turn_are_still_scored_in_bulk(place):
+    """A canary's share and two models alternate in the queue: each piece holds all that waits of one kind."""
+    versions = {m: [place.version(linear(["x", "y"]), m) for _ in range(2)] for m in ("m", "other")}
+    pieces, go = [], threading.Event()
+
+    def counted(bulk):
+        go.wait(20)
+        pieces.append(bulk.count)
+        return score_beside(place.packages, bulk)
+
+    place.serving.score_shadows_with(counted)
+    for model, (one, two) in versions.items():
+        place.deploy(one, canary=two, model=model)
+    for n in range(200):
+        for model in versions:
+            place.serving.predict(model, ROW, request_id=str(n))
+    go.set()
+    assert sum(r["arm"] == "shadow" for m in versions for r in place.logged(m)) == sum(pieces) == 400
+    assert len(pieces) <= 8
+
+
 def test_requests_of_many_clients_are_shadowed_in_bulk_and_one_bad_row_fails_no_other(place):
     one, two = place.version(linear(["x"])), place.version(linear(["x", "y"], refuses_nulls=True))
     place.deploy(one, shadow=two)
