@@ -22,7 +22,7 @@ from hanok.parts.serving.beside import Bulk, score_beside
 from hanok.parts.serving.packages import Packages
 from hanok.stores.blobs import LocalBlobs
 
-NICE = 19
+NICE = 10
 SCORE_S = 60.0
 END_S = 2.0
 LOOK_S = 0.5  # so often it is looked whether the process lives
