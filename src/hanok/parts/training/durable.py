@@ -22,6 +22,7 @@ from hanok.stores.ports import Metadata, Repositories
 Work = Callable[["Steps"], JsonObject]
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
+CLOSED = "interrupted"  # the code of what was ended from outside
 SUSPENDED = "suspended "  # the steps that say so
 BEATS = 3  # in the length of a lease
 FAR, NEVER = datetime(9999, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
@@ -176,7 +177,7 @@ class Durable:
 
         def work(repositories: Repositories) -> None:
             fence = repositories.workflows.claim(workflow_id, f"closed-{uuid.uuid4().hex[:8]}", FAR, now)
-            repositories.workflows.finish(workflow_id, fence, state, {"error": reason, "code": "interrupted"}, now)
+            repositories.workflows.finish(workflow_id, fence, state, {"error": reason, "code": CLOSED}, now)
 
         self._metadata.write(work)
 

@@ -30,9 +30,7 @@ from hanok.core.records import from_body, to_body
 from hanok.core.registry import ModelVersion
 from hanok.core.rules import parse_rules
 from hanok.core.training import (
-    GIVEN_UP,
     Begun,
-    GivenUp,
     RollbackProof,
     RolloutState,
     TickOutcome,
@@ -48,6 +46,7 @@ from hanok.parts.training import pipeline
 from hanok.parts.training.decline import WATCH_ROWS_MIN, Decline, Level, watch
 from hanok.parts.training.durable import Durable, Steps
 from hanok.parts.training.needs import Alarms, Answered, Deployer, Performance
+from hanok.parts.training.resting import Resting
 from hanok.parts.training.rollouts import Reach, Rollouts
 from hanok.parts.training.triggers import Situation, due
 from hanok.stores.ports import Repositories
@@ -55,10 +54,8 @@ from hanok.stores.ports import Repositories
 log = logging.getLogger("hanok.training")
 TRAIN = "train"
 SERVER, COMMAND = "server", "command"  # who began a training: a server goes on with it after a restart
-FAILURES_MAX = 3  # of triggered trainings in a row, then a person has to look
 DEATHS_MAX = 3  # of processes within one training: what kills a process is not begun for ever
 DECLINE = 0.1  # of the loss at the gate: what a person hears of, where no trigger says otherwise
-GROWN = 1.1  # this many times the labelled rows are reason enough to try again
 
 
 class Training:
@@ -95,6 +92,13 @@ class Training:
             durable=durable,
         )
         self._rollouts = Rollouts(reach)
+        self._resting = Resting(
+            metadata=tools.metadata,
+            durable=durable,
+            alarms=alarms,
+            clock=tools.clock,
+            label_rows=lambda table: self._label_rows(table),
+        )
 
     # -- declarations ----------------------------------------------------------------------------------------
 
@@ -200,7 +204,8 @@ class Training:
             try:
                 if (deaths := self._durable.deaths(workflow)) >= DEATHS_MAX:
                     self._end(workflow, FAILED, f"{deaths} servers died in the middle of it")
-                    self._alarm(str(workflow.arguments["model"]), f"{deaths} servers died in the middle of a training")
+                    model = self.model(str(workflow.arguments["model"]))
+                    self._resting.died(model, workflow.id, f"{deaths} servers died in the middle of a training")
                     continue
                 self._run(self.model(str(workflow.arguments["model"])), workflow)
                 done += 1
@@ -256,14 +261,10 @@ class Training:
         try:
             self._durable.run(workflow, work)
         except (TrainingDied, TrainingTimedOut) as error:
-            self._alarm(model.name, error.message)
+            self._resting.died(model, workflow.id, error.message)
             raise
-        self._alarms.resolve(model.name, "training-died", "a training came to its end")
+        self._resting.came_to_its_end(model.name)
         return outcome[0]
-
-    def _alarm(self, name: str, said: str) -> None:
-        what = f"{name}: {said}. It is not begun again by itself; mend the cause, then: hanok train {name}"
-        self._alarms.raise_(name, "training", "training-died", what, severity="critical")
 
     def _begin(self, model: Model, result: Trained, actor: str) -> Begun:
         return self._rollouts.begin(model, result.version, actor, result.verdict.why)
@@ -366,7 +367,7 @@ class Training:
         facts = {v.version: facts_of(v) for v in versions}
         trained = [f.trained_at for f in facts.values() if f.trained_at is not None]
         attempts = [w for w in self._durable.list(TRAIN, limit=200) if w.arguments["model"] == model.name]
-        if not trained or self._given_up(model, attempts):
+        if not trained or self._resting.rests(model, attempts):
             return None
         deployment = self._deployer.deployment(model.name)
         live = facts.get(deployment.primary) if deployment else None
@@ -420,30 +421,6 @@ class Training:
             f"{model.name} has become worse: {metric} is {found.recent.value:.3f} on the {found.rows} labelled answers "
             f"of the last {shortest(found.span)}, at its gate it was {reference.value:.3f}"
         )
-
-    def _given_up(self, model: Model, attempts: list[Workflow]) -> bool:
-        """Whether the last trainings that triggers began all failed. Tried again once the declaration changes, somebody
-        trains, or a tenth more labelled rows are there."""
-        last = attempts[:FAILURES_MAX]
-        if len(last) < FAILURES_MAX or any(w.state != FAILED or w.arguments.get("actor") != "hanok" for w in last):
-            self._alarms.resolve(model.name, "training-given-up", "a training came to its end")
-            return False
-        then = GIVEN_UP.open(self._metadata.read(lambda r: r.records.get(GIVEN_UP.name, model.name, last[0].id)))
-        present, at = GivenUp(digest(model), self._label_rows(model.label.table)), self._clock.now()
-        if then is None:
-            then, body = present, GIVEN_UP.body(present)
-            self._metadata.write(lambda r: r.records.put(GIVEN_UP.name, model.name, last[0].id, body, at))
-        if then.declaration != present.declaration or present.label_rows > GROWN * then.label_rows:
-            return False
-        self._alarms.raise_(
-            model.name,
-            "training",
-            "training-given-up",
-            f"{model.name}: the last {FAILURES_MAX} trainings failed, so no other one is begun "
-            f"({last[0].result.get('error', '')}). Mend the cause, then: hanok train {model.name}",
-            severity="critical",
-        )
-        return True
 
     def _retrain(self, model: Model, trigger: Trigger) -> TickOutcome:
         now = self._clock.now()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hanok as hk
-from hanok.core.errors import TrainingFailed
+from hanok.core.errors import TrainingDied, TrainingFailed
 from hanok.core.records import from_body, to_body
 from hanok.core.registry import ModelVersion
 from hanok.core.training import LeakNote, Trained, TrainingRequest, Verdict, facts_of, result_of
@@ -178,7 +178,7 @@ def test_a_training_that_fails_three_times_is_given_up_until_something_changes(t
 
     def given_up():
         attempts = rig.durable.list("train", limit=200)
-        return rig.training._given_up(model, attempts)
+        return rig.training._resting.rests(model, attempts)
 
     for number in range(2):
         fail(number)
@@ -191,6 +191,47 @@ def test_a_training_that_fails_three_times_is_given_up_until_something_changes(t
     labels[0] = 100
     model = rig.declare("m", canary=[10])
     assert not given_up()
+
+
+def test_a_training_that_died_is_begun_by_no_trigger_until_the_declaration_changes_or_somebody_trains(tmp_path):
+    rig = Rig.at(tmp_path)
+    model = rig.declare("m")
+    dying = TrainingDied("the process that trained m was ended by signal 9 (SIGKILL)")
+
+    def end(number, error, actor="hanok"):
+        rig.clock.move_to(START + number * timedelta(days=1))
+        workflow = rig.durable.start("train", f"m {number}", {"model": "m", "reason": "r", "actor": actor})
+        rig.training._tools = replace(rig.training._tools, sets=Raising(error))
+        with pytest.raises(type(error)):
+            rig.training._run(model, workflow)
+
+    def rests(limit=200):
+        return rig.training._resting.rests(model, rig.durable.list("train", limit=limit)[:limit])
+
+    assert not rests()
+    for number, actor in enumerate(("hanok", "ann")):  # whoever began it
+        end(number, dying, actor)
+        assert rests() and rests()
+        (alert,) = rig.alerts.list(state="open")
+        assert "SIGKILL" in alert.summary and "No trigger begins another one until" in alert.summary
+    assert rests(limit=0)  # so many others were trained that it is none of the last ones
+    rig.training._label_rows = lambda table: 1_000_000
+    assert rests()  # more rows let no process live
+    changed = rig.declare("m", canary=[10])
+    assert not rig.training._resting.rests(changed, rig.durable.list("train"))
+    assert rests()  # back to what died
+    end(2, TrainingFailed("mine raised ZeroDivisionError"), "ann")
+    assert not rests()  # somebody trained, and it did not die
+
+
+class Raising:
+    """Where a training begins; this one ends at once."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def training_set(self, *_, **__):
+        raise self.error
 
 
 def test_a_training_in_which_process_after_process_dies_is_not_begun_for_ever(tmp_path):
@@ -209,4 +250,4 @@ def test_a_training_in_which_process_after_process_dies_is_not_begun_for_ever(tm
             after.training.resume()
     assert tries == [1, 2]
     (ended,) = rig.durable.list("train")
-    assert ended.state == "failed" and "3 processes died" in ended.result["error"]
+    assert ended.state == "failed" and "3 servers died" in ended.result["error"]
