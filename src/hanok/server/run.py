@@ -176,7 +176,7 @@ def serve(
         keepers += [
             threading.Thread(
                 target=_every,
-                args=(stopping, TICK_S, app.upkeep.retrain, app.training.resume, app.bus.drain),
+                args=(stopping, TICK_S, lambda: _train(app), app.training.resume, app.bus.drain),
                 name="hanok-train",
                 daemon=True,
             ),
@@ -242,6 +242,12 @@ def _attempt(work: Callable[[], Any]) -> None:
         log.warning("background work: %s", error.message)
     except Exception:
         log.exception("background work failed; it is tried again")
+
+
+def _train(app: App) -> None:
+    """What was left meanwhile first: by a server that is gone, or by this one while its metadata was away."""
+    _attempt(app.training.resume)
+    app.upkeep.retrain()
 
 
 def _tick(app: App) -> None:

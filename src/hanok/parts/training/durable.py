@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from hanok.core.clock import Clock, SystemClock
-from hanok.core.errors import Cancelled, Conflict, HanokError, LeaseLost, Suspended
+from hanok.core.access import SYSTEM, acting
+from hanok.core.clock import Clock, SystemClock, wall_seconds
+from hanok.core.errors import Cancelled, Conflict, HanokError, LeaseLost, Suspended, Unavailable
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.records import from_body, to_body
@@ -25,6 +26,7 @@ LEASE = timedelta(seconds=30)
 CLOSED = "interrupted"  # the code of what was ended from outside
 SUSPENDED = "suspended "  # the steps that say so
 BEATS = 3  # in the length of a lease
+MOMENT_S, PAUSE_S = 60.0, 0.5  # so long, and so often, what is done is told to a store that is away
 FAR, NEVER = datetime(9999, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
 log = logging.getLogger("hanok.training")
 
@@ -46,9 +48,9 @@ class Steps:
         its result was recorded runs again. Raises LeaseLost when another worker took over."""
         if name in self._done:
             return self._done[name]
-        self.check()
+        _lasting(self.check)
         step = Step(name, dict(function()), self._clock.now())
-        self._metadata.write(lambda r: r.workflows.record(self._workflow.id, self._fence, step))
+        _lasting(lambda: self._metadata.write(lambda r: r.workflows.record(self._workflow.id, self._fence, step)))
         self._done[name] = step.result
         return step.result
 
@@ -87,6 +89,8 @@ class Durable:
         self._metadata, self._clock, self._exclusive = metadata, clock, exclusive
         self._wall, self._lease = wall or SystemClock(), lease
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._at_work: set[str] = set()  # what threads of this process are at
+        self._failed: dict[str, JsonObject] = {}  # how work ended that could not be recorded
 
     def start(self, kind: str, key: str, arguments: JsonObject) -> Workflow:
         """Record a workflow, held by this worker from the start; the one that already has this key is returned
@@ -101,19 +105,39 @@ class Durable:
             repositories.workflows.claim(found.id, self.owner, NEVER, until)
             return repositories.workflows.get(found.id)
 
-        return self._metadata.write(work)
+        self._at_work.add(workflow.id)
+        try:
+            found = self._metadata.write(work)
+        except BaseException:
+            self._at_work.discard(workflow.id)
+            raise
+        if found.id != workflow.id:
+            self._at_work.discard(workflow.id)
+        return found
 
     def run(self, workflow: Workflow, work: Work, *, repeatable: bool = False) -> JsonObject:
         """Do what is left of a workflow and return its result; that of a finished one at once.
 
         Raises Conflict while another worker holds it or after it failed. An error of the work ends it as failed, an
-        interrupt (Ctrl-C) as cancelled, unless it is `repeatable`: then the next run goes on where it stopped.
+        interrupt (Ctrl-C) as cancelled, unless it is `repeatable`: then the next run goes on where it stopped. What
+        ended while the store was away, and longer than a moment, is abandoned: whoever takes it up ends it.
         """
+        self._at_work.add(workflow.id)
+        try:
+            return self._ran(workflow, work, repeatable)
+        finally:
+            self._at_work.discard(workflow.id)
+
+    def _ran(self, workflow: Workflow, work: Work, repeatable: bool) -> JsonObject:
         if workflow.state == DONE:
             return workflow.result
         if workflow.state != RUNNING:
             raise Conflict(f"workflow {workflow.key} ended as {workflow.state}: {workflow.result.get('error', '')}")
         fence = self._claim(workflow.id, FAR if self._exclusive else self._wall.now())
+        if (ended := self._failed.get(workflow.id)) is not None:
+            self._finish(workflow, fence, FAILED, ended)
+            del self._failed[workflow.id]
+            raise Conflict(f"workflow {workflow.key} ended as {FAILED}: {ended['error']}")
         steps = Steps(self._metadata, workflow, fence, self._clock)
         try:
             with self._heartbeat(workflow, steps):
@@ -126,8 +150,7 @@ class Durable:
             raise
         except Exception as error:
             if not repeatable:
-                code = error.code if isinstance(error, HanokError) else type(error).__name__
-                self._finish(workflow, fence, FAILED, {"error": str(error), "code": code})
+                self._fail(workflow, fence, error)
             raise
         except (KeyboardInterrupt, SystemExit):
             if not repeatable:
@@ -137,12 +160,13 @@ class Durable:
         return result
 
     def abandoned(self, kind: str) -> list[Workflow]:
-        """Unfinished workflows that nobody works on: their worker is dead, or its lease is over. Oldest first."""
+        """Unfinished workflows that nobody works on: their worker is dead, its lease is over, or this process could not
+        record how they ended. Oldest first."""
         now = self._wall.now()
 
         def free(workflow: Workflow) -> bool:
-            if workflow.owner == self.owner:  # another thread of this process is at it
-                return False
+            if workflow.owner == self.owner:
+                return workflow.id not in self._at_work
             return self._exclusive or workflow.lease_until is None or workflow.lease_until < now
 
         return [w for w in reversed(self.unfinished(kind)) if free(w)]
@@ -194,7 +218,8 @@ class Durable:
         def beat() -> None:
             while not over.wait(self._lease / timedelta(seconds=BEATS)):
                 try:
-                    self._claim(workflow.id, NEVER)
+                    with acting(SYSTEM):  # this thread has no caller
+                        self._claim(workflow.id, NEVER)
                 except Conflict:
                     steps.lost.set()
                     return
@@ -209,6 +234,39 @@ class Durable:
             over.set()
             thread.join()
 
+    def _fail(self, workflow: Workflow, fence: int, error: Exception) -> None:
+        code = error.code if isinstance(error, HanokError) else type(error).__name__
+        result = {"error": str(error), "code": code}
+        try:
+            self._finish(workflow, fence, FAILED, result)
+        except LeaseLost:
+            raise
+        except Exception as away:  # noqa: BLE001 (the error of the work is what its caller is told)
+            if isinstance(error, HanokError) and not isinstance(error, Unavailable):
+                self._failed[workflow.id] = result  # its own fault: it is not begun again
+            log.warning("%s failed, which could not be recorded (%s); it is taken up again", workflow.key, away)
+
     def _finish(self, workflow: Workflow, fence: int, state: str, result: JsonObject) -> None:
         now = self._clock.now()
-        self._metadata.write(lambda r: r.workflows.finish(workflow.id, fence, state, result, now))
+
+        def work(repositories: Repositories) -> None:
+            found = repositories.workflows.get(workflow.id)
+            if (found.fence, found.state) != (fence, state):  # else a commit whose answer was lost
+                repositories.workflows.finish(workflow.id, fence, state, result, now)
+
+        _lasting(lambda: self._metadata.write(work))
+
+
+def _lasting(work: Callable[[], T]) -> T:
+    """What `work` returns, also when the store is away for a moment. Raises what it raises after that."""
+    began, said = wall_seconds(), False
+    while True:
+        try:
+            return work()
+        except (Unavailable, ConnectionError) as error:
+            if wall_seconds() - began > MOMENT_S:
+                raise
+            if not said:
+                log.warning("the metadata store is asked again for up to %.0f s: %s", MOMENT_S, error)
+            said = True
+        threading.Event().wait(PAUSE_S)

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from hanok.core.clock import ReplayClock, SystemClock
-from hanok.core.errors import Conflict, LeaseLost
+from hanok.core.errors import Conflict, LeaseLost, TrainingDied, Unavailable
+from hanok.parts.training import durable
 from hanok.parts.training.durable import Durable
 from hanok.stores.sql import SqlMetadata
 from tests.unit.parts.training.rig import START
@@ -81,3 +82,66 @@ def test_what_this_process_works_on_is_not_abandoned(store):
     workflow = mine.start("train", "a", {})
     assert mine.abandoned("train") == []  # begun by another thread a moment ago
     assert [w.id for w in worker(store, exclusive=True).abandoned("train")] == [workflow.id]
+
+
+class Leaving:
+    """A store that goes away for so many calls."""
+
+    def __init__(self, inner):
+        self.inner, self.left = inner, 0
+
+    def read(self, work):
+        return self._called(self.inner.read, work)
+
+    def write(self, work):
+        return self._called(self.inner.write, work)
+
+    def _called(self, call, work):
+        if self.left > 0:
+            self.left -= 1
+            raise Unavailable("the database restarts")
+        return call(work)
+
+
+@pytest.fixture
+def leaving(store, monkeypatch):
+    monkeypatch.setattr(durable, "PAUSE_S", 0.001)
+    return Leaving(store)
+
+
+def test_a_moment_without_the_store_costs_no_work_that_is_done(leaving):
+    mine = worker(leaving, exclusive=True, lease=timedelta(hours=1))
+    done = []
+
+    def work(steps):
+        for name in "ab":
+            leaving.left = 3  # when it is asked whether to go on
+            steps(name, lambda name=name: done.append(name) or setattr(leaving, "left", 3) or {})
+        leaving.left = 3
+        return {"done": done}
+
+    assert mine.run(mine.start("train", "m", {}), work) == {"done": ["a", "b"]}
+
+
+@pytest.mark.parametrize("error", [TrainingDied("signal 9"), Unavailable("the database restarts")])
+def test_what_ended_without_the_store_is_taken_up_by_the_same_process_and_what_died_is_not_begun_again(
+    leaving, monkeypatch, error
+):
+    monkeypatch.setattr(durable, "MOMENT_S", 0.0)
+    mine, begun = worker(leaving, exclusive=True, lease=timedelta(hours=1)), []
+
+    def work(steps):
+        begun.append(steps)
+        leaving.left = 10 if len(begun) == 1 else 0
+        raise error
+
+    with pytest.raises(type(error)):
+        mine.run(mine.start("train", "m", {}), work)
+    leaving.left = 0
+    (left,) = mine.abandoned("train")
+    with pytest.raises((Conflict, Unavailable)):
+        mine.run(left, work)
+    assert len(begun) == (1 if isinstance(error, TrainingDied) else 2)
+    (ended,) = mine.list("train")
+    assert (ended.state, ended.result["code"]) == ("failed", error.code)
+    assert mine.abandoned("train") == []
