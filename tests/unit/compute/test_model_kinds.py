@@ -1,6 +1,7 @@
 """Trees of every library are served from one checked text, and answer as the objects that they were made from."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,47 @@ def test_a_damaged_text_never_reaches_native_code(text):
                     check(b"\n".join(sizes), 4)
                 tried += 1
     assert tried > 100
+
+
+def test_a_text_with_a_second_line_of_a_name_is_refused_since_the_library_takes_the_last(text):
+    whole = re.sub(rb"tree_sizes=.*\n", b"", text)
+    check(whole, 4)
+    lines = whole.partition(b"\nend of trees")[0].split(b"\n")
+    places = [i for i, line in enumerate(lines) if b"=" in line and not line.startswith(b"Tree=")]
+    assert len({lines[i].partition(b"=")[0] for i in places}) > 20
+    for i in places:
+        name, _, value = lines[i].partition(b"=")
+        for second in (value, re.sub(rb"[0-9]+", b"90000000", value)):
+            for line in (name + b"=" + second, b"=" + name + b"=" + second, name + b"\r" + second):
+                for end in (b"\n", b"\r"):
+                    both = b"\n".join([*lines[:i], lines[i] + end + line, *lines[i + 1 :], b"end of trees\n"])
+                    with pytest.raises(Corrupt):
+                        check(both, 4)
+
+
+@pytest.mark.parametrize(
+    ("found", "instead"),
+    [
+        (b"num_class=1", b"num_class=1000000"),
+        (b"num_tree_per_iteration=1", b"num_tree_per_iteration=3"),
+        (b"objective=binary sigmoid:1", b"objective=multiclass num_class:100000"),
+        (b"objective=binary sigmoid:1", b"objective=multiclassova num_class:50 sigmoid:1"),
+        (b"objective=binary sigmoid:1", b"objective=multiclassova num_class:1 sigmoid:1"),
+        (b"objective=binary sigmoid:1", b"objective=binary sigmoid:1 num_class:9"),
+        (b"num_leaves=7", b"num_leaves=0_7"),
+        (b"left_child=", b"left_child=0_0"),
+        (b"threshold=", b"threshold=1_"),
+        (b"num_cat=", b"num_cat=9"),
+        (b"shrinkage=", b"linear=1\nshrinkage="),
+        (b"version=v4", b"version=v4\x00"),
+        (b"Tree=1\n", b"Tree=7\n"),
+    ],
+)
+def test_a_text_that_says_what_lightgbm_does_not_write_is_refused(text, found, instead):
+    whole = re.sub(rb"tree_sizes=.*\n", b"", text)
+    assert found in whole
+    with pytest.raises(Corrupt):
+        check(whole.replace(found, instead, 1), 4)
 
 
 def test_a_text_that_is_cut_or_names_wrong_sizes_is_refused(text):
