@@ -14,7 +14,12 @@ from hanok.stores.frames import read_contents
 
 
 def check_table(root: Path) -> Iterator[str]:
-    """What is wrong with the table in a folder, one sentence each, with the rows that it costs."""
+    """What is wrong with the table in a folder, one sentence each, with the rows that it costs.
+
+    Others may write meanwhile. They write the tail, then the keys, then the log, and then they drop the tail: read in
+    the order keys, tail, log, no row can be missed that was there. A key may have come with the log's newest rows, so
+    keys are read once more. Files that the log names never change.
+    """
     keys, lost = read_keys(root / "keys")
     for said in lost:
         yield f"keys is {said}: a batch whose key is lost would be taken again if it is sent again"
@@ -32,6 +37,7 @@ def check_table(root: Path) -> Iterator[str]:
     if (end := max((span.stop for span in told), default=0)) > size:
         yield f"it holds {size} rows, and its batches had {end}: rows {size} to {end - 1} are lost"
     held = [span for f in log.files if (span := _span(f)) is not None]
+    told = [span_of(appended) for appended in read_keys(root / "keys")[0].values()]
     unnamed = gaps([*told, range(log.rows, log.rows)], 0)
     for gap in (g for g in unnamed if any(f.start < g.stop and g.start < f.stop for f in held)):
         yield f"the keys of the batches with rows {_said(gap)} are lost: sent again, they would be taken again"

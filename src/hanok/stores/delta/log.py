@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from hanok.core.errors import Corrupt
+from hanok.core.errors import Corrupt, StorageFull
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
 from hanok.stores.frames import FrameFile, read_contents
@@ -26,6 +26,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Runtime
 ROWS = "hanok-rows"
 DIGESTS = "digests"  # beside the log: frames of [name, SHA-256] of its data files and commits
 COMPACT_FILES = 64
+TARGET_BYTES = 256 << 20  # larger files are not merged
 KEEP_EVERYTHING = {  # vacuum and log cleaning happen in `hanok gc` only, after asking the lineage graph
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
@@ -75,6 +76,7 @@ class DeltaLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._table: DeltaTable | None = None
+        self._synced: set[str] = set()  # files that are known to be on the disk
         self.rows = 0
         self.files: tuple[LogFile, ...] = ()
         self.schema: pa.Schema = pa.schema([])
@@ -85,6 +87,7 @@ class DeltaLog:
         from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
         commit = CommitProperties(app_transactions=[Transaction(ROWS, total)])
+        before = self._seen()
         with full_disk_named(f"table {self._path.parent.name}"):
             if self._table is None:
                 self._path.mkdir(parents=True, exist_ok=True)
@@ -96,10 +99,7 @@ class DeltaLog:
                 write_deltalake(self._table, rows, mode="append", schema_mode="merge", commit_properties=commit)
                 self._table.update_incremental()
         self._refresh()
-        self._keep_digests()
-        sync_file(self._path / "_delta_log" / f"{self._table.version():020d}.json")
-        sync_directory(self._path / "_delta_log")
-        sync_directory(self._path)
+        self._keep(before)
         if len(self.files) > COMPACT_FILES:
             try:
                 self.compact()
@@ -107,17 +107,23 @@ class DeltaLog:
                 log.warning("compaction of %s failed: %s", self._path.parent.name, error)
 
     def compact(self) -> None:
-        """Merge small files. Earlier Delta versions stay readable."""
+        """Merge small files. Earlier Delta versions stay readable. Raises Corrupt where one of them has other bytes
+        than were written: what was made of it would look whole."""
         if self._table is None:
             return
-        self._table.optimize.compact()
+        before, known = self._seen(), read_digests(self._path.parent / DIGESTS)
+        for path in (Path(file.path) for file in self.files):
+            if path.name in known and path.stat().st_size < TARGET_BYTES and file_digest(path) != known[path.name]:
+                raise damaged(self._path.parent.name, f"{path.name} has other bytes than were written")
+        self._table.optimize.compact(target_size=TARGET_BYTES)
         self._refresh()
-        self._keep_digests()
+        self._keep(before)
 
     def reload(self) -> None:
         """Read how much the log holds: on opening, and after an append that did not come to its end. Raises Corrupt."""
-        if not (self._path / "_delta_log").exists():
-            return
+        commits = self._path / "_delta_log"
+        if next(commits.glob("*.json"), None) is None and next(commits.glob("*.parquet"), None) is None:
+            return  # the first commit is not there yet
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
@@ -131,20 +137,42 @@ class DeltaLog:
                 raise
             raise damaged(self._path.parent.name, "its entries cannot be read") from error
 
-    def _keep_digests(self) -> None:
-        """Sync what is new, and note what its bytes are: Parquet does not tell a flipped byte."""
-        noted = self._path.parent / DIGESTS
-        known = read_digests(noted)
-        data = [Path(f.path) for f in self.files if Path(f.path).name not in known]
-        for path in data:
-            sync_file(path)
-        commits = [p for p in (self._path / "_delta_log").glob("*.*") if p.name not in known and p.is_file()]
-        new = [*data, *(p for p in commits if not p.name.startswith((".", "_last")))]
-        if not new:
+    def sync(self) -> None:
+        """Make the log durable as it is: what a process wrote that was killed then may not be."""
+        if self._table is None:
             return
-        file = FrameFile(noted)
-        file.append_many([json.dumps([p.name, file_digest(p)]).encode() for p in new])
-        file.close()
+        commits = self._path / "_delta_log"
+        now = {f.path for f in self.files} | {str(commits / f"{self._table.version():020d}.json")}
+        if not (new := now - self._synced):
+            return
+        for path in sorted(new):
+            sync_file(Path(path))
+        sync_directory(commits)
+        sync_directory(self._path)
+        self._synced = now
+
+    def _seen(self) -> tuple[set[str], int]:
+        """The data files and the version of now."""
+        return {f.path for f in self.files}, -1 if self._table is None else self._table.version()
+
+    def _keep(self, before: tuple[set[str], int]) -> None:
+        """Sync what is new, and note what its bytes are: Parquet does not tell a flipped byte. Only of what was
+        written just now: nobody knows what files of an earlier release, or of a killed process, held at first."""
+        self.sync()
+        assert self._table is not None
+        files, version = before
+        data = [Path(f.path) for f in self.files if f.path not in files]
+        commits = self._path / "_delta_log"
+        named = (p for v in range(version + 1, self._table.version() + 1) for p in commits.glob(f"{v:020d}.*"))
+        lines = [json.dumps([p.name, file_digest(p)]).encode() for p in (*data, *named)]
+        if not lines:
+            return
+        try:
+            file = FrameFile(self._path.parent / DIGESTS)
+            file.append_many(lines)
+            file.close()
+        except (OSError, StorageFull) as error:  # the rows are in: what is not noted is read by the doctor
+            log.warning("no digests are noted for table %s: %s", self._path.parent.name, error)
 
     def _refresh(self) -> None:
         table = self._table

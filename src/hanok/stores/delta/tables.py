@@ -181,6 +181,9 @@ class DeltaTables:
         if table.segment is not None:
             table.segment.close()
             table.segment = None
+        if next((table.root / "tail").glob("*.seg"), None) is None:
+            return
+        table.log.sync()
         for path, reason in table.damaged.items():
             logger.error("rows of table %s are lost: %s is %s", table.root.name, path.name, reason)
             set_aside(path, table.root / SET_ASIDE, reason)

@@ -74,8 +74,11 @@ def read_tail(folder: Path) -> Tail:
     batches: list[Batch] = []
     damaged: dict[Path, str] = {}
     for path in sorted(folder.glob("*.seg")):
-        found = read_contents(path)
-        said = [f"{damage}{_told(path, damage)}" for damage in found.damage]
+        try:
+            found = read_contents(path)
+            said = [f"{damage}{_told(path, damage)}" for damage in found.damage]
+        except FileNotFoundError:  # its rows are in the log meanwhile
+            continue
         for one in found.frames:
             try:
                 batches.append(unframe(one.payload))

@@ -3,14 +3,20 @@ reads it, so this runs in a process of its own: `python -m hanok.stores.lmdb.che
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-DATA, CLEAN = "data.mdb", "clean"
+if TYPE_CHECKING:
+    import lmdb
+
+DATA, LOCK, CLEAN = "data.mdb", "lock.mdb", "clean"
+READERS_MAX = 512
 CHECK_S = 600
 HASHED_MAX = 1 << 28
 
@@ -31,10 +37,21 @@ def broken(folder: Path) -> str:
 
 
 def note_clean(folder: Path, transaction: int) -> None:
-    """Note that the file was closed in good order after a transaction, and what it looked like then."""
+    """Note that the file was closed in good order after a transaction, and what it looked like then; nothing while
+    another process has it open."""
+    with (folder / LOCK).open("r+b") as held:
+        try:
+            fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)  # each process that has it open shares this byte
+        except BlockingIOError:
+            return
     found = (folder / DATA).stat()
     digest = _digest(folder / DATA) if found.st_size <= HASHED_MAX else ""
     (folder / CLEAN).write_text(json.dumps([found.st_size, found.st_mtime_ns, transaction, digest]))
+
+
+def note_written(folder: Path) -> None:
+    """Before the first write: what was noted holds no longer."""
+    (folder / CLEAN).unlink(missing_ok=True)
 
 
 def is_clean(folder: Path) -> bool:
@@ -57,19 +74,18 @@ def _digest(path: Path) -> str:
 
 
 def walk(folder: Path) -> None:
-    """Read everything. Raises lmdb.Error, OSError."""
-    import lmdb
+    """Read everything, also while others write: under a reader's lock no page of the snapshot is used again. Raises
+    lmdb.Error, OSError."""
 
-    env = lmdb.open(str(folder), readonly=True, lock=False, create=False)
-    pages = env.info()["last_pgno"] + 1
-    size = (folder / DATA).stat().st_size
-    if pages * env.stat()["psize"] > size:
+    env = _opened(folder)
+    pages, psize = env.info()["last_pgno"] + 1, env.stat()["psize"]
+    size = (folder / DATA).stat().st_size  # after its pages were counted: it may grow
+    if pages * psize > size:
         raise OSError(f"it has {size} bytes and names {pages} pages: its end is cut")
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        noted = _noted(folder)
-        if noted and noted[2] == env.info()["last_txnid"] and noted[3] not in ("", _digest(folder / DATA)):
-            raise OSError("it has other bytes than were written")
+    if _is_other(folder, env.info()["last_txnid"]):
+        raise OSError("it has other bytes than were written")
     with env.begin() as transaction:
+        entries = transaction.stat()["entries"]
         found = 0
         last = b""
         for key, value in transaction.cursor():
@@ -77,9 +93,32 @@ def walk(folder: Path) -> None:
                 raise OSError("its keys are out of order")
             last, found = bytes(key), found + 1
             len(bytes(value))
-        if found != env.stat()["entries"]:
-            raise OSError(f"it names {env.stat()['entries']} entries and has {found}")
+        if found != entries:
+            raise OSError(f"it names {entries} entries and has {found}")
     env.close()
+
+
+def _opened(folder: Path) -> lmdb.Environment:
+    """With the lock of readers where one can be taken: where it cannot, nobody writes here as this user."""
+    import lmdb
+
+    held = folder / LOCK
+    lock = os.access(held if held.exists() else folder, os.W_OK)
+    env = lmdb.open(str(folder), readonly=True, lock=lock, create=False, max_readers=READERS_MAX)
+    if lock:
+        env.reader_check()  # of checks that were ended
+    return env
+
+
+def _is_other(folder: Path, transaction: int) -> bool:
+    """Whether the file differs from what was noted when it was closed. Who writes removes that note first."""
+    try:
+        noted = _noted(folder)
+        if not noted or noted[2] != transaction or noted[3] in ("", _digest(folder / DATA)):
+            return False
+        return _noted(folder) == noted
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 if __name__ == "__main__":

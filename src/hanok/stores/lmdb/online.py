@@ -17,7 +17,7 @@ import lmdb
 
 from hanok.core.errors import Corrupt
 from hanok.stores.disk import full_disk_named
-from hanok.stores.lmdb.check import DATA, broken, is_clean, note_clean
+from hanok.stores.lmdb.check import DATA, READERS_MAX, broken, is_clean, note_clean, note_written
 
 log = logging.getLogger("hanok.stores")
 _DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError, lmdb.VersionMismatchError)
@@ -37,7 +37,9 @@ class LmdbOnlineValues:
         if not is_clean(path) and (why := broken(path)):
             log.error("online feature values cannot be read and are filled again: %s", why)
             put_aside(path)
-        self._env = lmdb.open(str(path), map_size=start_bytes, metasync=False, max_readers=512)
+        self._env = lmdb.open(str(path), map_size=start_bytes, metasync=False, max_readers=READERS_MAX)
+        self._env.reader_check()  # what a process that died still held
+        self._written = False
         self._writing = threading.Lock()
         self._readers = threading.Condition()
         self._reading = 0
@@ -142,6 +144,9 @@ class LmdbOnlineValues:
     def _write(self, work: Callable[[lmdb.Transaction], None]) -> None:
         """All of `work` or nothing; it is run again after the map has grown."""
         with self._writing, full_disk_named("online feature values"):
+            if not self._written:
+                note_written(self._path)
+                self._written = True
             while True:
                 try:
                     with self._env.begin(write=True) as transaction:
@@ -150,6 +155,7 @@ class LmdbOnlineValues:
                 except lmdb.MapResizedError:
                     self._resize(0)
                 except lmdb.MapFullError:
+                    self._env.reader_check()
                     self._resize(self._env.info()["map_size"] * 2)
                 except _DAMAGE as error:
                     raise _damaged(error) from error
