@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hanok.compute.day_blocks import EXPECTED_MIN, SMOOTHING, DayBlocks, Days, day_blocks
 from hanok.compute.tails import chi_square_tail
 from hanok.compute.two_sample import chi_square, js_distance_base2
+from hanok.core.records import from_body
 
 BINS = 20
 MASS = 1.5 / BINS
@@ -53,10 +54,8 @@ class Reference:
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
-        points, edges, counts = (tuple(body[name]) for name in ("points", "edges", "counts"))
-        rest = [body.get(name, 0.0) for name in ("usual_psi", "inflation", "inflation_variance")]
-        days = tuple(DayBlocks(**run) for run in body.get("days", ()))
-        return cls(body["column"], body["numeric"], points, edges, counts, rest[0], rest[1], rest[2], days)
+        """Of what any release kept. Raises Corrupt."""
+        return from_body(cls, body, what="reference")
 
     def of_days(self, days: int, rows: int) -> Reference | None:
         """As a run of so many days with so many rows is held against it; None where nothing is known of such runs."""

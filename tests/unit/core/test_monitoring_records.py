@@ -1,5 +1,10 @@
 """Records of monitoring as commit b97136a wrote them still open."""
 
+import pytest
+
+from hanok.compute.day_blocks import DayBlocks
+from hanok.compute.drift import Reference
+from hanok.core.errors import Corrupt
 from hanok.core.monitoring import BENIGN, CONCEPT, DRIFT, LABELS, SKEW, LabelState
 
 FEATURE = {
@@ -29,7 +34,10 @@ BENIGN_BODY = {"feature": "size", "day": "2026-01-09", "by": "trial", "why": "no
 def test_a_report_of_drift_opens_and_says_the_same():
     report = DRIFT.open(DRIFT_BODY)
     assert report is not None and report.of("size").suspicious and report.unseen == {"product": {"jug": 3}}
-    assert DRIFT.body(report) == {k: v for k, v in DRIFT_BODY.items() if not k.startswith("_")}
+    assert DRIFT.open(DRIFT.body(report)) == report
+    said = DRIFT.body(report)
+    assert said["features"][0].items() >= FEATURE.items()
+    assert all(said[k] == v for k, v in DRIFT_BODY.items() if k != "features" and not k.startswith("_"))
 
 
 def test_a_report_of_drift_from_before_trials_and_benign_shapes_opens():
@@ -60,3 +68,14 @@ def test_a_home_without_a_state_of_labels_begins_at_its_first_label():
 def test_the_state_of_concept_drift_opens():
     state = CONCEPT.open({"open": "2026-03-10", "after": ""})
     assert state is not None and (state.open, state.after) == ("2026-03-10", "")
+
+
+def test_a_reference_of_an_earlier_or_a_later_release_opens():
+    body = SHAPE | {"days": [{"days": 1, "blocks": 20, "usual": 0.1, "spread": 0.2, "inflation": 1.5,
+                              "inflation_variance": 0.1, "later": 3}], "later": {"new": True}}  # fmt: skip
+    found = Reference.from_dict(body)
+    assert found.days == (DayBlocks(1, 20, 0.1, 0.2, 1.5, 0.1),) and found.counts == (5, 6, 7, 8, 0)
+    assert Reference.from_dict(found.as_dict()) == found
+    assert Reference.from_dict({n: SHAPE[n] for n in ("column", "numeric", "points", "edges", "counts")}).days == ()
+    with pytest.raises(Corrupt, match="edges"):
+        Reference.from_dict({n: v for n, v in SHAPE.items() if n != "edges"})

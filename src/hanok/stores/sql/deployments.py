@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from hanok.core.clock import micros
 from hanok.core.errors import StaleGeneration
+from hanok.core.records import from_body
 from hanok.core.serving import Arm, Deployment
 from hanok.stores.sql.rows import at, from_json, to_json
 
@@ -69,5 +70,5 @@ class SqlDeployments:
 
 
 def _deployment(row: Any) -> Deployment:
-    arms = tuple(Arm(**arm) for arm in from_json(row[2]))
+    arms = tuple(from_body(Arm, arm) for arm in from_json(row[2]))
     return Deployment(row[0], row[1], arms, at(row[3]), row[4], row[5], row[6])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from hanok.core.gateway import (
     GatewaySecret,
     ModelDefinition,
 )
+from hanok.core.records import from_body
 from hanok.stores.sql.rows import at, from_json, to_json
 
 
@@ -42,10 +44,10 @@ class SqlGatewaySecrets:
         )
 
     def get(self, secret_id: str) -> GatewaySecret:
-        return GatewaySecret(**_get(self._c, "gateway_secret", secret_id))
+        return from_body(GatewaySecret, _get(self._c, "gateway_secret", secret_id))
 
     def all(self) -> list[GatewaySecret]:
-        return [GatewaySecret(**fields) for fields in _all(self._c, "gateway_secret")]
+        return [from_body(GatewaySecret, fields) for fields in _all(self._c, "gateway_secret")]
 
     def delete(self, secret_id: str) -> None:
         _delete(self._c, "gateway_secret", secret_id)
@@ -60,10 +62,10 @@ class SqlModelDefinitions:
         _put(self._c, "gateway_model_definition", definition, fields)
 
     def get(self, definition_id: str) -> ModelDefinition:
-        return ModelDefinition(**_get(self._c, "gateway_model_definition", definition_id))
+        return from_body(ModelDefinition, _get(self._c, "gateway_model_definition", definition_id))
 
     def all(self) -> list[ModelDefinition]:
-        return [ModelDefinition(**fields) for fields in _all(self._c, "gateway_model_definition")]
+        return [from_body(ModelDefinition, fields) for fields in _all(self._c, "gateway_model_definition")]
 
     def delete(self, definition_id: str) -> None:
         _delete(self._c, "gateway_model_definition", definition_id)
@@ -137,7 +139,8 @@ def _endpoint(fields: Mapping[str, Any]) -> GatewayEndpoint:
         EndpointModel(m[0], m[1], m[2], m[3], at(m[4]), order=m[5], created_by=m[6]) for m in fields["models"]
     )
     fallback = None if fields["fallback"] is None else Fallback(*fields["fallback"])
-    return GatewayEndpoint(**{**fields, "models": models, "fallback": fallback})
+    known = {place.name: fields[place.name] for place in dataclasses.fields(GatewayEndpoint) if place.name in fields}
+    return GatewayEndpoint(**{**known, "models": models, "fallback": fallback})
 
 
 def _put(

@@ -109,5 +109,5 @@ def _span(row: Any) -> Span:
         ended_ns=row[7],
         message=content["message"],
         attributes=content["attributes"],
-        events=tuple(SpanEvent(**event) for event in content["events"]),
+        events=tuple(SpanEvent(e["name"], e["time_ns"], e["attributes"]) for e in content["events"]),
     )
