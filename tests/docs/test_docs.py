@@ -81,7 +81,16 @@ def mentioned() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("name", "steps"), sequences(), ids=[name for name, _ in sequences()])
+SELDOM = ("profile", "tune", "autolog", "offline", "back-alias", "clean-up", "configuration")  # with `make conformance`
+RUN = [
+    pytest.param(
+        name, steps, id=name, marks=[pytest.mark.conformance] if name.endswith(tuple(f":{s}" for s in SELDOM)) else []
+    )
+    for name, steps in sequences()
+]
+
+
+@pytest.mark.parametrize(("name", "steps"), RUN)
 def test_marked_blocks_run(name, steps, tmp_path, replayed_home):
     """A name that begins with `shop` finds the home of the replayed shop in `.hanok`."""
     if name.partition(":")[2].startswith("shop"):

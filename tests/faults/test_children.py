@@ -58,7 +58,7 @@ def ask(address, rows):
         return json.loads(reply.read())["prediction_ids"]
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL])
 def test_what_a_server_started_ends_with_it(home, end):
     process, address = up(home)
     try:

@@ -103,7 +103,7 @@ def state(home):
         app.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_a_training_that_a_command_began_is_closed_and_no_other_command_goes_on_with_it(home, how):
     process, mark = hanging(home, "train", "mine")
     wait_for(mark, process)

@@ -22,7 +22,7 @@ from hanok.core.errors import BadData
 from hanok.engine.checking import check_file, inferred, rows_of, suggested
 from tests.unit.engine.frames import frame
 
-FRAMES = int(os.environ.get("HANOK_FRAMES", 100))
+FRAMES = int(os.environ.get("HANOK_FRAMES", 40))
 PIECE = 10
 CHECKS_OF = 10 if FRAMES <= 100 else 1  # checks are suggested of each so-manyth frame: that costs most
 
