@@ -7,9 +7,9 @@ pytest.importorskip("optuna")
 from tests.faults.tuning import killed_study
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_study_survives_kill_9_of_its_workers_and_of_the_server(tmp_path, seed):
-    assert killed_study(tmp_path / "s", trials=30, workers=2, kills=2, seed=seed)["complete"] == 30
+def test_a_study_survives_kill_9_of_a_worker_and_of_the_server(tmp_path):
+    kills_both = 4
+    assert killed_study(tmp_path / "s", trials=20, workers=2, kills=1, seed=kills_both)["complete"] == 20
 
 
 @pytest.mark.soak

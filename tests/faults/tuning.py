@@ -64,6 +64,9 @@ def killed_study(folder, *, trials, workers, kills, seed):
 
     pool = [worker() for _ in range(workers)]
     try:
+        while not _begun(folder):  # a kill before there is work tells nothing
+            assert all(process.poll() is None for process in pool), "a worker has ended before it began a trial"
+            time.sleep(0.05)
         for _ in range(kills):
             time.sleep(rng.uniform(0.2, 1.5))
             if rng.random() < 0.4:
@@ -85,6 +88,11 @@ def killed_study(folder, *, trials, workers, kills, seed):
             process.wait()
 
 
+def _begun(folder):
+    """The trials that workers took up, each as often as one did."""
+    return [int(line) for file in folder.glob("*.begun") for line in file.read_text().split()]
+
+
 def _checked(client, folder, trials):
     shown = client.call("study.show", name="s")
     kept = client.call("study.trials", name="s", limit=100_000)
@@ -96,7 +104,7 @@ def _checked(client, folder, trials):
     assert all("has been silent" in t["reason"] for t in kept if t["state"] == "failed")
     assert all(t["values"] == [t["params"]["x"]] and list(t["reports"]) == ["0", "1"] for t in complete)
     assert sorted(t["number"] for t in kept) == list(range(len(kept)))
-    begun = [int(line) for file in folder.glob("*.begun") for line in file.read_text().split()]
+    begun = _begun(folder)
     assert len(begun) == len(set(begun)), "no trial was begun by two workers"
     assert {t["id"] for t in complete} <= set(begun)
     runs = client.runs(experiment="s").to_pylist()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from urllib.parse import urlsplit
@@ -16,11 +17,25 @@ BATCH = 5
 
 
 def up(home, *options, metadata_url=""):
-    """A server on a port of its own, and its address."""
+    """A server on a port of its own, and its address. One that says none is a failure with what it said instead."""
     command = [sys.executable, "-m", "hanok", "up", "--home", str(home), "--port", "0", "--json", *options]
     env = os.environ | ({"HANOK_METADATA_URL": metadata_url} if metadata_url else {})
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
-    return process, json.loads(process.stdout.readline())["address"]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
+        said = process.stdout.readline()
+        try:
+            return process, json.loads(said)["address"]
+        except (ValueError, KeyError):
+            try:
+                status = process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                status = process.wait()
+            errors.seek(0)
+            raise AssertionError(
+                f"the server of {home} said no address, but {said!r}; it ended with status {status} after:\n"
+                f"{errors.read()[-8000:]}"
+            ) from None
 
 
 class Client:

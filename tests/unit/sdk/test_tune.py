@@ -98,7 +98,7 @@ def test_an_experiment_file_is_run_and_each_trial_ends_in_one_state_with_its_rea
             f"""
             experimentName: by-file
             searchSpaceFile: space.json
-            trialCommand: {sys.executable} trial.py
+            trialCommand: {sys.executable} -S trial.py
             trialConcurrency: 3
             maxTrialNumber: 6
             tuner:
@@ -181,7 +181,7 @@ def search(client, name, tmp_path, way):
     (tmp_path / "trial.py").write_text(TRIAL.replace("number ==", "None =="))
     client.call("study.create", name=name, space=SPACE, limits={"max_trials": 3, "concurrency": 3})
     return Pool(
-        client, name, f"{sys.executable} trial.py && echo said", tmp_path, keep=tmp_path / "kept", concurrency=3
+        client, name, f"{sys.executable} -S trial.py && echo said", tmp_path, keep=tmp_path / "kept", concurrency=3
     ).run()
 
 

@@ -15,12 +15,19 @@ from hanok.parts.tuning.optuna_storage import OptunaStorage, serve
 from hanok.stores.sql import SqlMetadata
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    made = SqlMetadata.at(tmp_path_factory.mktemp("optuna") / "hanok.db")
+    yield made
+    made.close()
+
+
 class TestOptunaStorage(StorageTestCase):
     @pytest.fixture
-    def storage(self, tmp_path):
-        metadata = SqlMetadata.at(tmp_path / "hanok.db")
-        yield OptunaStorage(metadata, SystemClock())
-        metadata.close()
+    def storage(self, store):
+        """Without a study; to make a store anew costs more than most of these tests."""
+        store.write(lambda r: [r.studies.delete(study.id) for study in r.studies.list()])
+        return OptunaStorage(store, SystemClock())
 
 
 @pytest.mark.conformance

@@ -51,11 +51,18 @@ class Wall:
         return self.at
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    made = SqlMetadata.at(tmp_path_factory.mktemp("tuning") / "hanok.db")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def metadata(tmp_path):
-    store = SqlMetadata.at(tmp_path / "hanok.db")
-    yield store
-    store.close()
+def metadata(store):
+    """Without a study; to make a store anew costs more than most of these tests."""
+    store.write(lambda r: [r.studies.delete(study.id) for study in r.studies.list()])
+    return store
 
 
 @pytest.fixture

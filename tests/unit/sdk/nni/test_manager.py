@@ -131,12 +131,18 @@ def until(ask, *statuses):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    from tests.faults.writers import up
+    import uvicorn
 
-    process, address = up(tmp_path_factory.mktemp("home"))
-    yield address
-    process.kill()
-    process.wait()
+    from hanok.server.run import bind, build
+
+    with hk.open(tmp_path_factory.mktemp("home")) as client:
+        listening = bind("127.0.0.1", 0)
+        web = uvicorn.Server(uvicorn.Config(build(client.app), log_level="error", lifespan="off"))
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        web.should_exit = True
+        thread.join(timeout=20)
 
 
 def test_a_tuner_s_trials_run_and_nni_s_files_and_hanok_s_study_say_the_same(tmp_path, server):
