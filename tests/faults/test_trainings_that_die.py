@@ -41,7 +41,9 @@ def train(frame):
         kept = [bytearray(1 << 26) for _ in range(1 << 12)]
     if what == "hang":
         (HERE / "hanging").touch()
-        time.sleep(600)
+        while not (HERE / "go").exists():
+            time.sleep(0.05)
+        ctypes.string_at(0)
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=len(what)).fit(frame.X, frame.y)
@@ -72,6 +74,15 @@ def home(tmp_path):
     app.home.note_time(datetime(2026, 1, 22, tzinfo=UTC))
     app.close()
     return tmp_path
+
+
+def trained(home, times):
+    """As if by `hanok train`."""
+    (home / "what").write_text("fine")
+    app = open_app(Config(home=home / "home", project=home / "project.py"))
+    for _ in range(times):
+        app.training.train("mine", promote=False)
+    app.close()
 
 
 def started(home):
@@ -116,6 +127,31 @@ def hanging(home, address):
     return thread, answers
 
 
+def test_a_training_that_crashes_fails_alone_and_a_rollback_waits_for_none(home):
+    trained(home, times=2)
+    process, address = started(home)
+    try:
+        asked(address, "deploy", model="mine", version=1)
+        begun = asked(address, "promote", model="mine", version=2, force=True)
+        assert begun["stage"] == "shadow", begun
+        thread, answers = hanging(home, address)
+        back = asked(address, "rollback", model="mine")
+        assert (back["from"], back["to"]) == (2, 1), back
+        (job,) = [j for j in asked(address, "job/list") if j["state"] == "running"]
+        assert (job["model"], job["step"], job["says"]) == ("mine", "training_set", "this time: hang")
+        (home / "go").touch()
+        thread.join()
+        assert (answers[0]["code"], "SIGSEGV" in answers[0]["message"]) == ("training_died", True), answers
+        assert "this time: hang" in answers[0]["message"]
+        open_ = [a["fingerprint"] for a in asked(address, "alert/list") if a["state"] == "open"]
+        assert "training-died" in open_
+    finally:
+        process.kill()
+        process.wait()
+    assert "this time: hang" in (home / "said").read_text()  # what it prints reaches the server's terminal
+
+
+@pytest.mark.soak
 def test_a_training_that_dies_grows_or_hangs_fails_alone_and_a_rollback_waits_for_none(home):
     process, address = started(home)
     try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from hanok.core.clock import wall_seconds
 
 LINES_KEPT, LINES_SAID, LINE_BYTES = 200, 5, 1 << 16
+DYING_S = 10.0  # so long the one that watches the other may take to die in the same way
 END_S = 2.0  # so long a process that was killed may take to give back what it holds
 
 
@@ -62,7 +63,10 @@ class Child:
         return True if self._ready(0) and os.read(self._reply, 64) else None
 
     def ended(self) -> str:
-        """How the process ended, and its last words."""
+        """How the process ended, and its last words. One that ends is given time to say why."""
+        until = wall_seconds() + DYING_S
+        while not self._gone() and wall_seconds() < until:
+            threading.Event().wait(0.01)
         code = self.end()
         if code >= 0:
             how = f"ended by itself with exit code {code}"
