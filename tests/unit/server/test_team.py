@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import inspect
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from hanok.core.access import SYSTEM, Access, Actor, Call, acting
 from hanok.core.clock import ReplayClock, SystemClock
-from hanok.core.errors import Forbidden
+from hanok.core.errors import Forbidden, NotFound
 from hanok.core.records import owner_of
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
@@ -44,6 +45,8 @@ PUBLIC = {
 }
 """Parts of an upload and links to artifacts carry a permission of their own: without it they answer 403."""
 PUBLIC_BEFORE_ROUTING = ("/ping", "/v2/health/live", "/v2/health/ready")
+OF_NOBODY = {("lineage", "add"), ("outbox", "append"), ("deployments", "generation"), ("gateway_endpoints", "named")}
+"""Without a rule: what is written along with what has one, and what says nothing of anybody's."""
 OWN_AFFAIRS = {"/logout"}
 """What changes only what is the caller's own, and therefore asks for no more than to be somebody."""
 
@@ -167,6 +170,9 @@ def test_every_repository_has_a_rule_for_each_of_its_methods(team):
             continue
         assert isinstance(repository, Guarded), name
         assert methods == {m for m in vars(type(repository)) if not m.startswith("_")}, name
+        for method in methods:  # and each of them asks something before it hands on
+            said = inspect.getsource(getattr(type(repository), method))
+            assert re.search(r"self\.(?!_inner)", said) or (name, method) in OF_NOBODY, (name, method)
 
 
 def test_a_record_of_a_kind_without_an_owner_is_refused(team):
@@ -258,6 +264,33 @@ def test_nobody_changes_a_project_in_which_he_only_reads(team, two_projects):
         .status_code
         == 200
     )
+
+
+def test_the_jobs_of_a_model_are_seen_and_ended_by_whoever_may_do_so_with_the_model(team, two_projects):
+    with acting(SYSTEM):
+        hidden = team.app.durable.start("train", "hidden-model 1", {"model": "hidden-model"})
+        day = team.app.durable.start("replay", "2026-01-01", {"day": "2026-01-01"})
+    ann, bob, eve = two_projects["ann"], two_projects["bob"], two_projects["eve"]
+    team.app.access.grant("bob", "editor", "churn")
+
+    def listed(person):
+        return [job["id"] for job in person.post("/api/v1/job/list", json={"limit": 1}).json()]
+
+    def cancelled(person, job):
+        return person.post("/api/v1/job/cancel", json={"id": job}).status_code
+
+    assert (listed(ann), listed(bob), listed(eve)) == ([hidden.id], [hidden.id], [])
+    assert (cancelled(bob, hidden.id), cancelled(eve, hidden.id), cancelled(ann, day.id)) == (403, 404, 404)
+    for grants, error in (({"fraud": Access.READ}, Forbidden), ({"churn": Access.EDIT}, NotFound)):
+        with acting(Actor("he", Access.EDIT, grants)):
+            with pytest.raises(error):
+                team.app.durable.run(hidden, lambda steps: {})
+            with pytest.raises(error):
+                team.app.durable.cancel(hidden.id)
+    assert cancelled(ann, hidden.id) == 200
+    with acting(SYSTEM):
+        assert team.app.durable.get(hidden.id).state == "cancelled"
+        assert team.app.durable.run(day, lambda steps: {"done": 1}) == {"done": 1}
 
 
 def test_no_place_for_artifacts_leads_into_another_project(team, two_projects):

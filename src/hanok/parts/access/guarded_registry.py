@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 from datetime import datetime
 
-from hanok.core.access import Access
+from hanok.core.access import EVERY_PROJECT
+from hanok.core.errors import NotFound
 from hanok.core.registry import AliasChange, ModelVersion, RegisteredModel, StageChange
 from hanok.core.serving import Deployment
 from hanok.core.tracking import Experiment
@@ -154,26 +155,47 @@ class GuardedDeployments(Guarded[Deployments]):
 
 
 class GuardedWorkflows(Guarded[Workflows]):
+    """A workflow belongs where its model does; one of no model is for those who may act everywhere."""
+
     __slots__ = ()
 
     def start(self, workflow: Workflow) -> Workflow:
+        self._change(workflow)
         return self._inner.start(workflow)
 
     def claim(self, workflow_id: str, owner: str, now: datetime, until: datetime) -> int:
+        self._change(self.get(workflow_id))
         return self._inner.claim(workflow_id, owner, now, until)
 
     def record(self, workflow_id: str, fence: int, step: Step) -> None:
+        self._change(self.get(workflow_id))
         self._inner.record(workflow_id, fence, step)
 
     def finish(self, workflow_id: str, fence: int, state: str, result: Document, at: datetime) -> None:
+        self._change(self.get(workflow_id))
         self._inner.finish(workflow_id, fence, state, result, at)
 
     def steps(self, workflow_id: str) -> builtins.list[Step]:
-        return self._inner.steps(workflow_id)
+        return self._inner.steps(self.get(workflow_id).id)
 
     def list(self, *, kind: str | None = None, state: str | None = None, limit: int = 100) -> builtins.list[Workflow]:
-        self._gate.everywhere(Access.READ)
-        return self._inner.list(kind=kind, state=state, limit=limit)
+        asked = limit
+        while True:
+            found = self._inner.list(kind=kind, state=state, limit=asked)
+            seen = [workflow for workflow in found if self._gate.may_see(self._place(workflow))]
+            if len(seen) >= limit or len(found) < asked:
+                return seen[:limit]
+            asked *= 4  # those of others are among them
 
     def get(self, workflow_id: str) -> Workflow:
-        return self._inner.get(workflow_id)
+        workflow = self._inner.get(workflow_id)
+        if not self._gate.may_see(self._place(workflow)):
+            raise NotFound(f"there is no workflow {workflow_id!r}")
+        return workflow
+
+    def _change(self, workflow: Workflow) -> None:
+        self._gate.change(self._place(workflow))
+
+    def _place(self, workflow: Workflow) -> Place:
+        model = str(workflow.arguments.get("model", ""))
+        return self._gate.model(model) if model else Place(EVERY_PROJECT, workflow.kind, workflow.id)
