@@ -133,6 +133,8 @@ class Skew:
         try:
             found = self.measure(name)
         except Invalid:  # registered from elsewhere: there is nothing to compare with
+            if (deployment := self._serving.deployment(name)) is not None:
+                self._watch.forget(name, deployment.primary)
             return None
         return self._watch.follow(
             found, importance, origins(self._declared.of(name, found.version) or self._training.model(name))

@@ -15,6 +15,7 @@ from hanok.compute.coverage import unseen
 from hanok.compute.drift import Reference
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.shift import Evidence, Span, compare
+from hanok.core.alerts import OPEN
 from hanok.core.clock import Clock
 from hanok.core.errors import Invalid
 from hanok.core.ids import new_id
@@ -24,10 +25,10 @@ from hanok.core.logged import FEATURE
 from hanok.core.monitoring import DRIFT, DriftReport, FeatureDrift
 from hanok.core.records import to_body
 from hanok.core.tables import SEQUENCE
-from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.alerts import EVERYTHING, Alerts
 from hanok.parts.monitoring.benign import Benign
 from hanok.parts.monitoring.day_runs import DayRun, held_against_days, newest_run
-from hanok.parts.monitoring.judging import Judging, LiveModel, Trial
+from hanok.parts.monitoring.judging import Judging, LiveModel, Trial, unlikely
 from hanok.parts.monitoring.outcomes import PREDICTIONS, feature_column
 from hanok.stores.ports import Metadata, Repositories, Tables
 
@@ -73,11 +74,12 @@ class DriftWatch:
         Drift that could matter is tried: where enough of the rows are labelled, they are scored again with that
         feature drawn from its reference. If that does not lower the loss, the drift is harmless and does not alarm, and
         the shape of such a week is learned: a later week of that shape is quiet even before its labels come. What a
-        person marked as benign is quiet, too.
+        person marked as benign is quiet, too. Alerts of features that have no reference any more are over.
 
         Returns the recorded report: features ranked by harm, each with its distances, significance and whether it
         alarms; and the values of categories that training had not seen. None when nothing was predicted in the window.
         """
+        self._forget(model, {r.column for r in references})
         name = PREDICTIONS + model
         if not self._tables.size(name):
             return None
@@ -90,11 +92,13 @@ class DriftWatch:
         if not newest.num_rows:
             return None
         gone = {r.column: newest.column(FEATURE + r.column).null_count / newest.num_rows for r in references}
-        evidence = compare(Span({r.column: r for r in references}), _week(rows, references, gone, end))
+        begun = self._begun(name, versions)
+        week = _week(rows, references, _broken(references, gone, newest.num_rows), begun, end)
+        evidence = compare(Span({r.column: r for r in references}), week)
         run = newest_run(
             rows,
             references,
-            begun=self._begun(name, versions),
+            begun=begun,
             until=min(end, self._clock.now()),
             load=lambda low, high: self._answers(name, references, low, high, versions),
         )
@@ -103,7 +107,7 @@ class DriftWatch:
         remembered = REMEMBERED_DAYS if run is None else max(REMEMBERED_DAYS, (DAYS.of + 1) * run.days)
         before = self._before(model, f"{start:%Y-%m-%d}", remembered)
         lately: frozenset[str] = frozenset()
-        judging = Judging(self.benign, model, importance, gone, f"{start:%Y-%m-%d}")
+        judging = Judging(self.benign, model, importance, gone, f"{start:%Y-%m-%d}", newest.num_rows)
         features = judging.of(_week_verdicts(evidence, before), trial)
         if run is not None:
             verdicts = _run_verdicts(run, references, before)
@@ -129,7 +133,7 @@ class DriftWatch:
             repositories.outbox.append(Event("drift_measured", node.id, now, {"model": model, "day": day}))
 
         self._metadata.write(work)
-        self._alarm(model, report, node.id, lately)
+        self._alarm(model, report, node.id, lately, week.complete)
         return report
 
     def _answers(
@@ -173,8 +177,23 @@ class DriftWatch:
         bodies = self._metadata.read(lambda r: r.records.list(DRIFT.name, model, limit=limit))
         return [r for r in DRIFT.all(bodies) if r.day < day]
 
-    def _alarm(self, model: str, report: DriftReport, node: str, lately: Collection[str]) -> None:
-        """`lately` are features that an earlier one of the runs that count found suspicious."""
+    def _open(self, model: str) -> dict[str, str]:
+        """The kind of each open alert of a feature, by fingerprint."""
+        found = self.alerts.list(model, state=OPEN, limit=EVERYTHING)
+        return {a.fingerprint: a.kind for a in found if a.kind in ("drift", "integrity")}
+
+    def _forget(self, model: str, judged: Collection[str]) -> None:
+        for fingerprint in self._open(model):
+            feature = fingerprint.removeprefix("drift:")
+            if feature not in judged:
+                self.alerts.resolve(
+                    model, fingerprint, f"the version that answers does not read {feature}, or was trained elsewhere"
+                )
+
+    def _alarm(self, model: str, report: DriftReport, node: str, lately: Collection[str], complete: bool) -> None:
+        """`lately` are features that an earlier one of the runs that count found suspicious. What was not judged (the
+        week is not `complete`; of nulls: nothing but nulls came) is not over."""
+        kinds = self._open(model)
         for feature in report.features:
             fingerprint = f"drift:{feature.feature}"
             if feature.integrity:
@@ -194,7 +213,9 @@ class DriftWatch:
             elif feature.run_suspicious or (feature.feature in lately and not feature.suspicious):
                 continue  # neither lasting nor over: what is open stays open
             elif not feature.suspicious:
-                self.alerts.resolve(model, fingerprint, f"back within its reference on {report.day}")
+                judged = feature.null_today < 1 if kinds.get(fingerprint) == "integrity" else complete
+                if judged:
+                    self.alerts.resolve(model, fingerprint, f"back within its reference on {report.day}")
             elif feature.benign:
                 self.alerts.resolve(model, fingerprint, f"benign: {feature.benign}")
             elif feature.harmless:
@@ -258,18 +279,26 @@ def _run_verdicts(run: DayRun, references: Sequence[Reference], before: Sequence
     return DAYS.update(AlarmState(tuple(runs)), held_against_days(run, references, columns))[1]
 
 
-def _week(rows: pa.Table, references: Sequence[Reference], gone: Mapping[str, float], end: datetime) -> Span:
-    """The answers of the week that ends at `end`. What is null in everything answered today and was not in training is
-    broken."""
-    begun = end - DRIFT_WINDOW
+def _broken(references: Sequence[Reference], gone: Mapping[str, float], rows: int) -> frozenset[str]:
+    """What is null in all the `rows` of a day, was mostly not in training, and is not so by chance."""
     usual = {r.column: float(r.counts[-1]) / max(1.0, float(sum(r.counts))) for r in references}
+    return frozenset(n for n, share in gone.items() if share == 1 and usual[n] < 0.5 and unlikely(1, rows, usual[n]))
+
+
+def _week(
+    rows: pa.Table, references: Sequence[Reference], broken: frozenset[str], begun: datetime, end: datetime
+) -> Span:
+    """The answers of the week that ends at `end`. It is complete where answers had `begun` by then: a model may rest on
+    some days."""
+    start = end - DRIFT_WINDOW
+    begun = min(begun, pc.min(rows.column("at")).as_py())
     return Span(
         {r.column: rows.column(FEATURE + r.column) for r in references},
         rows.num_rows,
-        begun.isoformat(),
+        start.isoformat(),
         end.isoformat(),
-        complete=pc.min(rows.column("at")).as_py() <= begun + timedelta(days=1),
-        broken=frozenset(n for n, share in gone.items() if share == 1 and usual[n] < 0.5),
+        complete=begun <= start + timedelta(days=1),
+        broken=broken,
     )
 
 

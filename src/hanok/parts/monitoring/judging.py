@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,11 +22,23 @@ from hanok.parts.monitoring.benign import TRIAL, Benign, alike, said
 
 HARM = 0.02
 MISSING = 0.5  # a column that is null so much more often than in the reference is as good as gone
+CHANCE = 1e-3  # nulls that come together more rarely than this are no chance
 COSTS_MIN = 0.005  # drift that adds less than this share to the loss is harmless
 TRIAL_ROWS_MIN, TRIAL_ROWS_MAX = 500, 2_500
 
 Column: TypeAlias = pa.ChunkedArray | pa.Array
 Columns: TypeAlias = Mapping[str, Column]
+
+
+def unlikely(share: float, rows: int, usual: float) -> bool:
+    """Whether such a share of nulls, or a larger one, is no chance in so few rows where `usual` are null (Chernoff's
+    bound; for a share of 1 the probability itself)."""
+    if share <= usual:
+        return False
+    if usual <= 0:
+        return True
+    rest = (1 - share) * math.log((1 - share) / (1 - usual)) if share < 1 else 0.0
+    return rows * (share * math.log(share / usual) + rest) > -math.log(CHANCE)
 
 
 class LiveModel(Protocol):
@@ -55,8 +68,16 @@ class Judging:
     """The policies say what moved and lasts; what matters, does harm and is not known to be benign alarms."""
 
     def __init__(
-        self, benign: Benign, model: str, importance: Mapping[str, float], gone: Mapping[str, float], day: str
+        self,
+        benign: Benign,
+        model: str,
+        importance: Mapping[str, float],
+        gone: Mapping[str, float],
+        day: str,
+        rows: int,
     ) -> None:
+        """`gone` are the shares of nulls in the `rows` of the day."""
+        self._rows = rows
         self._benign, self._model, self._importance, self._gone, self.day = benign, model, importance, gone, day
         self._shapes = benign.shapes(model)
 
@@ -94,7 +115,8 @@ class Judging:
             benign=said(weighed.known) if weighed.known else "",
             suspicious=verdict.suspect,
             integrity=verdict.broken,
-            missing=null_today - drift.reference_null_share > MISSING,
+            missing=null_today - drift.reference_null_share > MISSING
+            and unlikely(null_today, self._rows, drift.reference_null_share),
             alarm=verdict.broken or (verdict.alarm and weighed.counts),
         )
 

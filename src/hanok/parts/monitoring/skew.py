@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from hanok.compute.alarms import AlarmPolicy, AlarmState, Verdict
 from hanok.compute.shift import Span, compare
+from hanok.core.alerts import OPEN, Alert
 from hanok.core.clock import Clock
 from hanok.core.monitoring import SKEW, FeatureSkew, SkewReport
-from hanok.parts.monitoring.alerts import Alerts
+from hanok.parts.monitoring.alerts import EVERYTHING, Alerts
 from hanok.parts.monitoring.drift import POLICY, DriftWatch
 from hanok.parts.monitoring.judging import HARM
 from hanok.stores.ports import Metadata
@@ -65,18 +66,33 @@ class SkewWatch:
         kept = replace(report, features=tuple(sorted(judged, key=lambda f: -f.harm)))
         now = self._clock.now()
         self._metadata.write(lambda r: r.records.put(SKEW.name, report.model, NEWEST, SKEW.body(kept), now))
-        for table in sorted(set(tables.values())):
-            self._tell(kept, table)
+        earlier = {a.fingerprint.removeprefix("skew:"): a for a in self._open(report.model)}
+        for table in sorted({*tables.values(), *earlier}):
+            self._tell(kept, table, told, earlier.get(table))
         return kept
+
+    def forget(self, model: str, version: int) -> None:
+        """What was skewed for other versions than the one that answers is over."""
+        for alert in self._open(model):
+            if alert.facts.get("version") != version:
+                self._alerts.resolve(model, alert.fingerprint, _answers_no_more(alert))
+
+    def _open(self, model: str) -> list[Alert]:
+        return [a for a in self._alerts.list(model, state=OPEN, limit=EVERYTHING) if a.kind == "skew"]
 
     def newest(self, model: str) -> SkewReport | None:
         return SKEW.open(self._metadata.read(lambda r: r.records.get(SKEW.name, model, NEWEST)))
 
-    def _tell(self, report: SkewReport, table: str) -> None:
-        alarming = [f for f in report.features if f.table == table and f.alarm]
-        fingerprint = f"skew:{table}"
+    def _tell(self, report: SkewReport, table: str, told: set[str], earlier: Alert | None) -> None:
+        mine = [f for f in report.features if f.table == table]
+        alarming, fingerprint = [f for f in mine if f.alarm], f"skew:{table}"
         if not alarming:
-            self._alerts.resolve(report.model, fingerprint, f"as in training from {report.first} to {report.last}")
+            moved = [f for f in mine if f.moved and f.harm > HARM]
+            if earlier is None or any(f.column not in told for f in moved):
+                return  # neither lasting nor over: what is open stays open
+            reason = "it is told as drift" if moved else f"as in training from {report.first} to {report.last}"
+            reason = reason if earlier.facts.get("version") == report.version else _answers_no_more(earlier)
+            self._alerts.resolve(report.model, fingerprint, reason)
             return
         worst = alarming[0]
         others = f" and {len(alarming) - 1} more of {table}" if len(alarming) > 1 else f" of {table}"
@@ -96,6 +112,10 @@ class SkewWatch:
                 "harm": worst.harm,
             },
         )
+
+
+def _answers_no_more(alert: Alert) -> str:
+    return f"version {alert.facts.get('version')}, which it is of, answers no more"
 
 
 def _feature(verdict: Verdict) -> FeatureSkew:
