@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -60,8 +60,6 @@ class Monitoring:
         late, steps = self._newly_labelled(model)
         found = self._outcomes_by_day(model, sorted({*days, *late}))
         for day, rows in found.items():
-            if not rows.num_rows:
-                continue
             for version in pc.unique(rows.column("version")).to_pylist():
                 mine = rows.filter(pc.equal(rows.column("version"), version))
                 answered = mine.filter(pc.not_equal(mine.column("arm"), "shadow"))
@@ -70,13 +68,24 @@ class Monitoring:
                         made.append(_measured(task, part, f"{day:%Y-%m-%d}", version, role))
 
         def work(repositories: Repositories) -> None:
-            for row in made:
+            for row in (*made, *self._no_more(repositories, model, set(found), made)):
                 repositories.records.put(PERFORMANCE.name, model, row.key, PERFORMANCE.body(row), now)
             read_to = LABELS_MEASURED.body(LabelsMeasured(now, steps))
             repositories.records.put(LABELS_MEASURED.name, model, "labels", read_to, now)
 
         self._metadata.write(work)
         return self._answers(model, found)
+
+    def _no_more(
+        self, repositories: Repositories, model: str, days: Collection[datetime], made: Sequence[Performance]
+    ) -> list[Performance]:
+        """In place of what is kept of these days and was not measured again, as its labels count no more: nothing."""
+        names, keys = {f"{day:%Y-%m-%d}" for day in days}, {row.key for row in made}
+        kept = repositories.records.list(PERFORMANCE.name, model, limit=DAYS_MAX)
+        gone = [b for b in kept if str(b["_key"]).partition("|")[0] in names and b["_key"] not in keys]
+        return [
+            Performance(0, {}, {}, day=p.day, version=p.version, role=p.role) for p in PERFORMANCE.all(gone) if p.rows
+        ]
 
     def _outcomes_by_day(self, model: str, days: Sequence[datetime]) -> dict[datetime, pa.Table]:
         """Read once, whatever the number of days: labels of a whole year may have come."""
@@ -127,7 +136,7 @@ class Monitoring:
     def performance(self, model: str, *, limit: int = 1000) -> list[Performance]:
         """Daily measurements, oldest first."""
         found = self._metadata.read(lambda r: r.records.list(PERFORMANCE.name, model, limit=limit))
-        return sorted(PERFORMANCE.all(found), key=lambda p: (p.day, p.version))
+        return sorted((p for p in PERFORMANCE.all(found) if p.rows), key=lambda p: (p.day, p.version))
 
     def metric_over(
         self, model: str, task: str, *, start: datetime, end: datetime, version: int | None = None

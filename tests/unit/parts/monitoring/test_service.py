@@ -39,9 +39,14 @@ class House:
         self.tables.append("predictions--m", pa.table(log), key=f"{day}")
         return ids
 
-    def tell(self, ids):
+    def tell(self, ids, word=None):
         now = pa.array([self.clock.now()] * len(ids), INSTANT)
-        rows = {"who": ids, "late": [i % 2 for i in range(len(ids))], "known": now, "_arrived": now}
+        rows = {
+            "who": ids,
+            "late": [i % 2 if word is None else word for i in range(len(ids))],
+            "known": now,
+            "_arrived": now,
+        }
         self.tables.append("truth", pa.table(rows), key=f"{self.clock.now()} {ids[0]}")
         return self.monitoring.labels.join(SOURCE, [KeyType.TEXT], lambda _: SIGNATURE, SIGNATURE)
 
@@ -72,6 +77,25 @@ def test_an_answer_that_failed_has_no_outcome_and_spoils_no_metric(house):
     house.monitoring.measure("m", "binary", [START])
     (measured,) = house.monitoring.performance("m")
     assert measured.rows == 15 and measured.metrics["log_loss"] == pytest.approx(np.log(2), abs=1e-6)
+
+
+def test_a_day_or_a_version_whose_labels_count_no_more_keeps_no_performance(house):
+    old, new = house.answer(START), house.answer(START + DAY, version=[1] * 10 + [2] * 10)
+    house.clock.move_to(START + 2 * DAY)
+
+    def measured(ids, word=None):
+        if ids:
+            house.clock.move_to(house.clock.now() + timedelta(hours=1))
+            house.tell(ids, word)
+        house.monitoring.measure("m", "binary", [START + DAY])
+        return [(p.day, p.version, p.rows) for p in house.monitoring.performance("m")]
+
+    first, second = "2026-01-01", "2026-01-02"
+    assert measured([*old, *new]) == [(first, 1, 20), (second, 1, 10), (second, 2, 10)]
+    assert measured([*old, *new[10:]], 7) == [(second, 1, 10)]
+    assert measured(new[:10], 7) == []
+    assert measured(new[:3]) == [(second, 1, 3)]
+    assert measured([]) == [(second, 1, 3)]
 
 
 def test_labels_joined_while_days_are_measured_are_in_the_next_measurement(house):
