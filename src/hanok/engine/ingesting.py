@@ -72,7 +72,7 @@ class Ingesting:
             table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
         )
         others = tuple(
-            self._checked(m.label.table, labels, key=key, row_key=by, actor=actor)
+            self._checked(m.label.table, labels, key=key, row_key=by, partial=True, actor=actor)
             for m, labels, by in told
             if labels.num_rows
         )
@@ -98,7 +98,7 @@ class Ingesting:
     def tell(self, table: str, row: pa.Table, *, key: str, digest: str, actor: str) -> CheckResult:
         """Append one label, whatever label was told before. `digest` is of what it says: the same `key` with another
         one raises Conflict."""
-        return self._checked(table, row, key=key, row_key=(), digest=digest, actor=actor)
+        return self._checked(table, row, key=key, row_key=(), digest=digest, partial=True, actor=actor)
 
     def _checked(
         self,
@@ -112,6 +112,7 @@ class Ingesting:
         slices: Sequence[str] = (),
         row_key: Sequence[str] | None = None,
         digest: str = "",
+        partial: bool = False,
         actor: str,
     ) -> CheckResult:
         if self._elsewhere is not None:
@@ -129,6 +130,7 @@ class Ingesting:
             slices=slices,
             row_key=declared if row_key is None else row_key,
             digest=digest,
+            partial=partial,
             actor=actor,
         )
 

@@ -54,7 +54,9 @@ class Reactions:
     def alert_on_data(self, event: Event) -> None:
         result = self._validation.result(event.facts["table"], event.facts["batch"])
         if result is not None:
-            self._monitoring.batch_checked(result.table, result.batch, event.subject, result.anomalies)
+            self._monitoring.batch_checked(
+                result.table, result.batch, event.subject, result.anomalies, result.statistics
+            )
 
     def join_labels(self, event: Event) -> None:
         """Join a batch of a label table to the answers that it labels."""

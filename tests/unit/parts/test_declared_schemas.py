@@ -103,6 +103,15 @@ def test_a_whole_batch_is_set_aside_where_that_is_the_policy(app):
     assert types(result) == [("FLOAT_TYPE_BIG_FLOAT", "price", "warning")]
 
 
+def test_a_single_label_is_held_to_the_declared_schema_in_the_columns_that_it_has(app):
+    ask(app, "schema.declare", table="orders", schema=SCHEMA, on_error="batch")
+    app.ingesting.ingest("orders", orders(), key="one")
+    for value, accepted in ((1, 1), (7, 0)):
+        label = pa.table({"id": [5], "label": [value]})
+        result = app.ingesting.tell("orders", label, key=f"label {value}", digest=f"{value}", actor="me")
+        assert (result.accepted, {a.column for a in result.anomalies}) == (accepted, {"label"} if value == 7 else set())
+
+
 def test_environments_say_which_columns_must_be_there(app):
     without = orders().drop_columns(["label"])
     assert ("SCHEMA_MISSING_COLUMN", "label", "warning") in types(

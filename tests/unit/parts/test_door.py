@@ -157,3 +157,14 @@ def test_the_notes_of_a_file_are_printed_by_the_command(tmp_path):
     path.write_text("zip\n00501\n")
     done = CliRunner().invoke(cli, ["ingest", "t", str(path), "--home", str(tmp_path / "h"), "--json"])
     assert json.loads(done.stdout)["notes"]
+
+
+def test_partial_rows_lack_nothing_and_teach_nothing_about_other_columns(app):
+    """A single label comes without the other columns of its table."""
+    whole = pa.table({"visit": list(range(40)), "clinic": ["N"] * 40, "back": [0, 1] * 20})
+    app.validation.ingest("outcomes", whole, key="first")
+    one = app.validation.ingest("outcomes", pa.table({"visit": [7], "back": [1]}), key="label", partial=True)
+    assert (one.accepted, one.anomalies) == (1, ())
+    assert {c.name: c.presence for c in app.validation.schema("outcomes").columns}["clinic"] == 1.0
+    file = app.validation.ingest("outcomes", whole.drop_columns(["clinic"]), key="file")
+    assert [(a.type, a.column) for a in file.anomalies] == [("SCHEMA_MISSING_COLUMN", "clinic")]

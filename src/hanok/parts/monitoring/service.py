@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from hanok.compute.duck import arrow, connect
 from hanok.compute.metrics import evaluate
+from hanok.compute.units import ROWS_MIN as UNIT_ROWS_MIN
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.performance import LABELS_MEASURED, PERFORMANCE, LabelsMeasured, Performance
 from hanok.core.tables import ARRIVED
-from hanok.core.validation import LATE_FEED, Anomaly
+from hanok.core.validation import LATE_FEED, UNIT, Anomaly, ColumnStatistics
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.drift import DriftWatch, between
 from hanok.parts.monitoring.estimates import Answers, Estimates
@@ -152,25 +153,37 @@ class Monitoring:
 
     # -- data quality ----------------------------------------------------------------------------------------
 
-    def batch_checked(self, table: str, batch: str, node: str, anomalies: Sequence[Anomaly]) -> None:
-        """Integrity faults of a batch alarm at once."""
-        for anomaly in anomalies:
-            if anomaly.type in INTEGRITY:
-                self.alerts.raise_(
-                    table,
-                    "data",
-                    f"{anomaly.type}:{anomaly.column}:{batch}",
-                    f"{table}: {anomaly.message}"
-                    + (f" ({anomaly.rows} rows set aside)" if anomaly.severity == "error" else ""),
-                    severity="critical" if anomaly.type == "FEATURE_TYPE_NOT_PRESENT" else "warning",
-                    facts={
-                        "batch": batch,
-                        "type": anomaly.type,
-                        "column": anomaly.column,
-                        "observed": anomaly.observed,
-                    },
-                    caused_by=node,
-                )
+    def batch_checked(
+        self, table: str, batch: str, node: str, anomalies: Sequence[Anomaly], measured: Sequence[ColumnStatistics]
+    ) -> None:
+        """Integrity faults of a batch alarm at once: one alert for each column of a table and kind of fault, however
+        many batches have it. It is over when a batch (`measured` are its columns) has the column without the fault."""
+        faults = {f"{a.type}:{a.column}": a for a in anomalies if a.type in INTEGRITY}
+        for fingerprint, anomaly in faults.items():
+            self.alerts.raise_(
+                table,
+                "data",
+                fingerprint,
+                f"{table}: {anomaly.message}"
+                + (f" ({anomaly.rows} rows set aside)" if anomaly.severity == "error" else ""),
+                severity="critical" if anomaly.type == "FEATURE_TYPE_NOT_PRESENT" else "warning",
+                facts={
+                    "batch": batch,
+                    "type": anomaly.type,
+                    "column": anomaly.column,
+                    "observed": anomaly.observed,
+                },
+                caused_by=node,
+            )
+        came = {c.name: c.rows - c.nulls for c in measured}
+        for alert in self.alerts.list(table, state="open"):
+            kind, column = str(alert.facts.get("type", "")), str(alert.facts.get("column", ""))
+            if alert.kind != "data" or alert.fingerprint in faults:
+                continue
+            if f"{kind}:{column}" in faults:  # of an earlier release, which had one for each batch
+                self.alerts.resolve(table, alert.fingerprint, "there is one alert for all batches now")
+            elif came.get(column, 0) >= (UNIT_ROWS_MIN if kind == UNIT else 1):
+                self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}")
 
     def check_feed(self, table: str) -> None:
         """Alarm on the first look when a table that gets rows steadily has stopped: nothing has arrived for over three

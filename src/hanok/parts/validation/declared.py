@@ -131,8 +131,10 @@ class DeclaredSchemas:
         checked: Checked,
         untyped: Sequence[str],
         slices: Sequence[str] = (),
+        partial: bool = False,
     ) -> Held:
-        """Validate a batch as it came, and each of its slices; `checked` is what the table's own schema said of it."""
+        """Validate a batch as it came, and each of its slices; `checked` is what the table's own schema said of it. Of
+        `partial` rows only the columns that they have are held to the schema."""
         whole = TableState(
             state.rows, {**state.columns, **{n: ColumnState(n, "NULL", state.rows, state.rows) for n in untyped}}
         )
@@ -145,6 +147,9 @@ class DeclaredSchemas:
             previous=self._previous(declared),
             serving=self._serving(declared),
         )
+        if partial:
+            came = {path: found for path, found in report.anomalies.items() if path and path[0] in whole.columns}
+            report = replace(report, anomalies=came, dataset=[])
         plain = rows.drop_columns([n for n in BOOKKEEPING if n in rows.column_names])
         if report.good:
             hidden = slice_anomalies(plain, slices, declared.schema, declared.environment, checked.anomalies)
@@ -153,7 +158,7 @@ class DeclaredSchemas:
         proposal = Proposal(declared.version, to_text(report.proposed), tuple(diff))
         checked = _set_aside(declared, report, rows, checked)
         hidden = slice_anomalies(plain, slices, declared.schema, declared.environment, checked.anomalies)
-        return Held(replace(checked, anomalies=(*checked.anomalies, *hidden)), proposal)
+        return Held(replace(checked, anomalies=(*checked.anomalies, *hidden)), None if partial else proposal)
 
     def note(self, repositories: Repositories, table: str, batch: str, held: Held) -> None:
         if held.proposal is not None:

@@ -72,13 +72,15 @@ class Validation:
         row_key: Sequence[str] = (),
         arrived: pa.ChunkedArray | pa.Array | None = None,
         digest: str = "",
+        partial: bool = False,
         actor: str = "local",
     ) -> CheckResult:
         """Check a batch and append what is good; the rest goes to quarantine with its reasons.
 
         Statistics of what was appended are kept by day and, for the columns in `slices`, by their values. Of rows that
         `row_key` tells apart, those that are there already are not appended again, and those that are there with other
-        values are said to be corrected.
+        values are said to be corrected. `partial` rows hold some columns of the table and lack none: they teach nothing
+        about the others.
 
         `key` names the batch: the same key again has no effect, and raises Conflict with other rows (of another
         `digest`, which is of their content where none is given). `arrived` gives each row's instant of arrival and is
@@ -105,6 +107,8 @@ class Validation:
         identity = {*schema.keys, *keys, *self.identifying(table)}  # a new entity may have any value
         schema = _without_ranges(schema, identity)
         expected = _without_ranges(schema) if not first and schema.rows_seen < LEARNING_ROWS else schema
+        if partial:
+            expected = _promising(expected, rows.column_names)
         _sliceable(schema, slices)
         checked = check_batch(rows, free(expected, declared) if declared else expected)
         digest = digest or content_digest(checked.came)
@@ -118,7 +122,7 @@ class Validation:
         measured = tuple(summary(c) for c in state.columns.values())
         came = checked.came.append_column(ARRIVED, arrivals)
         by = slices or schema.slices
-        held = self.declared.hold(declared, came, state, checked, untyped, by) if declared else Held(checked)
+        held = self.declared.hold(declared, came, state, checked, untyped, by, partial) if declared else Held(checked)
         checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
@@ -131,7 +135,8 @@ class Validation:
         self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
-            schema = _without_ranges(_learned(schema, good), identity)
+            told = good.drop_columns([c.name for c in schema.columns if c.name not in rows.column_names])
+            schema = _without_ranges(_learned(schema, told if partial else good), identity)
         result = CheckResult(
             table,
             key,
@@ -427,6 +432,12 @@ def _without_ranges(schema: TableSchema, names: Collection[str] | None = None) -
             replace(c, minimum=None, maximum=None) if names is None or c.name in names else c for c in schema.columns
         ),
     )
+
+
+def _promising(schema: TableSchema, names: Collection[str]) -> TableSchema:
+    """The schema that expects no other column than these."""
+    columns = tuple(c if c.name in names else replace(c, presence=0.0) for c in schema.columns)
+    return replace(schema, columns=columns)
 
 
 def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:

@@ -11,6 +11,7 @@ from hanok.core.clock import ReplayClock
 from hanok.core.keys import KeyType
 from hanok.core.labels import LabelSource
 from hanok.core.serving import Signature
+from hanok.core.validation import MISSING_COLUMN, NOT_PRESENT, UNIT, Anomaly, ColumnStatistics
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.service import Monitoring
 from hanok.stores.delta import DeltaTables
@@ -170,3 +171,25 @@ def test_no_number_of_closed_alerts_hides_an_open_one(tmp_path):
     assert [a.fingerprint for a in alerts.list(state="open", limit=5)] == ["first"]
     assert len(alerts.list(state="resolved", limit=5)) == 5
     metadata.close()
+
+
+@pytest.mark.parametrize(("kind", "nulls"), [(MISSING_COLUMN, None), (NOT_PRESENT, 40), (UNIT, 0)])
+def test_a_fault_of_a_column_is_one_alert_until_a_batch_has_the_column_in_order(house, kind, nulls):
+    fault = Anomaly(kind, "fee", "warning", "fee is wrong")
+    good, bad = column("fee", 40), [] if nulls is None else [column("fee", 40, nulls)]
+    house.alerts.raise_("t", "data", f"{kind}:fee:b0", "of an earlier release", facts={"type": kind, "column": "fee"})
+    for batch in ("b1", "b2", "b3"):
+        house.monitoring.batch_checked("t", batch, "", [fault], bad)
+    house.monitoring.batch_checked("t", "a label", "", [], [column("other", 1)])
+    (alert,) = house.alerts.list(state="open")
+    assert (alert.fingerprint, alert.times, alert.facts["batch"]) == (f"{kind}:fee", 3, "b1")
+    few = [column("fee", 5)]
+    if kind == UNIT:  # too few rows to know their unit
+        house.monitoring.batch_checked("t", "few", "", [], few)
+        assert house.alerts.list(state="open")
+    house.monitoring.batch_checked("t", "b4", "", [], [good])
+    assert house.alerts.list(state="open") == []
+
+
+def column(name, rows, nulls=0):
+    return ColumnStatistics(name, "FLOAT", rows, nulls, 0)
