@@ -17,6 +17,11 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
+def in_any_spelling(name: str, names: Sequence[str]) -> str:
+    """Which of `names` is this one, as it stands or in another spelling; itself where none is."""
+    return name if name in names else next((n for n in names if folded(n) == folded(name)), name)
+
+
 def twins(names: Iterable[str]) -> tuple[str, str] | None:
     """The first two names that are the same but for their spelling."""
     seen: dict[str, str] = {}

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hanok.compute.values import bring
 from hanok.core.declare import Model
 from hanok.core.errors import BadData
-from hanok.core.names import folded
+from hanok.core.names import folded, in_any_spelling
 from hanok.core.tables import ARRIVED, ROW
 from hanok.core.validation import CheckResult
 from hanok.engine.shared import not_here
@@ -62,8 +62,9 @@ class Ingesting:
         come again as what they are, and labels among the features into the table where labels are kept."""
         rows = self._numbered(table, self._sources.typed(table, rows), key)
         source = self._sources.of(table)
-        if arrived is None and source is not None and source.known_at in rows.column_names:
-            arrived = self._known(rows.column(source.known_at))
+        if arrived is None and source is not None and source.known_at is not None:
+            column = in_any_spelling(source.known_at, rows.column_names)
+            arrived = self._known(rows.column(column)) if column in rows.column_names else None
         self._matchable(table, rows)
         told = [(m, *_split(m, rows)) for m in self._labelled_in(table, rows)]
         for model, _, _ in told:

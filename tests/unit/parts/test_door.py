@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
+import hanok as hk
 from hanok.cli import cli
 from hanok.compute.duck import read
 from hanok.core.clock import ReplayClock
+from hanok.core.declare import Project
 from hanok.core.errors import BadData
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
@@ -157,6 +159,23 @@ def test_the_notes_of_a_file_are_printed_by_the_command(tmp_path):
     path.write_text("zip\n00501\n")
     done = CliRunner().invoke(cli, ["ingest", "t", str(path), "--home", str(tmp_path / "h"), "--json"])
     assert json.loads(done.stdout)["notes"]
+
+
+@pytest.mark.parametrize(("header", "first"), [("K,Told,x", True), ("k, TOLD ,x", False)])
+def test_columns_that_are_named_elsewhere_are_found_in_any_spelling(tmp_path, header, first):
+    """When rows became known, by the project or by the caller, and which rows are one: quietly wrong if overlooked."""
+    declared = hk.Source("facts", known_at="told", row_key="k")
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(NOW), project=Project((declared,), (), ()))
+    begun = [] if first else ["k,told,x\nz,2025-01-01,1\n"]
+    ingested(made, tmp_path, "facts", *begun, f"{header}\na,2025-06-01,1\n", f"{header}\na,2025-06-01,2\n")
+    path = tmp_path / "plain.csv"
+    path.write_text(f"{header}\na,2025-06-01,1\n")
+    call(made, "ingest", "me", {"table": "plain", "path": str(path), "arrived": "told"})
+    for table in ("facts", "plain"):
+        newest = read(made.tables.scan(table)).to_pylist()[-1]
+        assert newest["_arrived"] == datetime(2025, 6, 1, tzinfo=UTC)
+    assert [r.corrected for r in made.validation.results("facts")] == [1, 0] + [0] * len(begun)
+    made.close()
 
 
 def test_partial_rows_lack_nothing_and_teach_nothing_about_other_columns(app):

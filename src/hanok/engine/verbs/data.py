@@ -16,6 +16,7 @@ from hanok.core.errors import BadData, Conflict, DeclarationError, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
+from hanok.core.names import in_any_spelling
 from hanok.core.records import to_body
 from hanok.engine.arguments import Cell
 from hanok.engine.bus import Bus
@@ -108,6 +109,7 @@ def ingest(
 
 
 def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    column = in_any_spelling(column, rows.column_names)
     if column not in rows.column_names:
         raise BadData(
             f"there is no column {column!r} to tell when rows arrived; there are {', '.join(rows.column_names)}"

@@ -24,7 +24,7 @@ from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Conflict, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
-from hanok.core.names import checked_columns, respelled
+from hanok.core.names import checked_columns, in_any_spelling, respelled
 from hanok.core.records import to_body
 from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended
 from hanok.core.validation import (
@@ -166,6 +166,7 @@ class Validation:
                 repositories.records.put(BEGUN, table, key, body, self._clock.now())
             return int(body["upto"])
 
+        row_key = [in_any_spelling(k, good.column_names) for k in row_key]
         upto = self._metadata.write(begun)
         return compared(good, came, self._tables.scan(table, upto=upto), row_key) if upto else Again(good)
 
