@@ -28,6 +28,8 @@ def label_name(value: Any) -> str:
 def named(labels: Sequence[str], classes: Sequence[str], *, numbers_first: bool = False) -> dict[str, str]:
     """The class that each label is, by its name or by its number. With `numbers_first` labels 0, 1, 2 of the classes
     2, 0, 1 are numbers. Raises ConversionFailed for labels that are neither."""
+    if len(set(labels)) < len(labels):
+        raise ConversionFailed(f"it has two classes of one name: {', '.join(labels[:10])}")
     plain = [_BOOLEAN.get(label, label) for label in labels]
     by_number = {str(number): name for number, name in enumerate(classes)}
     if numbers_first and sorted(plain) == sorted(by_number):
@@ -133,13 +135,13 @@ def _nearest(end: str, maker: Any, constants: Any, kinds: Sequence[str]) -> tupl
 def _labels(node: Any, constants: Any) -> tuple[str, ...]:
     for attribute in node.attribute:
         if attribute.name in _LABELS and (attribute.ints or attribute.strings):
-            return (*map(str, attribute.ints), *(v.decode() for v in attribute.strings))
+            return (*map(str, attribute.ints), *(v.decode(errors="replace") for v in attribute.strings))
     if node.op_type != "ArrayFeatureExtractor" or node.input[0] not in constants:
         return ()
     from onnx import numpy_helper
 
     values = numpy_helper.to_array(constants[node.input[0]]).ravel().tolist()
-    return tuple(v.decode() if isinstance(v, bytes) else label_name(v) for v in values)
+    return tuple(v.decode(errors="replace") if isinstance(v, bytes) else label_name(v) for v in values)
 
 
 def _encoder(node: Any) -> dict[str, str]:
@@ -148,4 +150,4 @@ def _encoder(node: Any) -> dict[str, str]:
     if "keys_int64s" not in found or "values_strings" not in found:
         return {}
     keys, values = found["keys_int64s"].ints, found["values_strings"].strings
-    return {str(k): v.decode() for k, v in zip(keys, values, strict=False)}
+    return {str(k): v.decode(errors="replace") for k, v in zip(keys, values, strict=False)}

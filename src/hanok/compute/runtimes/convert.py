@@ -16,6 +16,7 @@ from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.foreign_trees import forest_of
 from hanok.compute.runtimes.forest import thresholds
+from hanok.compute.runtimes.onnx_file import check
 from hanok.compute.runtimes.onnx_steps import graph_of
 from hanok.compute.runtimes.parity import Thresholds, proven
 from hanok.core.errors import ConversionFailed, Corrupt
@@ -115,7 +116,9 @@ def _onnx_model(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:
             f"this ONNX model takes {', '.join(inputs[:5])}: name its inputs like the features, or give it one matrix"
         )
     notes = {"takes": "columns"} if by_column else {}
-    return Package("onnx", frame.signature, {"model.onnx": model.SerializeToString()}, notes), ()
+    content = model.SerializeToString()
+    check(content, None if by_column else frame.signature.width)  # the gate runs it, and reads what it says of labels
+    return Package("onnx", frame.signature, {"model.onnx": content}, notes), ()
 
 
 def _chained(model: Any, frame: Frame) -> tuple[Package, Thresholds] | None:

@@ -39,6 +39,14 @@ _TREE = {
 }
 
 
+def width_of(text: bytes) -> int:
+    """The columns that it says it takes. Raises Corrupt for a text that says none."""
+    found = re.search(rb"^max_feature_idx=([0-9]{1,10})$", text.partition(b"\nTree=")[0], re.MULTILINE)
+    if not found:
+        raise Corrupt("has no max_feature_idx")
+    return int(found[1]) + 1
+
+
 def check(text: bytes, width: int) -> None:
     """Raises Corrupt for a text that is no model of `width` columns whose trees end in their leaves."""
     if len(text) > TEXT_MAX:
