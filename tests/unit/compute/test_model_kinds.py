@@ -5,13 +5,18 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.convert import convert
-from hanok.compute.runtimes.foreign_trees import of_catboost, of_xgboost
+from hanok.compute.runtimes.foreign_trees import _xgb_tree, of_catboost, of_xgboost
+from hanok.compute.runtimes.forest import Forest, Split, Tree, thresholds
 from hanok.compute.runtimes.lightgbm import LightGBM
 from hanok.compute.runtimes.lightgbm_text import check
+from hanok.compute.runtimes.onnx_steps import graph_of
+from hanok.compute.runtimes.parity import proven
 from hanok.core.errors import ConversionFailed, Corrupt, SignatureMismatch
 from tests.unit.compute.test_runtimes import frame
 
@@ -64,6 +69,74 @@ def test_xgboost_and_catboost_answer_as_they_did(number):
     scores = LightGBM(forest.text(4), 4, float32=forest.float32).score(rows)
     expected = np.array(found["expected"])
     assert np.abs(scores - expected).max() < 2e-6, (found["kind"], found["task"])
+
+
+def test_a_null_goes_its_way_through_sets_of_categories_after_sets():
+    tree = {"left_children": [1, -1, 3, -1, -1], "right_children": [2, -1, 4, -1, -1], "default_left": [0] * 5}
+    tree |= {"split_indices": [0, 0, 1, 0, 0], "split_conditions": [0, 1, 0, 3, 4], "loss_changes": [1] * 5}
+    tree |= {
+        "categories": [1, 1],
+        "categories_nodes": [0, 2],
+        "categories_segments": [0, 1],
+        "categories_sizes": [1, 1],
+    }
+    model = LightGBM(Forest([_xgb_tree(tree, 1.0)], [0.0], "identity").text(2), 2)
+    nan = np.nan
+    rows = np.array([[0, 0], [0, nan], [1, 0], [1, 1], [1, nan], [nan, 0], [nan, 1], [nan, nan]])
+    assert model.score(rows).tolist() == [1, 1, 3, 4, 4, 3, 4, 4]
+
+
+def test_a_split_below_zero_is_served_though_lightgbm_takes_the_numbers_nearest_to_zero_as_zero():
+    class BelowZero:
+        def predict_proba(self, x):
+            score = np.where(np.asarray(x)[:, 0] < 0, 0.25, 0.75)
+            return np.column_stack([1 - score, score])
+
+    data = frame(nulls=False)
+    below = float(np.nextafter(np.float32(0), np.float32(-1)))
+    forest = Forest([Tree([Split(0, below, 1, 2), 0.25, 0.75])], [0.0], "identity", float32=True)
+    made = Package("lightgbm", data.signature, {"model.txt": forest.text(data.signature.width)}, {"float32": True})
+    assert proven(made, thresholds(forest), BelowZero(), data).notes["parity"]["largest_difference"] == 0
+
+
+WORDS = "payment señor or late école 결제 na ve".split()
+TEXTS = [" ".join(np.random.default_rng(i).choice(WORDS, 6)) for i in range(80)]
+OTHER = ("señor, payment late", "ÉCOLE Señor", "naïve", "결제or", "señor a or", "or\u0301 late\u00a0or", "x_or ½or")
+
+
+def texts(of=TEXTS):
+    wanted, at = [" or " in t for t in of], pa.array([0] * len(of), pa.timestamp("us", "UTC"))
+    return Frame.of(pa.table({"s": of, "y": wanted, "_at": at}), ["s"], "binary", "y")
+
+
+def test_words_of_every_alphabet_are_the_words_that_scikit_learn_sees():
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    counts = CountVectorizer(ngram_range=(1, 2)).fit(TEXTS)
+    session = runtime.InferenceSession(graph_of(counts, texts(), double=True, by_column=True))
+    found = session.run(None, {"s": np.array([[t] for t in OTHER], object)})[0]
+    assert np.array_equal(found, counts.transform(OTHER).toarray())
+
+
+def test_a_pipeline_that_would_see_other_words_when_it_is_served_is_refused():
+    pytest.importorskip("skl2onnx")
+    pytest.importorskip("pandas")
+    from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    data = texts([t.encode("ascii", "ignore").decode() for t in TEXTS])
+
+    def fitted(**settings):
+        count = ColumnTransformer([("s", TfidfVectorizer(**settings), "s")])
+        return make_pipeline(count, LogisticRegression()).fit(data.to_pandas(), data.y)
+
+    assert convert(fitted(), data).notes["parity"]["text_rows"] == len(TEXTS)
+    with pytest.raises(ConversionFailed, match="letters outside English"):
+        convert(fitted(token_pattern=r"\w+", lowercase=False), data)
 
 
 def test_what_no_text_can_hold_is_refused_by_name():

@@ -152,7 +152,8 @@ def _onnx(model: Any, frame: Frame, *, double: bool) -> tuple[Package, Threshold
     by_column = _by_column(model, frame)
     options = {id(model): {"zipmap": False}} if frame.task != "regression" else None
     graph = graph_of(model, frame, double=double, by_column=by_column, options=options)
-    return Package("onnx", frame.signature, {"model.onnx": graph}, _takes(by_column)), ()
+    notes = _takes(by_column) | ({} if double else {"single_precision": True})
+    return Package("onnx", frame.signature, {"model.onnx": graph}, notes), ()
 
 
 def _by_column(model: Any, frame: Frame) -> bool:

@@ -179,7 +179,7 @@ def _xgb_tree(tree: Any, weight: float) -> Tree:
         else:  # x < t in 32 bits is x <= the number before t
             below = float(np.nextafter(condition, np.float32(-np.inf), dtype=np.float32))
             nodes.append(Split(feature, below, int(left), right, missing_left, gain))
-    for place in aside:
+    for place in reversed(aside):  # a copy of what follows has its own sets mended already
         _null_goes_with_the_set(nodes, place)
     return Tree(nodes)
 

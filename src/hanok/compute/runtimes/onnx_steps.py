@@ -1,13 +1,17 @@
-"""scikit-learn to ONNX, with the step that ONNX Runtime lacks in 64 bits: imputing numbers."""
+"""scikit-learn to ONNX, with what ONNX Runtime lacks: imputing numbers in 64 bits, and words of all alphabets."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from hanok.compute.frames import Frame
 from hanok.core.errors import ConversionFailed
+
+_WORD = r"(?u)\b\w\w+\b"  # scikit-learn's own
+_WORD_OF_RE2 = r"[\pL\pN_][\pL\pN_]+"  # whose \w are the letters of English
 
 
 def graph_of(model: Any, frame: Frame, *, double: bool, by_column: bool, options: Any = None) -> bytes:
@@ -33,7 +37,7 @@ def graph_of(model: Any, frame: Frame, *, double: bool, by_column: bool, options
             model,
             "model",
             kinds,
-            options=options,
+            options={**(options or {}), **_words_of(model)} or None,
             custom_conversion_functions={SimpleImputer: _impute},
             custom_shape_calculators={SimpleImputer: shapes},
         )
@@ -41,6 +45,26 @@ def graph_of(model: Any, frame: Frame, *, double: bool, by_column: bool, options
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConversionFailed(f"ONNX conversion failed: {first[:200]}") from error
+
+
+def _words_of(model: Any) -> dict[int, dict[str, Any]]:
+    """Options of the steps that split texts into words. Without a locale, lower case is that of the serving machine."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    found: dict[int, dict[str, Any]] = {}
+    waiting = [model]
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, CountVectorizer):
+            word = {"tokenexp": _WORD_OF_RE2} if (step.analyzer, step.token_pattern) == ("word", _WORD) else {}
+            found[id(step)] = word | ({"locale": "C.UTF-8"} if sys.platform == "linux" else {})
+        inner = [
+            *getattr(step, "steps", ()),
+            *getattr(step, "transformers_", ()),
+            *getattr(step, "transformer_list", ()),
+        ]
+        waiting += [part[1] for part in inner]
+    return {place: options for place, options in found.items() if options}
 
 
 def _impute(scope: Any, operator: Any, container: Any) -> None:

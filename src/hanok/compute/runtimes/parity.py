@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +26,17 @@ HARD_ROWS = 100
 THRESHOLDS_MAX = 200
 TOLERANCE = 1e-4
 UNSEEN = "text that was never seen in training"
+NEAR_ZERO = 1e-35  # LightGBM takes what is nearer to 0 as 0
+_GLUED = (
+    "{0}é {1}",
+    "é{0}, {1}",
+    "결제{0} {1}",
+    "{0}\u0301 {1}",
+    "{0}\u00a0{1}",
+    "{0}½ É{1}",
+    "{0}_{1}",
+    "{0}\u200d{1}",
+)
 Thresholds: TypeAlias = Sequence[tuple[int, float]]  # (column of the matrix, threshold)
 
 
@@ -44,6 +56,7 @@ def proven(package: Package, thresholds: Thresholds, model: Any, frame: Frame) -
     if not judge.refuses_nulls:
         judge.try_nulls(_with_nulls(table, random), has_nulls=_without_nulls(frame.to_arrow()).num_rows < frame.rows)
     judge.try_unseen(_with_unseen(table, package.signature.inputs))
+    judge.try_words(_with_other_letters(table, package.signature.inputs))
     judge.compare(_at_thresholds(table, package, thresholds, random), "threshold_rows")
     return judge.verdict()
 
@@ -155,6 +168,17 @@ class _Judge:
         elif not self.refuses_nulls:  # a matrix has NaN for both
             self.compare(table, "unseen_rows")
 
+    def try_words(self, table: pa.Table | None) -> None:
+        """Words of other alphabets, where the model reads texts itself."""
+        if table is None or self._package.notes.get("takes") != "columns" or self.original(table) is None:
+            return
+        if not self.difference(table) <= TOLERANCE:
+            raise ConversionFailed(
+                f"the converted {type(self._model).__name__} splits texts with letters outside English, or with "
+                "capitals, into other words: use the token_pattern of scikit-learn, or count words before training"
+            )
+        self.compare(table, "text_rows")
+
     def verdict(self) -> Package:
         notes = {**self._package.notes, "parity": {**self._compared, "largest_difference": self._difference}}
         notes |= {"refuses_nulls": True} if self.refuses_nulls else {}
@@ -206,6 +230,22 @@ def _with_unseen(table: pa.Table, inputs: Sequence[Any]) -> pa.Table | None:
     return pa.concat_tables(parts)
 
 
+def _with_other_letters(table: pa.Table, inputs: Sequence[Any]) -> pa.Table | None:
+    """Rows whose texts have letters of other alphabets, marks and capitals beside the words that they had."""
+    names = [c.name for c in inputs if c.datatype == "BYTES"]
+    if not names or not table.num_rows:
+        return None
+    rows = table.slice(0, HARD_ROWS)
+    for name in names:
+        index, made = rows.column_names.index(name), list[str]()
+        for place, text in enumerate(rows.column(name).to_pylist()):
+            words = (text or UNSEEN).split() or [UNSEEN]
+            pairs = (_GLUED[(place + i) % len(_GLUED)].format(a, b) for i, (a, b) in enumerate(pairwise([*words, "É"])))
+            made.append(" ".join(pairs).upper() if place % 4 == 3 else " ".join(pairs))
+        rows = rows.set_column(index, name, pa.array(made, rows.column(name).type))
+    return rows
+
+
 def _at_thresholds(
     table: pa.Table, package: Package, thresholds: Thresholds, random: np.random.Generator
 ) -> pa.Table | None:
@@ -222,7 +262,7 @@ def _at_thresholds(
         feature, threshold = usable[pick]
         near = (threshold, np.nextafter(threshold, np.inf), np.nextafter(threshold, -np.inf))
         for offset, value in enumerate(near):
-            cells[inputs[feature].name][3 * place + offset] = float(value)
+            cells[inputs[feature].name][3 * place + offset] = float(value) if abs(value) > NEAR_ZERO else 0.0
     kinds = {n: pa.float64() if c.datatype != "BYTES" else rows.column(n).type for n, c in _by_name(inputs).items()}
     return pa.table({n: pa.array(cells[n], kinds[n]) for n in rows.column_names})
 
