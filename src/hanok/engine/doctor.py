@@ -16,12 +16,11 @@ from hanok.core.json import JsonObject
 from hanok.engine.backup import PARTIAL
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata
-from hanok.parts.tracking.upkeep import named_inside
+from hanok.parts.tracking.named import addresses_of, named
 from hanok.stores.blobs import INCOMING, LocalBlobs
 from hanok.stores.delta import check_table, set_aside_files
 from hanok.stores.frames import read_contents
 from hanok.stores.lmdb import broken
-from hanok.stores.ports import Registry
 
 RESTORE = "restore a backup: hanok restore FILE --home OTHER"
 AGAIN = "send what is lost again; then remove the file that was set aside"
@@ -57,10 +56,11 @@ def check_blobs(metadata: GuardedMetadata, blobs: LocalBlobs) -> Iterator[Findin
     there."""
     here = set(blobs.digests())
     odd = sorted(d for d in here if not _is_whole(blobs, d) and blobs.path(d) is not None)  # gc may have removed it
-    named, wanted = _named(metadata), _wanted(metadata, blobs)
-    gone = sorted(d for d in named - here if blobs.path(d) is None)  # it may have come meanwhile
+    found = named(metadata.inner.read(addresses_of), blobs)
+    gone = sorted(d for d in found.missing(here) if blobs.path(d) is None)  # it may have come meanwhile
+    unwanted = found.unwanted(set(odd))
     for digests, why in ((gone, "missing"), (odd, "damaged")):
-        used, unused = [d for d in digests if d in wanted], [d for d in digests if d not in wanted]
+        used, unused = [d for d in digests if d not in unwanted], [d for d in digests if d in unwanted]
         if used:
             yield Finding("artifacts", False, f"{why}: {_listed(used)}", f"{RESTORE}; or log or train them again")
         if unused:
@@ -73,9 +73,8 @@ def check_blobs(metadata: GuardedMetadata, blobs: LocalBlobs) -> Iterator[Findin
 def repair(home: Home, metadata: GuardedMetadata, blobs: LocalBlobs, now: datetime) -> Iterator[Finding]:
     """What can be done without losing anything: artifacts that are damaged and that nothing names are removed, and
     what interrupted work left behind. Online values are filled again when the home is opened."""
-    odd = [d for d in blobs.digests() if not _is_whole(blobs, d)]
-    wanted = _wanted(metadata, blobs) if odd else set()
-    gone = [d for d in odd if d not in wanted]
+    odd = {d for d in blobs.digests() if not _is_whole(blobs, d)}
+    gone = named(metadata.inner.read(addresses_of), blobs).unwanted(odd) if odd else set()
     for digest in gone:
         (home.blobs / digest[:2] / digest[2:4] / digest).unlink(missing_ok=True)
     left = [p for p in _left(home) if p.stat().st_mtime < now.timestamp() - LEFTOVER_S]
@@ -83,21 +82,6 @@ def repair(home: Home, metadata: GuardedMetadata, blobs: LocalBlobs, now: dateti
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if gone or left:
         yield Finding("repair", True, f"removed {len(gone)} damaged artifacts and {len(left)} leftovers")
-
-
-def _named(metadata: GuardedMetadata) -> set[str]:
-    """What something names that is in use."""
-    return metadata.inner.read(lambda r: r.blob_references.direct() | _packages(r.registry))
-
-
-def _wanted(metadata: GuardedMetadata, blobs: LocalBlobs) -> set[str]:
-    """All that anything names, manifests of packages too: what `hanok gc` keeps."""
-    documents = metadata.inner.read(lambda r: r.blob_references.documents()) | _named(metadata)
-    return documents | {inside for digest in documents for inside in named_inside(blobs, digest)}
-
-
-def _packages(registry: Registry) -> set[str]:
-    return {v.package for m in registry.models() for v in registry.versions(m.name) if v.package}
 
 
 def _is_whole(blobs: LocalBlobs, digest: str) -> bool:

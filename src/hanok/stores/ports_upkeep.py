@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,8 +45,26 @@ class TrackingUpkeep(Protocol):
         ...
 
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Digests by who names them: artifact paths, versions (their package), what else is read by its digest, and
+    documents, in which a digest may be of something that is not stored."""
+
+    direct: frozenset[str]
+    packages: frozenset[str]
+    read: frozenset[str]
+    documents: frozenset[str]
+
+
 class BlobReferences(Protocol):
     """Which content is still wanted."""
+
+    def addresses(self) -> Addresses:
+        """All of it, by who names it."""
+        ...
 
     def direct(self) -> set[str]:
         """Digests that artifact paths name."""

@@ -22,6 +22,7 @@ from hanok.engine.upkeep import Upkeep
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.serving.log import PredictionLog
+from hanok.parts.tracking.named import addresses_of, named
 from hanok.parts.training.durable import Durable
 from hanok.stores.blobs import LocalBlobs
 
@@ -67,11 +68,14 @@ def doctor(
 
 @verb("backup", Access.OWN, on_this_machine=True)
 def backup(
-    home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: PredictionLog, *, path: Path
+    home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: PredictionLog, blobs: LocalBlobs, *, path: Path
 ) -> JsonObject:
-    """A consistent copy of the whole home in one tar file."""
+    """A consistent copy of the whole home in one tar file. `missing` are artifacts that are named and not there, so
+    not in the copy either."""
     target = write_backup(home, metadata, tables, log, path)
-    return {"path": str(target), "size_bytes": target.stat().st_size}
+    gone = sorted(named(metadata.inner.read(addresses_of), blobs).missing(set(blobs.digests())))
+    lacks = {"missing": gone, "warning": f"{len(gone)} artifacts are named and not there; see: hanok doctor"}
+    return {"path": str(target), "size_bytes": target.stat().st_size} | (lacks if gone else {})
 
 
 @verb("tick", Access.EDIT)

@@ -7,21 +7,22 @@ name without bytes.
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hanok.core.clock import Clock, SystemClock
-from hanok.core.errors import ArtifactNotFound, Conflict, Invalid
+from hanok.core.errors import Conflict, Invalid
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event
 from hanok.core.tracking import ACTIVE, DEFAULT_EXPERIMENT, DELETED, RUN_NAME_TAG, RUNNING, Metric, Run
+from hanok.parts.tracking.named import addresses_of, named
 from hanok.parts.tracking.run_records import add_run, artifacts_of
 from hanok.stores.ports import Blobs, Metadata, Repositories
+from hanok.stores.ports_upkeep import Addresses
 
-MANIFEST_MAX_BYTES = 1 << 20
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+log = logging.getLogger("hanok.upkeep")
 FORKED_FROM, FORKED_AT = "hanok.forkedFrom", "hanok.forkedAtStep"
 
 
@@ -44,8 +45,8 @@ class Removed:
 class _Undone(Exception):
     """Carries the outcome of a dry run out of the transaction that is taken back, and what would still be named."""
 
-    def __init__(self, outcome: Removed, named: tuple[set[str], set[str]]) -> None:
-        self.outcome, self.named = outcome, named
+    def __init__(self, outcome: Removed, addresses: Addresses) -> None:
+        self.outcome, self.addresses = outcome, addresses
 
 
 class UpkeepVerbs:
@@ -72,13 +73,13 @@ class UpkeepVerbs:
         def work(r: Repositories) -> Removed:
             outcome = _remove(r, _chosen(r, runs, experiments, before), self._clock.now(), actor)
             if dry_run:
-                raise _Undone(outcome, _named(r))
+                raise _Undone(outcome, addresses_of(r))
             return outcome
 
         try:
             outcome = self._metadata.write(work)
         except _Undone as undone:
-            return replace(undone.outcome, blobs=len(self._unwanted(*undone.named)))
+            return replace(undone.outcome, blobs=len(self._unwanted(undone.addresses)))
         return self._sweep(outcome, SystemClock().now() - grace)
 
     def move(self, run_ids: Sequence[str], experiment_id: str, *, actor: str = "local") -> list[Run]:
@@ -133,33 +134,20 @@ class UpkeepVerbs:
         return self._metadata.write(work)
 
     def unwanted(self) -> set[str]:
-        """Content that nothing names."""
-        return self._unwanted(*self._metadata.read(_named))
+        """Content that nothing names; none while a package cannot be read, for its files are not known then."""
+        return self._unwanted(self._metadata.read(addresses_of))
 
-    def _unwanted(self, artifacts: set[str], documents: set[str]) -> set[str]:
-        wanted = set(artifacts)
-        for digest in documents:  # a package's manifest names its files
-            wanted |= {digest, *named_inside(self._blobs, digest)}
-        return {digest for digest in self._blobs.digests() if digest not in wanted}
+    def _unwanted(self, addresses: Addresses) -> set[str]:
+        here = set(self._blobs.digests())  # before anything is opened: what comes meanwhile stays
+        found = named(addresses, self._blobs)
+        if found.unread:
+            log.warning("no content is removed: %d packages cannot be read; see: hanok doctor", len(found.unread))
+        return found.unwanted(here)
 
     def _sweep(self, outcome: Removed, before: datetime) -> Removed:
         freed = [self._blobs.discard(digest, before) for digest in sorted(self.unwanted())]
         gone = [size for size in freed if size is not None]
         return replace(outcome, blobs=len(gone), freed_bytes=sum(gone))
-
-
-def named_inside(blobs: Blobs, digest: str) -> list[str]:
-    """The digests that a package's manifest names."""
-    try:
-        with blobs.open(digest) as file:
-            head = file.read(MANIFEST_MAX_BYTES)
-    except ArtifactNotFound:  # a document may hold a hash that is no address
-        return []
-    return _DIGEST.findall(head.decode("latin-1")) if head[:1] == b"{" else []
-
-
-def _named(r: Repositories) -> tuple[set[str], set[str]]:
-    return r.blob_references.direct(), r.blob_references.documents()
 
 
 @dataclass(frozen=True, slots=True)
