@@ -9,6 +9,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def printable(text: str) -> str:
+    """The text, with unpaired surrogates spelled out: it goes into JSON, SQL and logs, which do not take them."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def words(error: BaseException) -> str:
+    """What an error of somebody's code says, whatever it is made of: `ValueError: no such thing`."""
+    kind = type(error).__name__
+    try:
+        return printable(f"{kind}: {error}")
+    except Exception:  # noqa: BLE001 (its own text ends here: it cannot be made)
+        return f"{kind}, whose own text cannot be made"
+
+
 class HanokError(Exception):
     """Base of all errors that Hanok raises on purpose."""
 
@@ -17,8 +31,8 @@ class HanokError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, **fields: object) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.fields = fields
 
     def as_dict(self) -> dict[str, object]:

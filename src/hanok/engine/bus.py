@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hanok.core.access import SYSTEM, acting
-from hanok.core.errors import NotFound
+from hanok.core.errors import NotFound, words
 from hanok.core.jobs import SET_ASIDE, Aside, SetAside
 from hanok.core.lineage import Event
 from hanok.stores.ports import Metadata
@@ -95,7 +95,7 @@ class Bus:
         return True
 
     def _keep(self, reaction: str, event: Event, error: Exception) -> None:
-        body = SET_ASIDE.body(SetAside(event.kind, event.subject, f"{type(error).__name__}: {error}"))
+        body = SET_ASIDE.body(SetAside(event.kind, event.subject, words(error)))
         self._metadata.write(lambda r: r.records.put(SET_ASIDE.name, reaction, str(event.sequence), body, event.at))
 
     # -- what was given up -----------------------------------------------------------------------------------

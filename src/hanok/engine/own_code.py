@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hanok.core.declare import PROJECT_MODULE, Model, OwnCode, own_code, with_train
-from hanok.core.errors import Forbidden, NotTrainable
+from hanok.core.errors import Forbidden, NotTrainable, words
 from hanok.core.lineage import Edge, EdgeKind, Node, NodeKind
 from hanok.parts.training.service import Training
 from hanok.stores.ports import Blobs, Metadata
@@ -85,10 +85,12 @@ class OwnCodes:
         try:
             folder = self.folder() or Path()
             return replace(own, function=executed(own.name, own.code_digest, text, folder), source=text)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() too
             if loaded is not None:
                 return replace(own, function=loaded.function, source=loaded.source)
-            raise NotTrainable(f"{what}; its kept file cannot be run: {type(error).__name__}: {error}") from error
+            raise NotTrainable(f"{what}; its kept file cannot be run: {words(error)}") from error
 
     def _loaded(self, digest: str) -> OwnCode | None:
         declared = [m.train for m in self.training.models() if isinstance(m.train, OwnCode)]

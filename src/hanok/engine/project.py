@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hanok.core.declare import PROJECT_MODULE, FeatureView, Model, Project, Source
-from hanok.core.errors import DeclarationError, HanokError
+from hanok.core.errors import DeclarationError, HanokError, words
 
 
 def load_module(path: Path) -> ModuleType:
@@ -24,11 +24,10 @@ def load_module(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except HanokError:
+    except (HanokError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        line = _line_in(path, error)
-        raise DeclarationError(f"{path}{line} cannot be loaded: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # sys.exit() too: the file ends here, and not who reads it
+        raise DeclarationError(f"{path}{_line_in(path, error)} cannot be loaded: {words(error)}") from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
     return module

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
-from hanok.core.errors import NotFound
+from hanok.core.errors import NotFound, words
 from hanok.core.monitoring import DriftReport
 from hanok.core.performance import MEASURED, Measured
 from hanok.engine.alike import Alike
@@ -125,7 +125,7 @@ class Watching:
                 model.name,
                 "measuring",
                 "measuring-failed",
-                f"{model.name} could not be measured: {type(error).__name__}: {error}"[:400],
+                f"{model.name} could not be measured: {words(error)}"[:400],
             )
         else:
             self._alerts.resolve(model.name, "measuring-failed", "it is measured again")

@@ -18,7 +18,7 @@ from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.core import errors
 from hanok.core.declare import AutoML, OwnCode, as_dict, from_dict
-from hanok.core.errors import HanokError, TrainingFailed
+from hanok.core.errors import HanokError, TrainingFailed, words
 from hanok.core.json import JsonObject
 from hanok.core.records import IF_SET, from_body, to_body
 from hanok.core.serving import Signature
@@ -123,7 +123,7 @@ def write_error(folder: Path, error: BaseException) -> None:
     if isinstance(error, HanokError):
         _tell(folder, _Told(error=type(error).__name__, message=error.message))
     else:
-        _tell(folder, _Told(error="TrainingFailed", message=f"{type(error).__name__}: {error}"))
+        _tell(folder, _Told(error="TrainingFailed", message=words(error)))
 
 
 def _tell(folder: Path, told: _Told) -> None:

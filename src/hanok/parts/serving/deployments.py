@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hanok.core.clock import Clock, wall_seconds
-from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable
+from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable, words
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import ModelVersion
@@ -162,7 +162,7 @@ class Deployments:
             except HanokError as error:
                 broken[arm.version] = error.message
             except Exception as error:  # noqa: BLE001 (a model library's own: the arm ends here, the others answer)
-                broken[arm.version] = f"it could not be loaded: {type(error).__name__}: {error}"
+                broken[arm.version] = f"it could not be loaded: {words(error)}"
         return Snapshot(deployment, models, broken)
 
     def _swap(self, snapshot: Snapshot) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hanok.compute.frames import Columns
 from hanok.compute.runtimes.encoded import Prepared, Scores
 from hanok.core.clock import wall_seconds
-from hanok.core.errors import HanokError, ScoringFailed
+from hanok.core.errors import HanokError, ScoringFailed, words
 from hanok.core.serving import Arm, Signature
 from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.packages import Loaded
@@ -70,9 +70,7 @@ def decide_with(loaded: Loaded, arm: Arm, columns: Columns) -> Decision:
     except HanokError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 (the arm ends here: what a runtime raises is data to its caller)
-        failure = ScoringFailed(
-            f"version {arm.version} failed on this input: {type(error).__name__}: {str(error)[:300]}"
-        )
+        failure = ScoringFailed(f"version {arm.version} failed on this input: {words(error)[:300]}")
         failure.__cause__ = error
     return Decision(arm, rows, loaded.signature, scores, failure, int((wall_seconds() - started) * 1e6))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hanok.core.clock import wall_seconds
-from hanok.core.errors import Unavailable
+from hanok.core.errors import Unavailable, words
 from hanok.core.serving import Arm
 from hanok.parts.serving.beside import Answered, Bulk, lost
 from hanok.parts.serving.deployments import Snapshot
@@ -138,7 +138,7 @@ class Shadows:
                 taken = []
             except Exception as error:  # noqa: BLE001 (the work ends here: nothing of a shadow reaches a reply)
                 log.warning("shadows of %s rows are not logged: %s", sum(len(a.row_ids) for _, a in taken), error)
-                why = f"{type(error).__name__}: {error}"
+                why = words(error)
             with self._changed:
                 self._taken = []
                 due = [d for item in taken for d in self._skip(*item, why)]

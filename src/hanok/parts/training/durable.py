@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock, SystemClock, wall_seconds
-from hanok.core.errors import Cancelled, Conflict, HanokError, LeaseLost, Suspended, Unavailable
+from hanok.core.errors import Cancelled, Conflict, HanokError, LeaseLost, Suspended, Unavailable, printable
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.records import from_body, to_body
@@ -236,7 +236,7 @@ class Durable:
 
     def _fail(self, workflow: Workflow, fence: int, error: Exception) -> None:
         code = error.code if isinstance(error, HanokError) else type(error).__name__
-        result = {"error": str(error), "code": code}
+        result = {"error": printable(str(error)), "code": code}
         try:
             self._finish(workflow, fence, FAILED, result)
         except LeaseLost:

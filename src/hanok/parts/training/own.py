@@ -9,18 +9,18 @@ from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.convert import convert
 from hanok.core.declare import OwnCode
-from hanok.core.errors import HanokError, TrainingFailed
+from hanok.core.errors import HanokError, TrainingFailed, words
 
 
 def own_package(own: OwnCode, frame: Frame) -> Package:
     """What the user's function returns, as a package. Raises TrainingFailed with its error and line."""
     try:
         made = own.function(frame)
-    except HanokError:
+    except (HanokError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # sys.exit() too
         line = traceback.extract_tb(error.__traceback__)[-1]
         raise TrainingFailed(
-            f"{own.name} raised {type(error).__name__}: {error} ({Path(line.filename).name}, line {line.lineno})"
+            f"{own.name} raised {words(error)} ({Path(line.filename).name}, line {line.lineno})"
         ) from error
     return convert(made, frame)

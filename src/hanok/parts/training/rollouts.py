@@ -13,7 +13,7 @@ from datetime import datetime
 
 from hanok.core.clock import Clock
 from hanok.core.declare import Model
-from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration
+from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, words
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
 from hanok.core.lineage import Event, Node, NodeKind
@@ -441,4 +441,4 @@ class Rollouts:
                 return proofs.of_registration(model, file.read())
         except Exception as error:  # noqa: BLE001 (the proof ends here: it says what it could not do)
             log.warning("the answers of %s/%s could not be given again: %s", name, number, error)
-            return Golden(0, why=f"{type(error).__name__}: {error}")
+            return Golden(0, why=words(error))

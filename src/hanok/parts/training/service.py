@@ -21,6 +21,7 @@ from hanok.core.errors import (
     Suspended,
     TrainingDied,
     TrainingTimedOut,
+    words,
 )
 from hanok.core.ids import new_id
 from hanok.core.json import JsonObject
@@ -351,9 +352,9 @@ class Training:
         except Exception as error:  # a job ends here: it is tried again at the next tick
             log.exception("%s of %s", fingerprint, model.name)
             what = "its rollout cannot be looked at" if fingerprint == "rollout-failed" else "it cannot be retrained"
-            said = f"{model.name}: {what}: {type(error).__name__}: {error}"
+            said = f"{model.name}: {what}: {words(error)}"
             self._alarms.raise_(model.name, "training", fingerprint, said, severity="critical")
-            return [TickOutcome(model.name, "failed", self._clock.now(), failed=f"{type(error).__name__}: {error}")]
+            return [TickOutcome(model.name, "failed", self._clock.now(), failed=words(error))]
         self._alarms.resolve(model.name, fingerprint, "it works again")
         return [] if done is None else [done]
 

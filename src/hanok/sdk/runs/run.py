@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hanok.core.clock import SystemClock
-from hanok.core.errors import HanokError, Invalid
+from hanok.core.errors import HanokError, Invalid, words
 from hanok.core.ids import new_id
 from hanok.core.recording import Entry, ModelEntry
 from hanok.core.tracking import FAILED, FINISHED, KILLED, Metric
@@ -185,9 +185,9 @@ class Run:
             self.finish()
             return
         if not self.ended:
-            self.tag({"hanok.error": f"{kind.__name__}: {error}"[:1000] or kind.__name__})
+            self.tag({"hanok.error": words(error)[:1000]})
             text = "".join(traceback.format_exception(kind, error, trace))
-            self.artifact(text.encode(), "error.txt")
+            self.artifact(text.encode(errors="backslashreplace"), "error.txt")
         clean = isinstance(error, SystemExit) and error.code in (None, 0)
         try:
             self.finish(KILLED if issubclass(kind, KeyboardInterrupt) else FINISHED if clean else FAILED)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from hanok.core.errors import HanokError, Invalid
+from hanok.core.errors import HanokError, Invalid, words
 from hanok.core.json import Json, JsonObject
 from hanok.sdk.client import Client
 from hanok.sdk.client import open as open_client
@@ -235,9 +235,9 @@ def _run(
         told = {"value": value}
     except Pruned as stop:
         told = {"state": "pruned", "reason": str(stop)}
-    except Exception as error:  # noqa: BLE001 (a trial ends here; its reason is kept)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (a trial ends here; its reason is kept)
         failures.append(error)
-        told = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+        told = {"state": "failed", "reason": words(error)}
     except BaseException:
         client.call("study.tell", trial=trial.id, token=trial.token, state="cancelled", reason="interrupted")
         raise
