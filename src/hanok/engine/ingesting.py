@@ -69,6 +69,8 @@ class Ingesting:
         told = [(m, *_split(m, rows)) for m in self._labelled_in(table, rows)]
         for model, _, _ in told:
             rows = rows.drop_columns([n for n in rows.column_names if folded(n) == folded(model.label.column)])
+        for model in (m for m, labels, _ in told if labels.num_rows):
+            self._validation.schema(model.label.table)  # raises Corrupt while nothing is in yet
         first = self._checked(
             table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
         )
@@ -156,7 +158,7 @@ class Ingesting:
         """Columns of a file for this table that keep their text: they are declared so, or are labels of a known
         type."""
         told = [m.label for m in self._training.models() if m.spine.table == table != m.label.table]
-        labels = [label.column for label in told if self._validation.schema(label.table) is not None]
+        labels = [label.column for label in told if self._validation.knows(label.table)]
         return [*self._sources.as_text(table), *labels]
 
     def _numbered(self, table: str, rows: pa.Table, key: str) -> pa.Table:

@@ -18,6 +18,7 @@ from hanok.engine.diagnose import why_alert
 from hanok.engine.evidence import Evidence
 from hanok.engine.hindsight import hindsight
 from hanok.engine.parts import find
+from hanok.engine.sizes import sizes
 
 WAIT = timedelta(days=3)  # for labels of the last days
 UNLABELLED_MIN = 0.1
@@ -28,11 +29,7 @@ def summary(app: App) -> JsonObject:
     """Facts only: no ids, no durations, so that two replays of the same feeds can be compared."""
     return {
         "until": app.clock.now().isoformat(),
-        "tables": {
-            name: {"rows": app.tables.size(name), "quarantined": app.tables.size("quarantine--" + name)}
-            for name in app.tables.names()
-            if "--" not in name
-        },
+        "tables": {name: sizes(app.tables, name) for name in app.tables.names() if "--" not in name},
         "models": [_model(app, model.name, model.task) for model in app.training.models()],
         "alerts": _alerts(app),
         "causes": _causes(app),

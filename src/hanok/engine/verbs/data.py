@@ -27,6 +27,7 @@ from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
 from hanok.engine.project import load_project
+from hanok.engine.sizes import sizes
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedTables
 from hanok.parts.features.service import Features
@@ -193,12 +194,8 @@ def materialize(features: Features, *, name: str) -> JsonObject:
 
 @verb("table.list", Access.READ)
 def list_tables(tables: GuardedTables) -> Sequence[JsonObject]:
-    """All tables with their number of rows, kept and set aside."""
-    return [
-        {"name": n, "rows": tables.size(n), "quarantined": tables.size("quarantine--" + n)}
-        for n in tables.names()
-        if "--" not in n
-    ]
+    """All tables with their number of rows, kept and set aside; `damage` says why one cannot be read."""
+    return [{"name": n, **sizes(tables, n)} for n in tables.names() if "--" not in n]
 
 
 @verb("table.show", Access.READ)

@@ -185,6 +185,10 @@ class Validation:
         schema = SCHEMA.open(self._metadata.read(lambda r: r.records.get(SCHEMA.name, table, "current")))
         return None if schema is None else self._with_later_columns(schema)
 
+    def knows(self, table: str) -> bool:
+        """Whether the table has a schema; also where its rows are damaged."""
+        return self._metadata.read(lambda r: r.records.get(SCHEMA.name, table, "current")) is not None
+
     def _with_later_columns(self, schema: TableSchema) -> TableSchema:
         """A column that entered after the table was learned is of the type that the table keeps it in, and no more is
         expected of it."""

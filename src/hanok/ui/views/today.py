@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hanok.core import training
 from hanok.core.lineage import NodeKind
 from hanok.core.validation import CHECK, CheckResult
+from hanok.engine.sizes import sizes
 from hanok.parts.training import rollout as stages
 from hanok.ui.text import instant
 from hanok.ui.views.common import AlertLine, Days, alert_line, performance_days, red_first
@@ -84,6 +85,7 @@ class SourceLine:
     last_rows: int
     anomalies: int
     by_batch: tuple[int, ...]
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +133,18 @@ def sources_of(app: App) -> tuple[SourceLine, ...]:
 
 
 def _source(app: App, name: str, bodies: list[Mapping[str, Any]]) -> SourceLine:
-    checks = CHECK.all(bodies)
+    checks, found = CHECK.all(bodies), sizes(app.tables, name)
     last = checks[0] if checks else CheckResult(name, "", 0, 0, 0)
     return SourceLine(
         name,
-        app.tables.size(name),
-        app.tables.size("quarantine--" + name),
+        found["rows"] or 0,
+        found["quarantined"] or 0,
         last.batch,
         bodies[0].get("_at") if bodies else None,
         last.rows,
         len(last.anomalies),
         tuple(c.rows for c in reversed(checks)),
+        found.get("damage", ""),
     )
 
 
