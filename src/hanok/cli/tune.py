@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hanok.cli.output import common, say, show
+from hanok.core.tuning import COMPLETE, FAILED, PRUNED
 
 
 @click.command()
@@ -39,9 +41,18 @@ def tune(file: Path, name: str, trials: int, concurrency: int, home: Path | None
         _study(client, asked)
         _run(client, asked)
         shown = patient_call(client, "study.show", name=asked.name)
-    if not as_json:
-        shown = {k: shown[k] for k in ("name", "state", "trials", "counts", "best")}
-    show(shown, as_json)
+    body = shown if as_json else {k: shown[k] for k in ("name", "state", "trials", "counts", "best")}
+    show(body, as_json)
+    if failed := none_came_to_its_end(shown["counts"]):
+        raise click.ClickException(
+            f"all {failed} trials of {asked.name!r} failed, so none is the best; why: hanok study trials {asked.name}"
+        )
+
+
+def none_came_to_its_end(counts: Mapping[str, int]) -> int:
+    """How many trials failed, where nothing but failures came of a study."""
+    failed = counts.get(FAILED, 0)
+    return failed if not (counts.get(COMPLETE, 0) or counts.get(PRUNED, 0)) else 0
 
 
 def _study(client: Any, asked: Any) -> None:

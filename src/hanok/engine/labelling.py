@@ -77,25 +77,35 @@ class Labelling:
         """Append one label, for a prediction id or an entity, and join it. Each call is a label of its own, so that a
         label may return to an earlier value; the same `key` again has no effect.
 
-        Raises Invalid for a word that is no label of the task, BadKey for a key that is none of its type, BadData where
+        Raises Invalid for a word that is no label of the task, an entity with other keys than the model has, or one
+        that is not the prediction's; BadKey for a key that is none of its type, BadData where
         the table's schema sets the label aside.
         """
         model = self._training.model(name)
-        who, asked = dict(entity or {}), model
+        who, asked, answered = dict(entity or {}), model, dict[str, KeyValue]()
         if prediction:
             found = self._serving.find(prediction)
-            who = dict(found.entity) | who
+            answered = dict(found.entity)
             asked = self._declared.of_answer(name, found.version) or model
         keys = self._features.spine_keys(asked)
-        if missing := [k for k in keys if k not in who]:
+        if odd := [k for k in who if k not in keys]:
+            raise Invalid(
+                f"{odd[0][:200]!r} is no key of {name!r}, whose rows are told apart by {', '.join(keys) or 'nothing'}"
+            )
+        if missing := [k for k in keys if k not in who and k not in answered]:
             raise Invalid(
                 f"a label of {name!r} needs {missing[0]!r} to say what it is for (keys: {', '.join(keys)})"
                 + ("; the prediction was made without it" if prediction else "")
             )
+        types = dict(zip(keys, self.key_types(asked), strict=True))
+        for k in (k for k in who if k in answered):
+            if canonical(types[k], who[k], name=k) != canonical(types[k], answered[k], name=k):
+                raise Invalid(
+                    f"prediction {prediction} is for {k} {answered[k]}, and the entity says {who[k]}: send one of them"
+                )
+        who = answered | who
         table, now = model.label.table, self._clock.now()
-        row: dict[str, LabelValue] = {
-            k: self._key(table, k, kind, who[k]) for k, kind in zip(keys, self.key_types(asked), strict=True)
-        }
+        row: dict[str, LabelValue] = {k: self._key(table, k, kind, who[k]) for k, kind in types.items()}
         row[model.label.column] = checked_label(
             name, value, self._column_type(table, model.label.column), model.task, self._classes(name)
         )

@@ -42,6 +42,17 @@ def test_a_label_that_came_first_is_joined_to_online_answers(shop):
     assert label_of(shop, again) == 1.0
 
 
+def test_a_label_is_for_one_entity_and_names_its_keys_alone(shop):
+    asked = answer(shop, "seven")
+    size = shop.tables.size("returns")
+    with pytest.raises(Invalid, match=f"prediction {asked} is for order seven, and the entity says eight"):
+        tell(shop, 1, "eight", prediction=asked)
+    with pytest.raises(Invalid, match="'parcel' is no key of 'returns', whose rows are told apart by order"):
+        tell(shop, 1, "seven", prediction=asked, entity={"order": "seven", "parcel": 8})
+    assert shop.tables.size("returns") == size
+    assert tell(shop, 1, "seven", prediction=asked)["accepted"] == 1
+
+
 def test_a_label_may_return_to_an_earlier_value_and_each_answer_of_an_entity_gets_it(shop):
     asked = [answer(shop, "x"), answer(shop, "x")]
     for value in (1, 0, 1):

@@ -47,15 +47,20 @@ def split(
     """
     if isinstance(model.split, RandomSplit) or frame.at.min() == frame.at.max():
         chosen = model.split if isinstance(model.split, RandomSplit) else RandomSplit()
+        how = f"a random {chosen.test:.0%} of the rows"
         train, test = key_split(labelled(rows), chosen)
     else:
         span = int(frame.at.max() - frame.at.min())
         length = min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
         if seen_until is not None and has_unseen(frame, seen_until):
             length = min(length, (int(frame.at.max()) - micros(seen_until)) // 2)
+        how = f"the last {length / DAY_US:.3g} days"
         train, test = time_split(frame.at, length)
     if len(test) < HOLDOUT_ROWS_MIN or len(train) < HOLDOUT_ROWS_MIN:
-        raise NotTrainable(f"{frame.rows} labelled rows leave too few to hold out; a model needs more data")
+        raise NotTrainable(
+            f"of {frame.rows} labelled rows {len(test)} are held out ({how}) and {len(train)} are left to learn from; "
+            f"each needs {HOLDOUT_ROWS_MIN}: wait for more labels, or change the model's split"
+        )
     return train, test
 
 
