@@ -69,7 +69,7 @@ class OwnCodes:
         have to run it."""
         loaded, text = self._loaded(own.code_digest), self._kept(own.code_digest, training_set)
         allowed = _ON_THIS_MACHINE.get()
-        if loaded is not None and (text is None or text == loaded.source or not allowed):
+        if loaded is not None and (text is None or text == loaded.source or (loaded.source and not allowed)):
             return replace(own, function=loaded.function, source=loaded.source)
         what = f"{whose} was trained by {own.name} as it was then (its digest begins with {own.code_digest[:12]})"
         if text is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanok.core.errors import HomeLocked
+from hanok.core.ids import checked_name
 from hanok.sdk.notebook import shown
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Client:
 
     def ingest(self, table: str, data: Any, **options: Any) -> Mapping[str, Any]:
         """Check and append a CSV or Parquet file, or an Arrow table, or a pandas or Polars frame."""
+        checked_name("table", table)
         if isinstance(data, str | Path):
             return shown(self._transport.ingest(table, Path(data).resolve(), options))
         import tempfile

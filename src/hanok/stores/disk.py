@@ -28,6 +28,9 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+FULL = ("No space left on device", "database or disk is full")  # as Delta and SQLite have it in errors of their own
+
+
 @contextlib.contextmanager
 def full_disk_named(what: str) -> Iterator[None]:
     """Turn ENOSPC into StorageFull that says what was not written."""
@@ -35,6 +38,6 @@ def full_disk_named(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):  # Delta's own error class
+        if number in (errno.ENOSPC, errno.EDQUOT) or any(said in str(error) for said in FULL):
             raise StorageFull(f"the disk is full: {what} was not written; free space and try again") from error
         raise

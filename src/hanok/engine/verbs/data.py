@@ -13,6 +13,7 @@ from hanok.compute.values import bring
 from hanok.core.access import Access
 from hanok.core.declare import FeatureView
 from hanok.core.errors import BadData, Conflict, DeclarationError, Invalid
+from hanok.core.ids import checked_name
 from hanok.core.json import Json, JsonObject
 from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
@@ -77,7 +78,7 @@ def ingest(
     it the rows are known from now on, and no earlier prediction or training row sees them. Of each value of the columns
     in `slices` statistics are kept apart, from this batch on.
     """
-    schema = validation.schema(table)
+    schema = validation.schema(checked_name("table", table))
     options = Options(nulls=NULLS if nulls is None else tuple(nulls), encoding=encoding)
     columns = [c.name for c in schema.columns] if schema else []
     found = read(path, options, as_text=[*columns, *ingesting.as_text(table)])

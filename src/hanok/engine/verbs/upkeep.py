@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hanok.core.access import Access
 from hanok.core.clock import Clock, wall_seconds
+from hanok.core.errors import HanokError
 from hanok.core.jobs import SET_ASIDE
 from hanok.core.json import JsonObject
 from hanok.core.records import to_body
@@ -25,6 +26,7 @@ from hanok.parts.serving.log import PredictionLog
 from hanok.parts.tracking.named import addresses_of, named
 from hanok.parts.training.durable import Durable
 from hanok.stores.blobs import LocalBlobs
+from hanok.stores.disk import full_disk_named
 
 FREE_MIN = 1 << 30
 
@@ -58,12 +60,21 @@ def doctor(
     aside = SET_ASIDE.all(metadata.read(lambda r: r.records.list(SET_ASIDE.name, limit=100)))
     detail = f"{len(aside)} set aside, the last: {aside[0].error}; see: hanok job events" if aside else "all handled"
     rows.append({"what": "events", "ok": not aside, "detail": detail})
-    started = wall_seconds()
-    metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, clock.now()))
-    rows.append({"what": "durable write", "ok": True, "detail": f"{(wall_seconds() - started) * 1000:.1f} ms"})
+    rows.append(_durable_write(metadata, clock))
     done = list(mend(home, metadata, blobs, clock.now())) if repair else []
     found = [*done, *check_home(home), *check_blobs(metadata, blobs)]
     return [*({**row, "todo": ""} for row in rows), *(f.as_dict() for f in found)]
+
+
+def _durable_write(metadata: GuardedMetadata, clock: Clock) -> JsonObject:
+    """What cannot be written is a finding, not the end of the others."""
+    started = wall_seconds()
+    try:
+        with full_disk_named("a probe"):
+            metadata.write(lambda r: r.records.put("doctor", "write", "probe", {}, clock.now()))
+    except HanokError as error:
+        return {"what": "durable write", "ok": False, "detail": error.message}
+    return {"what": "durable write", "ok": True, "detail": f"{(wall_seconds() - started) * 1000:.1f} ms"}
 
 
 @verb("backup", Access.OWN, on_this_machine=True)
