@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hanok.core.errors import Corrupt
 from hanok.core.json import JsonObject
 from hanok.stores.ports import Tables
 
 
-def sizes(tables: Tables, name: str) -> JsonObject:
-    """Rows kept and set aside; None and `damage` where they cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Rows kept and set aside; None, and `damage` says why, where they cannot be read."""
+
+    rows: int | None
+    quarantined: int | None
+    damage: str = ""
+
+    def as_dict(self) -> JsonObject:
+        counts: JsonObject = {"rows": self.rows, "quarantined": self.quarantined}
+        return {**counts, "damage": self.damage} if self.damage else counts
+
+
+def sizes(tables: Tables, name: str) -> Sizes:
     try:
-        return {"rows": tables.size(name), "quarantined": tables.size("quarantine--" + name)}
+        return Sizes(tables.size(name), tables.size("quarantine--" + name))
     except Corrupt as error:
-        return {"rows": None, "quarantined": None, "damage": error.message}
+        return Sizes(None, None, error.message)

@@ -196,7 +196,7 @@ def materialize(features: Features, *, name: str) -> JsonObject:
 @verb("table.list", Access.READ)
 def list_tables(tables: GuardedTables) -> Sequence[JsonObject]:
     """All tables with their number of rows, kept and set aside; `damage` says why one cannot be read."""
-    return [{"name": n, **sizes(tables, n)} for n in tables.names() if "--" not in n]
+    return [{"name": n, **sizes(tables, n).as_dict()} for n in tables.names() if "--" not in n]
 
 
 @verb("table.show", Access.READ)

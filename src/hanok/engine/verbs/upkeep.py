@@ -85,8 +85,12 @@ def backup(
     not in the copy either."""
     target = write_backup(home, metadata, tables, log, path)
     gone = sorted(named(metadata.inner.read(addresses_of), blobs).missing(set(blobs.digests())))
-    lacks = {"missing": gone, "warning": f"{len(gone)} artifacts are named and not there; see: hanok doctor"}
-    return {"path": str(target), "size_bytes": target.stat().st_size} | (lacks if gone else {})
+    copied: JsonObject = {"path": str(target), "size_bytes": target.stat().st_size}
+    lacks: JsonObject = {
+        "missing": gone,
+        "warning": f"{len(gone)} artifacts are named and not there; see: hanok doctor",
+    }
+    return {**copied, **lacks} if gone else copied
 
 
 @verb("tick", Access.EDIT)

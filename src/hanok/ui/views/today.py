@@ -137,14 +137,14 @@ def _source(app: App, name: str, bodies: list[Mapping[str, Any]]) -> SourceLine:
     last = checks[0] if checks else CheckResult(name, "", 0, 0, 0)
     return SourceLine(
         name,
-        found["rows"] or 0,
-        found["quarantined"] or 0,
+        found.rows or 0,
+        found.quarantined or 0,
         last.batch,
         bodies[0].get("_at") if bodies else None,
         last.rows,
         len(last.anomalies),
         tuple(c.rows for c in reversed(checks)),
-        found.get("damage", ""),
+        found.damage,
     )
 
 
