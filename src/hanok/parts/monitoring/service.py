@@ -61,6 +61,8 @@ class Monitoring:
         late, steps = self._newly_labelled(model)
         found = self._outcomes_by_day(model, sorted({*days, *late}))
         for day, rows in found.items():
+            if not rows.num_rows:
+                continue
             for version in pc.unique(rows.column("version")).to_pylist():
                 mine = rows.filter(pc.equal(rows.column("version"), version))
                 answered = mine.filter(pc.not_equal(mine.column("arm"), "shadow"))

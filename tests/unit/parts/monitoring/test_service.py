@@ -92,6 +92,7 @@ def test_a_day_or_a_version_whose_labels_count_no_more_keeps_no_performance(hous
         return [(p.day, p.version, p.rows) for p in house.monitoring.performance("m")]
 
     first, second = "2026-01-01", "2026-01-02"
+    assert measured([]) == []  # before any label
     assert measured([*old, *new]) == [(first, 1, 20), (second, 1, 10), (second, 2, 10)]
     assert measured([*old, *new[10:]], 7) == [(second, 1, 10)]
     assert measured(new[:10], 7) == []
