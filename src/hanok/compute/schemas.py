@@ -152,6 +152,8 @@ class _Findings:
     def unreadable(self, name: str, brought: Brought, bound: str = "") -> None:
         message = f"{name} {brought.reason}"
         self.mark(brought.bad, Anomaly(v.UNEXPECTED_TYPE, name, "error", message, brought.first, bound))
+        if brought.bad.any() and brought.first:  # of all rows that it is the reason of, the first is shown
+            self.anomalies[-1] = replace(self.anomalies[-1], message=f"{message}: {brought.first}")
 
     def warn(self, kind: str, column: str, message: str, observed: str = "", bound: str = "", rows: int = 0) -> None:
         self.anomalies.append(Anomaly(kind, column, "warning", message, observed, bound, rows))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from hanok.compute.guesses import guessed, with_points
+from hanok.compute.guesses import by_cell, guessed, with_points
 from hanok.core.errors import BadData
 from hanok.core.names import checked_columns, folded
 
@@ -54,9 +54,9 @@ class _Text:
     names: tuple[str, ...]
 
 
-def read_delimited(path: Path, options: Options, as_text: Collection[str] = ()) -> Read:
+def read_delimited(path: Path, options: Options, as_text: Collection[str] = (), numbers: Collection[str] = ()) -> Read:
     """The rows of a text file. Columns named in `as_text` (in any spelling) keep the text of the file, others get the
-    type that holds what they say. Raises BadData."""
+    type that holds what they say. In those of `numbers` each cell with a decimal comma is one. Raises BadData."""
     raw = _bytes(path, options)
     if len(raw) == 0 or not raw[:HEAD_BYTES].strip():
         raise BadData(f"{path} is empty")
@@ -68,12 +68,14 @@ def read_delimited(path: Path, options: Options, as_text: Collection[str] = ()) 
     texts = _read(path, raw, found, options.nulls)
     notes = [f"column {i + 1} has no name in the header and is called {names[i]}" for i in unnamed]
     notes += _words_for_null(raw, found, options.nulls, texts, names)
-    kept = {folded(n) for n in as_text}
+    kept, known = ({folded(n) for n in some} for some in (as_text, numbers))
     columns = []
     for name, column in zip(names, texts.columns, strict=True):
-        if found.delimiter == ";" and (points := with_points(column)) is not None:
+        pointed = by_cell if folded(name) in known else with_points
+        if found.delimiter == ";" and (points := pointed(column)) is not None:
+            dots = pc.any(pc.and_(pc.match_substring(column, "."), pc.not_equal(points, column))).as_py()
+            notes.append(f"{name}: its commas are read as decimal points{', its dots as thousands' if dots else ''}")
             column = points
-            notes.append(f"{name}: its commas are read as decimal points")
         remark = ""
         if folded(name) not in kept:
             column, remark = guessed(column)

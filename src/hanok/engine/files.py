@@ -27,9 +27,11 @@ def read_file(path: Path) -> pa.Table:
     return read(path).rows
 
 
-def read(path: Path, options: Options | None = None, *, as_text: Collection[str] = ()) -> Read:
-    """The rows of a file, and what was guessed. Columns of a text file that are named in `as_text` stay text. Raises
-    BadData."""
+def read(
+    path: Path, options: Options | None = None, *, as_text: Collection[str] = (), numbers: Collection[str] = ()
+) -> Read:
+    """The rows of a file, and what was guessed. Columns of a text file that are named in `as_text` stay text; those in
+    `numbers` are known to be numbers, and a decimal comma is read cell by cell. Raises BadData."""
     if not path.exists():
         raise BadData(f"there is no file {path}")
     if path.is_dir():
@@ -51,7 +53,7 @@ def read(path: Path, options: Options | None = None, *, as_text: Collection[str]
         ):
             made = _read_json(path, as_text)
         else:
-            return read_delimited(path, options or Options(), as_text)
+            return read_delimited(path, options or Options(), as_text, numbers)
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, OSError) as error:
         raise BadData(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     checked_columns(str(path), made.rows.column_names)

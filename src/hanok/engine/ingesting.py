@@ -161,6 +161,18 @@ class Ingesting:
         labels = [label.column for label in told if self._validation.knows(label.table)]
         return [*self._sources.as_text(table), *labels]
 
+    def numbers(self, table: str) -> list[str]:
+        """Columns of a file for this table that the table, or that of its labels, keeps as numbers."""
+        labels = [m.label for m in self._training.models() if m.spine.table == table != m.label.table]
+        known = [self._validation.schema(table), *(self._validation.schema(label.table) for label in labels)]
+        told = {label.column for label in labels}
+        return [
+            c.name
+            for i, schema in enumerate(known)
+            for c in (schema.columns if schema else ())
+            if c.type in ("INT", "FLOAT") and (i == 0 or c.name in told)
+        ]
+
     def _numbered(self, table: str, rows: pa.Table, key: str) -> pa.Table:
         """Rows that nothing identifies are told apart by their batch and their place in it."""
         if ROW not in self._keys(table) or ROW in rows.column_names:

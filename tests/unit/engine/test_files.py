@@ -8,7 +8,10 @@ import random
 import pyarrow as pa
 import pytest
 
+from hanok.compute.schemas import check_batch
+from hanok.compute.values import bring
 from hanok.core.errors import BadData
+from hanok.core.validation import ColumnSchema, TableSchema
 from hanok.engine.files import Options, read, read_file
 
 DIALECTS = [
@@ -167,3 +170,32 @@ def test_texts_and_numbers_survive_every_dialect(tmp_path, seed):
         found = read_file(wrote(tmp_path, out.getvalue()))
         assert found.column_names == ["text", "whole number", "x.y", "code"]
         assert [list(r.values()) for r in found.to_pylist()] == rows
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["12,5", "k.A.", "7,1"], [12.5, None, 7.1]),
+        (["12,5", "1.044,2", "-7"], [12.5, 1044.2, -7.0]),
+        (["12,5", "1.044", "k.A."], [12.5, 1044.0, None]),
+        (["12,5", "1.044,2", "7.15"], [12.5, None, 7.15]),  # dots are points here: who can tell
+        (["12.5", "1,044", "7,1"], [12.5, None, 7.1]),
+        (["0.125", "12,5", ""], [0.125, 12.5, None]),
+    ],
+)
+def test_a_decimal_comma_in_a_column_of_numbers_is_read_cell_by_cell(tmp_path, cells, values):
+    path = wrote(tmp_path, "id;x\n" + "".join(f"r{i};{c}\n" for i, c in enumerate(cells)))
+    column = read(path, as_text=["id", "x"], numbers=["x"]).rows.column("x")
+    schema = TableSchema("t", (ColumnSchema("x", "FLOAT"),))
+    checked = check_batch(pa.table({"x": column}), schema)
+    assert bring(column, "FLOAT").column.to_pylist() == values
+    odd = [c for c, v in zip(cells, values, strict=True) if c and v is None]
+    assert checked.bad.sum() == len(odd)
+    assert all(any(repr(c) in a.message for a in checked.anomalies) for c in odd)
+
+
+def test_a_first_file_reads_thousands_and_a_column_of_nearly_numbers_names_the_odd_cell(tmp_path):
+    assert read_file(wrote(tmp_path, "x;y\n1.044,2;1\n-7,5;1\n")).column(0).to_pylist() == [1044.2, -7.5]
+    found = read(wrote(tmp_path, "x;y\nk.A.;1\n" + "7,5;1\n" * 9))
+    assert pa.types.is_string(found.rows.column(0).type)
+    assert "'k.A.' is no number, as 9 of 10 cells are" in found.notes[0] and "--null k.A." in found.notes[0]

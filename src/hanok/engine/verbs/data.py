@@ -81,7 +81,7 @@ def ingest(
     schema = validation.schema(checked_name("table", table))
     options = Options(nulls=NULLS if nulls is None else tuple(nulls), encoding=encoding)
     columns = [c.name for c in schema.columns] if schema else []
-    found = read(path, options, as_text=[*columns, *ingesting.as_text(table)])
+    found = read(path, options, as_text=[*columns, *ingesting.as_text(table)], numbers=ingesting.numbers(table))
     rows = found.rows
     name = key or f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     before = validation.result(table, name)
