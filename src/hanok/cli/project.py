@@ -44,6 +44,7 @@ def init(
         raise click.UsageError("--from needs --target: which column is to be predicted?")
     from hanok.compute.metrics import DEFAULT_METRIC
     from hanok.core.declare import Source
+    from hanok.core.validation import Reading
     from hanok.engine.files import NULLS, Options, read
     from hanok.engine.sources import AS_TEXT
     from hanok.sdk.client import open as open_client
@@ -67,6 +68,11 @@ def init(
                     f"the home has a table {called!r} already; give another --name, or another --home"
                 )
             made = client.app.ingesting.batch(called, rows, key=f"init {source.name}")
+            if nulls or encoding != "utf-8":
+                for table in (called, *(told.table for told in made.labels)):
+                    client.app.validation.readings.keep(
+                        table, Reading(tuple(options.nulls) if nulls else None, encoding)
+                    )
             client.app.bus.drain()
     except BaseException:
         for path in written:
@@ -126,9 +132,13 @@ def apply(dry_run: bool, home: Path | None, as_json: bool) -> None:
     "nulls",
     multiple=True,
     help="A word that means no value in a CSV. Repeatable; --null '' leaves the empty cell alone. Default: NA, N/A, "
-    "NaN, nan, null, NULL, None.",
+    "NaN, nan, null, NULL, None, or as the table's first file was read.",
 )
-@click.option("--encoding", default="utf-8", show_default=True, help="Of a text file, like latin-1 or utf-16.")
+@click.option(
+    "--encoding",
+    default="",
+    help="Of a text file, like latin-1. Default: as the table's first file was read, or utf-8.",
+)
 @common
 def ingest(
     table: str,
@@ -157,6 +167,6 @@ def ingest(
             arrived=arrived,
             slices=list(slices),
             **({"nulls": [w for w in nulls if w]} if nulls else {}),
-            **({"encoding": encoding} if encoding != "utf-8" else {}),
+            **({"encoding": encoding} if encoding else {}),
         )
     show(result, as_json)

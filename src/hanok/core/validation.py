@@ -152,6 +152,21 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How text files are read: the words that mean no value (None: the usual ones) and the encoding (empty: UTF-8)."""
+
+    nulls: tuple[str, ...] | None = None
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReadings:
+    """The batches of one file that was read in several ways, the first reading first."""
+
+    batches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredVersion:
     """One version of the schema that a person declared for a table, as protobuf text; see `parts.validation.declared`
     for `policy` and `serving`."""
@@ -198,6 +213,8 @@ class StateIndex:
 SCHEMA = Kind("schema", TableSchema, owner="table")
 CHECK = Kind("check", CheckResult, owner="table")
 REPLAYED = Kind("replayed", Replayed, owner="table")
+READING = Kind("reading", Reading, owner="table")
+FILE_READINGS = Kind("file-readings", FileReadings, owner="table")
 DECLARED = Kind("declared-schema", DeclaredVersion, owner="table")
 PROPOSED = Kind("proposed-schema", Proposal, owner="table")
 STATE = Kind("state", StateIndex, owner="table")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.values import bring
 from hanok.core.declare import Model
-from hanok.core.errors import BadData
+from hanok.core.errors import BadData, Conflict
 from hanok.core.names import folded, in_any_spelling
 from hanok.core.tables import ARRIVED, ROW
 from hanok.core.validation import CheckResult
@@ -56,11 +56,16 @@ class Ingesting:
         keys: Sequence[str] = (),
         event_time: str = "",
         slices: Sequence[str] = (),
+        again: Sequence[str] = (),
         actor: str = "local",
     ) -> Ingested:
         """Ingest a file in the shape that its table is declared in: columns as what they are declared to be, rows that
-        come again as what they are, and labels among the features into the table where labels are kept."""
-        rows = self._numbered(table, self._sources.typed(table, rows), key)
+        come again as what they are, and labels among the features into the table where labels are kept.
+
+        `again` are batches of the same file, read otherwise: their rows are not appended twice, and of those that they
+        set aside it is said that they were tried again."""
+        rows = self._numbered(table, self._sources.typed(table, rows), again[0] if again else key)
+        row_key = self._known_by(table, again)
         source = self._sources.of(table)
         if arrived is None and source is not None and source.known_at is not None:
             column = in_any_spelling(source.known_at, rows.column_names)
@@ -72,13 +77,24 @@ class Ingesting:
         for model in (m for m, labels, _ in told if labels.num_rows):
             self._validation.schema(model.label.table)  # raises Corrupt while nothing is in yet
         first = self._checked(
-            table, rows, key=key, arrived=arrived, keys=keys, event_time=event_time, slices=slices, actor=actor
+            table,
+            rows,
+            key=key,
+            arrived=arrived,
+            keys=keys,
+            event_time=event_time,
+            slices=slices,
+            row_key=row_key,
+            actor=actor,
         )
         others = tuple(
             self._checked(m.label.table, labels, key=key, row_key=by, partial=True, actor=actor)
             for m, labels, by in told
             if labels.num_rows
         )
+        for name in (table, *(told.table for told in others)) if again else ():
+            tried = [r.id for r in self._validation.quarantined(name, limit=1 << 30) if r.batch in again]
+            self._validation.readings.replaced(name, tried, batch=key, actor=actor)
         return Ingested(first, others)
 
     def ingest(
@@ -160,6 +176,22 @@ class Ingesting:
         told = [m.label for m in self._training.models() if m.spine.table == table != m.label.table]
         labels = [label.column for label in told if self._validation.knows(label.table)]
         return [*self._sources.as_text(table), *labels]
+
+    def _known_by(self, table: str, again: Sequence[str]) -> tuple[str, ...] | None:
+        """What tells the rows of another reading of a file apart, where nothing is declared. Raises Conflict."""
+        results = [self._validation.result(table, batch) for batch in again]
+        schema, overlay = self._validation.schema(table), self._sources.overlay(table)
+        if overlay is not None or schema is None or not any(r and r.accepted for r in results):
+            return None
+        if schema.keys:
+            return tuple(n for n in dict.fromkeys((*schema.keys, schema.event_time)) if n)
+        raise Conflict(
+            f"this file is in {table!r} already, read otherwise (batch {again[0]!r}), and nothing tells its rows "
+            "apart: nothing was changed. Mend the rows that were set aside (hanok quarantine replay), or name the "
+            "columns that identify a row with the table's first batch (--keys)",
+            table=table,
+            key=again[0],
+        )
 
     def numbers(self, table: str) -> list[str]:
         """Columns of a file for this table that the table, or that of its labels, keeps as numbers."""

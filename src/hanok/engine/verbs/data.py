@@ -19,6 +19,7 @@ from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
 from hanok.core.names import in_any_spelling
 from hanok.core.records import to_body
+from hanok.core.validation import Reading
 from hanok.engine.arguments import Cell
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
@@ -67,23 +68,27 @@ def ingest(
     arrived: str = "",
     slices: Sequence[str] = (),
     nulls: Sequence[str] | None = None,
-    encoding: str = "utf-8",
+    encoding: str = "",
 ) -> JsonObject:
     """Check a CSV, JSON lines or Parquet file and append it to a table; bad rows go to quarantine.
 
     Columns that the table has keep the text of the file and are read by the table's types; of others the type is
-    guessed, and `notes` says what was guessed. `nulls` are the words that mean no value, beside an empty cell.
+    guessed, and `notes` says what was guessed. `nulls` are the words that mean no value, beside an empty cell; they and
+    the encoding are those of the table's first file where they are not given. The same file read otherwise is a batch
+    of its own: rows that are in already are left out, and rows that were set aside are tried again.
 
     `arrived` names the column that says when each row became known, for history that is brought in afterwards; without
     it the rows are known from now on, and no earlier prediction or training row sees them. Of each value of the columns
     in `slices` statistics are kept apart, from this batch on.
     """
     schema = validation.schema(checked_name("table", table))
-    options = Options(nulls=NULLS if nulls is None else tuple(nulls), encoding=encoding)
+    said = Reading(None if nulls is None else tuple(nulls), encoding)
+    options, unusual = _options(said, validation.readings.usual(table))
     columns = [c.name for c in schema.columns] if schema else []
     found = read(path, options, as_text=[*columns, *ingesting.as_text(table)], numbers=ingesting.numbers(table))
     rows = found.rows
-    name = key or f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    file = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    name = key or f"{file} {unusual}".strip()
     before = validation.result(table, name)
     if before is not None and before.rows != rows.num_rows:
         raise Conflict(
@@ -92,6 +97,7 @@ def ingest(
             "a row are `keys`"
         )
     known = _arrivals(rows, arrived) if arrived else None
+    again = validation.readings.earlier(table, file, name) if not key and before is None else ()
     result = ingesting.batch(
         table,
         rows,
@@ -100,14 +106,25 @@ def ingest(
         event_time=event_time,
         slices=tuple(slices),
         arrived=known,
+        again=again,
         actor=actor,
     )
+    if schema is None and said != Reading():
+        validation.readings.keep(table, said)
     bus.drain()
     body = result.rows.as_dict() | {"repeated": before is not None, "notes": list(found.notes)}
     del body["statistics"]
     if result.labels:
         body["labels"] = [{n: v for n, v in told.as_dict().items() if n != "statistics"} for told in result.labels]
     return body
+
+
+def _options(said: Reading, usual: Reading) -> tuple[Options, str]:
+    """How a file is read, and a name for it where that is not as files are read without a word."""
+    nulls = said.nulls if said.nulls is not None else usual.nulls
+    made = Options(NULLS if nulls is None else nulls, said.encoding or usual.encoding or Options().encoding)
+    plain = tuple(made.nulls) == NULLS and made.encoding == Options().encoding
+    return made, "" if plain else hashlib.sha256(repr((sorted(made.nulls), made.encoding)).encode()).hexdigest()[:6]
 
 
 def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:

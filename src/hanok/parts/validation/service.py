@@ -44,6 +44,7 @@ from hanok.core.validation import (
 from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KeptStates
+from hanok.parts.validation.readings import Readings
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
@@ -58,6 +59,7 @@ class Validation:
         self._metadata, self._tables, self._clock = metadata, tables, clock
         self.kept = KeptStates(metadata=metadata, blobs=blobs)
         self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
+        self.readings = Readings(metadata=metadata, clock=clock)
         self.identifying: Callable[[str], Collection[str]] = lambda _: ()  # a table's keys, by whoever knows them
 
     def ingest(
