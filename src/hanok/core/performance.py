@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -130,6 +131,15 @@ class WindowEstimate:
     doubts_by_day: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reliable: bool = True
     usual: Experience | None = None
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """Why there is no estimate to rely on; empty where there is one."""
+        found = self.metrics.get(self.headline)
+        if self.doubts or (found and all(math.isfinite(x) for x in (found.value, found.low, found.high))):
+            return self.doubts
+        count = f"{self.rows} answer{'s are' if self.rows != 1 else ' is'}"
+        return (f"{count} too few to estimate {self.headline.replace('_', ' ')} by",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hanok.cli.model import _sentence
 from hanok.compute.duck import arrow, connect
 from hanok.core.clock import ReplayClock
+from hanok.core.performance import Interval, WindowEstimate
+from hanok.engine.verbs.monitoring import _line
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.estimates import Answers, Estimates, record
 from hanok.stores.delta import DeltaTables
@@ -84,6 +87,20 @@ def test_a_relation_that_turns_is_missed_and_flagged_with_a_reason_and_an_alert(
     assert "other labels than before" in missed[-1].checked.reason
     kinds = {(a.kind, a.severity) for a in world.alerts.list("m", state="open")}
     assert ("estimate", "info") in kinds and ("estimate", "warning") in kinds and ("concept", "warning") in kinds
+
+
+@pytest.mark.parametrize("metrics", [{}, {"auc": Interval(0.7, 0.6, float("nan"))}])
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_a_window_that_says_nothing_of_its_metric_is_withheld_with_the_reason(metrics, rows):
+    made = WindowEstimate("2026-01-05", "2026-01-12", START, rows, "auc", metrics, "week")  # as kept before
+    line = _line(made)
+    assert not line["reliable"] and line["low"] is line["high"] is None
+    assert f"{rows} answer" in line["why"] and "too few to estimate auc" in line["why"]
+    assert record([made])["withheld"] == 1
+    newest = {**line, "known": None, "usual_error": None}
+    assert "no estimate for the week of 2026-01-05" in _sentence(
+        {"newest": newest, "window": "week", "record": record([made])}
+    )
 
 
 def _rows_of(tables, name):

@@ -90,16 +90,17 @@ def _newest(monitoring: Monitoring, model: str, made: WindowEstimate) -> dict[st
 
 def _line(made: WindowEstimate) -> dict[str, Json]:
     interval, checked = made.metrics.get(made.headline), made.checked
+    reliable = made.reliable and not made.withheld
     return {
         "start": made.start,
         "rows": made.rows,
         "metric": made.headline,
         "estimated": interval.value if interval else None,
-        "low": interval.low if interval and made.reliable else None,
-        "high": interval.high if interval and made.reliable else None,
-        "reliable": made.reliable,
+        "low": interval.low if interval and reliable else None,
+        "high": interval.high if interval and reliable else None,
+        "reliable": reliable,
         "realised": checked.realised.get(made.headline) if checked else None,
         "inside": checked.inside if checked else None,
         "calibration_held": checked.calibration.held if checked else None,
-        "why": "; ".join(made.doubts) or (checked.reason if checked else ""),
+        "why": "; ".join(made.withheld) or (checked.reason if checked else ""),
     }

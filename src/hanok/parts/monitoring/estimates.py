@@ -108,7 +108,7 @@ class Estimates:
             return None
         made = self._estimated(model, task, days, start, window)
         by_day = {**(earlier.doubts_by_day if earlier else {}), f"{day:%Y-%m-%d}": tuple(doubts)}
-        reasons = (*(f"{r} on {d}" for d, said in sorted(by_day.items()) for r in said), *made.doubts)
+        reasons = (*(f"{r} on {d}" for d, said in sorted(by_day.items()) for r in said), *made.withheld)
         usual = self._usual(model, task, window)
         return replace(made, doubts=reasons, doubts_by_day=by_day, reliable=not reasons, usual=usual)
 
@@ -374,7 +374,7 @@ def record(estimates: Sequence[WindowEstimate]) -> dict[str, int]:
         "inside": sum(bool(c.inside) for c in judged),
         "held": len(held),
         "held_inside": sum(bool(c.inside) for c in held),
-        "withheld": sum(not e.reliable for e in estimates),
+        "withheld": sum(not e.reliable or bool(e.withheld) for e in estimates),
     }
 
 
