@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.dates import spellings
 from hanok.compute.frames import PREDICT_AT, Frame
+from hanok.compute.guesses import odd_among_numbers
 from hanok.compute.leaks import Leak, alone
 from hanok.compute.statistics import column_type
 from hanok.compute.text import is_free_text
@@ -140,8 +141,13 @@ def _task(rows: pa.Table, target: str) -> tuple[str, str]:
     if values == 2:
         return "binary", f"{target} has two values"
     if kind in ("STRING", "BOOL") or (kind == "INT" and values <= CLASSES_MAX):
+        if kind == "STRING" and values > CLASSES_MAX and (odd := odd_among_numbers(label)):
+            raise NotTrainable(f"the target {target!r} {odd}")
         if values > 200:
-            raise NotTrainable(f"{target!r} is text with {values} values; a target is a number or one of few classes")
+            raise NotTrainable(
+                f"{target!r} is text with {values} values, like {str(label[0])[:60]!r}; a target is a number or one "
+                "of few classes. Write numbers without a unit or a currency, as 1234.5"
+            )
         return "multiclass", f"{target} has {values} values"
     if kind == "TIMESTAMP":
         raise NotTrainable(f"{target!r} is a time; a target is a number or one of few classes")

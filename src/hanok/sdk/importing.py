@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hanok.compute.runtimes import mlflow_files
 from hanok.compute.runtimes.convert import convert
-from hanok.core.errors import Corrupt
+from hanok.core.errors import Corrupt, MissingExtra
 from hanok.sdk.runs.values import table_of
 
 if TYPE_CHECKING:
@@ -32,8 +32,13 @@ def import_model(client: Client, model: str, version: int, *, data: Any = None, 
             client.download(file["artifact"], target)
         logged = mlflow_files.read(folder)
         trained = mlflow_files.load(logged, approve)
-        frame = mlflow_files.frame_of(trained, logged, None if data is None else table_of(data))
-        package = convert(trained, frame)
+        try:
+            frame = mlflow_files.frame_of(trained, logged, None if data is None else table_of(data))
+            package = convert(trained, frame)
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                f"converting this {logged.flavor} model needs {error.name}: pip install {error.name}"
+            ) from None
         for file_name, content in package.files.items():
             path = folder / "package"
             path.write_bytes(content)

@@ -1,14 +1,16 @@
 """Models from safe formats answer as the objects they were made from."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from hanok.compute.frames import Frame, encode, time_split
-from hanok.compute.runtimes import load
+from hanok.compute.runtimes import load, mlflow_files
 from hanok.compute.runtimes.convert import convert
 from hanok.core.declare import AutoML, RandomSplit
-from hanok.core.errors import ConversionFailed, NotTrainable, SignatureMismatch, Unsafe
+from hanok.core.errors import ConversionFailed, MissingExtra, NotTrainable, SignatureMismatch, Unsafe
 from hanok.parts.automl.service import run_plan, search
 from hanok.parts.training.pipeline import key_split
 
@@ -127,3 +129,11 @@ def test_splits_keep_every_row_once():
     assert sorted([*train, *test]) == list(range(300)) and 30 < len(test) < 90
     more = pa.table({"key__id": [f"i{i}" for i in range(600)]})
     assert set(test) <= set(key_split(more, RandomSplit(0.2, 1))[1])  # held out once, held out for ever
+
+
+def test_a_skops_file_without_skops_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.delitem(sys.modules, "skops.io", raising=False)
+    logged = mlflow_files.Logged(tmp_path, "sklearn", tmp_path / "model.skops", {}, (), None)
+    with pytest.raises(MissingExtra, match="pip install skops"):
+        mlflow_files.to_approve(logged)

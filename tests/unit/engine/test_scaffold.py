@@ -7,7 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from hanok.core.errors import BadData
+from hanok.core.errors import BadData, NotTrainable
 from hanok.core.tables import ROW
 from hanok.engine.guessing import guess, prepared
 from hanok.engine.project import load_project
@@ -160,3 +160,16 @@ def test_a_project_is_what_was_guessed_and_its_columns_keep_their_names(tmp_path
         "sales": ("Order No", "Sold At"),
         "sales-labels": ("Order No",),
     }
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([*(f"1.{i:03d},5" for i in range(300)), "auf Anfrage"], "'auf Anfrage' is no number, as 300 of 301 cells are"),
+        ([f"{i},50 EUR" for i in range(300)], "like '0,50 EUR'"),
+    ],
+)
+def test_a_target_of_money_that_is_no_number_names_a_cell_and_the_way_out(cells, said):
+    rows = pa.table({"price": cells, "x": range(len(cells))})
+    with pytest.raises(NotTrainable, match=said):
+        guess(rows, "price")

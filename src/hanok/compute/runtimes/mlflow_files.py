@@ -59,7 +59,7 @@ def _reading(name: str, flavor: str = "") -> Iterator[None]:
     except ImportError as error:
         needs, kind = error.name or str(error), flavor or "MLflow"
         raise MissingExtra(
-            f"loading this {kind} model needs {needs}: import it in an environment where it was trained"
+            f"loading this {kind} model needs {needs}: pip install {needs}, or import it where it was trained"
         ) from None
     except Exception as error:  # noqa: BLE001 (readers of other libraries raise what they like at damage)
         first = (str(error).strip() or "it says no more").splitlines()[0][:200]
