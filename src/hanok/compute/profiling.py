@@ -16,6 +16,7 @@ from hanok.compute.drift import BINS, Drift, Reference, bin_counts, compare, pla
 from hanok.compute.metrics import DEFAULT_METRIC
 from hanok.compute.state_drift import reference_of, weighted
 from hanok.compute.states import NUMERIC, ColumnState, TableState
+from hanok.compute.unlike import counted_on
 from hanok.compute.values import column_type, flattened
 from hanok.core.errors import BadData
 
@@ -338,8 +339,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def compare_tables(before: pa.Table, after: pa.Table) -> list[Drift]:
-    """Drift of every column that both tables have in a comparable type. Times are left out: they always move on.
-    `hanok.compute.unlike` says what is left out."""
+    """Drift of every column that both tables have in a comparable type. Times and row numbers are left out: they always
+    move on. `hanok.compute.unlike` says what is left out."""
     before, after = flattened(before), flattened(after)
     found = []
     for name in before.column_names:
@@ -348,6 +349,8 @@ def compare_tables(before: pa.Table, after: pa.Table) -> list[Drift]:
         kind = column_type(before.schema.field(name).type)
         other = column_type(after.schema.field(name).type)
         if kind == "TIMESTAMP" or (kind != other and {kind, other} != {"INT", "FLOAT"}):
+            continue
+        if counted_on(before.column(name), after.column(name)):
             continue
         was, now = _plain(before.column(name)), _plain(after.column(name))
         if kind != other:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,11 @@ from hanok.core.names import folded
 FEW_ROWS = 100
 ROWS_MIN = 20  # two bins in which ten rows are expected
 NUMBERS = {"INT", "FLOAT"}
+NEARLY = 0.95  # distinct numbers are estimated where rows are not read
+GAPS = 2
+GIVEN_OUT = "is not compared: it numbers the rows, and numbers that are given out always move on"
+
+Numbers: TypeAlias = tuple[int, int, int, int]  # rows, distinct values, the least and the greatest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,27 @@ def _column(name: str, before: pa.Table, after: pa.Table, spelt: dict[str, str])
         yield Unlike(name, f"is not compared: it is {a.type}, more than one value a cell", False)
     elif was == "TIMESTAMP":
         yield Unlike(name, "is not compared: times always move on", False)
+    elif counted_on(a, b):
+        yield Unlike(name, GIVEN_OUT, False)
+
+
+def counted_on(before: pa.ChunkedArray, after: pa.ChunkedArray) -> bool:
+    """Whether a column numbers its rows and the later table goes on: such numbers are given out, not measured."""
+    if not (pa.types.is_integer(before.type) and pa.types.is_integer(after.type)):
+        return False
+    if before.null_count or after.null_count or min(len(before), len(after)) < ROWS_MIN:
+        return False
+    sides = [pc.min_max(c).as_py() for c in (before, after)]
+    spans = [
+        (len(c), pc.count_distinct(c).as_py(), s["min"], s["max"]) for c, s in zip((before, after), sides, strict=True)
+    ]
+    return numbers_go_on(spans[0], spans[1])
+
+
+def numbers_go_on(before: Numbers, after: Numbers) -> bool:
+    """Each number once, hardly a gap between them, and all of it further up than before."""
+    dense = all(distinct >= NEARLY * rows and high - low < GAPS * rows for rows, distinct, low, high in (before, after))
+    return dense and after[2] > before[2] and after[3] > before[3]
 
 
 def _values(column: pa.ChunkedArray) -> int:

@@ -44,6 +44,18 @@ def test_a_column_that_cannot_be_compared_is_named_and_fails(tmp_path, header, c
     assert json.loads(run(drift, tmp_path / "a.csv", tmp_path / "b.csv", "--json").stdout)[0]["moved"]
 
 
+def test_numbers_that_are_given_out_go_on_and_are_no_drift_but_a_unit_of_ten_is(tmp_path):
+    numbered = [f"{i},{r}" for i, r in enumerate(ROWS, 1)]
+    later = [f"{i},{r}" for i, r in enumerate(ROWS, 401)]
+    other = [f"{i * 10},{r}" for i, r in enumerate(ROWS, 401)]
+    for rows, status in ((later, 0), (other, 1)):
+        (tmp_path / "a.csv").write_text("order," + HEADER + "\n".join(numbered) + "\n")
+        (tmp_path / "b.csv").write_text("order," + HEADER + "\n".join(rows) + "\n")
+        done = run(drift, tmp_path / "a.csv", tmp_path / "b.csv")
+        assert done.exit_code == status, done.output
+        assert ("order is not compared: it numbers the rows" in done.stderr) == (status == 0)
+
+
 def test_whole_numbers_that_became_decimals_are_compared_and_few_rows_are_said(tmp_path):
     done = moved(tmp_path, HEADER, [r.replace(",1,", ",1.5,") for r in ROWS[:40]])
     assert "late" in done.stdout and "40 rows only" in done.stderr

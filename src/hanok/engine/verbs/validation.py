@@ -10,8 +10,9 @@ from hanok.compute.history import metric_of
 from hanok.compute.history import strategy as named_strategy
 from hanok.compute.profiling import of_state
 from hanok.compute.state_drift import compare_states, of_one_kind
-from hanok.compute.states import TableState
+from hanok.compute.states import ColumnState, TableState
 from hanok.compute.statistics import summary
+from hanok.compute.unlike import GIVEN_OUT, ROWS_MIN, numbers_go_on
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.json import Json, JsonObject
@@ -251,7 +252,9 @@ def table_drift(
         validation.kept.select(name, since=since, until=until, slice_=slice) for since, until in map(period, between)
     ]
     before, after = (s.merged for s in sides)
-    verdicts = judge(compare_states(before, after), policy=Policy(effect=effect))
+    numbered = [n for n, a in before.columns.items() if (b := after.columns.get(n)) and _counted_on(a, b)]
+    found = [d for d in compare_states(before, after) if d.column not in numbered]
+    verdicts = judge(found, policy=Policy(effect=effect))
     verdicts.sort(key=lambda v: -v.drift.effect)
     return {
         "name": name,
@@ -260,8 +263,15 @@ def table_drift(
         "after": _about(name, sides[1], slice) | {"rows": after.rows},
         "columns": [asdict(v.drift) | {"p_adjusted": v.p_adjusted, "moved": v.suspect} for v in verdicts],
         "faults": (faults := _unlike(before, after)),
-        "warnings": [w for s in sides for w in _unsliced(s, slice)] + faults,
+        "warnings": [w for s in sides for w in _unsliced(s, slice)] + faults + [f"{n} {GIVEN_OUT}" for n in numbered],
     }
+
+
+def _counted_on(a: ColumnState, b: ColumnState) -> bool:
+    whole = a.type == b.type == "INT" and not (a.nulls or b.nulls) and min(a.rows, b.rows) >= ROWS_MIN
+    return whole and numbers_go_on(
+        (a.rows, a.distinct_count, a.minimum, a.maximum), (b.rows, b.distinct_count, b.minimum, b.maximum)
+    )
 
 
 def _about(name: str, found: Selected, slice_: str) -> dict[str, Json]:
