@@ -329,7 +329,6 @@ NUMBERS = [f"{i},{i * 7 % 13}" for i in range(60)]
     [
         ("id,x,y\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)) + "1,2,3,4\n", "line 62 .* 4 values"),
         ("x,x,y\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)), "column 'x' 2 times"),
-        ("x,,y\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(NUMBERS)), "column 2 .* has no name"),
         ("x,z,y\n" + "".join(f"{n},1\n" for n in NUMBERS), "one value only"),
         ("x,z,y\n1,2,0\n1,3,1\n", "2 rows"),
         ("x,z,y\n" + "".join(f"{n},word {i}\n" * 5 for i, n in enumerate(NUMBERS * 4)), "text with 240 values"),
