@@ -109,6 +109,11 @@ def test_online_values_are_what_they_were(left):
 def test_lists_say_what_they_said(left):
     client, expected = left
     for verb, arguments, then in expected["lists"]:
+        if verb == "estimate":  # answers and labels of the newest window are counted as they are now, not as measured
+            then = {
+                **then,
+                "newest": {k: v for k, v in then["newest"].items() if k not in ("known", "labelled", "rows")},
+            }
         within(then, client.call(verb, **arguments), f"{verb} {arguments}")
 
 
