@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.values import bring
 from hanok.core.declare import Model
-from hanok.core.errors import BadData, Conflict
+from hanok.core.errors import BadData, Conflict, Corrupt
 from hanok.core.names import folded, in_any_spelling
 from hanok.core.tables import ARRIVED, ROW
 from hanok.core.validation import CheckResult
@@ -196,8 +197,10 @@ class Ingesting:
     def numbers(self, table: str) -> list[str]:
         """Columns of a file for this table that the table, or that of its labels, keeps as numbers."""
         labels = [m.label for m in self._training.models() if m.spine.table == table != m.label.table]
-        known = [self._validation.schema(table), *(self._validation.schema(label.table) for label in labels)]
-        told = {label.column for label in labels}
+        known, told = [self._validation.schema(table)], {label.column for label in labels}
+        for label in labels:
+            with suppress(Corrupt):  # a damaged table of labels stops files that hold labels, and no others
+                known.append(self._validation.schema(label.table))
         return [
             c.name
             for i, schema in enumerate(known)
