@@ -80,6 +80,11 @@ def measure(model: str, home: Path | None, as_json: bool) -> None:
     say(f"{model} measured at {result['measured_at'][:19]}")
     show([{"day": d["day"], "version": d["version"], "role": d["role"], "rows": d["rows"], **d["metrics"]}
           for d in result["days"]], as_json)  # fmt: skip
+    for feature in result["moved"]:
+        alarm = "alarm" if feature["alarm"] else "harmless" if feature["harmless"] else "not an alarm yet"
+        say(f"{feature['feature']} has moved by {result['newest_day']}: PSI {feature['psi']:.2f}, {alarm}")
+    if not result["moved"]:
+        say(f"no feature lies otherwise than in training by {result['newest_day']}")
 
 
 @click.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.compute.diagnosis import EXPLAINS_MIN, Effect, Suspicion, effect, resampled, skewed, strange
-from hanok.compute.drift import Reference
+from hanok.compute.drift import Reference, sampled
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import paired_gain, row_losses
 from hanok.core.declare import Model
@@ -24,6 +25,7 @@ from hanok.core.errors import NotFound
 from hanok.core.json import JsonObject
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
+from hanok.core.training import facts_of
 from hanok.engine.evidence import Evidence
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
 from hanok.parts.serving.log import FEATURE, TABLE
@@ -32,6 +34,8 @@ DAY = timedelta(days=1)
 BEFORE_DAYS = 10
 LABELS_MIN = 100
 RECENT_VERSION = timedelta(days=14)
+DRAWS = 6  # of the training rows, in place of windows before where nothing was answered in them
+MEANS = ("log_loss", "brier", "mae")  # metrics that are a mean loss of rows
 
 Suspicions: TypeAlias = Mapping[str, tuple[Suspicion, pa.ChunkedArray]]
 """By column: why it is suspected, and the values that restore it."""
@@ -111,6 +115,37 @@ class _Case:
         return row_losses(self.model.task, metric, self.truth[known], scores[known])
 
     @property
+    def answered_before(self) -> bool:
+        return any(d.num_rows for d in self.before)
+
+    def past(self, reference: Reference) -> list[pa.ChunkedArray]:
+        """A column in the windows before, oldest first; where nothing was answered in them, as it was in training."""
+        if self.answered_before:
+            return [d.column(FEATURE + reference.column) for d in self.before if d.num_rows]
+        return [self.trained(reference, seed) for seed in range(DRAWS)]
+
+    def trained(self, reference: Reference, seed: int = 0) -> pa.ChunkedArray:
+        """As many values as the window has rows, as they were in training."""
+        return pa.chunked_array([sampled(reference, self.rows.num_rows, seed)])
+
+    @cached_property
+    def drifted(self) -> Mapping[str, tuple[float, str]]:
+        """Features whose drift alarmed in this window: the distance, and the start of the first of the consecutive
+        reports in which they had moved. A fault that lasts is all that the windows before know: only training shows
+        it."""
+        found: dict[str, tuple[float, str]] = {}
+        since: dict[str, str] = {}
+        for report in self.parts.monitoring.drift_reports(self.model.name):
+            if report.start >= self.end.isoformat():
+                break
+            moved = {f.feature: f for f in report.features if f.suspicious or f.run_suspicious}
+            since = {name: since.get(name, report.start) for name in moved}
+            if report.end > self.start.isoformat():
+                alarms = [f for f in moved.values() if f.alarm]
+                found |= {f.feature: (max(f.psi, f.run_psi), since[f.feature]) for f in alarms}
+        return found
+
+    @property
     def loss(self) -> Callable[[np.ndarray], float] | None:
         """Mean loss of scores on the labelled rows; None when too few are labelled."""
         return (lambda scores: float(self.losses(scores).mean())) if self.labelled.sum() >= LABELS_MIN else None
@@ -135,9 +170,8 @@ def why_window(
     found = _inputs(case, observed, usual)
     exchanged = _version(case)
     suspects = sorted([*found, *([exchanged] if exchanged else [])], key=lambda s: -s.explains)
-    return Diagnosis(
-        model_name, start.isoformat(), end.isoformat(), _sentence(model_name, start, suspects), symptom, tuple(suspects)
-    )
+    sentence = _sentence(case, suspects)
+    return Diagnosis(model_name, start.isoformat(), end.isoformat(), sentence, symptom, tuple(suspects))
 
 
 def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
@@ -166,14 +200,22 @@ def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
 
 
 def why_alert(parts: Evidence, alert_id: str) -> Diagnosis:
-    """The causes of the day an alert was raised on."""
+    """The causes of what an alert is about: of the answers in which a drift or a fault was seen, else of the day on
+    which it was raised, or, about a model, the newest one before it that was answered."""
     alert = parts.alerts.get(alert_id)
     known = [*parts.declared.live(), *parts.training.models()]
     models = [m for m in known if m.name == alert.subject] or [m for m in known if alert.subject in m.tables]
     if not models:
         raise NotFound(f"alert {alert_id} is about {alert.subject!r}, which no declared model reads")
+    name, feature = models[0].name, alert.fingerprint.removeprefix("drift:")
+    for report in reversed(parts.monitoring.drift_reports(name)):
+        if any(f.feature == feature and (f.alarm or f.integrity) for f in report.features):
+            start, end = (report.run_start, report.run_end) if report.run_end else (report.start, report.end)
+            return why_window(parts, name, datetime.fromisoformat(start), datetime.fromisoformat(end))
     day = (alert.raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return why_window(parts, models[0].name, day, day + DAY)
+    if alert.subject == name:
+        day = max(parts.monitoring.answered_days(name, until=day + DAY, limit=1), default=day)
+    return why_window(parts, name, day, day + DAY)
 
 
 # -- the case ------------------------------------------------------------------------------------------------
@@ -217,6 +259,9 @@ def _answers(parts: Evidence, name: str, start: datetime, end: datetime) -> pa.T
 
 
 def _usual(case: _Case) -> dict[str, float | None]:
+    """The mean score and loss of the windows before; where nothing was answered in them, of training."""
+    if not case.answered_before:
+        return _trained(case)
     scores = [d.column("score").to_numpy() for d in case.before if d.num_rows]
     first = case.start - BEFORE_DAYS * (case.end - case.start)
     outcomes = case.parts.monitoring.outcomes(case.model.name, start=first, end=case.start)
@@ -229,7 +274,15 @@ def _usual(case: _Case) -> dict[str, float | None]:
                 case.model.task, metric, answered.column("label").to_numpy(), answered.column("score").to_numpy()
             ).mean()
         )
-    return {"score": float(np.mean(np.concatenate(scores))) if scores else None, "loss": loss}
+    return {"score": float(np.mean(np.concatenate(scores))), "loss": loss}
+
+
+def _trained(case: _Case) -> dict[str, float | None]:
+    """The mean score of rows as they were in training, and the loss of the gate."""
+    facts = facts_of(case.parts.training.version(case.model.name, case.version))
+    drawn = {r.column: case.trained(r, seed) for seed, r in enumerate(case.references)}
+    loss = facts.metrics.get(facts.metric) if facts.metric in MEANS else None
+    return {"score": effect(case.score, drawn, {}, None).score, "loss": loss}
 
 
 # -- hypotheses ----------------------------------------------------------------------------------------------
@@ -242,18 +295,23 @@ def _inputs(case: _Case, observed: Effect, usual: Mapping[str, float | None]) ->
     for index, reference in enumerate(case.references):
         column = reference.column
         logged = case.rows.column(FEATURE + column)
-        past = [d.column(FEATURE + column) for d in case.before if d.num_rows]
+        past = case.past(reference)
         skew = skewed(column, logged, recomputed[column]) if column in recomputed else None
         if skew is not None:
             suspicions[column] = skew, recomputed[column]
         elif past and (odd := strange(reference, logged, past)) is not None:
             pool = pa.chunked_array([c for p in past for c in p.chunks])
             suspicions[column] = odd, resampled(pool, case.rows.num_rows, seed=index)
+    for column, reference in ((r.column, r) for r in case.references):
+        if column in case.drifted and column not in suspicions:
+            reason = f"its values lie otherwise than in training (PSI {case.drifted[column][0]:.2f})"
+            suspicions[column] = Suspicion(column, "drift", reason, 1.0), case.trained(reference)
+    trained = _trained(case) if any(s.kind == "drift" for s, _ in suspicions.values()) else usual
     suspects = []
     for group, columns in _grouped(case.model, suspicions).items():
         restored = {c: suspicions[c][1] for c in columns}
         after = effect(case.score, case.columns(), restored, case.loss)
-        share = _explained(observed, after, usual)
+        share = _explained(observed, after, trained if suspicions[columns[0]][0].kind == "drift" else usual)
         kinds = {suspicions[c][0].kind for c in columns}
         if share < EXPLAINS_MIN and "skew" not in kinds and "null" not in kinds:
             continue
@@ -310,6 +368,8 @@ def _suspect(
     name = f"input {columns[0]}" if len(columns) == 1 else f"inputs of {view.name if view else group}"
     reason = first.reason if len(columns) == 1 else f"{len(columns)} columns, {columns[0]} among them: {first.reason}"
     action = "compare how the request is made with the feature view; the store's values are in the proof"
+    if first.kind == "drift":
+        action = f"compare what comes in with what training had (another unit?): hanok skew {case.model.name}"
     if view is not None and first.kind == "null":
         newest = _newest(case, view.source.table, view.source.event_time)
         if newest is not None and case.end - newest > (view.horizon or DAY):
@@ -339,6 +399,8 @@ def _newest(case: _Case, table: str, event_time: str) -> datetime | None:
 
 def _since(case: _Case, column: str, kind: str) -> str:
     """The start of the first of the consecutive windows up to this one that show the fault."""
+    if kind == "drift":
+        return case.drifted[column][1]
     reference = next(r for r in case.references if r.column == column)
     start = case.start
     if kind in ("null", "outside"):
@@ -390,9 +452,10 @@ def _takes(case: _Case, version: int) -> bool:
     return same and all(known.get(c.name) == c.datatype for c in inputs)
 
 
-def _sentence(model: str, start: datetime, suspects: Sequence[Suspect]) -> str:
+def _sentence(case: _Case, suspects: Sequence[Suspect]) -> str:
     if not suspects:
-        return f"no cause found: nothing about {model} on {start:%Y-%m-%d} is unlike the days before."
+        beside = "the days before" if case.answered_before else "its training (it answered nothing in the days before)"
+        return f"no cause found: nothing about {case.model.name} on {case.start:%Y-%m-%d} is unlike {beside}."
     first = suspects[0]
     return f"{first.name}: {first.reason}. Restoring it takes away {first.explains:.0%} of the change."
 

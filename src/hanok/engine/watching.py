@@ -25,7 +25,9 @@ from hanok.parts.training.service import Training
 from hanok.stores.ports import Metadata
 
 log = logging.getLogger("hanok.watching")
+DAY = timedelta(days=1)
 LITTLE_TRAFFIC = 300  # labelled answers in the days that are measured
+DAYS_CAUGHT_UP = 35  # of answers that were given at once, such as a month's
 MISSING_GAIN = 0.1  # of a model's gain may be missing before its estimates are withheld
 
 
@@ -59,7 +61,7 @@ class Watching:
         `least` answers have gathered."""
         folded = self._skew.fold(name, least=least)
         model = self._training.model(name)
-        days = [day - timedelta(days=i) for i in range(days_back, -1, -1)]
+        days = [day - i * DAY for i in range(days_back, -1, -1)]
         answers = self._monitoring.measure(name, model.task, days)
         deployment = self._serving.deployment(name)
         if deployment is None:
@@ -77,7 +79,7 @@ class Watching:
             importance,
             live,
             start=day,
-            end=day + timedelta(days=1),
+            end=day + DAY,
             versions=self._alike.of(name, version.version),
         )
         if folded:
@@ -94,7 +96,7 @@ class Watching:
             self._alerts.resolve(model.name, "performance-drop", "its metric is again what it was at the gate")
 
     def measure_live(self) -> None:
-        """Once an hour: performance of the last days and drift of today, for everything that serves. What fails for one
+        """Once an hour: performance and drift of the newest days, for everything that serves. What fails for one
         model is an alert of that model, and holds up no other; it is tried again in the next hour."""
         now = self._clock.now()
         hour = Measured(f"{now:%Y-%m-%dT%H}")
@@ -105,20 +107,18 @@ class Watching:
                 self._note_measured(model.name, hour, now)
 
     def measure_now(self, name: str) -> datetime:
-        """Join what labels there are and measure the last days, whenever that was done last. Raises ModelNotFound,
+        """Join what labels there are and measure the newest days, whenever that was done last. Raises ModelNotFound,
         NotFound for a model that does not answer."""
         model, now = self._training.model(name), self._clock.now()
         if self._serving.deployment(name) is None:
             raise NotFound(f"{name!r} answers nothing, so there is nothing to measure: hanok deploy {name}")
-        self._labelling.join(model)
-        self.measure(name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
+        self._catch_up(model, now)
         self._note_measured(name, Measured(f"{now:%Y-%m-%dT%H}"), now)
         return now
 
     def _isolated(self, model: Model, now: datetime) -> None:
         try:
-            self._labelling.join(model)
-            self.measure(model.name, now.replace(hour=0, minute=0, second=0, microsecond=0), days_back=7, least=1)
+            self._catch_up(model, now)
         except Exception as error:
             log.exception("measuring %s failed", model.name)
             self._alerts.raise_(
@@ -129,6 +129,19 @@ class Watching:
             )
         else:
             self._alerts.resolve(model.name, "measuring-failed", "it is measured again")
+
+    def _catch_up(self, model: Model, now: datetime) -> None:
+        """Join what labels there are, and measure today, or the newest day that was answered, and every day before it
+        whose answers came at once or while no server looked."""
+        self._labelling.join(model)
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        answered = self._monitoring.answered_days(model.name, until=today + DAY, limit=DAYS_CAUGHT_UP)
+        looked_at = {report.day for report in self._monitoring.drift_reports(model.name)}
+        newest = max(answered, default=today)
+        for day in answered:
+            if day < newest and f"{day:%Y-%m-%d}" not in looked_at:
+                self.measure(model.name, day, days_back=0, least=1)
+        self.measure(model.name, newest, days_back=7, least=1)
 
     def _note_measured(self, name: str, hour: Measured, now: datetime) -> None:
         self._metadata.write(lambda r: r.records.put(MEASURED.name, name, "hour", MEASURED.body(hour), now))

@@ -50,12 +50,25 @@ def estimate(
 
 @verb("measure", Access.EDIT)
 def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str) -> JsonObject:
-    """Join the labels that came and measure the last week now: performance by day, drift of today."""
+    """Join the labels that came and measure the newest days now: performance by day, and of each feature how far it
+    has moved."""
     now = watching.measure_now(model)
     bus.drain()
-    since = now - timedelta(days=8)
+    newest = max(monitoring.answered_days(model, until=now + timedelta(days=1), limit=1), default=now)
+    since = newest - timedelta(days=8)
     days = [d for d in monitoring.performance(model, limit=100) if d.day >= f"{since:%Y-%m-%d}"]
-    return {"model": model, "measured_at": now.isoformat(), "days": [to_body(d) for d in days]}
+    reports = monitoring.drift_reports(model)
+    moved = [f for f in reports[-1].features if f.suspicious or f.run_suspicious or f.integrity] if reports else []
+    return {
+        "model": model,
+        "measured_at": now.isoformat(),
+        "newest_day": f"{newest:%Y-%m-%d}",
+        "days": [to_body(d) for d in days],
+        "moved": [
+            {"feature": f.feature, "psi": max(f.psi, f.run_psi), "alarm": f.alarm, "harmless": f.harmless}
+            for f in moved
+        ],
+    }
 
 
 @verb("alert.benign", Access.EDIT)

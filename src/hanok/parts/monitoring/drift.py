@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Protocol
 
@@ -164,6 +164,18 @@ class DriftWatch:
             with connect({"log": self._tables.scan(name)}) as duck:
                 self._first[asked] = arrow(duck, f'SELECT min("at") FROM log WHERE {where}').column(0)[0].as_py()
         return self._first[asked]
+
+    def answered_days(self, model: str, *, until: datetime, limit: int) -> list[datetime]:
+        """The newest days before `until` on which a model answered, oldest first."""
+        name = PREDICTIONS + model
+        if not self._tables.size(name):
+            return []
+        with connect({"log": self._tables.scan(name)}) as duck:
+            days = duck.execute(
+                "SELECT DISTINCT epoch_us(\"at\") // 86400000000 AS day FROM log WHERE arm <> 'shadow' "
+                f"AND \"at\" < TIMESTAMPTZ '{until.isoformat()}' ORDER BY day DESC LIMIT {limit}"
+            ).fetchall()
+        return [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day) for (day,) in reversed(days)]
 
     def reports(self, model: str, *, limit: int = 400) -> list[DriftReport]:
         """Oldest first."""

@@ -47,7 +47,7 @@ class Monitoring:
         self.outcomes, self.next_known = self.labels.outcomes, self.labels.next_known
         watch = DriftWatch(metadata=metadata, tables=tables, alerts=alerts, clock=clock, outcomes=self.outcomes)
         self.drift, self.drift_reports, self.mark_benign = watch.measure, watch.reports, watch.mark_benign
-        self.drift_report = watch.report_of
+        self.drift_report, self.answered_days = watch.report_of, watch.answered_days
         self.skew = SkewWatch(metadata=metadata, alerts=alerts, drift=watch, clock=clock)
         self.estimates = Estimates(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
 

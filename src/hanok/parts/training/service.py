@@ -44,7 +44,7 @@ from hanok.core.training import (
 )
 from hanok.core.workflows import CANCELLED, DONE, FAILED, Workflow
 from hanok.parts.training import pipeline
-from hanok.parts.training.decline import WATCH_ROWS_MIN, Decline, Level, watch
+from hanok.parts.training.decline import WATCH, WATCH_ROWS_MIN, Decline, Level, watch
 from hanok.parts.training.durable import Durable, Steps
 from hanok.parts.training.needs import Alarms, Answered, Deployer, Performance
 from hanok.parts.training.resting import Resting
@@ -416,7 +416,7 @@ class Training:
         if reference is None:
             return ""
         found = self._watched_metric(model, metric, reference, DECLINE * abs(reference.value))
-        if not found.certain or found.recent is None or found.rows >= WATCH_ROWS_MIN:
+        if not found.certain or found.recent is None or (found.span == WATCH and found.rows >= WATCH_ROWS_MIN):
             return ""
         return (
             f"{model.name} has become worse: {metric} is {found.recent.value:.3f} on the {found.rows} labelled answers "

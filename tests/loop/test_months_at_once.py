@@ -1,0 +1,67 @@
+"""A model that is asked once a month: each day of the month is watched as if it had been asked on that day."""
+
+from datetime import timedelta
+
+import pytest
+
+from hanok.core.clock import ReplayClock
+from hanok.core.declare import Project
+from hanok.engine.app import open_app
+from hanok.engine.config import Config
+from hanok.engine.diagnose import why_alert, why_window
+from hanok.engine.evidence import Evidence
+from hanok.engine.parts import find
+from hanok.engine.verbs.registry import call
+from tests.loop import test_kinds as kinds
+
+TRAINED, FIRST, LAST, NOW = 20, 30, 45, 60  # days
+
+
+@pytest.fixture
+def app(tmp_path):
+    clock = ReplayClock(kinds.START + timedelta(days=TRAINED))
+    app = open_app(Config(home=tmp_path / "home"), project=Project((), (), (kinds.ORDERS,)), clock=clock)
+    rows, labels = kinds.orders(range(TRAINED))
+    app.ingesting.ingest("orders", rows, key="1")
+    app.ingesting.ingest("returns", labels, key="1")
+    kinds.MADE.append(kinds.pipeline)
+    app.training.train("orders", reason="try", actor="me")
+    yield app
+    app.close()
+
+
+def month(app, shift):
+    """All rows of some days, answered at once two weeks later, and their labels."""
+    app.clock.move_to(kinds.START + timedelta(days=NOW))
+    rows, labels = kinds.orders(range(FIRST, LAST), shift=shift, seed=1)
+    app.ingesting.ingest("orders", rows, key="2")
+    app.ingesting.ingest("returns", labels, key="2")
+    start, end = (kinds.START + timedelta(days=day) for day in (FIRST, LAST))
+    app.predicting.predict_window("orders", start, end, key="month")
+    app.bus.drain()
+    return start, end
+
+
+def test_a_fault_in_what_is_answered_at_once_is_seen_and_named(app):
+    start, end = month(app, shift=3.0)
+    found = call(app, "measure", "me", {"model": "orders"})
+    assert found["newest_day"] == f"{end - timedelta(days=1):%Y-%m-%d}" and len(found["days"]) >= 8
+    assert [m["feature"] for m in found["moved"] if m["alarm"]] == ["price"]
+    assert len(app.monitoring.drift_reports("orders")) == LAST - FIRST
+    (alert,) = [a for a in app.alerts.list("orders", state="open") if a.kind == "drift"]
+
+    evidence = find(app, Evidence)
+    for diagnosis in (
+        why_alert(evidence, alert.id),
+        why_window(evidence, "orders", start + timedelta(days=5), end),  # the days before have the same fault
+        why_window(evidence, "orders", start, end),  # there are no days before
+    ):
+        assert diagnosis.suspects[0].columns == ("price",), diagnosis.sentence
+    assert diagnosis.symptom["usual_mean_score"] < 0.6 < diagnosis.symptom["mean_score"]
+
+
+def test_a_month_as_it_was_in_training_is_quiet(app):
+    start, end = month(app, shift=0.0)
+    assert call(app, "measure", "me", {"model": "orders"})["moved"] == []
+    assert app.alerts.list("orders", state="open") == []
+    assert why_window(find(app, Evidence), "orders", start, end).sentence.endswith("nothing in the days before).")
