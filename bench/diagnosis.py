@@ -15,11 +15,12 @@ from bench.tools import row
 from hanok.cli.demo import example_folder
 from hanok.core.clock import ReplayClock
 from hanok.core.training import facts_of
-from hanok.engine.app import App
+from hanok.engine.app import App, open_app
 from hanok.engine.config import Config
 from hanok.engine.diagnose import why_window
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
+from hanok.engine.predicting import Predicting
 from hanok.engine.project import load_module
 from hanok.engine.replay import Replay
 from hanok.parts.automl import service as automl
@@ -108,19 +109,25 @@ def _each(rows, names, convert):
     return rows
 
 
-class Broken(App):
-    """A house whose clients send something else than what the feature store gives."""
+class Broken(Predicting):
+    """Clients who send something else than what the feature store gives."""
 
-    fault = staticmethod(lambda rows, _app: rows)
+    def __init__(self, app, fault):
+        parts = {"training": app.training, "features": app.features, "serving": app.serving, "declared": app.declared}
+        super().__init__(**parts)
+        self._app, self._fault = app, fault
 
-    def predict_window(self, name, start, end, *, key):
-        spine = self.features.spine_rows(self.training.model(name), start=start, end=end)
-        served = self.fault(self.features.historical(self.training.model(name), spine), self)
-        return self.serving.predict_batch(name, served, key=key)
+    def predict_window(self, name, start, end, *, key, skip=()):
+        model = self._app.training.model(name)
+        spine = self._app.features.spine_rows(model, start=start, end=end)
+        served = self._fault(self._app.features.historical(model, spine), self._app)
+        return self._app.serving.predict_batch(name, served, key=key)
 
 
-def opened(home, kind=App):
-    return kind(Config(home=home, project=example_folder("flights") / "project.py"), clock=ReplayClock(START))
+def opened(home, fault=None) -> App:
+    config = Config(home=home, project=example_folder("flights") / "project.py")
+    app = open_app(config, clock=ReplayClock(START))
+    return app if fault is None else replace(app, predicting=Broken(app, fault))
 
 
 def replay(app, days):
@@ -128,8 +135,14 @@ def replay(app, days):
     Replay(app, feeds, start=START, first_training=TRAINED).run(days)
 
 
+def at_day(app, day):
+    """The replay's clock, moved to the beginning of a day."""
+    assert isinstance(app.clock, ReplayClock)
+    app.clock.move_to(START + timedelta(days=day))
+
+
 def diagnose(app, first, days):
-    app.clock.move_to(START + timedelta(days=first + days + 2))
+    at_day(app, first + days + 2)
     return why_window(find(app, Evidence), MODEL, START + timedelta(days=first), START + timedelta(days=first + days))
 
 
@@ -142,8 +155,7 @@ def faults(base, folder, only=None):
         home = folder / "broken"
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(base, home)
-        app = opened(home, Broken)
-        app.fault = fault
+        app = opened(home, fault)
         replay(app, BROKEN_FROM + 7)
         suspects = diagnose(app, BROKEN_FROM, 7).suspects
         app.close()
@@ -158,7 +170,7 @@ def storm_model(base, folder):
     home = folder / "storm"
     shutil.copytree(base, home)
     app = opened(home)
-    app.clock.move_to(START + timedelta(days=BROKEN_FROM))
+    at_day(app, BROKEN_FROM)
     made = app.training.train(MODEL, start=STORM[0], end=STORM[1], reason="storm", actor="bench", promote=False)
     from hanok.core.serving import Arm
 
@@ -172,7 +184,7 @@ def storm_model(base, folder):
 def a_against_a(base):
     """How many of 20 challengers of the champion's recipe, rows and other seeds the gate lets pass."""
     app = opened(base)
-    app.clock.move_to(START + timedelta(days=BROKEN_FROM))
+    at_day(app, BROKEN_FROM)
     model = app.training.model(MODEL)
     champion = app.training.version(MODEL, 1)
     made = app.features.training_set(model)

@@ -148,19 +148,20 @@ def measured(name, path):
 
 def merging():
     """CPU milliseconds to merge 365 daily states of 20 columns as they were stored, and to read them from bytes."""
+    from hanok.compute.encoding import read, written
     from hanok.compute.states import TableState
 
     rows = table(365 * 1000, 7)
     days = [TableState.of(b) for b in rows.to_batches(max_chunksize=1000)]
-    raw = [d.to_bytes() for d in days]
+    raw = [written(d) for d in days]
     reads, merges = [], []
     for _ in range(5):
         started = time.process_time()
-        states = [TableState.from_bytes(one) for one in raw]
-        read = time.process_time()
+        states = [read(one) for one in raw]
+        ready = time.process_time()
         TableState.merged(states)
-        reads.append(read - started)
-        merges.append(time.process_time() - read)
+        reads.append(ready - started)
+        merges.append(time.process_time() - ready)
     return 1000 * min(merges), 1000 * min(reads), sum(map(len, raw)) / len(raw)
 
 

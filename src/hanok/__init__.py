@@ -8,38 +8,67 @@ from typing import TYPE_CHECKING, Any
 from hanok.core.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from hanok.compute.frames import Frame
-    from hanok.compute.runtimes import Package
-    from hanok.core.checks import Check
-    from hanok.core.clock import ReplayClock, SystemClock
+    from hanok.compute.frames import Frame as Frame
+    from hanok.compute.runtimes import Package as Package
+    from hanok.core.checks import Check as Check
+    from hanok.core.clock import ReplayClock as ReplayClock
+    from hanok.core.clock import SystemClock as SystemClock
     from hanok.core.declare import (
-        Aggregate,
-        AutoML,
-        FeatureView,
-        Gate,
-        Label,
-        Model,
-        Retrain,
-        Rollout,
-        Source,
-        Spine,
-        Webhook,
-        at_random,
-        by_time,
-        count,
-        mean,
+        Aggregate as Aggregate,
+    )
+    from hanok.core.declare import (
+        AutoML as AutoML,
+    )
+    from hanok.core.declare import (
+        FeatureView as FeatureView,
+    )
+    from hanok.core.declare import (
+        Gate as Gate,
+    )
+    from hanok.core.declare import (
+        Label as Label,
+    )
+    from hanok.core.declare import (
+        Model as Model,
+    )
+    from hanok.core.declare import (
+        Retrain as Retrain,
+    )
+    from hanok.core.declare import (
+        Rollout as Rollout,
+    )
+    from hanok.core.declare import (
+        Source as Source,
+    )
+    from hanok.core.declare import (
+        Spine as Spine,
+    )
+    from hanok.core.declare import (
+        Webhook as Webhook,
+    )
+    from hanok.core.declare import (
+        at_random as at_random,
+    )
+    from hanok.core.declare import (
+        by_time as by_time,
+    )
+    from hanok.core.declare import (
+        count as count,
     )
     from hanok.core.declare import max_ as max
+    from hanok.core.declare import (
+        mean as mean,
+    )
     from hanok.core.declare import min_ as min
     from hanok.core.declare import sum_ as sum
-    from hanok.core.errors import HanokError
-    from hanok.engine.replay import Feed
-    from hanok.sdk.autolog import autolog
-    from hanok.sdk.runs import run
-    from hanok.sdk.tuning import tune
-    from hanok.server.embedded import open
-    from hanok.ui.report import profile
-    from hanok.ui.story import drift
+    from hanok.core.errors import HanokError as HanokError
+    from hanok.engine.replay import Feed as Feed
+    from hanok.sdk.autolog import autolog as autolog
+    from hanok.sdk.runs import run as run
+    from hanok.sdk.tuning import tune as tune
+    from hanok.server.embedded import open as open
+    from hanok.ui.report import profile as profile
+    from hanok.ui.story import drift as drift
 
 
 _DECLARE = "hanok.core.declare"
