@@ -1,0 +1,3 @@
+from bench.diagnosis.upstream import main
+
+main()
