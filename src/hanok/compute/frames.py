@@ -23,6 +23,7 @@ Matrix = NDArray[np.float64]
 Columns = Mapping[str, "pa.Array | pa.ChunkedArray | Sequence[Cell]"]  # raw, as they came
 CATEGORIES_MAX = 1000
 PREDICT_AT = "_at"
+GROUP = "_group"  # of a training set: the column whose rows of one value stay on one side of a split
 
 
 def signature_of(rows: pa.Table, features: Sequence[str], task: str, label: str) -> Signature:
@@ -160,6 +161,7 @@ def _shown(value: Any) -> str:
 class Frame:
     """What a `def train(frame)` is given.
 
+    `groups` numbers rows that stay on one side of every split; None: each may lie on either.
     `X` is the float64 matrix with categories as their numbers and free text as counts of its terms
     (`signature.width` columns), `y` the label: 0/1, class numbers or
     values. `to_pandas()` and `to_arrow()` give the features as they are, with names and text.
@@ -169,6 +171,7 @@ class Frame:
     signature: Signature
     label: str
     at: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, rows: pa.Table, features: Sequence[str], task: str, label: str) -> Frame:
@@ -216,7 +219,8 @@ class Frame:
 
     def take(self, indices: NDArray[np.int64]) -> Frame:
         """The rows asked for, under the same signature."""
-        return replace(self, table=self.table.take(pa.array(indices)), at=self.at[indices])
+        groups = self.groups[indices] if self.groups is not None else None
+        return replace(self, table=self.table.take(pa.array(indices)), at=self.at[indices], groups=groups)
 
     def _repr_html_(self) -> str:
         return f"<b>{self.rows} rows</b> of {len(self.features)} features for {self.task} label <i>{self.label}</i>"

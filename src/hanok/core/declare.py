@@ -118,35 +118,50 @@ def with_train(model: Model, own: OwnCode) -> Model:
 @declaration
 @dataclass(frozen=True, slots=True)
 class TimeSplit:
-    """The last `test` of the time axis is held out; the model never sees it before the gate."""
+    """The last `test` of the time axis is held out; the model never sees it before the gate.
+
+    Rows within `gap` before it are left out: they are judged by what follows them. Held-out values of the column
+    `group` are not learnt from, whenever their rows were.
+    """
 
     test: timedelta
+    gap: timedelta | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         give(self, "test", wording.span("by_time test", self.test, like="'28d'"))
+        if self.gap is not None:
+            give(self, "gap", wording.span("by_time gap", self.gap, like="'1d'"))
+        if self.group is not None:
+            wording.text("by_time group", self.group)
 
 
 @spoken
-def by_time(test: str | timedelta = "28d") -> TimeSplit:
-    return TimeSplit(wording.span("by_time test", test, like="'28d'"))
+def by_time(test: str | timedelta = "28d", gap: str | timedelta | None = None, group: str | None = None) -> TimeSplit:
+    left = None if gap is None else wording.span("by_time gap", gap, like="'1d'")
+    return TimeSplit(wording.span("by_time test", test, like="'28d'"), left, group)
 
 
 @declaration
 @dataclass(frozen=True, slots=True)
 class RandomSplit:
-    """A seeded share of the rows is held out (stratified for classification)."""
+    """A seeded share of the entities is held out; of each class with two or more, at least one on either side. Rows
+    with one value of the column `group` stay on one side, and so do rows that are alike in every feature."""
 
     test: float = 0.2
     seed: int = 7
+    group: str | None = None
 
     def __post_init__(self) -> None:
         wording.number("at_random test", self.test, above=0, below=1, like="0.2")
         wording.whole("at_random seed", self.seed)
+        if self.group is not None:
+            wording.text("at_random group", self.group)
 
 
 @spoken
-def at_random(test: float = 0.2, seed: int = 7) -> RandomSplit:
-    return RandomSplit(test, seed)
+def at_random(test: float = 0.2, seed: int = 7, group: str | None = None) -> RandomSplit:
+    return RandomSplit(test, seed, group)
 
 
 @declaration
@@ -156,6 +171,7 @@ class Gate:
 
     It passes when its gain over the champion in paired loss is above -`tolerance` with the `confidence` asked for, and
     on no slice is it worse with that confidence. Where held-out rows cover a week or more, days are counted, not rows.
+    A column that is certain to give the label away ends a training; those in `accept` are looked at and found right.
     """
 
     beats: Literal["champion", "baseline"] = "champion"
@@ -163,8 +179,11 @@ class Gate:
     confidence: float = 0.95
     slices: tuple[str, ...] | list[str] = ()
     tolerance: float = 0.0
+    accept: tuple[str, ...] | list[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.accept is not None:
+            give(self, "accept", wording.names("Gate accept", self.accept, alone=True))
         wording.one_of("Gate beats", self.beats, ("champion", "baseline"))
         wording.one_of("Gate metric", self.metric, (AUTO, *ANY_TASK))
         wording.number("Gate confidence", self.confidence, above=0.5, below=1, like="0.95")
@@ -357,7 +376,12 @@ class Project:
         wording.distinct("the project's tables", sorted({t for m in self.models for t in m.tables}))
 
 
-LATER = {("Label", "window"), *(("Source", n) for n in ("row_key", "known_at", "columns"))}
+LATER = {
+    ("Label", "window"),
+    *(("Source", n) for n in ("row_key", "known_at", "columns")),
+    *(("TimeSplit", n) for n in ("gap", "group")),
+    *(("RandomSplit", "group"), ("Gate", "accept")),
+}
 """Fields that came later: left out while they say nothing, so that digests stay."""
 
 

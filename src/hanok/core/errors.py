@@ -258,6 +258,12 @@ class NotTrainable(Invalid):
     code, status = "not_trainable", 422
 
 
+class LabelGivenAway(NotTrainable):
+    """A column is certain to give the label away; the message has the evidence."""
+
+    code = "label_given_away"
+
+
 class OwnLabelVisible(NotTrainable):
     """Rows see their own label through a feature view before it is known; the fields say which view and how many."""
 

@@ -94,12 +94,14 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class LeakNote:
     """A column that holds the label, or what was not known at the instant of the prediction. `certain`: not a suspicion
-    but a fact, so that a gate refuses what was trained with it."""
+    but a fact, so that a gate refuses what was trained with it. `accepted`: the declaration names the column in
+    hk.Gate(accept=...)."""
 
     kind: str
     column: str
     message: str
     certain: bool
+    accepted: bool = field(default=False, metadata=IF_SET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hanok.compute.alike import copies, repeating, told_groupings
 from hanok.compute.dates import spellings
 from hanok.compute.frames import PREDICT_AT, Frame
 from hanok.compute.guesses import odd_among_numbers
-from hanok.compute.leaks import Leak, alone
+from hanok.compute.leaks import Leak, suspects
 from hanok.compute.statistics import column_type
 from hanok.compute.text import is_free_text
 from hanok.compute.values import bring, plain
@@ -38,18 +40,24 @@ IDENTIFIER = re.compile(
 )
 ROW_NUMBER = re.compile(r"(?i:^(unnamed.*|column_1|index|row|rowid|rownum|row_?number|x|nr|no)$)")
 CODE = re.compile(r"(^|[_ ])(code|zip|zipcode|postcode|plz|type|class|category|cluster|region|group|segment)$", re.I)
+NAMES_A_GROUP = re.compile(rf"{IDENTIFIER.pattern}|[a-z]{{3}}(id|uuid)$")
+FEW_A_GROUP = 1.25
 BIRTH = re.compile(r"birth|dob|geburt", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """How rows are held out: the last `span` by time, or a share at random."""
+    """How rows are held out: the last `span` by time, or a share at random (rows of a value of `group` together)."""
 
     span: timedelta | None = None
+    group: str = ""
 
     @property
     def text(self) -> str:
-        return "hk.at_random(test=0.2)" if self.span is None else f'hk.by_time(test="{shortest(self.span)}")'
+        if self.span is not None:
+            return f'hk.by_time(test="{shortest(self.span)}")'
+        group = f", group={json.dumps(self.group, ensure_ascii=False)}" if self.group else ""
+        return f"hk.at_random(test=0.2{group})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +132,27 @@ def guess(rows: pa.Table, target: str, columns: Mapping[str, str] | None = None)
         if remark:
             reasons[name if usable else f"left out {name}"] = remark
     for leak in _leaks(rows, features, target, task):
-        features = tuple(n for n in features if n != leak.column)
-        reasons[f"left out {leak.column}"] = leak.message
+        if leak.certain or leak.kind == "alone":
+            features = tuple(n for n in features if n != leak.column)
+            reasons[f"left out {leak.column}"] = leak.message
+        else:
+            reasons[f"look at {leak.column}"] = leak.message
     if not features:
         raise NotTrainable("no column is left to predict from: all are constant, identifiers or times")
     made = Guess(task, target, keys, time, features, reasons, declared)
     holdout, reasons["holdout"] = _holdout(rows, made)
-    return replace(made, holdout=holdout)
+    group, why, alike = _together(rows, made)
+    if alike:
+        reasons["copies"] = alike
+    if not group or not set(features) - {group}:
+        return replace(made, holdout=holdout)
+    if time and holdout.span is not None:
+        reasons["group"] = f"{why}. If a new {group} is to be predicted, add group={group!r} to the split"
+        return replace(made, holdout=holdout)
+    reasons["holdout"] = f"a fifth of the values of {group}, at random: {why}"
+    if group in features:
+        reasons[f"left out {group}"] = "rows are held out by it: its values are new when they are predicted"
+    return replace(made, holdout=Holdout(group=group), features=tuple(n for n in features if n != group))
 
 
 def _task(rows: pa.Table, target: str) -> tuple[str, str]:
@@ -242,8 +264,6 @@ def numbers_rows(name: str, column: pa.ChunkedArray) -> bool:
 def order_like(column: pa.ChunkedArray) -> str:
     """In what a column of different whole numbers is like numbers that were given out, not measured; empty where it
     is not."""
-    from scipy.stats import kstest
-
     values = column.drop_null().to_numpy()
     if len(values) < ROWS_MIN or len(np.unique(values)) < len(values):
         return ""
@@ -255,9 +275,16 @@ def order_like(column: pa.ChunkedArray) -> str:
     digits = len(str(low))
     if low > 0 and digits == len(str(high)) and digits >= DIGITS_MIN and len(values) >= RANDOM_IDS_MIN:
         round_share = float((values % 10 == 0).mean())
-        if round_share < ROUND_MAX and kstest(values, "uniform", args=(low, high - low)).statistic < UNEVEN_MAX:
+        if round_share < ROUND_MAX and _unevenness(values) < UNEVEN_MAX:
             return f"has {digits} digits in every row, spread evenly, like numbers that were given out"
     return ""
+
+
+def _unevenness(values: np.ndarray) -> float:
+    """How far numbers are from being spread evenly between the least and the largest (Kolmogorov's statistic)."""
+    low, high, n = int(values.min()), int(values.max()), len(values)
+    spread = (np.sort(values) - low) / (high - low)
+    return float(max((np.arange(1, n + 1) / n - spread).max(), (spread - np.arange(n) / n).max()))
 
 
 def _may_tell_apart(name: str, column: pa.ChunkedArray) -> bool:
@@ -276,10 +303,12 @@ def _distinct(rows: pa.Table, names: list[str]) -> int:
 
 
 def _leaks(rows: pa.Table, features: tuple[str, ...], target: str, task: str) -> list[Leak]:
-    if not features:
-        return []
+    return suspects(_frame(rows, features, target, task)) if features else []
+
+
+def _frame(rows: pa.Table, features: tuple[str, ...], target: str, task: str) -> Frame:
     chosen = rows.select([*features, target]).append_column(PREDICT_AT, pa.array([0] * rows.num_rows, pa.int64()))
-    return alone(Frame.of(chosen, features, task, target))
+    return Frame.of(chosen, features, task, target)
 
 
 def _looked_at(name: str, column: pa.ChunkedArray, declared: str) -> tuple[str, bool]:
@@ -364,6 +393,23 @@ def _holdout(rows: pa.Table, found: Guess) -> tuple[Holdout, str]:
             )
             return Holdout(chosen), f"the newest {shortest(chosen)}: {int(held.sum())} of {len(at)} rows{events}"
     return Holdout(), "a fifth of the rows, at random: the newest ones are too few, or hold too few of a class"
+
+
+def _together(rows: pa.Table, found: Guess) -> tuple[str, str, str]:
+    """A column whose rows of one value belong on one side of a random split, and why; and what is said of copies."""
+    labelled = rows.filter(rows.column(found.target).is_valid())
+    frame = _frame(labelled, found.features, found.target, found.task)
+    copied = frame.rows - len(np.unique(copies(frame.to_arrow())))
+    alike = f"{copied} rows are alike in every feature to another one: a random split keeps them on one side"
+    named = {n: labelled.column(n) for n in rows.column_names if n not in (found.target, found.event_time, *found.keys)}
+    candidates = repeating(named)
+    for name, gap in told_groupings(frame, candidates):
+        why = f"rows of one {name} know each other's label ({gap.name} {gap.known:.3f} among them, "
+        return name, f"{why}{gap.unknown:.3f} from others)", alike if copied else ""
+    for name in repeating(named, FEW_A_GROUP):
+        if NAMES_A_GROUP.search(name) and not CODE.search(name):
+            return name, f"{name} is an identifier that repeats", alike if copied else ""
+    return "", "", alike if copied else ""
 
 
 def _uncommon(column: pa.ChunkedArray) -> np.ndarray:

@@ -376,7 +376,7 @@ def test_a_guess_leaves_out_what_would_mislead_and_says_why():
     assert found.keys == ("customer_id", "when") and "one row at a time" in found.reasons["key"]
     assert found.event_time == "when" and found.columns["when"] == "date %d %b %Y"
     assert "numbers" in found.reasons["mixed"] and "free text" in found.reasons["review"]
-    assert "by itself" in found.reasons["left out copy"]
+    assert "under another name" in found.reasons["left out copy"]
 
 
 def test_names_with_quotes_and_newlines_make_a_project_that_can_be_read(tmp_path):

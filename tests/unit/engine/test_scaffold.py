@@ -173,3 +173,21 @@ def test_a_target_of_money_that_is_no_number_names_a_cell_and_the_way_out(cells,
     rows = pa.table({"price": cells, "x": range(len(cells))})
     with pytest.raises(NotTrainable, match=said):
         guess(rows, "price")
+
+
+def test_rows_of_one_person_are_held_out_together_where_they_know_each_others_label():
+    rng = random.Random(8)
+    people = [(rng.random(), rng.random(), rng.random() < 0.5) for _ in range(60)]
+    rows = [(i, *people[i], rng.random()) for i in range(60) for _ in range(6)]
+    table = pa.table(
+        {
+            "patient": [f"p{r[0]}" for r in rows],
+            "a": [r[1] + 0.01 * r[4] for r in rows],
+            "b": [r[2] + 0.01 * r[4] for r in rows],
+            "y": [int(r[3]) for r in rows],
+        }
+    )
+    found = guess(table, "y")
+    assert found.holdout.text == 'hk.at_random(test=0.2, group="patient")' and found.features == ("a", "b")
+    assert "know each other's label" in found.reasons["holdout"]
+    assert 'group="patient"' in project_text("people", found, table, "log_loss")

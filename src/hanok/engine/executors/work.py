@@ -89,6 +89,8 @@ def write_work(folder: Path, frame: Frame, work: FitWork) -> None:
     with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, frame.table.schema) as writer:
         writer.write_table(frame.table)
     np.save(folder / "at.npy", frame.at, allow_pickle=False)
+    if frame.groups is not None:
+        np.save(folder / "groups.npy", frame.groups, allow_pickle=False)
     said = {"signature": frame.signature.as_dict(), "label": frame.label, "work": to_body(work)}
     (folder / "work.json").write_bytes(orjson.dumps(said))
 
@@ -98,7 +100,8 @@ def read_work(folder: Path) -> tuple[Frame, FitWork]:
         table = pa.ipc.open_file(source).read_all()
     said = orjson.loads((folder / "work.json").read_bytes())
     at = np.load(folder / "at.npy", allow_pickle=False)
-    frame = Frame(table, Signature.from_dict(said["signature"]), said["label"], at)
+    groups = np.load(folder / "groups.npy", allow_pickle=False) if (folder / "groups.npy").exists() else None
+    frame = Frame(table, Signature.from_dict(said["signature"]), said["label"], at, groups)
     return frame, from_body(FitWork, said["work"], what="work")
 
 

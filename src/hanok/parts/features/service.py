@@ -9,7 +9,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.frames import PREDICT_AT
+from hanok.compute.frames import GROUP, PREDICT_AT
 from hanok.compute.keys import key_types
 from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
@@ -156,6 +156,8 @@ class Features:
         own = own_labels(model, keys, spine, lambda table: self._scan(table, upto.get(table)))
         refuse(model, own)
         rows = self.historical(model, spine, upto).append_column(LABEL, labels)
+        if model.split.group:
+            rows = rows.append_column(GROUP, spine.column(model.split.group))
         got = own_values(model, keys, spine, rows, lambda table: self._scan(table, upto.get(table)))
         refuse(model, got)
         own = [*own, *(o for o in got if all(o.view != told.view for told in own))]

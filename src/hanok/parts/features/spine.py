@@ -68,7 +68,8 @@ class Spines:
         keys of views."""
         scan = self._scan(model.spine.table, upto)
         keys = self.keys(model)
-        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys)))
+        group = [model.split.group] if model.split.group else []
+        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys), *group))
         _require(model, scan, [*wanted, model.spine.predict_at.column])
         at = predict_at(model)
         bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]

@@ -18,7 +18,6 @@ from hanok.compute.day_blocks import Days
 from hanok.compute.drift import reference
 from hanok.compute.encoding import written
 from hanok.compute.frames import Frame
-from hanok.compute.leaks import alone
 from hanok.compute.metrics import Floats, best_constant, chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.compute.states import TableState
@@ -32,7 +31,6 @@ from hanok.core.tracking import Metric
 from hanok.core.training import (
     Fit,
     Gated,
-    LeakNote,
     Line,
     MadeSet,
     Metrics,
@@ -52,6 +50,7 @@ from hanok.parts.training.needs import Executor, Fitter, ModelRegistry, Outcome,
 from hanok.parts.training.splitting import frame_of as frame_of
 from hanok.parts.training.splitting import has_unseen, judged_part, labelled, split, training_rows, weeks
 from hanok.parts.training.splitting import key_split as key_split
+from hanok.parts.training.suspicion import stop_if_certain, suspicions
 from hanok.stores.ports import Blobs, Metadata, Repositories
 
 
@@ -95,6 +94,7 @@ def run(job: Job, tools: Tools) -> Trained:
     """
     steps = job.steps
     made = steps.record("training_set", MadeSet, lambda: _training_set(job, tools))
+    stop_if_certain(job.model, made.leaks)
     with tools.executor.fitting(job.model.name, steps.check) as fitter:
         searched = steps.record("search", Searched, lambda: _search(job, tools, made, fitter))
         gated = steps.record("gate", Gated, lambda: _gate(job, tools, made, searched))
@@ -132,7 +132,7 @@ def _training_set(job: Job, tools: Tools) -> MadeSet:
         end=made.end,
         start=made.start,
         as_of=made.as_of,
-        leaks=tuple(LeakNote(x.kind, x.column, x.message, x.certain) for x in (*made.leaks, *alone(frame))),
+        leaks=suspicions(model, made.rows, frame, made.leaks),
         gaps=tuple(gap.as_dict() for gap in _gaps(model, made.rows)),
     )
 
