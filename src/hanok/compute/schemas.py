@@ -159,11 +159,12 @@ class _Findings:
         self.anomalies.append(Anomaly(kind, column, "warning", message, observed, bound, rows))
 
 
-def check_batch(rows: pa.Table, schema: TableSchema) -> Checked:
+def check_batch(rows: pa.Table, schema: TableSchema, row_key: Sequence[str] = ()) -> Checked:
     """Hold a batch to its schema.
 
     Errors mark the rows that cause them (a value out of range, of another type, a null key, a second row of the same
-    key); warnings concern the batch (a new value, a column gone null) and leave its rows in.
+    key); warnings concern the batch (a new value, a column gone null) and leave its rows in. Where `row_key` tells rows
+    apart, a second row of the same key is no error: it corrects the first.
     """
     found = _Findings(rows.num_rows)
     if not rows.num_rows:
@@ -192,7 +193,7 @@ def check_batch(rows: pa.Table, schema: TableSchema) -> Checked:
             if brought.remark:
                 found.warn(v.CONVERTED, name, f"{name} {brought.remark}")
     brought_rows = pa.table(columns)
-    _check_identity(brought_rows, schema, found)
+    _check_identity(brought_rows, schema, row_key, found)
     return Checked(brought_rows, found.bad, found.reasons, tuple(found.anomalies), pa.table(came))
 
 
@@ -217,12 +218,13 @@ def _converted(expected: ColumnSchema, kind: pa.DataType, brought: Brought, foun
         found.warn(v.CONVERTED, expected.name, message, str(kind), expected.type)
 
 
-def _check_identity(rows: pa.Table, schema: TableSchema, found: _Findings) -> None:
+def _check_identity(rows: pa.Table, schema: TableSchema, row_key: Sequence[str], found: _Findings) -> None:
     identity = [n for n in dict.fromkeys((*schema.keys, schema.event_time)) if n]
-    for name in identity:
-        null = rows.column(name).is_null().to_numpy() & ~found.bad
-        found.mark(null, Anomaly(v.NULL_KEY, name, "error", f"{name} is null; it identifies the row"))
-    if schema.keys and rows.num_rows:
+    for name in dict.fromkeys((*identity, *row_key)):
+        null = rows.column(name).is_null().to_numpy() if name in rows.column_names else np.ones(rows.num_rows, bool)
+        message = f"{name} is null; it identifies the row"
+        found.mark(null & ~found.bad, Anomaly(v.NULL_KEY, name, "error", message))
+    if schema.keys and not row_key and rows.num_rows:
         again = _repeated(rows.select(identity)) & ~found.bad
         listed = ", ".join(identity)
         found.mark(again, Anomaly(v.DUPLICATE_KEY, listed, "error", f"a second row of the same {listed}"))

@@ -181,7 +181,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     )
     validation.declared.serving_state = skew.serving_state
     sources = Sources()
-    features.spines.overlay = sources.overlay
+    features.spines.overlay = validation.overlay = sources.overlay
     ingesting = Ingesting(
         validation=validation,
         sources=sources,

@@ -66,7 +66,7 @@ class Ingesting:
         `again` are batches of the same file, read otherwise: their rows are not appended twice, and of those that they
         set aside it is said that they were tried again."""
         rows = self._numbered(table, self._sources.typed(table, rows), again[0] if again else key)
-        row_key = self._known_by(table, again)
+        known_by = self._known_by(table, again)
         source = self._sources.of(table)
         if arrived is None and source is not None and source.known_at is not None:
             column = in_any_spelling(source.known_at, rows.column_names)
@@ -85,7 +85,7 @@ class Ingesting:
             keys=keys,
             event_time=event_time,
             slices=slices,
-            row_key=row_key,
+            known_by=known_by,
             actor=actor,
         )
         others = tuple(
@@ -131,6 +131,7 @@ class Ingesting:
         event_time: str = "",
         slices: Sequence[str] = (),
         row_key: Sequence[str] | None = None,
+        known_by: Sequence[str] = (),
         digest: str = "",
         partial: bool = False,
         actor: str,
@@ -149,6 +150,7 @@ class Ingesting:
             event_time="" if event_time == ARRIVED else event_time,
             slices=slices,
             row_key=declared if row_key is None else row_key,
+            known_by=known_by,
             digest=digest,
             partial=partial,
             actor=actor,
@@ -178,12 +180,12 @@ class Ingesting:
         labels = [label.column for label in told if self._validation.knows(label.table)]
         return [*self._sources.as_text(table), *labels]
 
-    def _known_by(self, table: str, again: Sequence[str]) -> tuple[str, ...] | None:
+    def _known_by(self, table: str, again: Sequence[str]) -> tuple[str, ...]:
         """What tells the rows of another reading of a file apart, where nothing is declared. Raises Conflict."""
         results = [self._validation.result(table, batch) for batch in again]
         schema, overlay = self._validation.schema(table), self._sources.overlay(table)
         if overlay is not None or schema is None or not any(r and r.accepted for r in results):
-            return None
+            return ()
         if schema.keys:
             return tuple(n for n in dict.fromkeys((*schema.keys, schema.event_time)) if n)
         raise Conflict(

@@ -28,41 +28,77 @@ class Again:
     changes: tuple[Anomaly, ...] = ()
 
 
-def compared(rows: pa.Table, came: Sequence[str], there: Scan, row_key: Sequence[str]) -> Again:
-    """Hold good rows of a batch, of which the columns `came`, to the rows of the table as they count now."""
-    if not set(row_key) <= set(rows.column_names) or not set(row_key) <= set(there.schema.names):
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """The row that each row of a batch comes again of: `before` it in the batch (-1: none is), or else the one of the
+    table that counts now, where `in_table`. `first` is the first row of the batch with the same key."""
+
+    table: pa.Table
+    in_table: NDArray[np.bool_]
+    before: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return self.in_table | (self.before >= 0)
+
+    def counted(self, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+        """A column of the rows of the table."""
+        if EARLIER + name not in self.table.column_names:  # the table does not have it yet
+            return pa.chunked_array([pa.nulls(self.table.num_rows, kind)])
+        return self.table.column(EARLIER + name).cast(kind)
+
+    def column(self, name: str, now: pa.ChunkedArray) -> pa.ChunkedArray:
+        counted = self.counted(name, now.type)
+        if not len(now) or self.before.max() < 0:
+            return counted
+        return pc.if_else(pa.array(self.before >= 0), now.take(pa.array(np.maximum(self.before, 0))), counted)
+
+
+def compared(rows: pa.Table, came: Sequence[str], there: Scan | None, row_key: Sequence[str]) -> Again:
+    """Hold good rows of a batch, of which the columns `came`, each to the row of its key that counts when it comes: an
+    earlier one of the batch, or else that of the table. So a batch does what its rows would do one by one."""
+    if not set(row_key) <= set(rows.column_names):
         return Again(rows)
-    found = _earlier(rows, replace(there, overlay=Overlay(tuple(row_key))), row_key)
-    before = found.column("_there").to_numpy(zero_copy_only=False)
+    earlier = _earlier(rows, there, row_key)
     values = [n for n in came if n in rows.column_names and n not in (*row_key, *BOOKKEEPING)]
-    differs = {n: before & _differ(rows.column(n), _column(found, n, rows.column(n).type)) for n in values}
-    changed = np.logical_or.reduce([np.zeros(rows.num_rows, bool), *differs.values()])
-    keep = ~before | changed
-    corrected = int(changed.sum())
-    changes = tuple(_change(n, rows, found, hit, row_key) for n, hit in differs.items() if hit.any())
-    if corrected:
-        rows = _carried(rows, found, changed, [n for n in rows.column_names if n not in (*came, *row_key, ARRIVED)])
-    return Again(rows.filter(pa.array(keep)), int((~keep).sum()), corrected, changes)
+    changes, changed = [], np.zeros(rows.num_rows, bool)
+    for name in values:
+        before = earlier.column(name, rows.column(name))
+        hit = earlier.known & _differ(rows.column(name), before)
+        if hit.any():
+            changed |= hit
+            changes.append(_change(name, rows, before, hit, earlier.first, row_key))
+    keep = ~earlier.known | changed
+    if changed.any():
+        hit = changed & earlier.in_table
+        rows = _carried(rows, earlier, hit, [n for n in rows.column_names if n not in (*came, *row_key, ARRIVED)])
+    return Again(rows.filter(pa.array(keep)), int((~keep).sum()), int(changed.sum()), tuple(changes))
 
 
-def _earlier(rows: pa.Table, there: Scan, row_key: Sequence[str]) -> pa.Table:
-    """For each row the one that it comes again of, its columns named `earlier__NAME`."""
-    names = [n for n in there.schema.names if n in rows.column_names and n != ARRIVED]
-    asked = rows.select(list(row_key)).append_column("_i", pa.array(range(rows.num_rows), pa.int64()))
-    on = " AND ".join(f"n.{quoted(k)} = t.{quoted(k)}" for k in row_key)
-    picked = ", ".join(f"t.{quoted(n)} AS {quoted(EARLIER + n)}" for n in names)
-    with connect({"now": asked, "there": there}) as duck:
-        first = quoted(row_key[0])
-        return arrow(
-            duck,
-            f"SELECT t.{first} IS NOT NULL AS _there, {picked} FROM now n LEFT JOIN there t ON {on} ORDER BY n._i",
+def _earlier(rows: pa.Table, there: Scan | None, row_key: Sequence[str]) -> _Earlier:
+    if there is not None and not set(row_key) <= set(there.schema.names):
+        there = None  # no row of the table has the key yet
+    names = [n for n in there.schema.names if n in rows.column_names and n != ARRIVED] if there is not None else []
+    asked = rows.select(list(row_key)).append_column("_i", pa.array(np.arange(rows.num_rows)))
+    by = ", ".join(f"n.{quoted(k)}" for k in row_key)
+    picked = [f"t.{quoted(n)} AS {quoted(EARLIER + n)}" for n in names]
+    picked.append("lag(n._i, 1, -1) OVER w AS _before, first_value(n._i) OVER w AS _first")
+    join, relations = "", {"now": asked}
+    if there is not None:
+        on = " AND ".join(f"n.{quoted(k)} = t.{quoted(k)}" for k in row_key)
+        picked.append(f"t.{quoted(row_key[0])} IS NOT NULL AS _there")
+        join, relations = (
+            f"LEFT JOIN there t ON {on}",
+            {**relations, "there": replace(there, overlay=Overlay(tuple(row_key)))},
         )
-
-
-def _column(found: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
-    if EARLIER + name not in found.column_names:  # the table does not have it yet
-        return pa.chunked_array([pa.nulls(found.num_rows, kind)])
-    return found.column(EARLIER + name).cast(kind)
+    with connect(relations) as duck:
+        found = arrow(
+            duck,
+            f"SELECT {', '.join(picked)} FROM now n {join} WINDOW w AS (PARTITION BY {by} ORDER BY n._i) ORDER BY n._i",
+        )
+    in_table = found.column("_there").to_numpy() if there is not None else np.zeros(rows.num_rows, bool)
+    return _Earlier(found, in_table, found.column("_before").to_numpy(), found.column("_first").to_numpy())
 
 
 def _differ(now: pa.ChunkedArray, before: pa.ChunkedArray) -> NDArray[np.bool_]:
@@ -75,20 +111,25 @@ def _differ(now: pa.ChunkedArray, before: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.asarray(found.to_numpy(zero_copy_only=False), bool)
 
 
-def _change(name: str, rows: pa.Table, found: pa.Table, hit: NDArray[np.bool_], row_key: Sequence[str]) -> Anomaly:
-    first = int(np.flatnonzero(hit)[0])
-    now = rows.column(name)[first].as_py()
-    before = found.column(EARLIER + name)[first].as_py() if EARLIER + name in found.column_names else None
-    who = ", ".join(f"{k}={rows.column(k)[first].as_py()}" for k in row_key)
-    count = int(hit.sum())
-    said = f"{name} is corrected in {count} earlier row{'s' * (count != 1)}, like {before} to {now} ({who})"
-    return Anomaly(CORRECTED, name, "warning", said, str(now), str(before), count)
+def _change(
+    name: str,
+    rows: pa.Table,
+    before: pa.ChunkedArray,
+    hit: NDArray[np.bool_],
+    first: NDArray[np.int64],
+    row_key: Sequence[str],
+) -> Anomaly:
+    """What is said of a column: how often it was corrected, in how many rows (a row may be corrected again)."""
+    place, count, apart = int(np.flatnonzero(hit)[0]), int(hit.sum()), len(np.unique(first[hit]))
+    now, was = rows.column(name)[place].as_py(), before[place].as_py()
+    who = ", ".join(f"{k}={rows.column(k)[place].as_py()}" for k in row_key)
+    often = f" {count} times" if count > apart else ""
+    said = f"{name} is corrected{often} in {apart} earlier row{'s' * (apart != 1)}, like {was} to {now} ({who})"
+    return Anomaly(CORRECTED, name, "warning", said, str(now), str(was), count)
 
 
-def _carried(rows: pa.Table, found: pa.Table, changed: NDArray[np.bool_], names: Sequence[str]) -> pa.Table:
-    hit = pa.array(changed)
+def _carried(rows: pa.Table, earlier: _Earlier, hit: NDArray[np.bool_], names: Sequence[str]) -> pa.Table:
     for name in names:
-        if EARLIER + name in found.column_names:
-            kept = pc.if_else(hit, _column(found, name, rows.column(name).type), rows.column(name))
-            rows = rows.set_column(rows.column_names.index(name), name, kept)
+        kept = pc.if_else(pa.array(hit), earlier.counted(name, rows.column(name).type), rows.column(name))
+        rows = rows.set_column(rows.column_names.index(name), name, kept)
     return rows

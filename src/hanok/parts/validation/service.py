@@ -26,7 +26,7 @@ from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, in_any_spelling, respelled
 from hanok.core.records import to_body
-from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended
+from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended, Overlay
 from hanok.core.validation import (
     CHECK,
     REPLAYED,
@@ -61,6 +61,7 @@ class Validation:
         self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
         self.readings = Readings(metadata=metadata, clock=clock)
         self.identifying: Callable[[str], Collection[str]] = lambda _: ()  # a table's keys, by whoever knows them
+        self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
 
     def ingest(
         self,
@@ -72,6 +73,7 @@ class Validation:
         keys: Sequence[str] = (),
         slices: Sequence[str] = (),
         row_key: Sequence[str] = (),
+        known_by: Sequence[str] = (),
         arrived: pa.ChunkedArray | pa.Array | None = None,
         digest: str = "",
         partial: bool = False,
@@ -81,8 +83,9 @@ class Validation:
 
         Statistics of what was appended are kept by day and, for the columns in `slices`, by their values. Of rows that
         `row_key` tells apart, those that are there already are not appended again, and those that are there with other
-        values are said to be corrected. `partial` rows hold some columns of the table and lack none: they teach nothing
-        about the others.
+        values are said to be corrected; of several in the batch each comes after the one before it. `known_by` says the
+        same of a file that was read before, each of whose rows comes once. `partial` rows hold some columns of the
+        table and lack none: they teach nothing about the others.
 
         `key` names the batch: the same key again has no effect, and raises Conflict with other rows (of another
         `digest`, which is of their content where none is given). `arrived` gives each row's instant of arrival and is
@@ -112,11 +115,12 @@ class Validation:
         if partial:
             expected = _promising(expected, rows.column_names)
         _sliceable(schema, slices)
-        checked = check_batch(rows, free(expected, declared) if declared else expected)
+        row_key = tuple(in_any_spelling(k, rows.column_names) for k in row_key)
+        checked = check_batch(rows, free(expected, declared) if declared else expected, row_key)
         digest = digest or content_digest(checked.came)
         if before is not None:
             return _sent_again(before, rows.num_rows, digest)
-        _acceptable(table, checked)
+        _acceptable(table, checked, () if partial else row_key)
         said = {(a.type, a.column) for a in spelt}
         later = [a for a in checked.anomalies if (a.type, a.column) not in said]
         checked = replace(checked, anomalies=(*spelt, *later))
@@ -128,7 +132,7 @@ class Validation:
         checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
-        again = self._again(table, key, good, checked.came.column_names, row_key)
+        again = self._again(table, key, good, checked.came.column_names, row_key or known_by)
         good = again.rows
         if good.num_rows:
             appended = self._tables.append(table, good, key=key, digest=digest)
@@ -168,9 +172,9 @@ class Validation:
                 repositories.records.put(BEGUN, table, key, body, self._clock.now())
             return int(body["upto"])
 
-        row_key = [in_any_spelling(k, good.column_names) for k in row_key]
         upto = self._metadata.write(begun)
-        return compared(good, came, self._tables.scan(table, upto=upto), row_key) if upto else Again(good)
+        there = self._tables.scan(table, upto=upto) if upto else None
+        return compared(good, came, there, [in_any_spelling(k, good.column_names) for k in row_key])
 
     def _kept(
         self, schema: TableSchema, good: pa.Table, slices: Sequence[str], measured: TableState | None
@@ -246,7 +250,8 @@ class Validation:
         """Try rows of the quarantine again as a batch of their own, mended by `changes` (column to value).
 
         With `allow` the schema is widened first: the named columns may take the values that these rows have. Rows that
-        are still bad are set aside again with their reason; a row is replayed once. They count as known from now on.
+        are still bad are set aside again with their reason; a row is replayed once. They count as known from now on,
+        in the order in which they came.
         Raises Invalid for rows that are not there, were replayed before, or columns that the table does not have.
         """
         waiting = {r.id: r for r in self.quarantined(table, limit=1 << 30)}
@@ -259,14 +264,15 @@ class Validation:
             raise Invalid("name the rows to replay by their ids")
         if unknown := [c for c in (*(changes or {}), *allow) if schema.column(c) is None]:
             raise Invalid(f"{table!r} has no column {unknown[0]!r}; it has {', '.join(c.name for c in schema.columns)}")
-        came = [cast(Mapping[str, Cell], waiting[i].row) for i in ids]
+        came = [cast(Mapping[str, Cell], waiting[i].row) for i in sorted(ids)]
         rows = typed_rows([{**row, **(changes or {})} for row in came], schema)
         now = self._clock.now()
         if allow:
             wider = allowing(schema, rows, allow)
             self._metadata.write(lambda r: r.records.put(SCHEMA.name, table, "current", SCHEMA.body(wider), now))
         batch = f"replay {' '.join(map(str, sorted(ids)))}"[:120]
-        result = self.ingest(table, rows, key=batch, actor=actor)
+        overlay = self.overlay(table)
+        result = self.ingest(table, rows, key=batch, row_key=overlay.row_key if overlay else (), actor=actor)
 
         def note(repositories: Repositories) -> None:
             body = REPLAYED.body(Replayed(batch, {k: str(v) for k, v in (changes or {}).items()}, actor))
@@ -420,12 +426,12 @@ def _sliceable(schema: TableSchema, columns: Sequence[str]) -> None:
             raise Invalid(f"{name} is {column.type}: slices are the values of a text, INT or BOOL column")
 
 
-def _acceptable(table: str, checked: Checked) -> None:
+def _acceptable(table: str, checked: Checked, row_key: Sequence[str]) -> None:
     """A batch whose every row lacks its identity is not a batch of this table: refuse it whole, keep nothing."""
-    gone = [a for a in checked.anomalies if a.type == "SCHEMA_MISSING_COLUMN" and a.severity == "error"]
-    if gone:
+    gone = [a.column for a in checked.anomalies if a.type == "SCHEMA_MISSING_COLUMN" and a.severity == "error"]
+    if gone := [*gone, *(k for k in row_key if k not in checked.came.column_names)]:
         raise BadData(
-            f"the batch for {table!r} lacks the column {gone[0].column!r}, without which its rows are not told apart "
+            f"the batch for {table!r} lacks the column {gone[0]!r}, without which its rows are not told apart "
             "or dated: nothing was ingested; add the column, or name another table"
         )
 
