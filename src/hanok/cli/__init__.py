@@ -15,7 +15,7 @@ COMMANDS = {
     "ingest": ("project", "Check a CSV or Parquet file and append it to a table."),
     "train": ("models", "Train, judge and register a new version."),
     "deploy": ("models", "Let a version answer all requests at once."),
-    "predict": ("models", "Predict one entity, with its features read online."),
+    "predict": ("predict", "Predict one entity, with its features read online, or all rows of a file or table."),
     "promote": ("models", "Start the rollout of a version."),
     "rollback": ("models", "Go back to the version that served before."),
     "hindsight": ("models", "What a version would have answered had it never been replaced."),

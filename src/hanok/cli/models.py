@@ -52,22 +52,6 @@ def deploy(model: str, version: int, reason: str, home: Path | None, as_json: bo
 
 @click.command()
 @click.argument("model")
-@click.argument("match", nargs=-1, metavar="[COLUMN=VALUE...]")
-@click.option("--from", "start", default="", help="With --until: predict in bulk all rows due from this instant on.")
-@click.option("--until", "end", default="", help="With --from: the end of the window, not included.")
-@common
-def predict(model: str, match: tuple[str, ...], start: str, end: str, home: Path | None, as_json: bool) -> None:
-    """Predict the row of MODEL's spine that has the given values, like flight=UA1545, or all rows of a window."""
-    if start and end:
-        show(ask(home, "predict.batch", model=model, start=start, end=end), as_json)
-        return
-    if not match:
-        raise click.UsageError("say which row, like flight=UA1545, or which window with --from and --until")
-    show(ask(home, "predict", model=model, match=pairs(match)), as_json)
-
-
-@click.command()
-@click.argument("model")
 @click.option("--version", default=0, help="The newest by default.")
 @click.option("--reason", default="promoted by hand", show_default=True)
 @click.option("--force", is_flag=True, help="Promote a version that its gate refused.")

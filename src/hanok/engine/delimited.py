@@ -46,7 +46,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class Text:
     """Where the header begins, its names, and what stands between cells."""
 
     delimiter: str
@@ -60,7 +60,7 @@ def read_delimited(path: Path, options: Options, as_text: Collection[str] = (), 
     raw = _bytes(path, options)
     if len(raw) == 0 or not raw[:HEAD_BYTES].strip():
         raise BadData(f"{path} is empty")
-    found = _looked_at(path, raw[:HEAD_BYTES], options)
+    found = looked_at(path, raw[:HEAD_BYTES], options)
     names = [n.strip() for n in found.names]
     unnamed = [i for i, n in enumerate(names) if not n]
     names = [n or f"{UNNAMED}{i}" for i, n in enumerate(names, 1)]
@@ -106,7 +106,7 @@ def _bytes(path: Path, options: Options) -> bytes:
         raise BadData(f"{path} is not {options.encoding}: {error}") from None
 
 
-def _looked_at(path: Path, head: bytes, options: Options) -> _Text:
+def looked_at(path: Path, head: bytes, options: Options) -> Text:
     if head.startswith(UTF16) or b"\0" in head[:1000]:
         if head.startswith(UTF16) or head[1::2].count(0) > len(head) / 8 or head[::2].count(0) > len(head) / 8:
             raise BadData(
@@ -131,7 +131,7 @@ def _looked_at(path: Path, head: bytes, options: Options) -> _Text:
         skipped, rest = skipped + 1, rest.split("\n", 1)[1]
     delimiter = options.delimiter or (declared[1] if declared else _delimiter(rest))
     names = next(plain_csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter), [])
-    return _Text(delimiter, skipped, tuple(names))
+    return Text(delimiter, skipped, tuple(names))
 
 
 def _blank_lines(head: bytes) -> int:
@@ -159,7 +159,7 @@ def _delimiter(text: str) -> str:
     return max(DELIMITERS, key=fit)
 
 
-def _read(path: Path, raw: bytes, found: _Text, nulls: Sequence[str], columns: Sequence[int] | None = None) -> pa.Table:
+def _read(path: Path, raw: bytes, found: Text, nulls: Sequence[str], columns: Sequence[int] | None = None) -> pa.Table:
     """All cells as text; no value where a cell is empty or one of the words, outside quotes."""
     bad: list[csv.InvalidRow] = []
 
@@ -214,7 +214,7 @@ def _read(path: Path, raw: bytes, found: _Text, nulls: Sequence[str], columns: S
     return pa.table(made, [str(i) for i in range(len(made))])
 
 
-def _words_for_null(raw: bytes, found: _Text, nulls: Sequence[str], texts: pa.Table, names: Sequence[str]) -> list[str]:
+def _words_for_null(raw: bytes, found: Text, nulls: Sequence[str], texts: pa.Table, names: Sequence[str]) -> list[str]:
     """How many cells of each column were a word for null, and which: 'c: 3 cells NA count as null'."""
     there = [w for w in nulls if w.encode() in raw]
     with_nulls = [i for i, column in enumerate(texts.columns) if column.null_count]

@@ -76,7 +76,7 @@ def _read_json(path: Path, as_text: Collection[str]) -> Read:
     kept = {folded(n) for n in as_text}
     columns = {}
     for name in dict.fromkeys(n for row in rows for n in row):
-        made = _of_json(path, name, [row.get(name) for row in rows])
+        made = of_json(path, name, [row.get(name) for row in rows])
         if pa.types.is_string(made.type) and folded(name) not in kept:
             typed, _ = guessed(made)
             made = typed if pa.types.is_timestamp(typed.type) else made
@@ -90,7 +90,7 @@ def _kind(value: Json) -> str:
     return "number" if isinstance(value, int | float) else "other"
 
 
-def _of_json(path: Path, name: str, values: Sequence[Json]) -> pa.ChunkedArray:
+def of_json(path: Path, name: str, values: Sequence[Json]) -> pa.ChunkedArray:
     kinds = {_kind(v) for v in values if v is not None}
     if len(kinds) > 1:
         raise BadData(f"column {name!r} of {path} holds {' and '.join(sorted(kinds))} values: make them one type")

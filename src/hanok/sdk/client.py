@@ -55,6 +55,26 @@ class Client:
         """Predict the row whose columns have the given values."""
         return self.call("predict", model=model, match=match)
 
+    def predict_bulk(
+        self,
+        model: str,
+        source: str | Path,
+        out: str | Path | None = None,
+        *,
+        version: int = 0,
+        keys: Mapping[str, str] | None = None,
+        at: str = "",
+        keep: Sequence[str] = (),
+        piece_rows: int = 0,
+        told: Callable[[int, int], None] = lambda done, rows: None,
+    ) -> Mapping[str, Any]:
+        """Answer all rows of a file (CSV, JSON lines, Parquet, Arrow, a Delta table) or of a table of the home, in
+        bounded memory, and write the answers to `out`. Asked again, also after a kill, it goes on where it stood."""
+        from hanok.sdk.batches import Bulk, predict_bulk
+
+        place = None if out is None else Path(out)
+        return predict_bulk(self._transport, Bulk(model, str(source), place, version, keys, at, keep, piece_rows), told)
+
     def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
         return self.call("rollback", model=model, **options)
 

@@ -61,6 +61,9 @@ class Transport(Protocol):
 
     def sql(self, query: str) -> pa.Table: ...
 
+    def piece(self, model: str, batch: str, place: int, rows: pa.Table | None) -> pa.Table:
+        """The answers to a piece of a batch; `rows` are left out where the home has them."""
+
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         """Store a file at `path` among the artifacts of one of `of`: runs or logged-models."""
 
@@ -109,6 +112,12 @@ class InProcess:
 
         return find(self._open, RunTables).sql(query)
 
+    def piece(self, model: str, batch: str, place: int, rows: pa.Table | None) -> pa.Table:
+        from hanok.engine.batching import Batching
+        from hanok.engine.parts import find
+
+        return find(self._open, Batching).piece(model, batch, place, rows)
+
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         from hanok.parts.tracking.artifacts import checked_path, in_tree
 
@@ -156,6 +165,15 @@ class Http:
 
     def sql(self, query: str) -> pa.Table:
         return self._table("/api/v1/sql", {"query": query})
+
+    def piece(self, model: str, batch: str, place: int, rows: pa.Table | None) -> pa.Table:
+        import pyarrow as pa
+
+        from hanok.engine.table_formats import encoded
+
+        body = b"" if rows is None else encoded(rows, "arrow")
+        path = f"/api/v1/predictions/{quote(model)}/batches/{batch}/{place}"
+        return pa.ipc.open_stream(self._send("PUT", path, body, {"Content-Type": ARROW_STREAM})).read_all()
 
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         self._put_file(f"/api/v1/{of}/{quote(identity)}/artifacts/{quote(path)}", file)

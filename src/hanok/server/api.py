@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,11 +13,16 @@ from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.ids import checked_name
 from hanok.engine.app import App
+from hanok.engine.batching import Batching
+from hanok.engine.parts import find
+from hanok.engine.table_formats import ARROW_STREAM, encoded
 from hanok.engine.verbs import VERBS, call
 from hanok.engine.verbs.registry import load_all
 from hanok.server.routes import Handler, Route, in_thread
 
 UPLOAD_MAX_BYTES = 1 << 30
+PIECE_MAX_BYTES = 256 << 20
+PIECE_PATH = "/api/v1/predictions/{model}/batches/{batch}/{place:int}"
 
 
 class Json(Response):
@@ -44,6 +50,7 @@ def routes(app: App, *, team: bool = False) -> list[Route]:
     return [
         *made,
         Route("PUT", "/api/v1/tables/{table}/batches/{file}", _upload(app), Access.EDIT, UPLOAD_MAX_BYTES),
+        Route("PUT", PIECE_PATH, _piece(app), Access.USE, PIECE_MAX_BYTES),
         Route("GET", "/api/v1", index, Access.READ),
         Route("GET", "/health", health, Access.PUBLIC),
     ]
@@ -70,6 +77,26 @@ def _upload(app: App) -> Handler:
                     file.write(piece)
             body = {"table": table, "path": str(path), "keys": keys, "slices": slices, **nulls, **arguments}
             return Json(await in_thread(call, app, "ingest", request.state.actor.name, body))
+
+    return handle
+
+
+def _piece(app: App) -> Handler:
+    """The rows of a piece of a batch as an Arrow stream, or nothing where the home has them; its answers, likewise."""
+    batching = find(app, Batching)
+
+    def answered(model: str, batch: str, place: int, body: bytes) -> bytes:
+        try:
+            rows = pa.ipc.open_stream(body).read_all() if body else None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise Invalid(f"the body is no Arrow stream: {str(error).splitlines()[0]}") from None
+        return encoded(batching.piece(model, batch, place, rows), "arrow")
+
+    async def handle(request: Request) -> Response:
+        named = request.path_params
+        body = await request.body()
+        content = await in_thread(answered, named["model"], named["batch"], named["place"], body)
+        return Response(content, media_type=ARROW_STREAM)
 
     return handle
 

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from datetime import datetime
 
 from hanok.core.access import Access
+from hanok.core.batches import BATCH, Wanted
 from hanok.core.json import JsonObject
 from hanok.core.performance import HINDSIGHT
 from hanok.core.records import to_body
 from hanok.core.registry import CHAMPION
 from hanok.core.training import result_of
 from hanok.engine.arguments import Cell, Count
+from hanok.engine.batching import Batching
 from hanok.engine.bus import Bus
 from hanok.engine.evidence import Evidence
 from hanok.engine.hindsight import hindsight
@@ -21,6 +23,8 @@ from hanok.engine.verbs.registry import verb
 from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
+
+PIECE_ROWS_MAX = 200_000
 
 
 @verb("train", Access.EDIT)
@@ -142,6 +146,40 @@ def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: dateti
         "last": ids[-1] if ids else None,
         "by_version": [to_body(part) for part in predicting.answered_by(model, start, end)],
     }
+
+
+@verb("predict.begin", Access.USE)
+def begin_batch(
+    batching: Batching,
+    *,
+    actor: str,
+    model: str,
+    source: str,
+    digest: str = "",
+    columns: Sequence[str] = (),
+    version: Count = 0,
+    keys: Mapping[str, str] | None = None,
+    at: str = "",
+    keep: Sequence[str] = (),
+    piece_rows: Count = 0,
+    out: str = "",
+) -> JsonObject:
+    """Begin to answer a file (`digest` of its bytes, its `columns`) or a table (`source`, without a digest) in pieces,
+    or go on with the same one. Each piece is then PUT to /api/v1/predictions/MODEL/batches/ID/PLACE."""
+    wanted = Wanted(
+        source, digest, tuple(columns), version, dict(keys or {}), at, tuple(keep), min(piece_rows, PIECE_ROWS_MAX), out
+    )
+    return BATCH.body(batching.begin(model, wanted, actor))
+
+
+@verb("predict.finish", Access.USE)
+def finish_batch(
+    serving: Serving, bus: Bus, *, model: str, batch: str, rows: Count, refused: Count = 0, failed: Count = 0
+) -> JsonObject:
+    """Say that all pieces of a batch are answered."""
+    done = serving.batches.finish(serving.batches.get(model, batch), rows=rows, refused=refused, failed=failed)
+    bus.drain()
+    return BATCH.body(done)
 
 
 @verb("predict", Access.USE)

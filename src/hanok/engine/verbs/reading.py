@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
 
 from hanok.core.access import Access
 from hanok.core.alerts import ALERT
+from hanok.core.batches import BATCH
 from hanok.core.errors import ModelNotFound
 from hanok.core.json import Json, JsonObject
 from hanok.core.lineage import Graph
 from hanok.core.performance import PERFORMANCE
+from hanok.core.predictions import Looked, Outcome
+from hanok.core.records import to_body
 from hanok.core.serving import Deployment
 from hanok.core.tracking import Run, RunQuery
-from hanok.engine.arguments import Count
+from hanok.engine.arguments import Between, Count
 from hanok.engine.declared import Declared
 from hanok.engine.finding import run_id_of
+from hanok.engine.predictions import Predictions
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.features.service import Features
@@ -148,6 +154,31 @@ def compare_models(tracking: Tracking, *, name: str, versions: Sequence[Count]) 
         for v in chosen
     ]
     return {"model": name, "versions": [v.version for v in chosen], "differs": _differing(facts)}
+
+
+@verb("prediction.list", Access.READ)
+def list_predictions(
+    predictions: Predictions,
+    *,
+    model: str,
+    entity: Mapping[str, str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    version: Count = 0,
+    outcome: Outcome = "",
+    batch: str = "",
+    shadows: bool = False,
+    limit: Annotated[int, Between(1, 10_000)] = 50,
+) -> Sequence[JsonObject]:
+    """Answers of a model, the newest first: of an entity, of a time, of a version, or of what came true of them."""
+    looked = Looked(dict(entity or {}), since, until, version, outcome, batch, shadows, limit)
+    return [to_body(found) for found in predictions.search(model, looked)]
+
+
+@verb("prediction.batches", Access.READ)
+def list_batches(serving: Serving, *, model: str = "", limit: Count = 50) -> Sequence[JsonObject]:
+    """Files and tables that were answered in bulk, the newest first."""
+    return [BATCH.body(batch) for batch in serving.batches.list(model or None)][:limit]
 
 
 @verb("prediction.show", Access.READ)

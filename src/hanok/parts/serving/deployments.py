@@ -141,6 +141,13 @@ class Deployments:
             raise ModelNotFound(f"no model {name!r} is deployed (deployed: {known}); see 'hanok deploy --help'")
         return found
 
+    def pinned(self, deployment: Deployment) -> Snapshot:
+        """A deployment of any generation with its models. Raises what loading its primary does."""
+        loaded = self._loaded(deployment)
+        if deployment.primary in loaded.broken:
+            self.load(deployment.name, deployment.primary)
+        return loaded
+
     def load(self, name: str, version: int) -> Loaded:
         """Any version of a model, deployed or not. Raises ModelNotFound, Conflict, Corrupt."""
         found = self._metadata.read(lambda r: r.registry.versions(name, version))

@@ -157,6 +157,21 @@ class PredictionLog:
             )
         return rows.column("row_id").to_pylist()
 
+    def batch_answers(self, deployment: str, key: str) -> pa.Table:
+        """The answers of a batch as they are logged, in the order of its rows: prediction_id, version, score, scores,
+        error."""
+        from hanok.compute.duck import arrow, connect
+        from hanok.core.tables import SEQUENCE
+
+        with connect({"log": self._tables.scan(TABLE + deployment)}) as duck:
+            return arrow(
+                duck,
+                f"WITH batch AS (SELECT *, min({SEQUENCE}) OVER (PARTITION BY row_id) AS place FROM log "
+                "WHERE batch = ?) SELECT prediction_id, version, score, scores, error FROM batch "
+                "WHERE prediction_id = row_id ORDER BY place",
+                [key],
+            )
+
     def batch_rows(self, deployment: str, prefix: str) -> pa.Table:
         """What answered in the batches whose key begins so, in the order of their rows: batch, row_id, version, arm,
         at, and the entity's keys as they are logged."""

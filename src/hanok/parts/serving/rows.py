@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from hanok.core.logged import KEY, NUMBER, TEXT, TRUTH, WHOLE, candidates, feature_of, key_of
 from hanok.core.names import folded
@@ -175,11 +176,13 @@ class BatchRows:
             "version": pa.array(np.full(count, decision.arm.version)),
             "arm": pa.array(modes, pa.string()),
             "batch": pa.array([self._key] * count, pa.string()),
-            "score": pa.nulls(count, pa.float64()) if single is None else pa.array(single, pa.float64()),
+            "score": pa.nulls(count, pa.float64())
+            if single is None
+            else pa.array(single, pa.float64(), mask=_refused(decision)),
             "scores": pa.array(
                 scores.tolist() if wide and scores is not None else [[]] * count, pa.list_(pa.float64())
             ),
-            "error": pa.array(_errors(decision, count), pa.string()),
+            "error": pa.array(errors_of(decision, count), pa.string()),
             "microseconds": pa.array(np.full(count, decision.microseconds)),
             "rows": pa.array(np.full(count, count)),
         }
@@ -202,12 +205,21 @@ class BatchRows:
         return pa.table(columns)
 
 
-def _errors(decision: Decision, count: int) -> list[str]:
+def errors_of(decision: Decision, count: int) -> list[str]:
+    """Of each row why it has no score, or none that is finite; "" where it has one."""
     errors = [decision.error.message if decision.error is not None else ""] * count
     if decision.error is None and decision.scores is not None:
-        for row in decision.broken_rows:
-            errors[row] = f"the score is {decision.scores[row]}"
+        for row in decision.broken_rows.tolist():
+            said = decision.row_errors.get(row)
+            errors[row] = f"the score is {decision.scores[row]}" if said is None else said.message
     return errors
+
+
+def _refused(decision: Decision) -> NDArray[np.bool_]:
+    """The rows that came to no score at all."""
+    mask = np.zeros(decision.rows, bool)
+    mask[list(decision.row_errors)] = True
+    return mask
 
 
 def _typed(names: Names, name: str, column: pa.ChunkedArray, text: bool) -> dict[str, pa.ChunkedArray]:

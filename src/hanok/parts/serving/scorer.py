@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanok.compute.frames import Columns
@@ -13,15 +15,17 @@ from hanok.compute.runtimes.encoded import Prepared, Scores
 from hanok.core.clock import wall_seconds
 from hanok.core.errors import HanokError, ScoringFailed, words
 from hanok.core.serving import Arm, Signature
-from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.packages import Loaded
+
+NO_ERRORS: Mapping[int, HanokError] = MappingProxyType({})
+APART_CALLS = 2_000  # so often a model is tried to find the rows that it cannot take
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What an arm gave for `rows` rows in `microseconds`. Without scores `error` says why there are none.
 
-    A score that is not finite is kept, and is an error of its row.
+    A score that is not finite is kept, and is an error of its row; `row_errors` says what else was wrong with one.
     """
 
     arm: Arm
@@ -30,6 +34,7 @@ class Decision:
     scores: Scores | None
     error: HanokError | None
     microseconds: int
+    row_errors: Mapping[int, HanokError] = field(default_factory=lambda: NO_ERRORS)
 
     @property
     def broken_rows(self) -> NDArray[np.int64]:
@@ -45,21 +50,13 @@ class Decision:
         if self.error is not None or not (broken := self.broken_rows).size:
             return self.error
         assert self.scores is not None
+        if (said := self.row_errors.get(int(broken[0]))) is not None:
+            return said
         return ScoringFailed(f"version {self.arm.version} gave {self.scores[broken[0]]} as the score of a row")
 
 
-def decide(snapshot: Snapshot, arm: Arm, columns: Columns) -> Decision:
-    """The decision of one arm of a snapshot on raw columns, which it encodes by its own signature."""
-    rows = rows_of(columns)
-    try:
-        loaded = snapshot.model(arm.version)
-    except HanokError as error:
-        return Decision(arm, rows, None, None, error, 0)
-    return decide_with(loaded, arm, columns)
-
-
 def decide_with(loaded: Loaded, arm: Arm, columns: Columns) -> Decision:
-    """`decide` with a loaded model, of which the deployment may know nothing."""
+    """The decision of one arm on raw columns, which it encodes by its own signature."""
     started = wall_seconds()
     scores: Scores | None = None
     failure: HanokError | None = None
@@ -115,3 +112,44 @@ def decide_many(loaded: Loaded, arm: Arm, requests: Sequence[Columns]) -> list[D
         found[place] = Decision(arm, rows, loaded.signature, own, None, spent * rows // max(1, total))
         low += rows
     return [d for d in found if d is not None]
+
+
+def decide_apart(loaded: Loaded, arm: Arm, rows: pa.Table) -> Decision:
+    """`decide_with` for many rows, of which those that the model cannot take fail no others: rows without a null are
+    tried apart from those with one, then halves, as long as that takes no more than `APART_CALLS` tries."""
+    names = [c.name for c in loaded.signature.inputs if c.name in rows.column_names]
+    rows = rows.select(names)
+    whole = decide_with(loaded, arm, dict(zip(names, rows.columns, strict=True)))
+    if whole.error is None or rows.num_rows < 2 or len(names) < len(loaded.signature.inputs):
+        return whole
+    started = wall_seconds()
+    scores: Scores | None = None
+    errors: dict[int, HanokError] = {}
+    waiting, tries = _groups(rows), 0
+    while waiting:
+        places = waiting.pop()
+        given = rows.take(pa.array(places))
+        found = decide_with(loaded, arm, dict(zip(names, given.columns, strict=True)))
+        tries += 1
+        if found.error is None and found.scores is not None:
+            scores = np.full((rows.num_rows, *found.scores.shape[1:]), np.nan) if scores is None else scores
+            scores[places] = found.scores
+        elif len(places) == 1 or tries + len(waiting) >= APART_CALLS:
+            assert found.error is not None
+            errors |= dict.fromkeys(places.tolist(), found.error)
+        else:
+            middle = len(places) // 2
+            waiting += [places[:middle], places[middle:]]
+    if scores is None:
+        return whole
+    spent = whole.microseconds + int((wall_seconds() - started) * 1e6)
+    return Decision(arm, rows.num_rows, loaded.signature, scores, None, spent, errors)
+
+
+def _groups(rows: pa.Table) -> list[NDArray[np.int64]]:
+    """The places of rows with a null, and of the others."""
+    null = np.zeros(rows.num_rows, bool)
+    for column in rows.columns:
+        if column.null_count:
+            null |= column.is_null().to_numpy(zero_copy_only=False)
+    return [places for places in (np.flatnonzero(null), np.flatnonzero(~null)) if len(places)]

@@ -9,26 +9,25 @@ from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 
-import numpy as np
 import pyarrow as pa
 
-from hanok.compute.content import content_digest
-from hanok.compute.frames import PREDICT_AT, Columns
+from hanok.compute.frames import Columns
 from hanok.core.clock import Clock, micros
 from hanok.core.errors import PredictionNotFound, SignatureMismatch
 from hanok.core.ids import PredictionId
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import KEY
 from hanok.core.serving import Arm, Deployment, Prediction, Signature
+from hanok.parts.serving.batches import Batches
 from hanok.parts.serving.beside import Answered, score_beside
+from hanok.parts.serving.bulk import Rows, decided, log_rows
 from hanok.parts.serving.deployments import Deployments, Snapshot
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.needs import EntityKeys, UndeclaredKeys
 from hanok.parts.serving.packages import Loaded, Packages
 from hanok.parts.serving.records import entries_of
-from hanok.parts.serving.router import answering, answering_rows, beside, sticky
-from hanok.parts.serving.rows import BatchRows
-from hanok.parts.serving.scorer import Decision, answer_of, decide, decide_with
+from hanok.parts.serving.router import answering, beside, sticky
+from hanok.parts.serving.scorer import Decision, answer_of, decide_with
 from hanok.parts.serving.shadows import Score, Shadows
 from hanok.stores.ports import Metadata, Repositories
 
@@ -92,6 +91,7 @@ class Serving:
         self._metadata, self._packages, self._log, self._clock = metadata, packages, log, clock
         self._versions = Deployments(metadata=metadata, packages=packages, clock=clock)
         self._shadows = Shadows(log, partial(score_beside, packages))
+        self.batches = Batches(metadata=metadata, versions=self._versions, log=log, clock=clock)
         self.keys: EntityKeys = UndeclaredKeys()  # the engine puts those of the declarations here
         self.deploy, self.refresh = self._versions.deploy, self._versions.refresh
         self.deployment, self.deployments = self._versions.current, self._versions.all
@@ -196,32 +196,12 @@ class Serving:
         keys = self.keys.spelled_columns(
             name, {n.removeprefix(KEY): rows.column(n) for n in rows.column_names if n.startswith(KEY)}
         )
-        arms, count = snapshot.deployment.arms, rows.num_rows
-        places = answering_rows(arms, _sticky_rows(keys, count, key))
         now = micros(self._clock.now())
-        at = rows.column(PREDICT_AT) if PREDICT_AT in rows.column_names else pa.array([now] * count, pa.int64())
-        ids = [[str(i) for i in _batch_ids(name, now, key, place * count, count)] for place in range(len(arms))]
-        row_ids = [ids[place][row] for row, place in enumerate(places)]
-        own = [by_version.get(arm.version, rows) for arm in arms]
-        decisions = [
-            decide(snapshot, arm, dict(zip(t.column_names, t.columns, strict=True)))
-            for arm, t in zip(arms, own, strict=True)
-        ]
-
-        def made(known: pa.Schema | None) -> pa.Table:
-            parts = []
-            for place, decision in enumerate(decisions):
-                modes = np.where(places == place, decision.arm.mode, "shadow").tolist()
-                batch = BatchRows(own[place], key=key, at=at, keys=keys)
-                part = batch.table(decision, ids=ids[place], row_ids=row_ids, modes=modes, known=known)
-                parts.append(part)
-                known = part.schema if known is None else pa.unify_schemas([known, part.schema])
-            return pa.concat_tables(parts, promote_options="default")
-
-        first = self._log.append_batch(name, made, key, content_digest(rows))
-        answered = BatchIds(row_ids if first else self._log.batch_ids(name, key), _failed(decisions, places))
+        made = decided(snapshot, Rows(name, key, rows, keys, now, by_version))
+        first = log_rows(self._log, made)
+        answered = BatchIds(made.row_ids if first else self._log.batch_ids(name, key), made.failed)
         if record:
-            self._record_batch(name, snapshot.deployment, key, count, answered.failed)
+            self._record_batch(name, snapshot.deployment, key, rows.num_rows, answered.failed)
         return answered
 
     def tell_batch(self, name: str, key: str) -> None:
@@ -311,33 +291,3 @@ def _answers(decision: Decision, ids: Sequence[str]) -> list[Answer]:
     signature, scores = decision.signature, decision.scores
     assert signature is not None and scores is not None
     return [Answer(i, decision.arm.version, *answer_of(signature, scores, row)) for row, i in enumerate(ids)]
-
-
-def _sticky_rows(keys: Mapping[str, pa.ChunkedArray], count: int, key: str) -> list[str]:
-    """The texts by which the rows of a batch are routed."""
-    columns = {name: texts.to_pylist() for name, texts in keys.items()}
-    names = sorted(columns)
-    return [
-        sticky({n: columns[n][row] for n in names if columns[n][row] is not None}, f"{key} {row}")
-        for row in range(count)
-    ]
-
-
-BATCH_WORKERS = 0x8000  # ids of batches have worker numbers that no process has
-
-
-def _batch_ids(name: str, now: int, key: str, first: int, count: int) -> list[PredictionId]:
-    """Ids that the batch's key decides, so that a batch that is answered again has the same."""
-    digest = int(hashlib.sha256(key.encode()).hexdigest()[:10], 16)
-    worker, segment = BATCH_WORKERS | digest >> 24 & 0x7FFF, digest & 0xFFFFFF
-    return [PredictionId(name, now // 1000, segment, first + i, worker) for i in range(count)]
-
-
-def _failed(decisions: Sequence[Decision], places: np.ndarray) -> dict[int, str]:
-    """Why versions did not answer rows that were theirs."""
-    failed = {}
-    for place, decision in enumerate(decisions):
-        own = np.isin(np.flatnonzero(places == place), decision.broken_rows)
-        if own.any() and (failure := decision.failure) is not None:
-            failed[decision.arm.version] = failure.message
-    return failed

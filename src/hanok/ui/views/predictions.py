@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hanok.core.errors import HanokError
+from hanok.core.errors import HanokError, Invalid
+from hanok.core.predictions import OUTCOMES, Found, Looked
 from hanok.core.serving import Prediction
+from hanok.engine.parts import find
+from hanok.engine.predictions import Predictions as Answers
 from hanok.ui.places import Place, place_of
 from hanok.ui.views.common import AlertLine, Ask, alert_line, red_first
-from hanok.ui.views.traffic import PredictionLine, latest
 
 if TYPE_CHECKING:
     from hanok.compute.drift import Reference
@@ -23,13 +25,37 @@ SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class AnswerLine:
+    id: str
+    at: datetime
+    version: int
+    arm: str
+    score: float | None
+    entity: str
+    error: str
+    label: float | None
+    right: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionsPage:
+    """Answers of a model that are looked for: by words like customer=c7, day, version, outcome and batch."""
+
     now: datetime
     model: str
     models: tuple[str, ...]
     version: int
     shadows: bool
-    rows: tuple[PredictionLine, ...]
+    find: str
+    day: str
+    outcome: str
+    batch: str
+    rows: tuple[AnswerLine, ...]
+    problem: str = ""
+
+    @property
+    def searched(self) -> bool:
+        return bool(self.find or self.day or self.outcome or self.batch or self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +94,50 @@ class PredictionPage:
     source_rows: tuple[SourceRows, ...]
 
 
-def predictions(app: App, ask: Ask) -> Predictions:
+def predictions(app: App, ask: Ask) -> PredictionsPage:
     """The newest answers of a model: the one in the URL, or the first that serves."""
     models = tuple(sorted(d.name for d in app.metadata.read(lambda r: r.deployments.all())))
     model = ask.text("model") or (models[0] if models else "")
     version = ask.number("version", 0, low=0, high=10**9)
     shadows = ask.text("shadows") == "yes"
-    rows = latest(app, model, limit=SHOWN, version=version, shadows=shadows) if model in models else ()
-    return Predictions(app.clock.now(), model, models, version, shadows, rows)
+    find_, day, outcome, batch = (ask.text(n).strip() for n in ("find", "day", "outcome", "batch"))
+    rows, problem = tuple[AnswerLine, ...](), ""
+    if model in models:
+        try:
+            looked = _looked(find_, day, outcome, batch, version, shadows)
+            rows = tuple(map(_line, find(app, Answers).search(model, looked)))
+        except HanokError as error:
+            problem = error.message
+    return PredictionsPage(app.clock.now(), model, models, version, shadows, find_, day, outcome, batch, rows, problem)
+
+
+def _looked(words: str, day: str, outcome: str, batch: str, version: int, shadows: bool) -> Looked:
+    """Raises Invalid."""
+    keys = dict(word.split("=", 1) for word in words.split() if "=" in word)
+    if odd := [word for word in words.split() if "=" not in word]:
+        raise Invalid(f"{odd[0][:80]!r} names no key: write it like customer=c0007")
+    kind = next((o for o in OUTCOMES if o == outcome), "")
+    try:
+        since = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) if day else None
+    except ValueError:
+        raise Invalid(f"{day[:40]!r} is no day like 2026-01-31") from None
+    until = None if since is None else since + timedelta(days=1)
+    return Looked(keys, since, until, version, kind, batch, shadows, SHOWN)  # type: ignore[arg-type]
+
+
+def _line(found: Found) -> AnswerLine:
+    entity = ", ".join(f"{k}={v[:60]}" for k, v in found.entity.items())
+    return AnswerLine(
+        found.id,
+        found.at,
+        found.version,
+        found.arm,
+        found.score,
+        entity,
+        found.error,
+        found.label,
+        found.right,
+    )
 
 
 def prediction_page(app: App, ask: Ask) -> PredictionPage:

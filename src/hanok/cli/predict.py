@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hanok.cli.models import pairs
+from hanok.cli.output import ask, common, say, show, versioned
+
+
+@click.command()
+@click.argument("model")
+@click.argument("match", nargs=-1, metavar="[COLUMN=VALUE...]")
+@click.option("--from", "start", default="", help="With --until: predict in bulk all rows due from this instant on.")
+@click.option("--until", "end", default="", help="With --from: the end of the window, not included.")
+@click.option("--in", "source", default="", help="Predict all rows of this file, Delta table or table of the home.")
+@click.option("--out", type=click.Path(path_type=Path), help="With --in: a .parquet, .csv or .jsonl file, or a folder.")
+@click.option(
+    "--key", "keys", multiple=True, metavar="NAME[=COLUMN]", help="With --in: a key of the entity. Repeatable."
+)
+@click.option("--at", default="", help="With --in: the column with the instant that each row is predicted for.")
+@click.option("--keep", multiple=True, help="With --in: a column to stand beside the answers. Repeatable.")
+@click.option("--piece-rows", default=0, help="With --in: rows answered at once (default: by the number of columns).")
+@common
+def predict(
+    model: str,
+    match: tuple[str, ...],
+    start: str,
+    end: str,
+    source: str,
+    out: Path | None,
+    keys: tuple[str, ...],
+    at: str,
+    keep: tuple[str, ...],
+    piece_rows: int,
+    home: Path | None,
+    as_json: bool,
+) -> None:
+    """Predict the row of MODEL's spine that has the given values, like flight=UA1545, all rows of a window, or all rows
+    of a file or table. A file is answered by what is deployed, or by MODEL@VERSION. Asked again, also after a kill, it
+    goes on where it stood, and answers no row twice."""
+    if source:
+        if match or start or end:
+            raise click.UsageError("--in names all rows that are meant: leave COLUMN=VALUE, --from and --until out")
+        name, version = versioned(model)
+        named = {key: column or key for key, _, column in (k.partition("=") for k in keys)}
+        options = {"version": version, "keys": named, "at": at, "keep": list(keep), "piece_rows": piece_rows}
+        result = _bulk(home, name, source, out, options)
+        _tell(result, out, as_json)
+        return
+    if out is not None or keys or at or keep:
+        raise click.UsageError("--out, --key, --at and --keep go with --in FILE_OR_TABLE")
+    if start and end:
+        show(ask(home, "predict.batch", model=model, start=start, end=end), as_json)
+        return
+    if not match:
+        raise click.UsageError(
+            "say which row, like flight=UA1545, which window with --from and --until, or which file with --in"
+        )
+    show(ask(home, "predict", model=model, match=pairs(match)), as_json)
+
+
+def _bulk(home: Path | None, model: str, source: str, out: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from hanok.sdk.client import open as open_client
+    from hanok.server.beside import answering_others
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+        open_client(home) as client,
+        answering_others(client.app),
+    ):
+        task = progress.add_task(f"{model} answers {Path(source).name}", total=None)
+
+        def told(done: int, rows: int) -> None:
+            progress.update(task, completed=done, total=rows)
+
+        return dict(client.predict_bulk(model, source, out, told=told, **options))
+
+
+def _tell(batch: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    if as_json:
+        show(batch, as_json)
+    else:
+        versions = ", ".join(f"version {a['version']} ({a['mode']})" for a in batch["arms"])
+        answered = batch["rows"] - batch["refused"] - batch["failed"]
+        say(f"{answered} of {batch['rows']} rows answered by {versions}" + (f", in {out}" if out else ""))
+        show({n: batch[n] for n in ("id", "model", "source", "rows", "refused", "failed")}, False)
+    if batch["refused"] or batch["failed"]:
+        say(f"{batch['refused']} rows were refused and {batch['failed']} failed: their column 'error' says why")
+        raise SystemExit(1)

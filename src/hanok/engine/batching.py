@@ -1,0 +1,149 @@
+"""Files and tables answered in bulk: serving joined with declarations, tables, and the types of what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hanok.compute.duck import read
+from hanok.compute.frames import PREDICT_AT
+from hanok.compute.values import bring
+from hanok.core.access import Access
+from hanok.core.batches import OWN_COLUMNS, Batch, Wanted
+from hanok.core.errors import Invalid
+from hanok.core.keys import KeyType
+from hanok.core.tables import BOOKKEEPING, SEQUENCE
+from hanok.engine.predicting import DeclaredKeys
+from hanok.parts.access import GuardedMetadata, GuardedTables
+from hanok.parts.serving.service import Serving
+
+_KINDS = {"FP64": "FLOAT", "INT64": "INT", "BOOL": "BOOL", "BYTES": "STRING"}
+_WORDS = {"FLOAT": "a number", "INT": "a whole number", "BOOL": "true or false", "STRING": "text"}
+NO_ROW = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Made of an App by `parts.find`."""
+
+    serving: Serving
+    tables: GuardedTables
+    metadata: GuardedMetadata
+
+    def begin(self, model: str, wanted: Wanted, actor: str) -> Batch:
+        """See `Batches.begin`. Keys that nobody named are those of the model's declaration, where the source has all
+        of them."""
+        upto = 0
+        if not wanted.digest:
+            scan = self.tables.scan(wanted.source)
+            upto, columns = scan.upto, tuple(n for n in scan.schema.names if n not in BOOKKEEPING)
+            wanted = replace(wanted, columns=columns)
+        if not wanted.keys and (types := self._key_types(model)) and set(types) <= set(wanted.columns):
+            wanted = replace(wanted, keys={n: n for n in types})
+        return self.serving.batches.begin(model, wanted, upto=upto, actor=actor)
+
+    def piece(self, model: str, batch_id: str, place: int, rows: pa.Table | None) -> pa.Table:
+        """The answers to one piece: `row`, the columns that are kept, and what `answers_logged` says. `rows` hold the
+        batch's columns as they came; None for a table of the home. Rows with a value that fits no input are in no log,
+        and have an error here. Raises Invalid for rows of another form."""
+        self.metadata.require_model(model, Access.USE)
+        batch = self.serving.batches.get(model, batch_id)
+        if rows is None:
+            rows = self._slice(batch, place)
+        if missing := [n for n in batch.columns if n not in rows.column_names]:
+            raise Invalid(f"the piece has no column {missing[0]!r}; it has {', '.join(rows.column_names)}")
+        if rows.num_rows > batch.piece_rows:
+            raise Invalid(f"a piece of this batch has {batch.piece_rows} rows at most, not {rows.num_rows}")
+        first = place * batch.piece_rows
+        typed, refused = self._typed(batch, rows)
+        fine = pa.array(np.array([why is None for why in refused], bool))
+        kept = typed.filter(fine)
+        keys = {n: kept.column(f"key {n}") for n in batch.keys}
+        features = kept.select([n for n in kept.column_names if not n.startswith("key ")])
+        given = self.serving.batches.answer(batch, place, features, keys) if kept.num_rows else None
+        beside = {_kept(n): rows.column(n) for n in dict.fromkeys((*batch.keys.values(), *batch.keep))}
+        numbers = pa.array(np.arange(first, first + rows.num_rows))
+        return _joined(pa.table({"row": numbers, **beside}), refused.tolist(), given)
+
+    def _slice(self, batch: Batch, place: int) -> pa.Table:
+        if batch.digest:
+            raise Invalid(f"the rows of {batch.source} are sent with each piece: it is a file")
+        low, high = place * batch.piece_rows, min((place + 1) * batch.piece_rows, batch.upto)
+        scan = self.tables.scan(batch.source, upto=batch.upto)
+        return read(scan, list(batch.columns), f"{SEQUENCE} >= {low} AND {SEQUENCE} < {high}")
+
+    def _key_types(self, model: str) -> Mapping[str, KeyType] | None:
+        keys = self.serving.keys
+        return keys.types(model) if isinstance(keys, DeclaredKeys) else None
+
+    def _typed(self, batch: Batch, rows: pa.Table) -> tuple[pa.Table, NDArray[np.object_]]:
+        """Columns in the types of the inputs, keys spelled as `key NAME`, instants as `_at`; and of each row why it
+        cannot be asked."""
+        refused = np.full(rows.num_rows, None, object)
+        columns: dict[str, pa.ChunkedArray] = {}
+        for model in self.serving.batches.snapshot(batch).models.values():
+            for wanted in model.signature.inputs:
+                if wanted.name in rows.column_names and wanted.name not in columns:
+                    kind = _KINDS[wanted.datatype]
+                    columns[wanted.name] = _fitting(rows.column(wanted.name), wanted.name, kind, refused)
+        if batch.at:
+            made = bring(rows.column(batch.at), "TIMESTAMP")
+            _refuse(refused, made.bad, rows.column(batch.at), batch.at, "an instant")
+            columns[PREDICT_AT] = made.column
+            _refuse(refused, made.column.is_null().to_numpy(zero_copy_only=False), rows.column(batch.at), batch.at,
+                    "an instant")  # fmt: skip
+        given = {key: rows.column(column) for key, column in batch.keys.items()}
+        spelled = self.serving.keys.spelled_columns(batch.model, given, strict=False)
+        for key, texts in spelled.items():
+            odd = pc.and_(texts.is_null(), given[key].is_valid()).to_numpy(zero_copy_only=False)
+            _refuse(refused, odd, given[key], key, "a key of its type")
+            columns[f"key {key}"] = texts
+        return pa.table(columns), refused
+
+
+def _fitting(column: pa.ChunkedArray, name: str, kind: str, refused: NDArray[np.object_]) -> pa.ChunkedArray:
+    """A column as an input takes it: text is read as what it says, and other types stay where they fit. Whole numbers
+    and fractions are both numbers."""
+    types = pa.types
+    number = types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)
+    if kind != "STRING" and (number or types.is_null(column.type) or types.is_decimal(column.type)):
+        return column
+    made = bring(column, "FLOAT" if kind == "INT" and types.is_string(column.type) else kind)
+    if kind == "INT" and not made.bad.any() and types.is_string(column.type):
+        whole = bring(column, kind)
+        made = made if whole.bad.any() else whole
+    _refuse(refused, made.bad, column, name, _WORDS[kind])
+    return made.column
+
+
+def _refuse(
+    refused: NDArray[np.object_], bad: NDArray[np.bool_], column: pa.ChunkedArray, name: str, must: str
+) -> None:
+    for row in np.flatnonzero(bad).tolist():
+        if refused[row] is None:
+            refused[row] = f"{name} is {str(column[row].as_py())[:60]!r}, which is not {must}"
+
+
+def _joined(rows: pa.Table, refused: Sequence[str | None], given: pa.Table | None) -> pa.Table:
+    """Answers beside their rows; those that were refused have an error and nothing else."""
+    if given is None:
+        return rows.append_column("error", pa.array(list(refused), pa.string()))
+    place = np.full(rows.num_rows, NO_ROW)
+    place[[why is None for why in refused]] = np.arange(given.num_rows)
+    taken = given.take(pa.array(place, mask=place == NO_ROW))
+    for name in given.column_names:
+        if name == "error":
+            own = pa.array(list(refused), pa.string())
+            rows = rows.append_column(name, pc.coalesce(own, taken.column(name)))
+        else:
+            rows = rows.append_column(name, taken.column(name))
+    return rows
+
+
+def _kept(name: str) -> str:
+    return f"input_{name}" if name in OWN_COLUMNS else name

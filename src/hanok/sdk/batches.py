@@ -1,0 +1,235 @@
+"""Files and tables answered in bulk from where the caller is: read in pieces, asked piece by piece, written whole.
+
+What was answered lies beside the place of the answers until all of it is there, so that a run that was killed goes on
+where it stood. The answers are put together from the same parts in the same order, however often that was interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hanok.core.errors import BadData, Invalid
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hanok.engine.pieces import Source
+    from hanok.sdk.transports import Transport
+
+FORMS = (".parquet", ".csv", ".jsonl")
+MARK = ".hanok-batch"  # in a folder of answers: whose they are
+Told = Callable[[int, int], None]  # rows answered, rows in all
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """What is asked. `keys` say of an entity's key its column."""
+
+    model: str
+    source: str
+    out: Path | None = None
+    version: int = 0
+    keys: Mapping[str, str] | None = None
+    at: str = ""
+    keep: Sequence[str] = ()
+    piece_rows: int = 0
+
+
+def predict_bulk(transport: Transport, asked: Bulk, told: Told = lambda done, rows: None) -> Mapping[str, Any]:
+    """Answer all rows of a file of this machine, or of a table of the home, and write the answers to `out`. Returns the
+    batch. Raises BadData before anything is answered where the source cannot be read."""
+    path = Path(asked.source)
+    source = _source(path) if path.exists() or path.suffix or os.sep in asked.source else None
+    if asked.out is not None:
+        _check_out(asked.out)
+    batch = _begun(transport, asked, source)
+    rows = source.rows if source is not None else batch["upto"]
+    parts = _Parts(asked.out, batch["id"])
+    done = refused = failed = 0
+    for place, piece in enumerate(_pieces(source, batch)):
+        answers = parts.read(place)
+        if answers is None:
+            answers = transport.piece(asked.model, batch["id"], place, piece)
+            parts.write(place, answers)
+        done += answers.num_rows
+        known = _counted(answers)
+        refused, failed = refused + known[0], failed + known[1]
+        told(done, rows)
+    if source is not None and done != source.rows:
+        raise BadData(f"{asked.source} had {source.rows} rows at first and has {done} now: ask again")
+    parts.finish()
+    counts = {"rows": done, "refused": refused, "failed": failed}
+    finished: Mapping[str, Any] = transport.call(  # type: ignore[assignment]
+        "predict.finish", {"model": asked.model, "batch": batch["id"], **counts}
+    )
+    return finished
+
+
+def _source(path: Path) -> Source:
+    from hanok.engine.pieces import open_source
+
+    return open_source(path)
+
+
+def _begun(transport: Transport, asked: Bulk, source: Source | None) -> Mapping[str, Any]:
+    wanted = {
+        "source": asked.source if source is None else source.name,
+        "digest": "" if source is None else source.digest,
+        "columns": [] if source is None else list(source.columns),
+        "version": asked.version,
+        "keys": dict(asked.keys or {}),
+        "at": asked.at,
+        "keep": list(asked.keep),
+        "piece_rows": asked.piece_rows,
+        "out": "" if asked.out is None else asked.out.name,
+    }
+    batch: Mapping[str, Any] = transport.call("predict.begin", {"model": asked.model, **wanted})  # type: ignore[assignment]
+    return batch
+
+
+def _pieces(source: Source | None, batch: Mapping[str, Any]) -> Iterator[pa.Table | None]:
+    """The rows of a file; None for each piece that the server reads itself."""
+    if source is not None:
+        return source.pieces(batch["columns"], batch["piece_rows"])
+    return iter([None] * -(-batch["upto"] // batch["piece_rows"]))
+
+
+def _counted(answers: pa.Table) -> tuple[int, int]:
+    """Rows that were refused, and that failed."""
+    wrong = answers.num_rows - answers.column("error").null_count
+    if "prediction_id" not in answers.column_names:
+        return wrong, 0
+    refused = answers.column("prediction_id").null_count
+    return refused, wrong - refused
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix and out.suffix.lower() not in FORMS:
+        raise Invalid(f"answers are written as {', '.join(FORMS)}, or as a folder of Parquet files, not {out.suffix!r}")
+    if not out.absolute().parent.is_dir():
+        raise Invalid(f"there is no folder {out.absolute().parent} for {out.name}")
+    if out.is_dir() and not (out / MARK).exists():
+        raise Invalid(f"{out} is a folder that is there already: name another, or remove it")
+
+
+class _Parts:
+    """The answers of each piece, until they are put together."""
+
+    def __init__(self, out: Path | None, batch: str) -> None:
+        self._out, self._batch = out, batch
+        self._folder = None if out is None else out.absolute().parent / f".{out.name}.{batch[:12]}"
+        if self._finished():
+            self._folder = out
+        elif self._folder is not None:
+            self._folder.mkdir(exist_ok=True)
+
+    def _finished(self) -> bool:
+        """Whether the folder of answers is of this batch, and whole."""
+        mark = None if self._out is None else self._out / MARK
+        if mark is None or not mark.is_file():
+            return False
+        if mark.read_text() != self._batch:
+            raise Invalid(f"{self._out} holds the answers of another batch: name another, or remove it")
+        return True
+
+    def read(self, place: int) -> pa.Table | None:
+        from pyarrow import parquet as pq
+
+        path = self._path(place)
+        return pq.read_table(path) if path is not None and path.exists() else None
+
+    def write(self, place: int, answers: pa.Table) -> None:
+        from pyarrow import parquet as pq
+
+        path = self._path(place)
+        if path is not None:
+            new = path.with_suffix(".new")
+            pq.write_table(answers, new, compression="zstd")
+            _synced(new)
+            new.replace(path)
+
+    def finish(self) -> None:
+        """Put the parts together in the place that was asked for: whole, or not at all."""
+        if self._out is None or self._folder is None or self._folder == self._out:
+            return
+        paths = sorted(self._folder.glob("part-*.parquet"))
+        if not self._out.suffix:
+            (self._folder / MARK).write_text(self._batch)
+            self._folder.replace(self._out)
+            return
+        new = self._folder / "whole.new"
+        _WRITERS[self._out.suffix.lower()](new, paths)
+        _synced(new)
+        new.replace(self._out)
+        shutil.rmtree(self._folder)
+
+    def _path(self, place: int) -> Path | None:
+        return None if self._folder is None else self._folder / f"part-{place:06d}.parquet"
+
+
+def _tables(paths: Sequence[Path]) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """The parts under one schema: a column that is whole in one part and not in another is not."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    schema = pa.unify_schemas([pq.read_schema(p) for p in paths], promote_options="permissive")
+    names = ["row", *[n for n in schema.names if n not in ("row", "error")], "error"]
+    schema = pa.schema([schema.field(n) for n in names])
+    empty = schema.empty_table()
+    return schema, (
+        pa.concat_tables([empty, pq.read_table(p)], promote_options="permissive").select(names).cast(schema)
+        for p in paths
+    )
+
+
+def _parquet(new: Path, paths: Sequence[Path]) -> None:
+    from pyarrow import parquet as pq
+
+    schema, tables = _tables(paths)
+    with pq.ParquetWriter(new, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _csv(new: Path, paths: Sequence[Path]) -> None:
+    import orjson
+    import pyarrow as pa
+    from pyarrow import csv
+
+    schema, tables = _tables(paths)
+    nested = [i for i, field in enumerate(schema) if pa.types.is_nested(field.type)]
+    for i in nested:
+        schema = schema.set(i, pa.field(schema.names[i], pa.string()))
+    with csv.CSVWriter(new, schema) as writer:
+        for table in tables:
+            for i in nested:
+                texts = [None if v is None else orjson.dumps(v).decode() for v in table.column(i).to_pylist()]
+                table = table.set_column(i, schema.names[i], pa.array(texts, pa.string()))
+            writer.write_table(table)
+
+
+def _json_lines(new: Path, paths: Sequence[Path]) -> None:
+    import orjson
+
+    with new.open("wb") as file:
+        for table in _tables(paths)[1]:
+            file.writelines(
+                orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE) for row in table.to_pylist()
+            )
+
+
+_WRITERS: Mapping[str, Callable[[Path, Sequence[Path]], None]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".jsonl": _json_lines,
+}
+
+
+def _synced(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

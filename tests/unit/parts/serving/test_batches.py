@@ -1,0 +1,136 @@
+"""Files and tables answered in pieces: each row once, by the arms that answered when it began, however it is cut."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hanok.compute.duck import read
+from hanok.core.batches import DONE, RUNNING, Wanted
+from hanok.core.errors import Conflict, Invalid, NotFound
+from hanok.parts.serving.bulk import answers_logged
+from tests.unit.parts.serving.conftest import linear
+
+NUMBERS = st.lists(st.one_of(st.none(), st.integers(-9, 9)), min_size=1, max_size=30)
+
+
+def wanted(digest="d" * 64, **more):
+    return Wanted("rows.csv", digest, ("x", "y", "customer"), **more)
+
+
+def rows(values):
+    return pa.table({"x": pa.array(values, pa.float64()), "y": pa.array([1.0] * len(values))})
+
+
+def begin(place, digest="d" * 64, **more):
+    return place.serving.batches.begin("m", wanted(digest, **more), upto=0, actor="me")
+
+
+def answered(place, batch, number, values):
+    return place.serving.batches.answer(batch, number, rows(values), {}).to_pylist()
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=NUMBERS, cut=st.integers(1, 30), model=st.sampled_from(["regression", "binary", "multiclass"]))
+def test_pieces_of_any_size_answer_each_row_as_one_request_does_and_say_so_again(place, values, cut, model):
+    classes = {"regression": (), "binary": ("no", "yes"), "multiclass": ("a", "b", "c")}[model]
+    name = f"m{len(place.serving.deployments())}"
+    place.deploy(place.version(linear(["x", "y"], task=model, classes=classes, refuses_nulls=True), name), model=name)
+    batch = place.serving.batches.begin(name, wanted(piece_rows=cut), upto=0, actor="me")
+    found, again = [], []
+    for number, start in enumerate(range(0, len(values), cut)):
+        piece = rows(values[start : start + cut])
+        found += place.serving.batches.answer(batch, number, piece, {}).to_pylist()
+        again += place.serving.batches.answer(batch, number, piece, {}).to_pylist()
+    assert again == found
+    assert len({f["prediction_id"] for f in found}) == len(values)
+    for value, answer in zip(values, found, strict=True):
+        if value is None:
+            assert answer["score"] is None and answer["label"] is None and "takes no missing values" in answer["error"]
+            continue
+        (alone,) = place.serving.predict(name, {"x": [float(value)], "y": [1.0]})
+        assert (answer["score"], answer["label"], answer["error"]) == (alone.score, alone.label, None)
+        assert model != "multiclass" or tuple(answer["scores"]) == alone.scores
+        logged = place.serving.find(answer["prediction_id"])
+        assert (logged.score, logged.features) == (alone.score, {"x": float(value), "y": 1.0})
+
+
+def test_a_row_that_a_model_cannot_take_fails_no_other(place):
+    class Picky:
+        def score(self, matrix):
+            if (matrix[:, 0] == 3).any():
+                raise ValueError("three")
+            return matrix.sum(axis=1)
+
+    one = place.version(linear(["x", "y"]))
+    place.deploy(one)
+    place.swap_model(one, Picky())
+    found = answered(place, begin(place), 0, [float(i % 50) for i in range(400)])
+    wrong = [i for i, f in enumerate(found) if f["error"]]
+    assert wrong == list(range(3, 400, 50))
+    assert all("three" in found[i]["error"] and found[i]["score"] is None for i in wrong)
+    assert found[4]["score"] == 5.0
+
+
+def test_a_batch_keeps_its_arms_and_its_instant_whatever_is_deployed_meanwhile(place):
+    one, two = place.version(linear(["x", "y"])), place.version(linear(["x"]))
+    place.deploy(one)
+    batch = begin(place)
+    first = answered(place, batch, 0, [1.0])
+    place.deploy(two)
+    assert begin(place).id == batch.id, "what has not ended goes on"
+    assert answered(place, batch, 1, [1.0])[0]["version"] == one
+    place.clock.move_to(place.clock.now().replace(year=2027))
+    assert answered(place, batch, 0, [1.0]) == first
+    done = place.serving.batches.finish(batch, rows=2, refused=0, failed=0)
+    assert (done.state, batch.state) == (DONE, RUNNING)
+    later = begin(place)
+    assert later.id != batch.id and later.arms[0].version == two, "what has ended is asked anew by what serves now"
+    assert begin(place, version=one).id not in (batch.id, later.id)
+
+
+def test_the_same_file_answered_by_what_still_serves_is_answered_once(place):
+    place.deploy(place.version(linear(["x", "y"])))
+    batch = begin(place)
+    answered(place, batch, 0, [1.0, 2.0])
+    place.serving.batches.finish(batch, rows=2, refused=0, failed=0)
+    assert begin(place).id == batch.id
+    answered(place, begin(place), 0, [1.0, 2.0])
+    assert len(place.logged()) == 2
+    with pytest.raises(Conflict, match="other rows"):
+        answered(place, batch, 0, [1.0, 3.0])
+    assert begin(place, digest="e" * 64).id != batch.id
+
+
+def test_shadows_and_canaries_score_a_batch_as_they_score_requests(place):
+    one, two, three = (place.version(linear(n)) for n in (["x", "y"], ["y", "x"], ["x", "nowhere"]))
+    place.deploy(one, canary=two, shadow=three, share=50)
+    found = answered(place, begin(place), 0, [float(i) for i in range(60)])
+    assert {f["version"] for f in found} == {one, two}
+    assert all(f["error"] is None for f in found)
+    logged = place.logged()
+    assert len(logged) == 180
+    charged = [r for r in logged if r["version"] == three]
+    assert all("nowhere" in r["error"] and r["arm"] == "shadow" for r in charged)
+    table = read(place.tables.scan("predictions--m"))
+    assert answers_logged(table.slice(0, 1), {}).column_names == ["prediction_id", "version", "score", "label", "error"]
+
+
+def test_what_is_missing_is_said_before_anything_is_answered(place):
+    place.deploy(place.version(linear(["x", "y"])))
+    with pytest.raises(Invalid, match="no column 'y'"):
+        place.serving.batches.begin("m", Wanted("rows.csv", "d", ("x",)), upto=0, actor="me")
+    with pytest.raises(Invalid, match="no column 'when'"):
+        begin(place, at="when")
+    with pytest.raises(NotFound, match="no batch"):
+        place.serving.batches.get("m", "0" * 32)
+    assert place.serving.batches.list() == []
+
+
+def test_a_batch_is_in_the_lineage_from_its_source_to_what_answered(place):
+    deployed = place.deploy(place.version(linear(["x", "y"])))
+    batch = begin(place)
+    graph = place.metadata.read(lambda r: r.lineage.walk(batch.node, depth=3))
+    assert {e.target for e in graph.edges if e.source == batch.node} == {deployed.node_id, "d" * 32}
+    assert np.all([n.kind for n in graph.nodes if n.id == "d" * 32] == ["source_snapshot"])
