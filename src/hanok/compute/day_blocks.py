@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SMOOTHING = 0.5
-EXPECTED_MIN = 5.0
+from hanok.compute.psi import distances, pooled
+
 RUNS = (1, 2, 3, 7, 14, 28)  # lengths in days of which something is kept
 ROWS_MIN = 200  # of a run that is judged by itself
 ROWS_KNOWN_MIN = 50  # of a run of the reference: a quiet Sunday belongs to what is usual
@@ -23,8 +23,6 @@ BLOCKS_MIN = 14
 DAYS_MAX = 400  # the newest calendar days that are looked at
 DEVIATIONS = 3.0  # what lies within so many of the mean is usual
 DAY_US = 86_400_000_000
-
-Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +78,9 @@ def day_blocks(bins: NDArray[np.int64], size: int, days: Days) -> tuple[DayBlock
         large = rows >= ROWS_KNOWN_MIN
         if large.sum() < max(BLOCKS_MIN, KNOWN_SHARE * (rows > 0).sum()):
             continue
-        psi, floor = distances(whole - runs[large], runs[large])
-        beyond, ratio = psi - floor, psi / np.maximum(floor, 1e-12)
+        psi, floor = distances(*pooled(whole - runs[large], runs[large]))
+        beyond = psi - floor
+        ratio = np.divide(psi, floor, out=np.ones_like(psi), where=floor > 0)  # a column of one bin does not differ
         usual, spread = float(beyond.mean()), float(beyond.std(ddof=1))
         found.append(DayBlocks(length, len(psi), usual, spread, float(ratio.mean()), float(ratio.var(ddof=1))))
     return tuple(found)
-
-
-def distances(before: Counts, after: Counts) -> tuple[Counts, Counts]:
-    """PSI and its noise floor for each row of counts against the same row of others; as `drift.compare` has them."""
-    n, m = before.sum(axis=1, keepdims=True), after.sum(axis=1, keepdims=True)
-    rare = before * m < EXPECTED_MIN * n
-    a = np.hstack([np.where(rare, 0, before), (before * rare).sum(axis=1, keepdims=True)])
-    b = np.hstack([np.where(rare, 0, after), (after * rare).sum(axis=1, keepdims=True)])
-    used = (a + b) > 0
-    bins = used.sum(axis=1, keepdims=True)
-    p, q = (a + SMOOTHING) / (n + SMOOTHING * bins), (b + SMOOTHING) / (m + SMOOTHING * bins)
-    psi = np.where(used, (q - p) * np.log(q / p), 0).sum(axis=1)
-    return psi, ((bins - 1) * (1 / n + 1 / m))[:, 0]

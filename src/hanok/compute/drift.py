@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.day_blocks import EXPECTED_MIN, SMOOTHING, DayBlocks, Days, day_blocks
+from hanok.compute.day_blocks import DayBlocks, Days, day_blocks
+from hanok.compute.psi import distances, pooled
 from hanok.compute.tails import chi_square_tail
 from hanok.compute.two_sample import chi_square, js_distance_base2
 from hanok.core.records import from_body
@@ -25,7 +26,6 @@ BINS = 20
 MASS = 1.5 / BINS
 BLOCKS_MIN = 8
 POINT_MIN = 10
-COMMON_MIN = 2
 ROWS_A_BIN = 5
 SINGLE = 0.1  # the share of rows whose value came once, above which few values are a small sample of many
 
@@ -55,7 +55,8 @@ class Reference:
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
         """Of what any release kept. Raises Corrupt."""
-        return from_body(cls, body, what="reference")
+        known = from_body(cls, body, what="reference")
+        return replace(known, days=tuple(r for r in known.days if r.inflation > 0))  # 0: all bins had become one
 
     def of_days(self, days: int, rows: int) -> Reference | None:
         """As a run of so many days with so many rows is held against it; None where nothing is known of such runs."""
@@ -193,33 +194,24 @@ def compare(ref: Reference, counts: NDArray[Any]) -> Drift:
     """PSI (natural log, half a count added to each bin), Jensen-Shannon distance (base 2, no smoothing) and the
     two-sample chi-square test of `counts` against the reference.
 
-    Bins empty on both sides do not count; those in which fewer than 5 rows of the window are expected are pooled, so
-    that the test holds for small windows (Cochran 1954): in one, or with their neighbours where it would be the only
-    one but for a mass point. Where blocks of the reference differ more than independent
-    rows would, the p-value is also that of a scaled chi-square with their mean and variance (Rao and Scott 1981).
+    Bins empty on both sides do not count, and rare ones are pooled (`psi.pooled`), so that the test holds for small
+    windows. Where blocks of the reference differ more than independent rows would, the p-value is also that of a
+    scaled chi-square with their mean and variance (Rao and Scott 1981).
     """
     a, b = np.array(ref.counts, float), counts.astype(float)
     n, m = a.sum(), b.sum()
     if not n or not m:
         return Drift(ref.column, 0.0, 0.0, 0.0, 1.0, int(m), 0.0, 0.0)
-    rare = a * m < EXPECTED_MIN * n
-    if (~rare).sum() < COMMON_MIN:  # a small sample: all but nothing would be left to compare
-        a, b = (
-            np.concatenate([x[~rare], y]) for x, y in zip((a, b), _neighbours(a[rare], b[rare], n / m), strict=True)
-        )
-    elif rare.any():
-        a, b = (np.append(x[~rare], x[rare].sum()) for x in (a, b))
-    used = (a + b) > 0
-    a, b = a[used], b[used]
-    p, q = (a + SMOOTHING) / (n + SMOOTHING * len(a)), (b + SMOOTHING) / (m + SMOOTHING * len(b))
-    psi = float(((q - p) * np.log(q / p)).sum())
-    floor = (len(a) - 1) * (1 / n + 1 / m)
+    pair = pooled(a[None], b[None])
+    psi, floor = (float(x[0]) for x in distances(*pair))
+    used = (pair[0] + pair[1])[0] > 0
+    a, b = (x[0][used] for x in pair)
     return Drift(
         ref.column,
         psi,
-        float(floor),
+        floor,
         js_distance_base2(a, b),
-        max(chi_square(a, b).p_value, _p_among_blocks(ref, psi, float(floor))),
+        max(chi_square(a, b).p_value, _p_among_blocks(ref, psi, floor)),
         int(m),
         float(counts[-1] / m),
         float(ref.counts[-1] / n),
@@ -227,19 +219,12 @@ def compare(ref: Reference, counts: NDArray[Any]) -> Drift:
     )
 
 
-def _neighbours(a: NDArray[np.float64], b: NDArray[np.float64], ratio: float) -> tuple[NDArray[np.float64], ...]:
-    """Bins that stand beside each other pooled until 5 rows of the window are expected in each; `ratio` is rows of the
-    reference over rows of the window."""
-    group = np.floor(np.append(0.0, np.cumsum(a)[:-1]) / (EXPECTED_MIN * ratio)).astype(int)
-    last = int(a.sum() // (EXPECTED_MIN * ratio)) - 1 if len(a) else 0
-    group = np.unique(np.minimum(group, max(0, last)), return_inverse=True)[1]
-    return np.bincount(group, a).astype(float), np.bincount(group, b).astype(float)
-
-
 def _p_among_blocks(ref: Reference, psi: float, floor: float) -> float:
-    """How often a block of the reference is this far from it: 0 where nothing is known of blocks."""
-    if ref.inflation <= 0 or ref.inflation_variance <= 0 or floor <= 0:
+    """How often a block of the reference is this far from it: 0 where nothing is known of blocks (no `inflation`)."""
+    if not ref.inflation or floor <= 0:
         return 0.0
+    if not ref.inflation_variance:  # all blocks are alike, so none is farther than any other
+        return float(psi <= floor * ref.inflation)
     freedom = max(1.0, 2 * ref.inflation**2 / ref.inflation_variance)
     return chi_square_tail(freedom * psi / (floor * ref.inflation), freedom)
 

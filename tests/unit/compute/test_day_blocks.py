@@ -1,5 +1,7 @@
 """A day has moved when it lies farther out than days of training did, and not because Sundays are other days."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanok.compute.alarms import DAYS, AlarmState
-from hanok.compute.day_blocks import DAY_US, DayBlocks, Days, day_blocks, distances
+from hanok.compute.day_blocks import DAY_US, DayBlocks, Days, day_blocks
 from hanok.compute.drift import Reference, bin_counts, compare, reference
+from hanok.compute.psi import distances, pooled
 from hanok.compute.shift import Span
 from hanok.compute.shift import compare as compare_spans
 
@@ -42,16 +45,49 @@ def verdicts(ref, *days):
     return found
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=2, max_size=12))
-def test_distances_of_many_are_those_of_each(pairs):
-    """Against `drift.compare`, which is held to published values."""
-    before, after = (np.array(side, float) for side in zip(*pairs, strict=True))
-    if not before.sum() or not after.sum():
-        return
-    one = compare(Reference("x", True, (), (), tuple(before)), after)
-    psi, floor = distances(np.vstack([before, before]), np.vstack([after, after]))
-    assert psi == pytest.approx([one.psi] * 2) and floor == pytest.approx([one.psi_noise_floor] * 2)
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 9), min_size=9, max_size=9), min_size=2, max_size=5), st.integers(1, 40))
+def test_distances_of_many_are_those_of_each(samples, times):
+    """Against `drift.compare`, which is held to published values: small samples beside large ones."""
+    before = np.arange(9) * 10.0 + 5
+    after = [np.array(s, float) * (times if i else 1) for i, s in enumerate(samples) if sum(s)]
+    each = [compare(Reference("x", True, (), (), tuple(before)), one) for one in after]
+    psi, floor = distances(*pooled(np.tile(before, (len(after), 1)), np.reshape(after, (-1, 9))))
+    assert psi == pytest.approx([d.psi for d in each]) and floor == pytest.approx([d.psi_noise_floor for d in each])
+
+
+def test_a_small_sample_keeps_bins_to_compare():
+    """By hand: 20 rows, of which 2 are expected in each of ten bins, are compared in four bins of neighbours."""
+    a, b = pooled(np.full((1, 10), 100.0), np.array([[0, 0, 0, 0, 4, 4, 4, 4, 2, 2]], float))
+    assert a[a > 0].tolist() == [300, 200, 300, 200] and b[a > 0].tolist() == [0, 4, 12, 4]
+    a, b = pooled(np.full((1, 10), 100.0), np.full((1, 10), 9.0))
+    assert a[a > 0].tolist() == [100] * 10
+
+
+@pytest.mark.parametrize(("length", "rows"), [(1, 60), (1, 90), (2, 30)])
+def test_days_of_few_rows_differ_as_they_do(length, rows):
+    """Each day of training has another mean; later days of the same kind have not moved."""
+    rng = np.random.default_rng(3)
+    made = lambda rows: rng.normal(rng.normal(0, 0.5), 1, rows)  # noqa: E731
+    values = np.concatenate([made(rows) for _ in range(62)])
+    ref = reference("x", column(values), (), Days.of(np.repeat(np.arange(62), rows) * DAY_US))
+    run = next(r for r in ref.days if r.days == length)
+    assert run.inflation > 1.2 and run.usual > 0.05
+    later = [np.concatenate([made(300 // length) for _ in range(length)]) for _ in range(60)]
+    found = [compare(ref.of_days(length, 300), bin_counts(ref, column(x))) for x in later]
+    assert sum(d.p_value < 0.01 and d.effect > 0.1 for d in found) <= 6
+
+
+def test_a_column_that_never_differed_is_known_and_runs_whose_bins_were_all_one_are_not():
+    at = np.repeat(np.arange(62), 60) * DAY_US
+    constant = reference("x", column(np.ones(len(at))), (), Days.of(at))
+    assert [(r.usual, r.inflation) for r in constant.days] == [(0.0, 1.0)] * len(constant.days)
+    steady, moved = (
+        compare(constant.of_days(1, 300), bin_counts(constant, column(np.full(300, x)))) for x in (1.0, 2.0)
+    )
+    assert steady.effect == 0 and moved.effect > 1 and moved.p_value < 1e-6
+    earlier = replace(constant, days=(DayBlocks(1, 60, 0.0, 0.0, 0.0, 0.0), *constant.days[1:])).as_dict()
+    assert Reference.from_dict(earlier).of_days(1, 300) is None and Reference.from_dict(earlier).of_days(2, 300)
 
 
 def test_independent_rows_have_no_variance_of_days():
