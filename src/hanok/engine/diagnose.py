@@ -169,7 +169,10 @@ def why_window(
     }
     found = _inputs(case, observed, usual)
     exchanged = _version(case)
-    suspects = sorted([*found, *([exchanged] if exchanged else [])], key=lambda s: -s.explains)
+    suspects = sorted(
+        [*found, *([exchanged] if exchanged else [])],
+        key=lambda s: (s.kind == "skew" and s.explains < EXPLAINS_MIN, -s.explains),
+    )
     sentence = _sentence(case, suspects)
     return Diagnosis(model_name, start.isoformat(), end.isoformat(), sentence, symptom, tuple(suspects))
 
@@ -289,23 +292,16 @@ def _trained(case: _Case) -> dict[str, float | None]:
 
 
 def _inputs(case: _Case, observed: Effect, usual: Mapping[str, float | None]) -> list[Suspect]:
-    """Suspected columns, grouped by the source they come from, each with what restoring it changes."""
-    recomputed = _recomputed(case)
-    suspicions: dict[str, tuple[Suspicion, pa.ChunkedArray]] = {}
-    for index, reference in enumerate(case.references):
-        column = reference.column
-        logged = case.rows.column(FEATURE + column)
-        past = case.past(reference)
-        skew = skewed(column, logged, recomputed[column]) if column in recomputed else None
-        if skew is not None:
-            suspicions[column] = skew, recomputed[column]
-        elif past and (odd := strange(reference, logged, past)) is not None:
-            pool = pa.chunked_array([c for p in past for c in p.chunks])
-            suspicions[column] = odd, resampled(pool, case.rows.num_rows, seed=index)
-    for column, reference in ((r.column, r) for r in case.references):
-        if column in case.drifted and column not in suspicions:
-            reason = f"its values lie otherwise than in training (PSI {case.drifted[column][0]:.2f})"
-            suspicions[column] = Suspicion(column, "drift", reason, 1.0), case.trained(reference)
+    """Suspected columns, grouped by the source they come from, each with what restoring it changes. A skew that
+    explains nothing hides nothing else that is odd about its column."""
+    found = _suspects(case, _skews(case), observed, usual)
+    told = {c for s in found if s.explains >= EXPLAINS_MIN for c in s.columns}
+    return [*_suspects(case, _odd(case, told), observed, usual), *found]
+
+
+def _suspects(
+    case: _Case, suspicions: Suspicions, observed: Effect, usual: Mapping[str, float | None]
+) -> list[Suspect]:
     trained = _trained(case) if any(s.kind == "drift" for s, _ in suspicions.values()) else usual
     suspects = []
     for group, columns in _grouped(case.model, suspicions).items():
@@ -319,13 +315,37 @@ def _inputs(case: _Case, observed: Effect, usual: Mapping[str, float | None]) ->
     return suspects
 
 
-def _recomputed(case: _Case) -> dict[str, pa.ChunkedArray]:
-    """The features that the store gives for the same rows at the same instants; empty when rows carry no keys."""
-    truth, places = spine_inputs(case.parts, case.model, case.rows, start=case.start, end=case.end)
-    if truth is None or any(p is None for p in places):
-        return {}
-    taken = truth.take(pa.array(places, pa.int64()))
-    return {r.column: taken.column(r.column) for r in case.references if r.column in taken.column_names}
+def _odd(case: _Case, told: set[str]) -> Suspicions:
+    """Columns that are unlike training or the windows before, but for those whose fault is told."""
+    suspicions: dict[str, tuple[Suspicion, pa.ChunkedArray]] = {}
+    for index, reference in enumerate(case.references):
+        column = reference.column
+        if column in told:
+            continue
+        past = case.past(reference)
+        if past and (odd := strange(reference, case.rows.column(FEATURE + column), past)) is not None:
+            pool = pa.chunked_array([c for p in past for c in p.chunks])
+            suspicions[column] = odd, resampled(pool, case.rows.num_rows, seed=index)
+        elif column in case.drifted:
+            reason = f"its values lie otherwise than in training (PSI {case.drifted[column][0]:.2f})"
+            suspicions[column] = Suspicion(column, "drift", reason, 1.0), case.trained(reference)
+    return suspicions
+
+
+def _skews(case: _Case) -> Suspicions:
+    """Columns that differ from what the store gives for the same rows at the instants of the answers; rows that the
+    store does not have count as alike."""
+    truth, places = spine_inputs(case.parts, case.model, case.rows)
+    suspicions: dict[str, tuple[Suspicion, pa.ChunkedArray]] = {}
+    if truth is None:
+        return suspicions
+    taken, found = truth.take(pa.array(places, pa.int64())), pa.array([p is not None for p in places])
+    for column in (r.column for r in case.references if r.column in taken.column_names):
+        logged = case.rows.column(FEATURE + column)
+        restored = pc.if_else(found, taken.column(column).cast(logged.type, safe=False), logged)
+        if (skew := skewed(column, logged, restored)) is not None:
+            suspicions[column] = skew, restored
+    return suspicions
 
 
 def _grouped(model: Model, suspicions: Suspicions) -> dict[str, list[str]]:

@@ -114,7 +114,7 @@ def _labelled_answers(parts: Evidence, name: str) -> pa.Table:
     with connect({"log": scan, "known": known}) as duck:
         return arrow(
             duck,
-            f"SELECT p.prediction_id, p.version, p.{quoted('at')}, p.score, p.scores, k.label"
+            f"SELECT p.prediction_id, p.version, p.{quoted('at')}, p.batch, p.score, p.scores, k.label"
             f"{', ' if columns else ''}{columns} FROM log p "
             f"JOIN known k ON p.prediction_id = k.prediction_id ORDER BY p.{SEQUENCE}",
         )

@@ -6,9 +6,12 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from hanok.compute.frames import PREDICT_AT
 from hanok.core.declare import Model
 from hanok.core.logged import feature_columns, feature_of
 from hanok.engine.evidence import Evidence
+from hanok.parts.features.seen import KNOWN, PLACE
+from hanok.parts.serving.bulk import batch_instant
 from hanok.parts.serving.log import FEATURE
 
 
@@ -47,20 +50,32 @@ class LoggedInputs:
         return {c.name: c.datatype for c in self._parts.serving.model(self._name, number).signature.inputs}
 
 
-def spine_inputs(
-    parts: Evidence, model: Model, rows: pa.Table, *, start: datetime | None = None, end: datetime | None = None
-) -> tuple[pa.Table | None, list[int | None]]:
-    """The features that a declaration gives for the spine rows in [start, end), and which of them each answered row
-    is. None where rows carry no keys, or the spine has nothing."""
+def spine_inputs(parts: Evidence, model: Model, rows: pa.Table) -> tuple[pa.Table | None, list[int | None]]:
+    """The features that a declaration gives for the spine rows that were answered, each at the instant of the answer
+    and as far as it was known then, and which of them each answer is about. None where rows carry no keys, or are of
+    no row of the spine."""
     keys = parts.features.spine_keys(model)
     names = [f"key__{k}" for k in keys]
-    nothing: tuple[pa.Table | None, list[int | None]] = (None, [None] * rows.num_rows)
+    places: list[int | None] = [None] * rows.num_rows
     if any(n not in rows.column_names for n in names):
-        return nothing
-    spine = parts.features.spine_rows(model, start=start, end=end)
+        return None, places
+    asked = rows.select(names).append_column(PREDICT_AT, rows.column("at")).append_column(KNOWN, _answered(rows))
+    spine = parts.features.seen_rows(model, asked)
     if not spine.num_rows:
-        return nothing
-    truth = parts.features.historical(model, spine)
-    spelled = parts.serving.keys.spelled_columns(model.name, {k: truth.column(f"key__{k}") for k in keys})
-    where = {t: i for i, t in enumerate(zip(*(spelled[k].to_pylist() for k in keys), strict=True))}
-    return truth, [where.get(t) for t in zip(*(rows.column(n).to_pylist() for n in names), strict=True)]
+        return None, places
+    for index, place in enumerate(spine.column(PLACE).to_pylist()):
+        places[place] = index
+    return parts.features.historical(model, spine), places
+
+
+def _answered(rows: pa.Table) -> pa.ChunkedArray:
+    """When each row was answered: what was answered in bulk is dated as if it had been answered when it was due."""
+    when = rows.column("at").cast(pa.timestamp("us", "UTC")).to_pylist()
+    batches = rows.column("batch").to_pylist() if "batch" in rows.column_names else [""] * rows.num_rows
+    of_batch: dict[str, datetime] = {}
+    for place, batch in enumerate(batches):
+        if batch:
+            if batch not in of_batch:
+                of_batch[batch] = batch_instant(rows.column("prediction_id")[place].as_py())
+            when[place] = max(when[place], of_batch[batch])
+    return pa.chunked_array([pa.array(when, pa.timestamp("us", "UTC"))])

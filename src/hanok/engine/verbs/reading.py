@@ -27,6 +27,7 @@ from hanok.parts.access import GuardedMetadata
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.service import Monitoring
+from hanok.parts.serving.bulk import answered_at
 from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
 
@@ -190,7 +191,9 @@ def show_prediction(
     body = asdict(found) | {"at": found.at.isoformat(), "label": None, "source_rows": []}
     model = declared.of_answer(found.deployment, found.version)
     if model is not None:
-        body["source_rows"] = [asdict(s) for s in features.source_rows(model, found.entity, found.at)]
+        body["source_rows"] = [
+            asdict(s) for s in features.source_rows(model, found.entity, found.at, answered_at(found))
+        ]
     outcomes = monitoring.outcomes(found.deployment, start=found.at)
     if outcomes.num_rows:
         mine = [r for r in outcomes.to_pylist() if r["prediction_id"] == prediction]

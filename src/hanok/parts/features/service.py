@@ -14,7 +14,7 @@ from hanok.compute.keys import key_types
 from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, Model, as_dict, digest
-from hanok.core.errors import BadKey, FeatureViewNotFound, Invalid, NotFound, NotTrainable
+from hanok.core.errors import DeclarationError, FeatureViewNotFound, Invalid, NotTrainable
 from hanok.core.ids import new_id
 from hanok.core.keys import KeyType, KeyValue, canonical
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
@@ -25,6 +25,7 @@ from hanok.parts.features.honesty import check_declared, own_labels, own_values,
 from hanok.parts.features.online import FeatureCell, OnlineRow, Use, entity_key
 from hanok.parts.features.provenance import SourceRows, source_rows
 from hanok.parts.features.rows import as_key
+from hanok.parts.features.seen import KNOWN
 from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
 from hanok.stores.ports import Metadata, OnlineValues, Repositories, Tables
 
@@ -60,6 +61,7 @@ class Features:
         self._values = Generations(online, clock, self._scan_or_none)
         self.spines = spines = Spines(tables, clock)
         self.spine_keys, self.spine_rows, self.find_spine_row = spines.keys, spines.rows, spines.find
+        self.seen_rows = spines.seen
         self.labels, self.entity = spines.labels, spines.entity
         self._check_keys = spines.check_keys
 
@@ -181,15 +183,23 @@ class Features:
             "older than retrain=hk.Retrain(window=...), are not trained on"
         )
 
-    def source_rows(self, model: Model, entity: Mapping[str, KeyValue], at: datetime) -> list[SourceRows]:
-        """The source rows behind the features of the row with these keys, as they were visible at `at`. Empty when the
-        spine does not have the row."""
-        try:
-            row = self.find_spine_row(model, entity) if entity else {}
-        except (NotFound, BadKey):
+    def source_rows(
+        self, model: Model, entity: Mapping[str, KeyValue], at: datetime, known: datetime | None = None
+    ) -> list[SourceRows]:
+        """The source rows behind the features of the row with these keys, as they were visible at `at`. The row is
+        taken as it was `known` (at `at`, but for what was answered in bulk). Empty when the spine does not have it."""
+        spine = self._scan_or_none(model.spine.table)
+        if spine is None or not entity or not set(entity) <= set(spine.schema.names):
             return []
-        number = row.get(SEQUENCE)
-        own = (model.spine.table, number) if isinstance(number, int) else None
+        asked = {KEY_PREFIX + k: [v] for k, v in entity.items()}
+        instants = pa.table(asked | {PREDICT_AT: [at], KNOWN: [known or at]})
+        try:
+            row = next(iter(self.seen_rows(model, instants).to_pylist()), None)
+        except DeclarationError:  # it reads columns that the spine does not have
+            return []
+        if row is None:
+            return []
+        own = (model.spine.table, row[SEQUENCE])
         return source_rows(model.views, row, at, lambda table, since: self._tables.scan(table, since=since), own)
 
     # -- online ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from hanok.core.tables import ARRIVED, BOOKKEEPING, SEQUENCE, Overlay, Scan
 from hanok.parts.features.assemble import spelled_keys
 from hanok.parts.features.online import FeatureCell
 from hanok.parts.features.rows import as_key, equals
+from hanok.parts.features.seen import PLACE, seen_rows
 from hanok.stores.ports import Tables
 
 KEY_PREFIX = "key__"
@@ -36,8 +37,7 @@ class Spines:
     def _scan(self, table: str, upto: int | None = None) -> Scan:
         """Rows to predict, each as it was corrected last."""
         scan, overlay = self._tables.scan(table, upto=upto), self.overlay(table)
-        fits = overlay is not None and set(overlay.row_key) <= set(scan.schema.names)
-        return replace(scan, overlay=overlay) if fits else scan
+        return replace(scan, overlay=overlay) if _fits(overlay, scan) else scan
 
     def keys(self, model: Model) -> tuple[str, ...]:
         """The columns that identify a row to predict."""
@@ -67,19 +67,37 @@ class Spines:
         """Spine rows to be predicted in [start, end): keys, `_at`, when they arrived, their number, spine features,
         keys of views."""
         scan = self._scan(model.spine.table, upto)
-        keys = self.keys(model)
-        group = [model.split.group] if model.split.group else []
-        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys), *group))
-        _require(model, scan, [*wanted, model.spine.predict_at.column])
-        at = predict_at(model)
+        names, at = self._chosen(model, scan), predict_at(model)
         bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]
-        names = ", ".join([quoted(c) for c in wanted] + [f"{quoted(k)} AS {quoted(KEY_PREFIX + k)}" for k in keys])
         with connect({"spine": scan}) as duck:
             return arrow(
                 duck,
                 f"SELECT {names}, {at} AS {PREDICT_AT}, {ARRIVED}, {SEQUENCE} FROM spine "
                 f"WHERE {' AND '.join(bounds)} ORDER BY {PREDICT_AT}, {SEQUENCE}",
             )
+
+    def seen(self, model: Model, asked: pa.Table) -> pa.Table:
+        """The spine row of each answer as it was known then: like `rows`, with the instant of the answer as `_at`, and
+        `_place` in `asked`. What `asked` has (of the keys, those that tell), and which row it is: seen.py."""
+        scan, overlay = self._tables.scan(model.spine.table), self.overlay(model.spine.table)
+        names = self._chosen(model, scan)
+        row_key = overlay.row_key if overlay is not None and _fits(overlay, scan) else ()
+        keys = [n.removeprefix(KEY_PREFIX) for n in asked.column_names if n.startswith(KEY_PREFIX)]
+        found = seen_rows(scan, keys, predict_at(model), asked, row_key)
+        with connect({"spine": scan, "found": found}) as duck:
+            rows = arrow(
+                duck,
+                f"SELECT {names}, {ARRIVED}, f.{SEQUENCE}, f.{PLACE} FROM found f JOIN spine USING ({SEQUENCE}) "
+                f"ORDER BY f.{PLACE}",
+            )
+        return rows.append_column(PREDICT_AT, asked.column(PREDICT_AT).take(rows.column(PLACE)))
+
+    def _chosen(self, model: Model, scan: Scan) -> str:
+        """The columns of spine rows, as SQL."""
+        keys, group = self.keys(model), [model.split.group] if model.split.group else []
+        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys), *group))
+        _require(model, scan, [*wanted, model.spine.predict_at.column])
+        return ", ".join([quoted(c) for c in wanted] + [f"{quoted(k)} AS {quoted(KEY_PREFIX + k)}" for k in keys])
 
     def labels(
         self, model: Model, spine: pa.Table, *, as_of: datetime | None = None, upto: int | None = None
@@ -197,6 +215,10 @@ def predict_at(model: Model) -> str:
 def columns_of(scan: Scan) -> list[str]:
     """The columns of a table that users gave it."""
     return [c for c in scan.schema.names if c not in BOOKKEEPING]
+
+
+def _fits(overlay: Overlay | None, scan: Scan) -> bool:
+    return overlay is not None and set(overlay.row_key) <= set(scan.schema.names)
 
 
 def _bounds(expression: str, start: datetime | None, end: datetime | None) -> list[str]:

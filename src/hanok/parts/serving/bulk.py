@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from hanok.compute.content import content_digest
 from hanok.compute.frames import PREDICT_AT
+from hanok.core.clock import from_micros
 from hanok.core.errors import HanokError
 from hanok.core.ids import PredictionId
-from hanok.core.serving import Arm, Signature
+from hanok.core.serving import Arm, Prediction, Signature
 from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.router import answering_rows, sticky
@@ -186,3 +188,13 @@ def _ids(rows: Rows, first: int) -> Iterator[str]:
     worker, segment = BATCH_WORKERS | digest >> 24 & 0x7FFF, digest & 0xFFFFFF
     file = PredictionId(rows.name, rows.now // 1000, segment, 0, worker).file
     return (f"{rows.name}~{file}-{number:08x}" for number in range(first, first + rows.count))
+
+
+def batch_instant(prediction_id: str) -> datetime:
+    """When rows were answered in bulk, by the id of one of the answers: the end of that millisecond."""
+    return from_micros((PredictionId.parse(prediction_id).start_ms + 1) * 1000 - 1)
+
+
+def answered_at(found: Prediction) -> datetime:
+    """When it was answered: what is answered in bulk is dated to when it was due."""
+    return max(found.at, batch_instant(found.id)) if found.batch else found.at

@@ -12,6 +12,7 @@ from hanok.core.predictions import OUTCOMES, Found, Looked
 from hanok.core.serving import Prediction
 from hanok.engine.parts import find
 from hanok.engine.predictions import Predictions as Answers
+from hanok.parts.serving.bulk import answered_at
 from hanok.ui.places import Place, place_of
 from hanok.ui.views.common import AlertLine, Ask, alert_line, red_first
 
@@ -206,7 +207,7 @@ def _report(app: App, found: Prediction) -> DriftReport | None:
 
 def _source_rows(app: App, found: Prediction) -> tuple[SourceRows, ...]:
     model = app.declared.of_answer(found.deployment, found.version)
-    return tuple(app.features.source_rows(model, found.entity, found.at)) if model else ()
+    return tuple(app.features.source_rows(model, found.entity, found.at, answered_at(found))) if model else ()
 
 
 def _label(app: App, found: Prediction) -> tuple[Any, datetime | None]:
