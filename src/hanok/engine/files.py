@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def read(
         elif (body := open_bytes(path, 64).lstrip()).startswith(b"{") or (
             body.startswith(b"[") and suffix in (".json", ".jsonl", ".ndjson")
         ):
-            made = _read_json(path, as_text)
+            made = _read_json(path, as_text, numbers)
         else:
             return read_delimited(path, options or Options(), as_text, numbers)
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, OSError) as error:
@@ -60,8 +61,9 @@ def read(
     return made
 
 
-def _read_json(path: Path, as_text: Collection[str]) -> Read:
-    """Objects, one a line or in one list. Numbers are numbers and texts are texts; times in ISO form are times."""
+def _read_json(path: Path, as_text: Collection[str], numbers: Collection[str]) -> Read:
+    """Objects, one a line or in one list. Numbers are numbers and texts are texts; times in ISO form are times. A
+    column that is named in `as_text` or `numbers` and holds what is of no one type is text, for the table to read."""
     raw = open_bytes(path)
     rows: list[dict[str, Json]] = []
     whole = raw.lstrip().startswith(b"[")
@@ -73,10 +75,17 @@ def _read_json(path: Path, as_text: Collection[str]) -> Read:
             raise BadData(f"line {line} of {path} is not JSON: {error}") from None
     if wrong := [i for i, row in enumerate(rows, 1) if not isinstance(row, dict)]:
         raise BadData(f'entry {wrong[0]} of {path} is not an object like {{"column": value}}')
-    kept = {folded(n) for n in as_text}
+    kept, known = ({folded(n) for n in some} for some in (as_text, numbers))
     columns = {}
     for name in dict.fromkeys(n for row in rows for n in row):
-        made = of_json(path, name, [row.get(name) for row in rows])
+        values = [row.get(name) for row in rows]
+        try:
+            made = of_json(path, name, values)
+        except BadData:
+            nested = any(_kind(v) == "other" for v in values if v is not None)  # would pass for a text
+            if folded(name) not in known and (nested or folded(name) not in kept):
+                raise
+            made = pa.chunked_array([pa.array([_spelt(v) for v in values], pa.string())])
         if pa.types.is_string(made.type) and folded(name) not in kept:
             typed, _ = guessed(made)
             made = typed if pa.types.is_timestamp(typed.type) else made
@@ -88,6 +97,11 @@ def _kind(value: Json) -> str:
     if isinstance(value, bool | str):
         return "truth" if isinstance(value, bool) else "text"
     return "number" if isinstance(value, int | float) else "other"
+
+
+def _spelt(value: Json) -> str | None:
+    """A value as a text file would have it: 2 and "2" are one."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def of_json(path: Path, name: str, values: Sequence[Json]) -> pa.ChunkedArray:

@@ -187,3 +187,27 @@ def test_partial_rows_lack_nothing_and_teach_nothing_about_other_columns(app):
     assert {c.name: c.presence for c in app.validation.schema("outcomes").columns}["clinic"] == 1.0
     file = app.validation.ingest("outcomes", whole.drop_columns(["clinic"]), key="file")
     assert [(a.type, a.column) for a in file.anomalies] == [("SCHEMA_MISSING_COLUMN", "clinic")]
+
+
+def test_a_json_value_of_another_type_sets_its_own_row_aside(app, tmp_path):
+    """In a column that the table knows; in a new one nothing says what it is, and the file is refused."""
+    pa_rows = {"n": [1, 2], "x": [0.5, 1.5], "b": [True, False], "s": ["a", "b"]}
+    app.validation.ingest("t", pa.table(pa_rows), key="first")
+    path = tmp_path / "later.jsonl"
+
+    def sent(*rows):
+        path.write_text("\n".join(json.dumps({"n": 3, "x": 0.5, "b": True, "s": "c"} | row) for row in rows))
+        return call(app, "ingest", "me", {"table": "t", "path": str(path)})
+
+    done = sent(
+        {"n": 1.0}, {"n": "2"}, {"n": 2.5}, {"n": "two"}, {"n": [2]}, {"x": "2.5"}, {"x": 2**60 + 1}, {"b": "x"}
+    )
+    assert (done["accepted"], done["quarantined"]) == (3, 5)
+    assert rows_of(app, "t")[2:] == [
+        {"n": 1, "x": 0.5, "b": True, "s": "c"}, {"n": 2, "x": 0.5, "b": True, "s": "c"},
+        {"n": 3, "x": 2.5, "b": True, "s": "c"},
+    ]  # fmt: skip
+    assert sent({"s": 7}, {"s": "7"}, {"n": 1 << 70})["accepted"] == 2
+    for odd in ({"s": []}, {"new": "x"}):
+        with pytest.raises(BadData, match="make them one type"):
+            sent({"new": 1}, odd)
