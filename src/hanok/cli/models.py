@@ -105,6 +105,18 @@ def month_rows(months: list[dict[str, Any]], version: int) -> list[dict[str, Any
     ]
 
 
+def explained(result: dict[str, Any], as_json: bool) -> None:
+    """An answer, and what each input did to it, the strongest first."""
+    why = None if as_json else result.pop("explanation", None)
+    show(result, as_json)
+    if why is not None:
+        cost = f"; {why['rows_scored']} rows were scored for it" if why["rows_scored"] else ""
+        of = f" of class {why['of']}" if why["of"] else ""
+        say(f"{why['method']}, in {why['unit']}{of}, from {why['base']:.4g}{cost}")
+        found = sorted(why["contributions"].items(), key=lambda c: -abs(c[1]))
+        show([{"input": n, "contribution": v} for n, v in found], False)
+
+
 def pairs(texts: tuple[str, ...]) -> dict[str, str]:
     """COLUMN=VALUE words as a dict."""
     for text in texts:

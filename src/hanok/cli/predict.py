@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hanok.cli.models import pairs
+from hanok.cli.models import explained, pairs
 from hanok.cli.output import ask, common, say, show, versioned
 
 
@@ -21,6 +21,7 @@ from hanok.cli.output import ask, common, say, show, versioned
 )
 @click.option("--at", default="", help="With --in: the column with the instant that each row is predicted for.")
 @click.option("--keep", multiple=True, help="With --in: a column to stand beside the answers. Repeatable.")
+@click.option("--explain", is_flag=True, help="Of one row: what each input did to the score.")
 @click.option("--piece-rows", default=0, help="With --in: rows answered at once (default: by the number of columns).")
 @common
 def predict(
@@ -33,6 +34,7 @@ def predict(
     keys: tuple[str, ...],
     at: str,
     keep: tuple[str, ...],
+    explain: bool,
     piece_rows: int,
     home: Path | None,
     as_json: bool,
@@ -58,7 +60,7 @@ def predict(
         raise click.UsageError(
             "say which row, like flight=UA1545, which window with --from and --until, or which file with --in"
         )
-    show(ask(home, "predict", model=model, match=pairs(match)), as_json)
+    explained(ask(home, "predict", model=model, match=pairs(match), explain=explain), as_json)
 
 
 def _bulk(home: Path | None, model: str, source: str, out: Path | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -93,3 +95,42 @@ def _tell(batch: dict[str, Any], out: Path | None, as_json: bool) -> None:
     if batch["refused"] or batch["failed"]:
         say(f"{batch['refused']} rows were refused and {batch['failed']} failed: their column 'error' says why")
         raise SystemExit(1)
+
+
+@click.command()
+@click.argument("model", metavar="MODEL@VERSION")
+@click.option("--since", default="7d", show_default=True, help="So far back, or from this instant on.")
+@click.option("--until", default="", help="Before this instant (default: now).")
+@common
+def rehearse(model: str, since: str, until: str, home: Path | None, as_json: bool) -> None:
+    """Score what MODEL answered with another VERSION before it ships: what would have been decided otherwise, in which
+    slices, how good that would have been, and how long it takes."""
+    from rich.console import Console
+
+    name, version = versioned(model)
+    if not version:
+        raise click.UsageError("say which version is rehearsed, like churn@8")
+    with Console(stderr=True).status(f"version {version} of {name} answers again"):
+        found = ask(home, "rehearse", model=name, version=version, since=since, until=until or None)
+    if as_json:
+        show(found, as_json)
+        return
+    scored = found["rows"] - found["failed"]
+    share = found["otherwise"] / scored if scored else 0.0
+    otherwise = f"{found['otherwise']} ({share:.1%}) would have been decided otherwise"
+    say(f"version {version} scored {scored} answers: {otherwise}")
+    for why, count in found["left_out"].items():
+        say(f"{count} answers are left out: {why}")
+    if found["failed"]:
+        say(f"it fails on {found['failed']} rows: {found['failure']}")
+    if found["bounded"]:
+        say("only the newest of the answers were scored; a shorter --since takes all of a window")
+    show({n: found[n] for n in ("directions", "change_mean", "change_quantiles", "labelled")}, False)
+    titles = {"as answered": 0, f"version {version}": 1}
+    metrics = [{"metric": m, **{t: v[i] for t, i in titles.items()}} for m, v in found["known"].items()]
+    latency = [
+        {"latency of one row": n, "p50 (us)": v["p50"], "p99 (us)": v["p99"]} for n, v in found["latency"].items()
+    ]
+    for rows in (metrics, latency, found["slices"], found["largest"]):
+        if rows:
+            show(rows, False)

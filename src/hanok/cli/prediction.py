@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hanok.cli.models import pairs
+from hanok.cli.models import explained, pairs
 from hanok.cli.output import ask, common, show
 
 OUTCOMES = ("labelled", "unlabelled", "right", "wrong", "failed")
@@ -82,10 +82,11 @@ def batches(model: str, limit: int, home: Path | None, as_json: bool) -> None:
 
 @prediction.command("show")
 @click.argument("prediction")
+@click.option("--explain", is_flag=True, help="With what each input did to the score.")
 @common
-def show_(prediction: str, home: Path | None, as_json: bool) -> None:
+def show_(prediction: str, explain: bool, home: Path | None, as_json: bool) -> None:
     """One prediction: features, version, score, later label."""
-    show(ask(home, "prediction.show", prediction=prediction), as_json)
+    explained(ask(home, "prediction.show", prediction=prediction, explain=explain), as_json)
 
 
 def _day(text: str) -> datetime:

@@ -52,6 +52,22 @@ class Reference:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def middle(self) -> Any:
+        """The median of numbers, about: the middle of its interval; of text the most frequent value. None where most
+        rows were null."""
+        if not self.numeric:
+            best = int(np.argmax(self.counts)) if len(self.counts) else len(self.points)
+            return self.points[best] if best < len(self.points) else None
+        inner = [(a + b) / 2 for a, b in zip(self.edges, self.edges[1:], strict=False)]
+        ends = [self.edges[0], *inner, self.edges[-1]] if self.edges else [0.0]
+        values = [*map(float, self.points), *ends]
+        counts = np.array(self.counts[: len(values)], float)
+        order = np.argsort(values)
+        if not counts.sum():
+            return None
+        half = np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)
+        return float(np.array(values)[order][half])
+
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Reference:
         """Of what any release kept. Raises Corrupt."""

@@ -166,6 +166,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     declared = Declared(training=training, metadata=metadata)
     alike = Alike(serving=serving, declared=declared)
     references = References(blobs=blobs, serving=serving, training=training)
+    serving.typical = references.typical
     skew = Skew(
         metadata=metadata,
         tables=tables,

@@ -17,6 +17,7 @@ from hanok.core.errors import HanokError, Invalid, SourceNotFound
 from hanok.core.json import JsonObject
 from hanok.core.keys import KeyType, KeyValue, canonical
 from hanok.core.logged import KEY
+from hanok.core.records import to_body
 from hanok.core.serving import Cell, Prediction
 from hanok.core.tables import SEQUENCE
 from hanok.engine.declared import Declared
@@ -130,7 +131,7 @@ class Predicting:
     def __init__(self, *, training: Training, features: Features, serving: Serving, declared: Declared) -> None:
         self._training, self._features, self._serving, self._declared = training, features, serving, declared
 
-    def predict_entity(self, name: str, match: Mapping[str, Cell]) -> JsonObject:
+    def predict_entity(self, name: str, match: Mapping[str, Cell], *, explain: bool = False) -> JsonObject:
         """Predict the spine row that has the given values, with features read online. Raises Invalid."""
         model = self._training.model(name)
         if not isinstance(match, Mapping) or not match:
@@ -149,7 +150,11 @@ class Predicting:
                 own[arm.version] = {}
         answer = self._serving.answer(routed, own[routed.arm.version], by_version=own)[0]
         features = {n: values[0] for n, values in own[answer.version].items()}
-        return {**asdict(answer), "model": name, "entity": dict(routed.keys), "features": features}
+        body = {**asdict(answer), "model": name, "entity": dict(routed.keys), "features": features}
+        if not explain:
+            return body
+        (why,) = self._serving.explain(name, answer.version, own[answer.version])
+        return {**body, "explanation": to_body(why)}
 
     def predict_due(self, name: str, start: datetime, end: datetime) -> tuple[BatchIds, int]:
         """Predict the spine rows due in [start, end) that what serves now has not answered yet; returns the ids of all

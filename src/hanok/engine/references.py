@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hanok.compute.drift import Reference
+from hanok.core.serving import Cell
 from hanok.parts.serving.service import Serving
 from hanok.parts.training.service import Training
 from hanok.stores.ports import Blobs
@@ -22,6 +23,13 @@ class References:
             return []
         with self._blobs.open(digest) as file:
             return [Reference.from_dict(body) for body in orjson.loads(file.read())]
+
+    def typical(self, model: str, version: int) -> dict[str, Cell] | None:
+        """A row in the middle of what a version was trained on: of numbers the median, of text what is most frequent.
+        None where nothing is known of that."""
+        facts = self._training.version(model, version).facts
+        known = {r.column: r.middle() for r in self.of(facts.get("reference", ""))}
+        return known or None
 
     def live(self, model: str) -> list[Reference]:
         """Of the version that answers; none when nothing does."""

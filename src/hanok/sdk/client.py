@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hanok.sdk.transports import Transport
 
 
-LONG = ("train", "reproduce", "hindsight", "predict.batch")
+LONG = ("train", "reproduce", "hindsight", "rehearse", "predict.batch")
 
 
 class Client:

@@ -29,6 +29,7 @@ class Request:
     outputs: tuple[str, ...] | None = None
     entity: dict[str, str | int | float | bool | None] | None = None
     binary: frozenset[str] = frozenset()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def decode(protocol: Protocol, body: bytes, content_type: str, arms: Sequence[Si
     """`header` is the length of the JSON before tensors that are bytes. Raises SignatureMismatch, TooLarge."""
     if protocol == "oip":
         infer = oip.decode(body, arms, header)
-        return Request(infer.columns, infer.rows, infer.id, infer.outputs, infer.entity, infer.binary)
+        return Request(infer.columns, infer.rows, infer.id, infer.outputs, infer.entity, infer.binary, infer.explain)
     frame = invocations.decode(body, content_type, arms)
     return Request(frame.columns, frame.rows)
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol as Protocol_
 
 import orjson
 
@@ -24,6 +25,7 @@ from hanok.core.errors import (
     UnsupportedMedia,
 )
 from hanok.core.json import Json
+from hanok.core.records import to_body
 from hanok.core.serving import Deployment, Signature
 from hanok.core.version import VERSION
 from hanok.parts.serving.service import Answer, Serving
@@ -40,7 +42,7 @@ _REPOSITORY = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 BINARY_HEADER = "inference-header-content-length"
 PACKED_BYTES = 4 << 10  # replies from this size on are compressed for those who ask
-_V1 = re.compile(r"/v1/models/([^/:]+)(:predict)?")
+_V1 = re.compile(r"/v1/models/([^/:]+)(:predict|:explain)?")
 _JSON_TYPES = ("", "application/json", "text/json", "application/x-www-form-urlencoded", "application/octet-stream")
 Header = tuple[bytes, bytes]
 Reply = tuple[int, bytes, Sequence[Header]]
@@ -91,6 +93,19 @@ class Target:
     arms: Sequence[Signature]
     primary: int
     loaded: bool
+
+
+class Replies(Protocol_):
+    """Makes the reply of a protocol; `explanations` are those of each answer where they were asked for."""
+
+    def __call__(
+        self,
+        target: Target,
+        request: Request,
+        answers: Sequence[Answer],
+        explanations: Sequence[Json] | None = None,
+        /,
+    ) -> Reply: ...
 
 
 class Inference:
@@ -223,7 +238,9 @@ class Inference:
     async def _infer(self, asked: Asked, name: str, version: int | None) -> Reply:
         return await self._scored(asked, "oip", name, version, self._infer_reply)
 
-    def _infer_reply(self, target: Target, request: Request, answers: Sequence[Answer]) -> Reply:
+    def _infer_reply(
+        self, target: Target, request: Request, answers: Sequence[Answer], explanations: Sequence[Json] | None = None
+    ) -> Reply:
         version = answers[0].version if answers else target.primary
         signature = self._answering(target, version)
         multi = signature.task == "multiclass"
@@ -237,6 +254,7 @@ class Inference:
             [a.label for a in answers],
             [a.prediction_id for a in answers],
             request.binary,
+            explanations,
         )
         if json_bytes is None:
             return 200, body, ()
@@ -263,7 +281,8 @@ class Inference:
         if refusal := asked.allow("POST" if match[2] else "GET"):
             return refusal
         if match[2]:
-            return await self._scored(asked, "mlflow", match[1], None, _invocations_reply)
+            explain = match[2] == ":explain"
+            return await self._scored(asked, "mlflow", match[1], None, _invocations_reply, explain=explain)
         self._require(match[1], Access.READ)
         self._serving.model(match[1])
         return _json({"name": match[1], "ready": True})
@@ -276,14 +295,16 @@ class Inference:
         protocol: Protocol,
         name: str,
         version: int | None,
-        reply: Callable[[Target, Request, Sequence[Answer]], Reply],
+        reply: Replies,
+        *,
+        explain: bool = False,
     ) -> Reply:
         """Read, decode, predict and encode: at once when all of that is small, else beside the event loop."""
         self._require(name, Access.USE)
         self._check_loaded(name)
         content_type, encoding = _media(asked.headers, protocol)
         header = asked.headers.get(BINARY_HEADER, "") if protocol == "oip" else ""
-        scoring = self.scoring
+        scoring, explain = self.scoring, explain or asked.query.get("explain", "").lower() in ("true", "1")
         with scoring.hold(
             0
         ) as held:  # what has arrived counts, whatever is announced: a silent connection holds nothing
@@ -301,21 +322,22 @@ class Inference:
                 del body
 
                 def work() -> Reply:
-                    return self._finish(target, decoding.unpacked(packed), reply)
+                    return self._finish(target, decoding.unpacked(packed), reply, explain)
 
                 return await scoring.beside(work)
             if len(body) <= INLINE_BYTES:
                 request = decoding.decode(protocol, body, content_type, target.arms, header)
-                if scoring.costs.expected_s(name, request.rows) < INLINE_S:
+                explain = explain or request.explain
+                if not explain and scoring.costs.expected_s(name, request.rows) < INLINE_S:
                     return self._finish(target, request, reply)
-                return await scoring.beside(partial(self._finish, target, request, reply))
+                return await scoring.beside(partial(self._finish, target, request, reply, explain))
             return await scoring.beside(
-                lambda: self._finish(target, decoding.decode(protocol, body, content_type, target.arms, header), reply)
+                lambda: self._finish(
+                    target, decoding.decode(protocol, body, content_type, target.arms, header), reply, explain
+                )
             )
 
-    def _finish(
-        self, target: Target, request: Request, reply: Callable[[Target, Request, Sequence[Answer]], Reply]
-    ) -> Reply:
+    def _finish(self, target: Target, request: Request, reply: Replies, explain: bool = False) -> Reply:
         name, entity = target.name, request.entity
         if entity:
             _check_keys(name, entity, self._keys(name))
@@ -335,7 +357,10 @@ class Inference:
         self.statistics.count(name, answered_by, request.rows, wall_seconds() - started)
         if answers:
             self._metrics.predictions.labels(name, str(answers[0].version)).inc(len(answers))
-        return reply(target, request, answers)
+        if not (explain or request.explain):
+            return reply(target, request, answers)
+        found = self._serving.explain(name, answered_by, request.columns) if answers else []
+        return reply(target, request, answers, [to_body(one) for one in found])
 
     def _target(self, name: str, version: int | None) -> Target:
         deployed = next((d for d in self._serving.deployments() if d.name == name), None)
@@ -382,9 +407,11 @@ def _json(body: Json) -> Reply:
     return 200, orjson.dumps(body), ()
 
 
-def _invocations_reply(target: Target, request: Request, answers: Sequence[Answer]) -> Reply:
+def _invocations_reply(
+    target: Target, request: Request, answers: Sequence[Answer], explanations: Sequence[Json] | None = None
+) -> Reply:
     values: list[Json] = [a.score if a.label is None else list(a.scores) or a.score for a in answers]
-    return 200, invocations.encode(values, [a.prediction_id for a in answers]), ()
+    return 200, invocations.encode(values, [a.prediction_id for a in answers], explanations), ()
 
 
 def _check_keys(model: str, entity: Mapping[str, object], keys: Sequence[str] | None) -> None:

@@ -69,6 +69,17 @@ class _InOrder:
     def score(self, rows: Any) -> Scores:
         return in_order(self._model.score(rows), self._places)
 
+    def contributions(self, rows: Any) -> tuple[Scores, Scores, str] | None:
+        told = getattr(self._model, "contributions", lambda _: None)(rows)
+        if told is None:
+            return None
+        base, values, method = told
+        places = list(self._places)
+        if base.shape[1] != len(places):
+            turned = 1.0 if places == [0, 1] else -1.0
+            return turned * base, turned * values, method
+        return base[:, places], values[:, places], method
+
 
 def _scored(
     runtime: str, signature: Signature, read: Callable[[str], bytes], notes: Mapping[str, Any]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanok.compute.frames import Columns, Matrix, encode
+from hanok.compute.runtimes.explain import Contributions, native
 from hanok.core.errors import ScoringFailed, SignatureMismatch
 from hanok.core.serving import Signature
 
@@ -24,6 +25,10 @@ class Scored(Protocol):
     def encode(self, columns: Columns) -> Prepared: ...
 
     def score(self, rows: Prepared) -> Scores: ...
+
+    def contributions(self, rows: Prepared, classes: NDArray[np.int64]) -> Contributions | None:
+        """What each input does to the score of the class; None for a model that does not know it by itself."""
+        ...
 
     def run(self, rows: pa.RecordBatch) -> Mapping[str, pa.Array]: ...
 
@@ -66,6 +71,9 @@ class Encoded:
             shape = " x ".join(map(str, rows.shape))
             raise SignatureMismatch(f"the model takes {self._signature.width} columns of numbers, not {shape}")
         return checked(self._signature, self._model.score(np.asarray(rows, np.float64)), len(rows))
+
+    def contributions(self, rows: Prepared, classes: NDArray[np.int64]) -> Contributions | None:
+        return native(self._signature, self._model, np.asarray(rows, np.float64), classes)
 
     def _check_nulls(self, matrix: Matrix) -> None:
         if self._refuses_nulls and (missing := np.flatnonzero(np.isnan(matrix).any(axis=0))).size:
@@ -120,6 +128,9 @@ class ByColumn:
         if rows.ndim != 2 or rows.shape[1] != len(self._signature.inputs):
             raise SignatureMismatch(f"the model takes {len(self._signature.inputs)} inputs, not {rows.shape}")
         return checked(self._signature, self._model.score(np.asarray(rows, object)), len(rows))
+
+    def contributions(self, rows: Prepared, classes: NDArray[np.int64]) -> Contributions | None:
+        return None
 
 
 def checked(signature: Signature, scores: Scores, rows: int) -> Scores:

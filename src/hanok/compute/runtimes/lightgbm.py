@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import threading
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 from hanok.compute.runtimes.lightgbm_text import check
 from hanok.core.errors import Corrupt, MissingExtra, SignatureMismatch
 
-_FLOAT64, _NORMAL, _ROW_MAJOR = 1, 0, 1
+_FLOAT64, _NORMAL, _CONTRIBUTIONS, _ROW_MAJOR = 1, 0, 3, 1
+_UNCOUNTED = re.compile(
+    rb"^internal_count=(?:.* )?0(?: |$)", re.MULTILINE
+)  # trees of other libraries, as we write them
 _PARAMETERS = b"num_threads=1"
 BATCH_THREADED_ROWS = 20_000
 
@@ -66,6 +70,7 @@ class LightGBM:
             )
         )
         self._lock = threading.Lock()
+        self._counted = _UNCOUNTED.search(text) is None
         self._length = ctypes.c_int64()
 
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,6 +111,35 @@ class LightGBM:
                 )
             )
         return out.reshape(rows, self._classes) if self._classes > 1 else out
+
+    def contributions(self, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], str] | None:
+        """TreeSHAP of the sums of the leaves: base (rows, outputs), values (rows, outputs, width). None for trees that
+        do not say how many rows each of their nodes saw."""
+        if not self._counted:
+            return None
+        if self._float32:
+            matrix = matrix.astype(np.float32).astype(np.float64)
+        data, rows = np.ascontiguousarray(matrix, np.float64), len(matrix)
+        out = np.empty(rows * self._classes * (self._width + 1))
+        length = ctypes.c_int64()
+        _checked(
+            _library().LGBM_BoosterPredictForMat(
+                self._handle,
+                data.ctypes.data_as(ctypes.c_void_p),
+                _FLOAT64,
+                ctypes.c_int32(rows),
+                ctypes.c_int32(self._width),
+                _ROW_MAJOR,
+                _CONTRIBUTIONS,
+                0,
+                -1,
+                _PARAMETERS,
+                ctypes.byref(length),
+                out.ctypes.data_as(ctypes.c_void_p),
+            )
+        )
+        shaped = out.reshape(rows, self._classes, self._width + 1)
+        return shaped[:, :, -1], shaped[:, :, :-1], "TreeSHAP"
 
     def __del__(self) -> None:
         if getattr(self, "_fast", None):

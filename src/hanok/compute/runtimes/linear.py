@@ -32,6 +32,17 @@ class Linear:
         self._coefficients = np.array(body["coefficients"], float)
         self._intercepts = np.array(body["intercepts"], float)
 
+    def contributions(self, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+        """Weight times value, of which the score before its link is the sum: base (rows, outputs), values (rows,
+        outputs, width)."""
+        owners = [index for index, _, _ in self._shape["numeric"] for _ in range(2)]
+        owners += [index for index, levels in self._shape["categorical"] for _ in levels]
+        parts = expand(matrix, self._shape)[:, None, :] * self._coefficients[None, :, :]
+        values = np.zeros((*parts.shape[:2], matrix.shape[1]))
+        for column, owner in enumerate(owners):
+            values[:, :, owner] += parts[:, :, column]
+        return np.tile(self._intercepts, (len(matrix), 1)), values, "weight times value"
+
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         # row by row sums, not a matrix product: BLAS gives other bits for other numbers of rows
         design = np.ascontiguousarray(expand(matrix, self._shape))

@@ -8,10 +8,13 @@ from datetime import datetime
 
 from hanok.core.access import Access
 from hanok.core.batches import BATCH, Wanted
+from hanok.core.clock import utc
+from hanok.core.durations import duration
 from hanok.core.json import JsonObject
 from hanok.core.performance import HINDSIGHT
 from hanok.core.records import to_body
 from hanok.core.registry import CHAMPION
+from hanok.core.rehearsal import REHEARSAL
 from hanok.core.training import result_of
 from hanok.engine.arguments import Cell, Count
 from hanok.engine.batching import Batching
@@ -19,6 +22,7 @@ from hanok.engine.bus import Bus
 from hanok.engine.evidence import Evidence
 from hanok.engine.hindsight import hindsight
 from hanok.engine.predicting import Predicting
+from hanok.engine.rehearsing import rehearse
 from hanok.engine.verbs.registry import verb
 from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
@@ -131,6 +135,23 @@ def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
     return HINDSIGHT.body(hindsight(parts, model, version))
 
 
+@verb("rehearse", Access.EDIT)
+def rehearse_version(
+    parts: Evidence, *, model: str, version: Count, since: str = "7d", until: datetime | None = None
+) -> JsonObject:
+    """Score logged traffic with a version before it ships: what it would have answered otherwise, slice by slice, and
+    how long it takes. `since` is a time back from now, like 7d, or an instant."""
+    end = until or parts.clock.now()
+    return REHEARSAL.body(rehearse(parts, model, version, _since(since, end), end))
+
+
+def _since(text: str, end: datetime) -> datetime:
+    try:
+        return utc(datetime.fromisoformat(text))
+    except ValueError:
+        return end - duration(text)
+
+
 @verb("predict.batch", Access.USE)
 def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: datetime, end: datetime) -> JsonObject:
     """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant.
@@ -183,6 +204,6 @@ def finish_batch(
 
 
 @verb("predict", Access.USE)
-def predict(predicting: Predicting, *, model: str, match: Mapping[str, Cell]) -> JsonObject:
-    """Predict one entity, with its features read from the online store."""
-    return dict(predicting.predict_entity(model, match))
+def predict(predicting: Predicting, *, model: str, match: Mapping[str, Cell], explain: bool = False) -> JsonObject:
+    """Predict one entity, with its features read from the online store; `explain` says what each input did to it."""
+    return dict(predicting.predict_entity(model, match, explain=explain))

@@ -184,9 +184,16 @@ def list_batches(serving: Serving, *, model: str = "", limit: Count = 50) -> Seq
 
 @verb("prediction.show", Access.READ)
 def show_prediction(
-    serving: Serving, declared: Declared, features: Features, monitoring: Monitoring, *, prediction: str
+    serving: Serving,
+    declared: Declared,
+    features: Features,
+    monitoring: Monitoring,
+    *,
+    prediction: str,
+    explain: bool = False,
 ) -> JsonObject:
-    """One prediction: features, version, score, later label, and the source rows its features came from."""
+    """One prediction: features, version, score, later label, and the source rows its features came from; with
+    `explain` what each input did to the score."""
     found = serving.find(prediction)
     body = asdict(found) | {"at": found.at.isoformat(), "label": None, "source_rows": []}
     model = declared.of_answer(found.deployment, found.version)
@@ -194,6 +201,10 @@ def show_prediction(
         body["source_rows"] = [
             asdict(s) for s in features.source_rows(model, found.entity, found.at, answered_at(found))
         ]
+    if explain:
+        columns = {name: [value] for name, value in found.features.items()}
+        (why,) = serving.explain(found.deployment, found.version, columns)
+        body["explanation"] = to_body(why)
     outcomes = monitoring.outcomes(found.deployment, start=found.at)
     if outcomes.num_rows:
         mine = [r for r in outcomes.to_pylist() if r["prediction_id"] == prediction]

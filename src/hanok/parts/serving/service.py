@@ -22,6 +22,7 @@ from hanok.parts.serving.batches import Batches
 from hanok.parts.serving.beside import Answered, score_beside
 from hanok.parts.serving.bulk import Rows, decided, log_rows
 from hanok.parts.serving.deployments import Deployments, Snapshot
+from hanok.parts.serving.explaining import Explanation, Typical, explained
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.needs import EntityKeys, UndeclaredKeys
 from hanok.parts.serving.packages import Loaded, Packages
@@ -92,6 +93,7 @@ class Serving:
         self._versions = Deployments(metadata=metadata, packages=packages, clock=clock)
         self._shadows = Shadows(log, partial(score_beside, packages))
         self.batches = Batches(metadata=metadata, versions=self._versions, log=log, clock=clock)
+        self.typical: Typical = lambda name, version: None  # the engine puts there who knows typical rows
         self.keys: EntityKeys = UndeclaredKeys()  # the engine puts those of the declarations here
         self.deploy, self.refresh = self._versions.deploy, self._versions.refresh
         self.deployment, self.deployments = self._versions.current, self._versions.all
@@ -203,6 +205,10 @@ class Serving:
         if record:
             self._record_batch(name, snapshot.deployment, key, rows.num_rows, answered.failed)
         return answered
+
+    def explain(self, name: str, version: int, columns: Columns) -> list[Explanation]:
+        """What each input does to the score of each row, as a version would give it. Nothing of it is logged."""
+        return explained(self.model(name, version), columns, lambda: self.typical(name, version))
 
     def tell_batch(self, name: str, key: str) -> None:
         """Say that a batch was asked for that left nothing to answer: labels that came before answers are joined."""

@@ -276,8 +276,9 @@ def _once(header: Sequence[str]) -> None:
 # -- answering -------------------------------------------------------------------------------------------------------
 
 
-def encode(predictions: Sequence[Json], ids: Sequence[str]) -> bytes:
-    return orjson.dumps({"predictions": list(predictions), "prediction_ids": list(ids)})
+def encode(predictions: Sequence[Json], ids: Sequence[str], explanations: Sequence[Json] | None = None) -> bytes:
+    more = {} if explanations is None else {"explanations": list(explanations)}
+    return orjson.dumps({"predictions": list(predictions), "prediction_ids": list(ids), **more})
 
 
 def error(code: str, message: str) -> bytes:

@@ -69,6 +69,7 @@ class Infer:
     outputs: tuple[str, ...] | None
     entity: dict[str, Cell]
     binary: frozenset[str] = frozenset()  # the outputs that are asked for as bytes
+    explain: bool = False
 
 
 _CONFIG = {"BYTES": "STRING"}
@@ -94,6 +95,7 @@ def decode(body: bytes, arms: Sequence[Signature], header: str = "") -> Infer:
         wanted,
         _entity(request, rows),
         _as_bytes(request, wanted or output_names(arms[0])),
+        (request.parameters or {}).get("explain") is True,
     )
 
 
@@ -320,6 +322,7 @@ def encode(
     labels: Sequence[str | None],
     ids: Sequence[str],
     as_bytes: frozenset[str] = frozenset(),
+    explanations: Sequence[Json] | None = None,
 ) -> tuple[bytes, int | None]:
     """The reply, and the length of its JSON when outputs follow as bytes. `parameters.prediction_ids` leads from each
     row to its log record."""
@@ -344,7 +347,8 @@ def encode(
         "model_name": name,
         "model_version": str(version),
         "outputs": outputs,
-        "parameters": {"prediction_ids": list(ids)},
+        "parameters": {"prediction_ids": list(ids)}
+        | ({} if explanations is None else {"explanations": list(explanations)}),
     }
     if request_id:
         body["id"] = request_id
