@@ -112,7 +112,7 @@ class ColumnStatistics:
 class CheckResult:
     """The outcome for one batch: statistics, anomalies, how many rows went where, and its `node` in the lineage.
     `unchanged` rows were there already and were not appended; `corrected` ones are among the accepted and take the
-    place of an earlier row."""
+    place of an earlier row. `first` is the number of the first row accepted."""
 
     table: str
     batch: str
@@ -125,10 +125,11 @@ class CheckResult:
     corrected: int = 0
     node: str = field(default="", metadata=IF_SET)
     digest: str | None = field(default=None, metadata=IF_SET)
+    first: int | None = field(default=None, metadata=IF_SET)
 
     def as_dict(self) -> dict[str, Json]:
-        """What callers read: all but the place in lineage, and the digest of the rows as they came."""
-        return {name: value for name, value in to_body(self).items() if name not in ("node", "digest")}
+        """What callers read: all but the place in lineage and in the table, and the digest of the rows as they came."""
+        return {name: value for name, value in to_body(self).items() if name not in ("node", "digest", "first")}
 
 
 @dataclass(frozen=True, slots=True)

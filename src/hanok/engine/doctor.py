@@ -17,10 +17,12 @@ from hanok.engine.backup import PARTIAL
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.tracking.named import addresses_of, named
+from hanok.parts.validation.service import Validation
 from hanok.stores.blobs import INCOMING, LocalBlobs
 from hanok.stores.delta import check_table, set_aside_files
 from hanok.stores.frames import read_contents
 from hanok.stores.lmdb import broken
+from hanok.stores.ports import Tables
 
 RESTORE = "restore a backup: hanok restore FILE --home OTHER"
 AGAIN = "send what is lost again; then remove the file that was set aside"
@@ -49,6 +51,19 @@ def check_home(home: Home) -> Iterator[Finding]:
     yield from _segments(home.log)
     yield _online(home.online)
     yield _leftovers(home)
+
+
+def check_batches(validation: Validation, tables: Tables) -> Iterator[Finding]:
+    """Whether the rows of each batch that was accepted are there still."""
+    for name in tables.names():
+        try:
+            lost = validation.lost(name)
+        except HanokError:  # a damaged table is named by those that read its files
+            continue
+        if lost:
+            names = [f"{r.batch!r} ({r.rows} rows)" for r in lost]
+            said = f"the rows of {len(lost)} batches are lost: {_listed(names)}"
+            yield Finding(f"table {name}", False, said, "send these batches again, as they were: they are taken again")
 
 
 def check_blobs(metadata: GuardedMetadata, blobs: LocalBlobs) -> Iterator[Finding]:

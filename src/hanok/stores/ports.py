@@ -335,9 +335,14 @@ class Blobs(Protocol):
 class Tables(Protocol):
     """Append-only tables. Every row gets `_seq` (its number) and keeps `_arrived` (instant of arrival, given)."""
 
-    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "", first: int = 0) -> Appended:
         """Durable on return. The same `key` again has no effect and gives the first outcome (`repeated`); raises
-        Conflict when both times a `digest` of what was sent is given and they differ."""
+        Conflict when both times a `digest` of what was sent is given and they differ. The rows are numbered from
+        `first` on where the table has fewer: so that the numbers of rows that a disk lost are not given again."""
+        ...
+
+    def holds(self, name: str, key: str) -> bool:
+        """Whether the rows of a batch are here; also True where the table's own list of batches is damaged."""
         ...
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
@@ -345,7 +350,8 @@ class Tables(Protocol):
         ...
 
     def size(self, name: str) -> int:
-        """Rows so far; 0 when there is no such table."""
+        """The number that the next row gets, which is how many there are, lost ones included; 0 when there is no such
+        table."""
         ...
 
     def names(self) -> list[str]: ...

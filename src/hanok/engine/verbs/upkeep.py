@@ -16,7 +16,7 @@ from hanok.core.json import JsonObject
 from hanok.core.records import to_body
 from hanok.core.version import VERSION
 from hanok.engine.backup import backup as write_backup
-from hanok.engine.doctor import check_blobs, check_home
+from hanok.engine.doctor import check_batches, check_blobs, check_home
 from hanok.engine.doctor import repair as mend
 from hanok.engine.home import Home
 from hanok.engine.upkeep import Upkeep
@@ -25,6 +25,7 @@ from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.tracking.named import addresses_of, named
 from hanok.parts.training.durable import Durable
+from hanok.parts.validation.service import Validation
 from hanok.stores.blobs import LocalBlobs
 from hanok.stores.disk import full_disk_named
 
@@ -37,6 +38,8 @@ def doctor(
     durable: Durable,
     metadata: GuardedMetadata,
     blobs: LocalBlobs,
+    tables: GuardedTables,
+    validation: Validation,
     clock: Clock,
     *,
     repair: bool = False,
@@ -62,7 +65,7 @@ def doctor(
     rows.append({"what": "events", "ok": not aside, "detail": detail})
     rows.append(_durable_write(metadata, clock))
     done = list(mend(home, metadata, blobs, clock.now())) if repair else []
-    found = [*done, *check_home(home), *check_blobs(metadata, blobs)]
+    found = [*done, *check_home(home), *check_batches(validation, tables), *check_blobs(metadata, blobs)]
     return [*({**row, "todo": ""} for row in rows), *(f.as_dict() for f in found)]
 
 

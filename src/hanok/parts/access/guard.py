@@ -106,8 +106,11 @@ class GuardedTables:
     def __init__(self, inner: Tables, metadata: GuardedMetadata) -> None:
         self._inner, self._metadata = inner, metadata
 
-    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
-        return self._inner.append(name, rows, key=key, digest=digest)
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "", first: int = 0) -> Appended:
+        return self._inner.append(name, rows, key=key, digest=digest, first=first)
+
+    def holds(self, name: str, key: str) -> bool:
+        return self._visible(name) and self._inner.holds(name, key)
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
         if not self._visible(name):

@@ -50,6 +50,7 @@ from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 LEARNING_ROWS = 1000
 QUARANTINE = "quarantine--"
 BEGUN = "batch-begun"
+ENDS_READ = 20  # of the newest batches, for where the rows end
 
 
 class Validation:
@@ -60,6 +61,7 @@ class Validation:
         self.kept = KeptStates(metadata=metadata, blobs=blobs)
         self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
         self.readings = Readings(metadata=metadata, clock=clock)
+        self._ends: dict[str, int] = {}
         self.identifying: Callable[[str], Collection[str]] = lambda _: ()  # a table's keys, by whoever knows them
         self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
 
@@ -95,7 +97,7 @@ class Validation:
         checked_name("table", table)
         if table.startswith(QUARANTINE):
             raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
-        before = self.result(table, key)
+        before = self.earlier(table, key)
         schema = self.schema(table)
         rows, spelt = _named(table, unviewed(rows), schema)
         untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
@@ -135,7 +137,7 @@ class Validation:
         again = self._again(table, key, good, checked.came.column_names, row_key or known_by)
         good = again.rows
         if good.num_rows:
-            appended = self._tables.append(table, good, key=key, digest=digest)
+            appended = self._tables.append(table, good, key=key, digest=digest, first=self._end(table))
         else:
             appended = Appended(self._tables.size(table), 0)
         self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
@@ -217,6 +219,26 @@ class Validation:
     def result(self, table: str, key: str) -> CheckResult | None:
         """The outcome of a batch that was ingested before."""
         return CHECK.open(self._metadata.read(lambda r: r.records.get(CHECK.name, table, key)))
+
+    def earlier(self, table: str, key: str) -> CheckResult | None:
+        """The outcome of a batch that was ingested before and may not be again: its rows are here."""
+        result = self.result(table, key)
+        return None if result is None or self._is_lost(result) else result
+
+    def lost(self, table: str) -> list[CheckResult]:
+        """Batches that were accepted and whose rows a disk lost, the oldest first: they can be sent again."""
+        return [r for r in reversed(self.results(table, limit=1 << 30)) if self._is_lost(r)]
+
+    def _is_lost(self, result: CheckResult) -> bool:
+        places = ((result.table, result.accepted), (QUARANTINE + result.table, result.quarantined))
+        return any(rows and not self._tables.holds(name, result.batch) for name, rows in places)
+
+    def _end(self, table: str) -> int:
+        """Where the rows of the batches so far end, those that a disk lost included."""
+        if table not in self._ends:
+            ends = [r.first + r.accepted for r in self.results(table, limit=ENDS_READ) if r.first is not None]
+            self._ends[table] = max(ends, default=0)
+        return self._ends[table]
 
     def results(self, table: str | None = None, *, limit: int = 100) -> list[CheckResult]:
         """The newest outcomes first."""
@@ -332,7 +354,7 @@ class Validation:
             now,
             {"table": result.table, "rows": appended.first + appended.rows},
         )
-        body = CHECK.body(replace(result, node=node_id, digest=appended.digest))
+        body = CHECK.body(replace(result, node=node_id, digest=appended.digest, first=appended.first))
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([node, snapshot], [Edge(node_id, EdgeKind.WROTE, snapshot.id)])

@@ -24,7 +24,7 @@ from hanok.core.ids import checked_name
 from hanok.core.names import twins
 from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
 from hanok.stores.delta.log import DeltaLog, damaged
-from hanok.stores.delta.tail import SET_ASIDE, Batch, frame, from_key_entry, key_entry, read_tail, set_aside
+from hanok.stores.delta.tail import SET_ASIDE, Batch, frame, from_key_entry, key_entry, read_tail, set_aside, span_of
 from hanok.stores.frames import Contents, FrameFile, read_contents
 
 logger = logging.getLogger("hanok.stores")
@@ -41,6 +41,7 @@ class _Table:
     root: Path
     log: DeltaLog
     keys: dict[str, Appended]
+    keys_lost: bool  # the list of its batches is damaged
     key_file: FrameFile
     schema: pa.Schema
     segment: FrameFile | None = None
@@ -64,17 +65,16 @@ class DeltaTables:
         self._open: dict[str, _Table] = {}
         self._lock = threading.Lock()
 
-    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "") -> Appended:
+    def append(self, name: str, rows: pa.Table, *, key: str, digest: str = "", first: int = 0) -> Appended:
         table = self._table(name, create=True)
         with table.lock:
             if (before := table.keys.get(key)) is not None:
                 return before.again(name, key, digest)
             table.schema = _merged(name, table.schema, rows.schema)
-            appended = Appended(table.size, rows.num_rows, digest=digest)
-            numbered = rows.append_column(SEQUENCE, pa.array(range(table.size, table.size + rows.num_rows), pa.int64()))
+            appended = Appended(max(table.size, first), rows.num_rows, digest=digest)
+            batch = Batch(key, appended, rows.append_column(SEQUENCE, pa.array(span_of(appended), pa.int64())))
             if table.segment is None:
-                table.segment = FrameFile(_new_segment(table.root / "tail", table.size))
-            batch = Batch(key, appended, numbered)
+                table.segment = FrameFile(_new_segment(table.root / "tail", appended.first))
             table.segment.append(frame(batch))
             table.segment.sync()
             self._remember(table, batch)
@@ -82,6 +82,13 @@ class DeltaTables:
                 with contextlib.suppress(StorageFull):  # the rows are safe in the tail; the next append tries again
                     self._flush(table)
             return appended
+
+    def holds(self, name: str, key: str) -> bool:
+        try:
+            table = self._table(name)
+        except SourceNotFound:
+            return False
+        return key in table.keys or table.keys_lost
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
         table = self._table(name)
@@ -142,7 +149,8 @@ class DeltaTables:
             raise damaged(root.name, f"it holds {max(ends)} rows, and its batches had {told}")
         if lost:
             logger.error("table %s: its file of batch keys is damaged; see: hanok doctor", root.name)
-        table = _Table(root, log, known, FrameFile(root / "keys"), log.schema, damaged=tail.damaged, size=log.rows)
+        keys = FrameFile(root / "keys")
+        table = _Table(root, log, known, bool(lost), keys, log.schema, damaged=tail.damaged, size=log.rows)
         for batch in tail.batches:
             if batch.appended.first >= table.size:
                 table.schema = _merged(root.name, table.schema, batch.rows.drop_columns([SEQUENCE]).schema)

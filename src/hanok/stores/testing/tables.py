@@ -46,6 +46,25 @@ class TablesContract:
         assert store.append("t", rows(9, 9), key="a").repeated
         assert values(store.scan("t")) == [1, 2]
 
+    def test_it_knows_which_batches_it_holds(self, store: Any) -> None:
+        assert not store.holds("t", "a")
+        store.append("t", rows(1, 2), key="a")
+        assert store.holds("t", "a") and not store.holds("t", "b")
+        store.flush("t")
+        assert store.holds("t", "a") and not store.holds("t", "b")
+
+    def test_numbers_that_were_given_before_a_loss_are_not_given_again(self, store: Any) -> None:
+        store.append("t", rows(1, 2), key="a")
+        assert store.append("t", rows(3), key="b", first=5).first == 5
+        assert store.append("t", rows(4), key="c", first=2).first == 6
+        for _ in range(2):
+            assert (values(store.scan("t")), values(store.scan("t", upto=6)), store.size("t")) == (
+                [1, 2, 3, 4],
+                [1, 2, 3],
+                7,
+            )
+            store.flush("t")
+
     def test_the_same_key_with_other_rows_is_refused(self, store: Any) -> None:
         first = store.append("t", rows(1, 2), key="a", digest="x")
         for _ in range(2):
