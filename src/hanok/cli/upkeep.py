@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,10 +76,11 @@ def backup(file: Path, home: Path | None, as_json: bool) -> None:
 @common
 def restore(file: Path, home: Path | None, as_json: bool) -> None:
     """Make a home from a backup FILE, and check it."""
+    from hanok.core.errors import Corrupt
     from hanok.engine import backup as backups
     from hanok.engine.app import open_app
     from hanok.engine.config import load_config
-    from hanok.engine.doctor import check_blobs, check_home
+    from hanok.engine.doctor import check_batches, check_blobs, check_home
     from hanok.engine.home import Home
 
     config = load_config(Path.cwd())
@@ -88,12 +90,16 @@ def restore(file: Path, home: Path | None, as_json: bool) -> None:
     app = open_app(replace(config, home=root))
     try:
         for view in app.features.views():
-            if app.tables.size(view.source.table):
-                app.features.materialize(view.name)
-        found = [*check_home(app.home), *check_blobs(app.metadata, app.blobs)]
+            with suppress(Corrupt):  # what is damaged is told below
+                if app.tables.size(view.source.table):
+                    app.features.materialize(view.name)
+        batches = check_batches(app.validation, app.tables)
+        found = [*check_home(app.home), *batches, *check_blobs(app.metadata, app.blobs)]
         rows = [f.as_dict() for f in found]
     finally:
         app.close()
     if not as_json:
         say(f"restored into {root}")
     show(rows, as_json)
+    if not all(f.ok for f in found):
+        sys.exit(1)

@@ -16,6 +16,8 @@ BOOKKEEPING = (SEQUENCE, ARRIVED)
 ROW = "_row_id"  # the key of rows that no column of theirs identifies: the batch and the place in it
 OWN = (*BOOKKEEPING, ROW)  # every column that Hanok adds to what people hand in; no column of theirs is called so
 
+OWN_TABLES = ("quarantine--", "predictions--", "outcomes--")  # how the names begin of tables that Hanok alone writes
+
 
 @dataclass(frozen=True, slots=True)
 class Appended:

@@ -26,7 +26,7 @@ from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, in_any_spelling, respelled
 from hanok.core.records import to_body
-from hanok.core.tables import ARRIVED, BOOKKEEPING, ROW, SEQUENCE, Appended, Overlay
+from hanok.core.tables import ARRIVED, BOOKKEEPING, OWN_TABLES, ROW, SEQUENCE, Appended, Overlay
 from hanok.core.validation import (
     CHECK,
     REPLAYED,
@@ -95,8 +95,10 @@ class Validation:
         when the batch cannot be a batch of this table at all.
         """
         checked_name("table", table)
-        if table.startswith(QUARANTINE):
-            raise Invalid(f"{table!r} holds rows set aside; ingest into {table.removeprefix(QUARANTINE)!r} instead")
+        if table.startswith(OWN_TABLES):
+            raise Invalid(
+                f"{table!r} is kept by Hanok itself and takes no rows from outside; give another table's name"
+            )
         before = self.earlier(table, key)
         schema = self.schema(table)
         rows, spelt = _named(table, unviewed(rows), schema)
