@@ -93,7 +93,7 @@ def restore(file: Path, home: Path | None, as_json: bool) -> None:
             with suppress(Corrupt):  # what is damaged is told below
                 if app.tables.size(view.source.table):
                     app.features.materialize(view.name)
-        batches = check_batches(app.validation, app.tables)
+        batches = check_batches(app.validation.batches, app.tables)
         found = [*check_home(app.home), *batches, *check_blobs(app.metadata, app.blobs)]
         rows = [f.as_dict() for f in found]
     finally:

@@ -17,7 +17,7 @@ from hanok.engine.backup import PARTIAL
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.tracking.named import addresses_of, named
-from hanok.parts.validation.service import Validation
+from hanok.parts.validation.batches import Batches
 from hanok.stores.blobs import INCOMING, LocalBlobs
 from hanok.stores.delta import check_table, set_aside_files
 from hanok.stores.frames import read_contents
@@ -53,11 +53,11 @@ def check_home(home: Home) -> Iterator[Finding]:
     yield _leftovers(home)
 
 
-def check_batches(validation: Validation, tables: Tables) -> Iterator[Finding]:
+def check_batches(batches: Batches, tables: Tables) -> Iterator[Finding]:
     """Whether the rows of each batch that was accepted are there still."""
     for name in tables.names():
         try:
-            lost = validation.lost(name)
+            lost = batches.lost(name)
         except HanokError:  # a damaged table is named by those that read its files
             continue
         if lost:

@@ -89,7 +89,7 @@ def ingest(
     rows = found.rows
     file = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     name = key or f"{file} {unusual}".strip()
-    before = validation.earlier(table, name)
+    before = validation.batches.earlier(table, name)
     if before is not None and before.rows != rows.num_rows:
         raise Conflict(
             f"batch {name!r} of {table!r} is in already, with {before.rows} rows; this file has {rows.num_rows}. `key` "

@@ -65,7 +65,7 @@ def doctor(
     rows.append({"what": "events", "ok": not aside, "detail": detail})
     rows.append(_durable_write(metadata, clock))
     done = list(mend(home, metadata, blobs, clock.now())) if repair else []
-    found = [*done, *check_home(home), *check_batches(validation, tables), *check_blobs(metadata, blobs)]
+    found = [*done, *check_home(home), *check_batches(validation.batches, tables), *check_blobs(metadata, blobs)]
     return [*({**row, "todo": ""} for row in rows), *(f.as_dict() for f in found)]
 
 

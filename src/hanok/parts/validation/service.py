@@ -21,7 +21,7 @@ from hanok.compute.units import USUAL_ROWS_MIN, unit_change
 from hanok.compute.values import Brought, Cell, cells, column_type, unviewed
 from hanok.core import validation as v
 from hanok.core.clock import Clock
-from hanok.core.errors import BadData, Conflict, Invalid
+from hanok.core.errors import BadData, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.names import checked_columns, in_any_spelling, respelled
@@ -42,15 +42,14 @@ from hanok.core.validation import (
     TableSchema,
 )
 from hanok.parts.validation.again import Again, compared
+from hanok.parts.validation.batches import QUARANTINE, Batches, sent_again
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KeptStates
 from hanok.parts.validation.readings import Readings
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
-QUARANTINE = "quarantine--"
 BEGUN = "batch-begun"
-ENDS_READ = 20  # of the newest batches, for where the rows end
 
 
 class Validation:
@@ -61,7 +60,7 @@ class Validation:
         self.kept = KeptStates(metadata=metadata, blobs=blobs)
         self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
         self.readings = Readings(metadata=metadata, clock=clock)
-        self._ends: dict[str, int] = {}
+        self.batches = Batches(metadata=metadata, tables=tables)
         self.identifying: Callable[[str], Collection[str]] = lambda _: ()  # a table's keys, by whoever knows them
         self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
 
@@ -99,7 +98,7 @@ class Validation:
             raise Invalid(
                 f"{table!r} is kept by Hanok itself and takes no rows from outside; give another table's name"
             )
-        before = self.earlier(table, key)
+        before = self.batches.earlier(table, key)
         schema = self.schema(table)
         rows, spelt = _named(table, unviewed(rows), schema)
         untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
@@ -123,7 +122,7 @@ class Validation:
         checked = check_batch(rows, free(expected, declared) if declared else expected, row_key)
         digest = digest or content_digest(checked.came)
         if before is not None:
-            return _sent_again(before, rows.num_rows, digest)
+            return sent_again(before, rows.num_rows, digest)
         _acceptable(table, checked, () if partial else row_key)
         said = {(a.type, a.column) for a in spelt}
         later = [a for a in checked.anomalies if (a.type, a.column) not in said]
@@ -139,7 +138,7 @@ class Validation:
         again = self._again(table, key, good, checked.came.column_names, row_key or known_by)
         good = again.rows
         if good.num_rows:
-            appended = self._tables.append(table, good, key=key, digest=digest, first=self._end(table))
+            appended = self._tables.append(table, good, key=key, digest=digest, first=self.batches.end(table))
         else:
             appended = Appended(self._tables.size(table), 0)
         self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
@@ -221,26 +220,6 @@ class Validation:
     def result(self, table: str, key: str) -> CheckResult | None:
         """The outcome of a batch that was ingested before."""
         return CHECK.open(self._metadata.read(lambda r: r.records.get(CHECK.name, table, key)))
-
-    def earlier(self, table: str, key: str) -> CheckResult | None:
-        """The outcome of a batch that was ingested before and may not be again: its rows are here."""
-        result = self.result(table, key)
-        return None if result is None or self._is_lost(result) else result
-
-    def lost(self, table: str) -> list[CheckResult]:
-        """Batches that were accepted and whose rows a disk lost, the oldest first: they can be sent again."""
-        return [r for r in reversed(self.results(table, limit=1 << 30)) if self._is_lost(r)]
-
-    def _is_lost(self, result: CheckResult) -> bool:
-        places = ((result.table, result.accepted), (QUARANTINE + result.table, result.quarantined))
-        return any(rows and not self._tables.holds(name, result.batch) for name, rows in places)
-
-    def _end(self, table: str) -> int:
-        """Where the rows of the batches so far end, those that a disk lost included."""
-        if table not in self._ends:
-            ends = [r.first + r.accepted for r in self.results(table, limit=ENDS_READ) if r.first is not None]
-            self._ends[table] = max(ends, default=0)
-        return self._ends[table]
 
     def results(self, table: str | None = None, *, limit: int = 100) -> list[CheckResult]:
         """The newest outcomes first."""
@@ -505,17 +484,3 @@ def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
         )
     added = [c for c in fresh.columns if schema.column(c.name) is None]
     return replace(schema, columns=(*columns, *added))
-
-
-def _sent_again(done: CheckResult, rows: int, digest: str) -> CheckResult:
-    """The outcome of a batch that came before, where the same rows come again; batches of earlier releases have no
-    digest and are told apart by their number of rows. Raises Conflict."""
-    if (digest if done.digest is None else done.digest) != digest or done.rows != rows:
-        raise Conflict(
-            f"batch {done.batch!r} of {done.table!r} is in already with other rows ({done.rows}): nothing was changed. "
-            "`key` names a batch, and the same key again has no effect: give another, or leave it out. Columns that "
-            "identify a row are `keys`",
-            table=done.table,
-            key=done.batch,
-        )
-    return done

@@ -1,0 +1,55 @@
+"""Batches that came before: what became of each, and whether its rows are there still."""
+
+from __future__ import annotations
+
+from hanok.core.errors import Conflict
+from hanok.core.validation import CHECK, CheckResult
+from hanok.stores.ports import Metadata, Tables
+
+QUARANTINE = "quarantine--"
+ENDS_READ = 20  # of the newest batches, for where the rows end
+
+
+class Batches:
+    """A batch is in when its outcome is known and its rows are there: what a disk lost may come again."""
+
+    def __init__(self, *, metadata: Metadata, tables: Tables) -> None:
+        self._metadata, self._tables = metadata, tables
+        self._ends: dict[str, int] = {}
+
+    def earlier(self, table: str, key: str) -> CheckResult | None:
+        """The outcome of a batch that is in."""
+        result = CHECK.open(self._metadata.read(lambda r: r.records.get(CHECK.name, table, key)))
+        return None if result is None or self._is_lost(result) else result
+
+    def lost(self, table: str) -> list[CheckResult]:
+        """Batches that were accepted and whose rows are not there any more, the oldest first."""
+        return [r for r in reversed(self._newest(table, 1 << 30)) if self._is_lost(r)]
+
+    def end(self, table: str) -> int:
+        """Where the rows of the batches so far end, the lost ones included."""
+        if table not in self._ends:
+            ends = [r.first + r.accepted for r in self._newest(table, ENDS_READ) if r.first is not None]
+            self._ends[table] = max(ends, default=0)
+        return self._ends[table]
+
+    def _newest(self, table: str, limit: int) -> list[CheckResult]:
+        return CHECK.all(self._metadata.read(lambda r: r.records.list(CHECK.name, table, limit=limit)))
+
+    def _is_lost(self, result: CheckResult) -> bool:
+        places = ((result.table, result.accepted), (QUARANTINE + result.table, result.quarantined))
+        return any(rows and not self._tables.holds(name, result.batch) for name, rows in places)
+
+
+def sent_again(done: CheckResult, rows: int, digest: str) -> CheckResult:
+    """The outcome of a batch that came before, where the same rows come again; batches of earlier releases have no
+    digest and are told apart by their number of rows. Raises Conflict."""
+    if (digest if done.digest is None else done.digest) != digest or done.rows != rows:
+        raise Conflict(
+            f"batch {done.batch!r} of {done.table!r} is in already with other rows ({done.rows}): nothing was changed. "
+            "`key` names a batch, and the same key again has no effect: give another, or leave it out. Columns that "
+            "identify a row are `keys`",
+            table=done.table,
+            key=done.batch,
+        )
+    return done
