@@ -26,14 +26,31 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
         answering_others(client.app),
     ):
         result = client.call("train", model=model, reason=reason, promote=not no_promote)
+        board = [] if as_json else client.call("run.show", run=result["run_id"]).get("leaderboard", [])
     verdict = result["verdict"]
     if not as_json:
         outcome = "passed its gate" if verdict["passed"] else "was refused by its gate"
         say(f"version {result['version']} {outcome}: {verdict['why']}")
         if "not_rolled_out" in result:
             say(f"it is not rolled out: {result['not_rolled_out']}")
+        if board:
+            show(board_rows(board), False)
+            if why := board[0].get("why"):
+                say(f"chosen: {why}; {board[0]['size_bytes'] / 1e6:.1f} MB, {board[0]['row_us']:.0f} us a row")
         result = {"model": model, "version": result["version"], "run": result["run_id"], **verdict["challenger"]}
     show(result, as_json)
+
+
+def board_rows(board: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The head of a leaderboard: a line for each candidate, and the baseline last."""
+    lines = [*board[:8], *(line for line in board[8:] if line["name"] == "baseline")]
+    return [
+        {"candidate": line["name"]}
+        | {k: round(v, 5) if v is not None else "" for k, v in line["metrics"].items()}
+        | ({"error": f"{line['error']:.2g}"} if line.get("error") else {"error": ""})
+        | {"weight": line.get("weight") or "", "seconds": round(line["seconds"], 1)}
+        for line in lines
+    ]
 
 
 @click.command()

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
 from hanok.core import wording
+from hanok.core.declare_automl import AUTO
+from hanok.core.declare_automl import AutoML as AutoML
 from hanok.core.declare_data import Aggregate as Aggregate
 from hanok.core.declare_data import FeatureView as FeatureView
 from hanok.core.declare_data import Label as Label
@@ -40,37 +42,6 @@ Task = Literal["binary", "multiclass", "regression"]
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 T = TypeVar("T")
 PROJECT_MODULE = "hanok_project_"  # what the modules of project files are named, and then a number
-
-
-@declaration
-@dataclass(frozen=True, slots=True, init=False)
-class AutoML:
-    """Let Hanok find the model.
-
-    `budget` is wall-clock time ("8s"), or `trials` a number of tuning trials; a wall-clock budget becomes a recorded
-    plan, and what is reproduced or resumed is that plan.
-    """
-
-    metric: str
-    budget: timedelta | None
-    trials: int | None
-    seed: int
-
-    def __init__(
-        self,
-        *,
-        metric: str = "auto",
-        budget: str | timedelta | None = None,
-        trials: int | None = None,
-        seed: int = 7,
-    ) -> None:
-        if budget is not None and trials is not None:
-            raise DeclarationError("AutoML takes budget='8s' or trials=20, not both")
-        give(self, "metric", wording.one_of("AutoML metric", metric, (AUTO, *ANY_TASK)))
-        give(self, "budget", None if budget is None else wording.span("AutoML budget", budget, like="'8s'"))
-        found = trials if trials is None else wording.whole("AutoML trials", trials, least=0)
-        give(self, "trials", found if found is not None or budget is not None else 8)
-        give(self, "seed", wording.whole("AutoML seed", seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +352,7 @@ LATER = {
     *(("Source", n) for n in ("row_key", "known_at", "columns")),
     *(("TimeSplit", n) for n in ("gap", "group")),
     *(("RandomSplit", "group"), ("Gate", "accept")),
+    *(("AutoML", n) for n in ("mode", "max_latency_us")),
 }
 """Fields that came later: left out while they say nothing, so that digests stay."""
 
@@ -474,7 +446,6 @@ Declared: TypeAlias = (
     | Model
 )
 _KINDS: dict[str, type[Declared]] = {c.__name__: c for c in get_args(Declared)}
-AUTO = "auto"
 LABEL_LIKE = "hk.Label('returns', column='returned', known_at='known')"
 
 

@@ -23,7 +23,8 @@ Metrics: TypeAlias = Mapping[str, float | None]  # None where a metric is not de
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One candidate of a search: `baseline`, `linear` with a strength, or `boosting` with parameters."""
+    """One candidate of a search: `baseline`, `linear` with a strength, `boosting` with parameters; in an ensemble also
+    `trees` with parameters, and `net`."""
 
     kind: str
     strength: float | None = None
@@ -36,14 +37,26 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A candidate in an ensemble: its place among them, its weight, the rounds or epochs that it is fitted for."""
+
+    candidate: int
+    weight: float
+    rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search tried and chose: run again it needs no clock. A user's own code has none (no candidates)."""
+    """What a search tried and chose: run again it needs no clock. A user's own code has none (no candidates). With
+    `members` it is an ensemble, and `chosen` the heaviest of them."""
 
     candidates: tuple[Recipe, ...] = ()
     chosen: int = 0
     rounds: int = 0
     seed: int = 7
     metric: str = ""
+    members: tuple[Member, ...] = field(default=(), metadata=IF_SET)
+    temperature: float = field(default=1.0, metadata=IF_SET)
 
     @property
     def recipe(self) -> Recipe:
@@ -52,12 +65,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a leaderboard."""
+    """A line of a leaderboard. `error` is the standard error of the metric's mean over the validation rows, `weight`
+    the candidate's share in what was chosen; `size_bytes` and `row_us` (microseconds for one row) are of the winner."""
 
     name: str
     parameters: JsonObject
     metrics: Metrics
     seconds: float
+    error: float | None = field(default=None, metadata=IF_SET)
+    weight: float | None = field(default=None, metadata=IF_SET)
+    size_bytes: int | None = field(default=None, metadata=IF_SET)
+    row_us: float | None = field(default=None, metadata=IF_SET)
+    why: str = field(default="", metadata=IF_SET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ model = hk.Model(
     features=[
 {features}
     ],
-    train=hk.AutoML(metric="{metric}", trials=10),
+    train=hk.AutoML(metric="{metric}", budget="60s"),
     split={found.holdout.text},
     gate=hk.Gate(beats="champion"),
 )

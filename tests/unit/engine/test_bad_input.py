@@ -182,8 +182,12 @@ def test_init_trains_and_predicts_from_a_csv(tmp_path, monkeypatch):
     run = CliRunner().invoke
     started = run(cli, ["init", "--from", "people.csv", "--target", "churned", "--json"])
     assert started.exit_code == 0, started.output
+    project = (tmp_path / "project.py").read_text()
+    (tmp_path / "project.py").write_text(project.replace('budget="60s"', 'trials=3, mode="quality"'))
     trained = run(cli, ["train", "people", "--json"])
     assert trained.exit_code == 0, trained.output
+    shown = json.loads(run(cli, ["run", "show", json.loads(trained.stdout)["run_id"], "--json"]).stdout)
+    assert [line["name"] for line in shown["leaderboard"]][-1] == "baseline" and shown["leaderboard"][0]["why"]
     answer = json.loads(run(cli, ["predict", "people", "name=n7", "--json"]).stdout)
     assert answer["label"] in ("yes", "no")
     assert run(cli, ["init", "--from", "people.csv", "--target", "churned"]).exit_code != 0  # nothing is overwritten

@@ -93,6 +93,10 @@ def _scored(
         from hanok.compute.runtimes.linear import Linear
 
         return Linear(read("linear.json"))
+    if runtime == "ensemble":
+        from hanok.compute.runtimes.ensemble import Ensemble
+
+        return Ensemble(read, signature)
     if runtime == "onnx":
         from hanok.compute.runtimes.onnx import Onnx, OnnxColumns
 
@@ -104,5 +108,5 @@ def _scored(
         return Chained(read("steps.onnx"), read("model.txt"), signature, width, by_column=by_column, float32=float32)
     raise Unsafe(
         f"runtime {runtime!r} is not one that loads without running foreign code "
-        "(lightgbm, linear, onnx, onnx+lightgbm)"
+        "(lightgbm, linear, ensemble, onnx, onnx+lightgbm)"
     )

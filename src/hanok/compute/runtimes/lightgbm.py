@@ -24,21 +24,21 @@ BATCH_THREADED_ROWS = 20_000
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
     spec = importlib.util.find_spec("lightgbm")
     roots = [Path(p) for p in (spec.submodule_search_locations or ())] if spec else []
     for root in roots:
         for name in ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "bin/lib_lightgbm.dll"):
             if (root / name).exists():
-                library = ctypes.CDLL(str(root / name))
-                library.LGBM_GetLastError.restype = ctypes.c_char_p
-                return library
+                found = ctypes.CDLL(str(root / name))
+                found.LGBM_GetLastError.restype = ctypes.c_char_p
+                return found
     raise MissingExtra("this model needs LightGBM's library: pip install 'hanok[automl]'")
 
 
-def _checked(code: int) -> None:
+def checked(code: int) -> None:
     if code != 0:
-        raise Corrupt(f"LightGBM: {_library().LGBM_GetLastError().decode(errors='replace')}")
+        raise Corrupt(f"LightGBM: {library().LGBM_GetLastError().decode(errors='replace')}")
 
 
 class LightGBM:
@@ -47,25 +47,25 @@ class LightGBM:
 
     def __init__(self, text: bytes, width: int, *, float32: bool = False) -> None:
         check(text, width)
-        library = _library()
+        calls = library()
         self._float32 = float32
         self._handle = ctypes.c_void_p()
         rounds = ctypes.c_int()
-        _checked(
-            library.LGBM_BoosterLoadModelFromString(
+        checked(
+            calls.LGBM_BoosterLoadModelFromString(
                 ctypes.c_char_p(text), ctypes.byref(rounds), ctypes.byref(self._handle)
             )
         )
         features = ctypes.c_int()
-        _checked(library.LGBM_BoosterGetNumFeature(self._handle, ctypes.byref(features)))
+        checked(calls.LGBM_BoosterGetNumFeature(self._handle, ctypes.byref(features)))
         if features.value != width:
             raise Corrupt(f"this LightGBM model takes {features.value} columns, its signature says {width}")
         classes = ctypes.c_int()
-        _checked(library.LGBM_BoosterGetNumClasses(self._handle, ctypes.byref(classes)))
+        checked(calls.LGBM_BoosterGetNumClasses(self._handle, ctypes.byref(classes)))
         self._classes, self._width = classes.value, width
         self._fast = ctypes.c_void_p()
-        _checked(
-            library.LGBM_BoosterPredictForMatSingleRowFastInit(
+        checked(
+            calls.LGBM_BoosterPredictForMatSingleRowFastInit(
                 self._handle, _NORMAL, 0, -1, _FLOAT64, width, _PARAMETERS, ctypes.byref(self._fast)
             )
         )
@@ -84,8 +84,8 @@ class LightGBM:
         out = np.empty(rows * self._classes)
         if rows == 1:
             with self._lock:
-                _checked(
-                    _library().LGBM_BoosterPredictForMatSingleRowFast(
+                checked(
+                    library().LGBM_BoosterPredictForMatSingleRowFast(
                         self._fast,
                         data.ctypes.data_as(ctypes.c_void_p),
                         ctypes.byref(self._length),
@@ -94,8 +94,8 @@ class LightGBM:
                 )
         elif rows:
             length = ctypes.c_int64()
-            _checked(
-                _library().LGBM_BoosterPredictForMat(
+            checked(
+                library().LGBM_BoosterPredictForMat(
                     self._handle,
                     data.ctypes.data_as(ctypes.c_void_p),
                     _FLOAT64,
@@ -122,8 +122,8 @@ class LightGBM:
         data, rows = np.ascontiguousarray(matrix, np.float64), len(matrix)
         out = np.empty(rows * self._classes * (self._width + 1))
         length = ctypes.c_int64()
-        _checked(
-            _library().LGBM_BoosterPredictForMat(
+        checked(
+            library().LGBM_BoosterPredictForMat(
                 self._handle,
                 data.ctypes.data_as(ctypes.c_void_p),
                 _FLOAT64,
@@ -143,6 +143,6 @@ class LightGBM:
 
     def __del__(self) -> None:
         if getattr(self, "_fast", None):
-            _library().LGBM_FastConfigFree(self._fast)
+            library().LGBM_FastConfigFree(self._fast)
         if getattr(self, "_handle", None):
-            _library().LGBM_BoosterFree(self._handle)
+            library().LGBM_BoosterFree(self._handle)

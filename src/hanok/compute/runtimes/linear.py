@@ -12,15 +12,29 @@ from numpy.typing import NDArray
 def expand(matrix: NDArray[np.float64], shape: dict[str, Any]) -> NDArray[np.float64]:
     """The design matrix: for a number its scaled value (null: the mean, so 0) and a null flag, for a category one
     column for each kept level. `shape` has `numeric` (index, mean, scale) and `categorical` (index, levels)."""
-    parts = []
-    for index, mean, scale in shape["numeric"]:
-        column = matrix[:, index]
-        null = ~np.isfinite(column)
-        parts.append(np.where(null, 0.0, (column - mean) / scale))
-        parts.append(null.astype(float))
-    for index, levels in shape["categorical"]:
-        parts += [(matrix[:, index] == level).astype(float) for level in levels]
-    return np.column_stack(parts) if parts else np.zeros((len(matrix), 0))
+    return Design(shape).of(matrix)
+
+
+class Design:
+    """`expand` for one shape, made ready once."""
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        numeric, categorical = shape["numeric"], shape["categorical"]
+        self._numeric = np.array([n[0] for n in numeric], np.int64)
+        self._mean, self._scale = (np.array([n[i] for n in numeric], float) for i in (1, 2))
+        self._columns = np.array([c for c, levels in categorical for _ in levels], np.int64)
+        self._levels = np.array([level for _, levels in categorical for level in levels], float)
+
+    def of(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        numbers = matrix[:, self._numeric]
+        null = ~np.isfinite(numbers)
+        both = 2 * len(self._numeric)
+        out = np.empty((len(matrix), both + len(self._columns)))
+        with np.errstate(invalid="ignore"):
+            out[:, 0:both:2] = np.where(null, 0.0, (numbers - self._mean) / self._scale)
+        out[:, 1:both:2] = null
+        out[:, both:] = matrix[:, self._columns] == self._levels
+        return out
 
 
 class Linear:
@@ -29,7 +43,9 @@ class Linear:
     def __init__(self, content: bytes) -> None:
         body = orjson.loads(content)
         self._shape, self._link = body["shape"], body["link"]
+        self._design = Design(self._shape)
         self._coefficients = np.array(body["coefficients"], float)
+        self._bound = float(body.get("bound", 0.0))
         self._intercepts = np.array(body["intercepts"], float)
 
     def contributions(self, matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
@@ -37,15 +53,19 @@ class Linear:
         outputs, width)."""
         owners = [index for index, _, _ in self._shape["numeric"] for _ in range(2)]
         owners += [index for index, levels in self._shape["categorical"] for _ in levels]
-        parts = expand(matrix, self._shape)[:, None, :] * self._coefficients[None, :, :]
+        parts = self._expanded(matrix)[:, None, :] * self._coefficients[None, :, :]
         values = np.zeros((*parts.shape[:2], matrix.shape[1]))
         for column, owner in enumerate(owners):
             values[:, :, owner] += parts[:, :, column]
         return np.tile(self._intercepts, (len(matrix), 1)), values, "weight times value"
 
+    def _expanded(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        design = self._design.of(matrix)
+        return np.clip(design, -self._bound, self._bound) if self._bound else design
+
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         # row by row sums, not a matrix product: BLAS gives other bits for other numbers of rows
-        design = np.ascontiguousarray(expand(matrix, self._shape))
+        design = self._expanded(matrix)
         sums = [np.add.reduce(design * weights, axis=1) for weights in self._coefficients]
         raw = np.column_stack(sums) + self._intercepts
         if self._link == "identity":

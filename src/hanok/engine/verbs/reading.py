@@ -21,6 +21,7 @@ from hanok.core.tracking import Run, RunQuery
 from hanok.engine.arguments import Between, Count
 from hanok.engine.declared import Declared
 from hanok.engine.finding import run_id_of
+from hanok.engine.leaderboard import leaderboard_of
 from hanok.engine.predictions import Predictions
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata
@@ -46,9 +47,11 @@ def list_runs(tracking: Tracking, *, experiment: str = "", limit: Count = 100) -
 
 @verb("run.show", Access.READ)
 def show_run(tracking: Tracking, metadata: GuardedMetadata, *, run: str) -> JsonObject:
-    """A run with its params, metrics, tags, and what it read and wrote."""
+    """A run with its params, metrics, tags, what it read and wrote, and the leaderboard of a search."""
     found = tracking.runs.get(run_id_of(tracking, run))
-    return _run(found) | {"lineage": _graph(metadata.read(lambda r: r.lineage.neighbours(found.id)))}
+    board = leaderboard_of(tracking, metadata, found)
+    lineage = _graph(metadata.read(lambda r: r.lineage.neighbours(found.id)))
+    return _run(found) | ({"leaderboard": list(board)} if board else {}) | {"lineage": lineage}
 
 
 @verb("run.compare", Access.READ)

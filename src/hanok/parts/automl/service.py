@@ -7,8 +7,8 @@ What was tried becomes a plan, and a plan can be run again without a clock.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from hanok.core.declare import AutoML
 from hanok.core.errors import MissingExtra, NotTrainable
 from hanok.core.json import JsonObject
 from hanok.core.training import Line, Plan, Recipe
+from hanok.parts.automl import quality
 from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, suggest
 from hanok.parts.automl.linear import fit_linear, importance
 
@@ -32,7 +33,6 @@ VALID_SHARE = 0.2
 WIDE = 100  # columns of the matrix from which a linear model needs stronger regularisation than its default
 LINEAR_STRENGTHS = (1.0, 0.03, 0.001)
 TUNING_ROWS_MAX = 40_000
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Search:
     leaderboard: tuple[Candidate, ...]
     plan: Plan
     metric: str
+    board: tuple[Line, ...] = ()  # of an ensemble, whose lines say more
 
     @property
     def best(self) -> Candidate:
@@ -63,45 +64,89 @@ class Search:
     @property
     def lines(self) -> tuple[Line, ...]:
         """The leaderboard as it is kept."""
-        return tuple(Line(c.name, _spec(c.recipe), dict(c.metrics), round(c.seconds, 3)) for c in self.leaderboard)
+        return self.board or tuple(
+            Line(c.name, _spec(c.recipe), dict(c.metrics), round(c.seconds, 3)) for c in self.leaderboard
+        )
 
 
-def search(frame: Frame, settings: AutoML, *, progress: Progress = lambda _what, _share: None) -> Search:
+def search(frame: Frame, settings: AutoML) -> Search:
     """Find a model within the budget. Raises NotTrainable, MissingExtra."""
-    _need_extra()
     metric = chosen_metric(frame.task, settings.metric)
+    _check_label(frame)
+    if settings.as_ensemble:
+        return _ensemble(frame, settings, metric)
+    _need_extra()
     fit, valid = _validation_split(frame)
     runner = _Runner(frame, fit, valid, metric, settings.seed)
-    started = wall_seconds()
-    budget = settings.budget.total_seconds() if settings.budget else None
-    trials = settings.trials if settings.trials is not None else 10_000
-
-    def spent() -> float:
-        return (wall_seconds() - started) / budget if budget else 0.0
-
+    trials = settings.trials if settings.trials is not None else 0
     runner.run(Recipe("baseline"))
     for strength in LINEAR_STRENGTHS if frame.signature.width > WIDE else LINEAR_STRENGTHS[:1]:
         runner.run(Recipe("linear", strength))
     runner.run(Recipe("boosting", parameters=DEFAULTS))
-    progress("boosting with defaults", 0.3)
     study = _study(settings.seed, metric)
-    for number in range(trials):
-        last = runner.done[-1].seconds if runner.done else 0.0
-        if budget and spent() + 2 * last / budget > 0.85:  # room for one more and for the final fit
-            break
+    for _ in range(trials):
         trial = study.ask()
         candidate = runner.run(Recipe("boosting", parameters=suggest(trial)))
         study.tell(trial, candidate.value)
-        progress(f"tuning trial {number + 1}", max(spent(), 0.3 + 0.6 * (number + 1) / trials if not budget else 0.0))
     return runner.finish()
 
 
 def run_plan(frame: Frame, plan: Plan) -> Search:
     """Train what the plan chose, with the rounds it found: no clock, no sampler."""
+    if plan.members:
+        return _of_plan(frame, plan)
     _need_extra()
     package = _fit(frame, plan.recipe, plan.seed, rounds=plan.rounds)
     candidate = Candidate(plan.recipe.kind, plan.recipe, float("nan"), {}, 0.0, plan.rounds)
     return Search(package, (candidate,), plan, plan.metric)
+
+
+def _check_label(frame: Frame) -> None:
+    """Raises NotTrainable for a label from which nothing can be learnt."""
+    infinite = int((~np.isfinite(frame.y)).sum())
+    if infinite:
+        raise NotTrainable(f"label {frame.label!r} is infinite in {infinite} of {frame.rows} rows: mend them first")
+    if frame.y.min() == frame.y.max():
+        raise NotTrainable(f"label {frame.label!r} has the same value in all {frame.rows} rows to learn from")
+
+
+def _ensemble(frame: Frame, settings: AutoML, metric: str) -> Search:
+    """A search for an ensemble."""
+    searching = quality.Searching(frame, settings, metric)
+    found = searching.run()
+    best = found.plan.recipe
+    chosen = Candidate("ensemble" if len(found.weights) > 1 else best.kind, best, found.blend[metric], found.blend, 0.0)
+    others = [
+        Candidate(f"{t.recipe.kind}-{i}", t.recipe, t.metrics[metric], t.metrics, t.seconds, t.rounds)
+        for i, t in enumerate(found.tried)
+    ]
+    value, metrics = quality.constant_line(searching)
+    baseline = Candidate("baseline", Recipe("baseline"), value, metrics, 0.0)
+    first = Line(
+        chosen.name,
+        {"kind": chosen.name, "members": [others[i].name for i in found.weights]},
+        dict(found.blend),
+        0.0,
+        found.error,
+        1.0,
+        sum(map(len, found.package.files.values())),
+        found.row_us,
+        found.why,
+    )
+    order = quality.better_first(metric, [c.value for c in others])
+    lines = [_line(others[int(i)]) for i in order]
+    kept = [
+        replace(line, error=found.tried[int(i)].error, weight=round(found.weights.get(int(i), 0.0), 4))
+        for i, line in zip(order, lines, strict=True)
+    ]
+    last = Line("baseline", {"kind": "baseline"}, dict(metrics), 0.0)
+    board = (chosen, *(others[int(i)] for i in order), baseline)
+    return Search(found.package, board, found.plan, metric, (first, *kept, last))
+
+
+def _of_plan(frame: Frame, plan: Plan) -> Search:
+    candidate = Candidate("ensemble", plan.recipe, float("nan"), {}, 0.0, plan.rounds)
+    return Search(quality.assembled(frame, plan), (candidate,), plan, plan.metric)
 
 
 class _Runner:
@@ -219,8 +264,13 @@ def _need_extra() -> None:
         raise MissingExtra(f"AutoML needs {', '.join(missing)}, which is not installed: pip install 'hanok[automl]'")
 
 
+def _line(candidate: Candidate) -> Line:
+    return Line(candidate.name, _spec(candidate.recipe), dict(candidate.metrics), round(candidate.seconds, 3))
+
+
 def _spec(recipe: Recipe) -> JsonObject:
     """A recipe in the few words that are its own."""
     if recipe.kind == "boosting":
         return {"kind": recipe.kind, "parameters": dict(recipe.parameters)}
-    return {"kind": recipe.kind} | ({"strength": recipe.strength} if recipe.strength is not None else {})
+    strength: JsonObject = {"strength": recipe.strength} if recipe.strength is not None else {}
+    return {"kind": recipe.kind, **strength, **({"parameters": dict(recipe.parameters)} if recipe.parameters else {})}

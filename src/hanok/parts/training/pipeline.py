@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import orjson
@@ -21,7 +22,7 @@ from hanok.compute.frames import Frame
 from hanok.compute.metrics import Floats, best_constant, chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.compute.states import TableState
-from hanok.core.clock import Clock, from_micros, micros
+from hanok.core.clock import Clock, from_micros, micros, wall_seconds
 from hanok.core.declare import AutoML, Model, TimeSplit, as_dict, digest, view_columns
 from hanok.core.errors import LeaseLost, NotTrainable, Suspended
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
@@ -42,13 +43,14 @@ from hanok.core.training import (
     TrainingRequest,
     facts_of,
 )
+from hanok.core.wording import give
 from hanok.parts.training import gate, proofs
 from hanok.parts.training.champions import Answers, Ground, answers
 from hanok.parts.training.durable import Steps
 from hanok.parts.training.environment import environment
 from hanok.parts.training.needs import Executor, Fitter, ModelRegistry, Outcome, PackageStore, Runs, TrainingSets
+from hanok.parts.training.splitting import by_time, has_unseen, judged_part, labelled, split, training_rows, weeks
 from hanok.parts.training.splitting import frame_of as frame_of
-from hanok.parts.training.splitting import has_unseen, judged_part, labelled, split, training_rows, weeks
 from hanok.parts.training.splitting import key_split as key_split
 from hanok.parts.training.suspicion import stop_if_certain, suspicions
 from hanok.stores.ports import Blobs, Metadata, Repositories
@@ -76,6 +78,7 @@ class Job:
     asked: TrainingRequest
     experiment_id: str
     steps: Steps
+    began: float = field(default_factory=wall_seconds)
 
     @property
     def run_id(self) -> str:
@@ -219,11 +222,23 @@ def _trained(job: Job, frame: Frame, tools: Tools, fitter: Fitter) -> _Found:
     model = job.model
     if isinstance(model.train, AutoML):
         plan = _plan_of(job, tools)
-        found: Outcome = fitter.run_plan(frame, plan) if plan else fitter.search(frame, model.train)
+        if not by_time(model, frame):
+            frame = replace(frame, at=np.zeros_like(frame.at))  # validation goes at random too
+        found: Outcome = fitter.run_plan(frame, plan) if plan else fitter.search(frame, _left(model.train, job.began))
         name = f"automl:{found.plan.recipe.kind}"
         return _Found(found.package, found.plan, found.metric, name, tuple(found.lines))
     package = fitter.own(frame, model.train)
     return _Found(package, None, chosen_metric(model.task, model.gate.metric), model.train.name)
+
+
+def _left(settings: AutoML, began: float) -> AutoML:
+    """With what is left of the budget: it is one for the whole training."""
+    if settings.budget is None:
+        return settings
+    left = settings.budget.total_seconds() - (wall_seconds() - began)
+    made = copy(settings)
+    give(made, "budget", timedelta(seconds=max(0.1, left)))
+    return made
 
 
 def _plan_of(job: Job, tools: Tools) -> Plan | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hanok.core.errors import HanokError
 from hanok.core.tracking import DELETED, RUN_NAME_TAG, Comparison, DatasetInput, Run, RunQuery
+from hanok.engine.leaderboard import leaderboard_of
 from hanok.ui.views.artifacts import Listing, listing
 from hanok.ui.views.capture import (
     BRANCH,
@@ -39,13 +39,19 @@ PLOTS_MAX, CHILDREN_MAX, CONSOLE_LINES = 12, 200, 200
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One line of the leaderboard of an AutoML search. `rank` counts from 1."""
+    """One line of the leaderboard of an AutoML search. `rank` counts from 1; the rest is what `core.training.Line`
+    says."""
 
     rank: int
     name: str
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float | None]
     seconds: float | None
+    error: float | None = None
+    weight: float | None = None
+    size_bytes: int | None = None
+    row_us: float | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ def _last_lines(app: App, run: Run, pieces: Sequence[str]) -> str:
 def leaderboard(app: App, run: Run) -> tuple[Candidate, ...]:
     """The candidates of the search that this run recorded, best first: from the training's durable step, or from the
     points of the metrics `candidate_*`, whose step is the rank."""
-    lines: Sequence[Mapping[str, Any]] = _from_workflow(app, run)
+    lines: Sequence[Mapping[str, Any]] = leaderboard_of(app.tracking, app.metadata, run)
     if not lines:
         keys = [k for k in run.latest if k.startswith(CANDIDATE)]
         by_rank: dict[int, dict[str, float | None]] = {}
@@ -162,23 +168,20 @@ def leaderboard(app: App, run: Run) -> tuple[Candidate, ...]:
                 by_rank.setdefault(point.step, {})[key.removeprefix(CANDIDATE)] = point.value
         lines = [{"name": "", "parameters": {}, "metrics": by_rank[s], "seconds": None} for s in sorted(by_rank)]
     return tuple(
-        Candidate(i + 1, str(c.get("name", "")), _flat(c.get("parameters", {})), c.get("metrics", {}), c.get("seconds"))
+        Candidate(
+            i + 1,
+            str(c.get("name", "")),
+            _flat(c.get("parameters", {})),
+            c.get("metrics", {}),
+            c.get("seconds"),
+            c.get("error"),
+            c.get("weight"),
+            c.get("size_bytes"),
+            c.get("row_us"),
+            str(c.get("why", "")),
+        )
         for i, c in enumerate(lines[:60])
     )
-
-
-def _from_workflow(app: App, run: Run) -> Sequence[Mapping[str, Any]]:
-    model = run.tags.get("hanok.model", "")
-    try:
-        versions = app.tracking.registry.versions(model) if model else []
-    except HanokError:  # the model was deleted since; its run stays readable
-        return ()
-    workflow = next((v.facts.get("workflow") for v in versions if v.run_id == run.id), None)
-    if not workflow:
-        return ()
-    steps = app.metadata.read(lambda r: r.workflows.steps(workflow))
-    board = next((s.result.get("leaderboard", ()) for s in steps if s.name == "search"), ())
-    return list(board)
 
 
 def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
