@@ -237,7 +237,7 @@ def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, found: _Findi
     if rows and not present and usual > 0:
         kind = v.NOT_PRESENT if usual >= MOSTLY_PRESENT else v.LOW_FRACTION
         found.warn(kind, name, f"{name} is null in every row", "0", f"{usual:.3f}")
-    elif rows and usual - present > max(0.05, 4 * (usual * (1 - usual) / rows) ** 0.5):
+    elif null_more_often(usual, present, rows):
         found.warn(v.LOW_FRACTION, name, f"{name} is null more often", f"{present:.3f}", f"{usual:.3f}")
     if expected.type in ("INT", "FLOAT"):
         _check_range(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), expected, found)
@@ -247,6 +247,11 @@ def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, found: _Findi
             shown = ", ".join(unknown[:5])
             count = int(pc.sum(pc.is_in(column, pa.array(unknown, pa.string()))).as_py() or 0)
             found.warn(v.UNEXPECTED_VALUES, name, f"{name} has values not seen before: {shown}", shown, "", count)
+
+
+def null_more_often(usual: float, present: float, rows: int) -> bool:
+    """Whether a share of values that are there lies below the usual one by more than so many rows make by chance."""
+    return bool(rows and usual - present > max(0.05, 4 * (usual * (1 - usual) / rows) ** 0.5))
 
 
 def _check_range(values: np.ndarray, expected: ColumnSchema, found: _Findings) -> None:

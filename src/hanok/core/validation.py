@@ -126,10 +126,31 @@ class CheckResult:
     node: str = field(default="", metadata=IF_SET)
     digest: str | None = field(default=None, metadata=IF_SET)
     first: int | None = field(default=None, metadata=IF_SET)
+    units: tuple[str, ...] = field(default=(), metadata=IF_SET)
 
     def as_dict(self) -> dict[str, Json]:
-        """What callers read: all but the place in lineage and in the table, and the digest of the rows as they came."""
-        return {name: value for name, value in to_body(self).items() if name not in ("node", "digest", "first")}
+        """What callers read: all but the place in lineage and in the table, the digest of the rows as they came, and of
+        which columns the unit could be judged, by these rows and those of the small batches before."""
+        inner = ("node", "digest", "first", "units")
+        return {name: value for name, value in to_body(self).items() if name not in inner}
+
+
+@dataclass(frozen=True, slots=True)
+class LatelyColumn:
+    """The newest values of a column, oldest first; how many of its newest rows count on without a break, and the last
+    of them; rows and nulls of the newest batches."""
+
+    values: tuple[float, ...] = ()
+    rising: int = 0
+    top: float | None = None
+    nulls: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """What came last in batches too small to be judged alone."""
+
+    columns: Mapping[str, LatelyColumn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +240,4 @@ FILE_READINGS = Kind("file-readings", FileReadings, owner="table")
 DECLARED = Kind("declared-schema", DeclaredVersion, owner="table")
 PROPOSED = Kind("proposed-schema", Proposal, owner="table")
 STATE = Kind("state", StateIndex, owner="table")
+LATELY = Kind("lately", Lately, owner="table")

@@ -55,7 +55,7 @@ class Reactions:
         result = self._validation.result(event.facts["table"], event.facts["batch"])
         if result is not None:
             self._monitoring.batch_checked(
-                result.table, result.batch, event.subject, result.anomalies, result.statistics
+                result.table, result.batch, event.subject, result.anomalies, result.statistics, result.units
             )
 
     def join_labels(self, event: Event) -> None:

@@ -156,10 +156,17 @@ class Monitoring:
     # -- data quality ----------------------------------------------------------------------------------------
 
     def batch_checked(
-        self, table: str, batch: str, node: str, anomalies: Sequence[Anomaly], measured: Sequence[ColumnStatistics]
+        self,
+        table: str,
+        batch: str,
+        node: str,
+        anomalies: Sequence[Anomaly],
+        measured: Sequence[ColumnStatistics],
+        units: Collection[str] = (),
     ) -> None:
         """Integrity faults of a batch alarm at once: one alert for each column of a table and kind of fault, however
-        many batches have it. It is over when a batch (`measured` are its columns) has the column without the fault."""
+        many batches have it. It is over when a batch (`measured` are its columns) has the column without the fault;
+        `units` are those of which small batches together say that."""
         faults = {f"{a.type}:{a.column}": a for a in anomalies if a.type in INTEGRITY}
         for fingerprint, anomaly in faults.items():
             self.alerts.raise_(
@@ -184,7 +191,7 @@ class Monitoring:
                 continue
             if f"{kind}:{column}" in faults:  # of an earlier release, which had one for each batch
                 self.alerts.resolve(table, alert.fingerprint, "there is one alert for all batches now")
-            elif came.get(column, 0) >= (UNIT_ROWS_MIN if kind == UNIT else 1):
+            elif came.get(column, 0) >= (UNIT_ROWS_MIN if kind == UNIT and column not in units else 1):
                 self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}")
 
     def check_feed(self, table: str) -> None:

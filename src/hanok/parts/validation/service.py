@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import cast
@@ -17,7 +17,7 @@ from hanok.compute.partitions import parts, sliced
 from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer_schema, typed_rows, widened
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
-from hanok.compute.units import USUAL_ROWS_MIN, unit_change
+from hanok.compute.units import USUAL_ROWS_MIN
 from hanok.compute.values import Brought, Cell, cells, column_type, unviewed
 from hanok.core import validation as v
 from hanok.core.clock import Clock
@@ -29,13 +29,14 @@ from hanok.core.records import to_body
 from hanok.core.tables import ARRIVED, BOOKKEEPING, OWN_TABLES, ROW, SEQUENCE, Appended, Overlay
 from hanok.core.validation import (
     CHECK,
+    LATELY,
     REPLAYED,
     SCHEMA,
     STATE,
     Anomaly,
     CheckResult,
     ColumnSchema,
-    ColumnStatistics,
+    Lately,
     Replayed,
     SetAside,
     StateIndex,
@@ -45,6 +46,8 @@ from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.batches import QUARANTINE, Batches, sent_again
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KeptStates
+from hanok.parts.validation.lately import judged
+from hanok.parts.validation.learning import learned, promising, without_ranges
 from hanok.parts.validation.readings import Readings
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
@@ -113,10 +116,10 @@ class Validation:
             spelt = (*spelt, *_changed(made))
             schema = infer_schema(table, statistics(typed), typed, event_time=event_time, keys=keys)
         identity = {*schema.keys, *keys, *self.identifying(table)}  # a new entity may have any value
-        schema = _without_ranges(schema, identity)
-        expected = _without_ranges(schema) if not first and schema.rows_seen < LEARNING_ROWS else schema
+        schema = without_ranges(schema, identity)
+        expected = without_ranges(schema) if not first and schema.rows_seen < LEARNING_ROWS else schema
         if partial:
-            expected = _promising(expected, rows.column_names)
+            expected = promising(expected, rows.column_names)
         _sliceable(schema, slices)
         row_key = tuple(in_any_spelling(k, rows.column_names) for k in row_key)
         checked = check_batch(rows, free(expected, declared) if declared else expected, row_key)
@@ -145,22 +148,41 @@ class Validation:
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
             told = good.drop_columns([c.name for c in schema.columns if c.name not in rows.column_names])
-            schema = _without_ranges(_learned(schema, told if partial else good), identity)
+            schema = without_ranges(learned(schema, told if partial else good), identity)
+        lately = self._lately(table)
+        told_of = judged(
+            expected, checked.came, measured, lately, identity={*identity, *row_key}, known=checked.anomalies
+        )
+        schema = told_of.taught(schema)
         result = CheckResult(
             table,
             key,
             rows.num_rows,
             good.num_rows,
             int(checked.bad.sum()),
-            (*checked.anomalies, *again.changes, *_units(expected, measured)),
+            (*checked.anomalies, *again.changes, *told_of.anomalies),
             measured,
             again.unchanged,
             again.corrected,
+            units=told_of.units,
         )
+        small = lately is not None or rows.num_rows < USUAL_ROWS_MIN
         kept = self._kept(schema, good, by, state if good.num_rows == rows.num_rows else None)
         schema = replace(schema, slices=tuple(slices) or schema.slices)
-        self._record(result, widened(schema, good), replace(appended, digest=digest), now, actor, kept, held)
+        self._record(
+            result,
+            widened(schema, good),
+            replace(appended, digest=digest),
+            now,
+            actor,
+            kept,
+            held,
+            told_of.lately if small else None,
+        )
         return result
+
+    def _lately(self, table: str) -> Lately | None:
+        return LATELY.open(self._metadata.read(lambda r: r.records.get(LATELY.name, table, "newest")))
 
     def _again(self, table: str, key: str, good: pa.Table, came: Sequence[str], row_key: Sequence[str]) -> Again:
         """Which rows are new, against the table as it was when the batch was begun: a batch that was cut down between
@@ -313,6 +335,7 @@ class Validation:
         actor: str,
         kept: StateIndex,
         held: Held,
+        lately: Lately | None,
     ) -> None:
         node_id = new_id(now)
         facts = {
@@ -343,6 +366,8 @@ class Validation:
             repositories.records.put(CHECK.name, result.table, result.batch, body, now)
             repositories.records.put(STATE.name, result.table, result.batch, STATE.body(kept), now)
             self.declared.note(repositories, result.table, result.batch, held)
+            if lately is not None:
+                repositories.records.put(LATELY.name, result.table, "newest", LATELY.body(lately), now)
             repositories.outbox.append(
                 Event(
                     "batch_ingested",
@@ -353,18 +378,6 @@ class Validation:
             )
 
         self._metadata.write(work)
-
-
-def _units(schema: TableSchema, measured: Sequence[ColumnStatistics]) -> Iterator[Anomaly]:
-    """Columns that came in another unit than the rows before."""
-    if schema.rows_seen < USUAL_ROWS_MIN:
-        return
-    for now in measured:
-        column = schema.column(now.name)
-        if column is not None and column.usual and column.type in ("INT", "FLOAT"):
-            said = unit_change(column.usual, now.quantiles[1:-1], now.rows - now.nulls)
-            if said:
-                yield Anomaly(v.UNIT, now.name, "warning", f"{now.name} is {said}", rows=now.rows - now.nulls)
 
 
 def _named(table: str, rows: pa.Table, schema: TableSchema | None) -> tuple[pa.Table, tuple[Anomaly, ...]]:
@@ -437,50 +450,3 @@ def _acceptable(table: str, checked: Checked, row_key: Sequence[str]) -> None:
             f"the batch for {table!r} lacks the column {gone[0]!r}, without which its rows are not told apart "
             "or dated: nothing was ingested; add the column, or name another table"
         )
-
-
-def _without_ranges(schema: TableSchema, names: Collection[str] | None = None) -> TableSchema:
-    """The schema without the ranges of the named columns, or of all: a few rows say nothing of how far values may go,
-    and no number of entities says how far their keys may."""
-    return replace(
-        schema,
-        columns=tuple(
-            replace(c, minimum=None, maximum=None) if names is None or c.name in names else c for c in schema.columns
-        ),
-    )
-
-
-def _promising(schema: TableSchema, names: Collection[str]) -> TableSchema:
-    """The schema that expects no other column than these."""
-    columns = tuple(c if c.name in names else replace(c, presence=0.0) for c in schema.columns)
-    return replace(schema, columns=columns)
-
-
-def _learned(schema: TableSchema, good: pa.Table) -> TableSchema:
-    """While a table is new, each batch may widen ranges and lower presence."""
-    fresh = infer_schema(
-        schema.table,
-        statistics(good.drop_columns([ARRIVED])),
-        good,
-        event_time=schema.event_time,
-        keys=schema.keys,
-    )
-    columns = []
-    for column in schema.columns:
-        new = fresh.column(column.name)
-        if new is None:
-            columns.append(column)
-            continue
-        lows = [x for x in (column.minimum, new.minimum) if x is not None]
-        highs = [x for x in (column.maximum, new.maximum) if x is not None]
-        columns.append(
-            replace(
-                column,
-                presence=min(column.presence, new.presence),
-                minimum=min(lows) if lows else None,
-                maximum=max(highs) if highs else None,
-                usual=new.usual if good.num_rows > schema.rows_seen else column.usual,
-            )
-        )
-    added = [c for c in fresh.columns if schema.column(c.name) is None]
-    return replace(schema, columns=(*columns, *added))
