@@ -18,7 +18,7 @@ import numpy as np
 from bench.diagnosis.faults import table_of
 from bench.diagnosis.sets import DataSet
 from bench.diagnosis.world import Fault
-from hanok.engine.diagnose import Suspect
+from hanok.engine.diagnosed import Suspect
 
 UNIT = ("unit", "skew")
 JOIN = ("join",)

@@ -21,7 +21,7 @@ from bench.diagnosis import truth, world
 from bench.diagnosis.faults import faults
 from bench.diagnosis.sets import SETS, DataSet
 from bench.diagnosis.world import ASKED, FAULT_DAYS, Fault, World, copied, first_day
-from hanok.engine.diagnose import Diagnosis
+from hanok.engine.diagnosed import Diagnosis
 
 Answer = dict[str, Any]
 

@@ -21,7 +21,8 @@ from hanok.core.declare import Model, Project
 from hanok.core.serving import Arm
 from hanok.engine.app import App, open_app
 from hanok.engine.config import Config
-from hanok.engine.diagnose import Diagnosis, why_window
+from hanok.engine.diagnose import why_window
+from hanok.engine.diagnosed import Diagnosis
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
 

@@ -137,7 +137,19 @@ def effect(
 ) -> Effect:
     """Score the window with `restored` columns in place of its own."""
     scores = score({**columns, **restored})
-    return Effect(float(np.mean(scores)), None if loss is None else loss(scores))
+    plain = scores if scores.ndim == 1 else scores.max(axis=1)  # of many classes: how sure it is of the likeliest
+    return Effect(float(np.mean(plain)), None if loss is None else loss(scores))
+
+
+def explained(observed: Effect, after: Effect, usual_score: float | None, usual_loss: float | None) -> float:
+    """The larger share of the change that restoring takes away: of the loss above usual, of the shift in mean score."""
+    shares = []
+    if observed.loss is not None and after.loss is not None and usual_loss is not None and observed.loss > usual_loss:
+        shares.append((observed.loss - after.loss) / (observed.loss - usual_loss))
+    if usual_score is not None and abs(observed.score - usual_score) > 1e-9:
+        gap = abs(observed.score - usual_score)
+        shares.append((gap - abs(after.score - usual_score)) / gap)
+    return float(np.clip(max(shares, default=0.0), 0.0, 1.0))
 
 
 def resampled(pool: pa.ChunkedArray, rows: int, seed: int) -> pa.ChunkedArray:

@@ -6,8 +6,8 @@ strange are in compute/diagnosis.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TypeAlias
@@ -16,17 +16,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.diagnosis import EXPLAINS_MIN, Effect, Suspicion, effect, resampled, skewed, strange
+from hanok.compute.diagnosis import EXPLAINS_MIN, Effect, Suspicion, effect, explained, resampled, skewed, strange
 from hanok.compute.drift import Reference, sampled
 from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.hypotheses import judged
 from hanok.compute.metrics import paired_gain, row_losses
 from hanok.core.declare import Model
 from hanok.core.errors import NotFound
-from hanok.core.json import JsonObject
 from hanok.core.serving import Deployment
 from hanok.core.tables import SEQUENCE
 from hanok.core.training import facts_of
+from hanok.engine.causes import change, suspects, unexplained
+from hanok.engine.diagnosed import Diagnosis, InputEffect, Suspect, Value
 from hanok.engine.evidence import Evidence
+from hanok.engine.incident import incident
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
 from hanok.parts.serving.log import FEATURE, TABLE
 
@@ -39,49 +42,6 @@ MEANS = ("log_loss", "brier", "mae")  # metrics that are a mean loss of rows
 
 Suspicions: TypeAlias = Mapping[str, tuple[Suspicion, pa.ChunkedArray]]
 """By column: why it is suspected, and the values that restore it."""
-Value: TypeAlias = str | int | float | bool | datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A named cause. `explains` is the share of the window's change that goes away when it is restored."""
-
-    name: str
-    kind: str
-    reason: str
-    explains: float
-    since: str
-    columns: tuple[str, ...]
-    proof: Mapping[str, float | None]
-    next: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputEffect:
-    """What a prediction's own value does to its score, beside the one that is typical of training. `flag` says what is
-    odd about it."""
-
-    feature: str
-    value: Value
-    typical: Value
-    moves_score_by: float
-    flag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """`sentence` says it all; suspects are ranked, the likeliest first; empty when no cause was found."""
-
-    model: str
-    start: str
-    end: str
-    sentence: str
-    symptom: Mapping[str, float | None]
-    suspects: tuple[Suspect, ...] = ()
-    features: tuple[InputEffect, ...] = ()
-
-    def as_dict(self) -> JsonObject:
-        return asdict(self)
 
 
 @dataclass
@@ -93,11 +53,17 @@ class _Case:
     start: datetime
     end: datetime
     rows: pa.Table
-    before: list[pa.Table]
     deployment: Deployment
     version: int
     references: list[Reference]
     truth: np.ndarray
+
+    @cached_property
+    def before(self) -> list[pa.Table]:
+        """Windows of the same length before this one, the oldest first."""
+        alike, length = LoggedInputs(self.parts, self.model.name, self.version).of, self.end - self.start
+        starts = [self.start - (i + 1) * length for i in range(BEFORE_DAYS)]
+        return [alike(_answers(self.parts, self.model.name, s, s + length)) for s in reversed(starts)]
 
     @property
     def labelled(self) -> np.ndarray:
@@ -110,9 +76,11 @@ class _Case:
         return self.parts.serving.model(self.model.name, version or self.version).score(columns)
 
     def losses(self, scores: np.ndarray) -> np.ndarray:
+        return self.losses_of(self.truth[self.labelled], scores[self.labelled])
+
+    def losses_of(self, label: np.ndarray, scores: np.ndarray) -> np.ndarray:
         metric = self.parts.training.version(self.model.name, self.version).facts["metric"]
-        known = self.labelled
-        return row_losses(self.model.task, metric, self.truth[known], scores[known])
+        return row_losses(self.model.task, metric, label, scores)
 
     @property
     def answered_before(self) -> bool:
@@ -157,9 +125,43 @@ def why_window(
     """Rank the causes of what changed in [start, end), for `version` or else the one that answered most. Raises
     NotFound when nothing was predicted then."""
     case = _case(parts, model_name, start, end, version)
+    house = incident(parts, case.model, case.version, case.references, start, end)
+    verdict = judged(house.case)
+    if not verdict.compared:
+        return _beside_training(case)
+    found = change(house, verdict)
+    served = _skews(case)
+    usual = {"score": found.usual.score, "loss": found.usual.loss}
     observed = effect(case.score, case.columns(), {}, case.loss)
-    usual = _usual(case)
-    symptom = {
+    skews = _suspects(case, served, observed, usual)
+    told = {c for s in skews if s.explains >= EXPLAINS_MIN for c in s.columns}
+    ours = [s for s in suspects(house, verdict, found, case.score, case.losses_of) if not _told(s, told)]
+    ours = [*(s for s in skews if s.columns[0] in told), *ours, *(s for s in skews if s.columns[0] not in told)]
+    if not ours:
+        ours = _suspects(case, _drifted(case), observed, usual)
+    symptom = _symptom(case, observed, usual)
+    ranked = _with_version(case, ours, found.usual.loss)
+    sentence = _sentence(case, ranked) if ranked else unexplained(house, verdict, found, ours) or _sentence(case, [])
+    return Diagnosis(model_name, start.isoformat(), end.isoformat(), sentence, symptom, tuple(ranked))
+
+
+def _beside_training(case: _Case) -> Diagnosis:
+    """Where hardly anything was answered before: each column beside itself in the windows before, or in training."""
+    observed, usual = effect(case.score, case.columns(), {}, case.loss), _usual(case)
+    skews = _suspects(case, _skews(case), observed, usual)
+    told = {c for s in skews if s.explains >= EXPLAINS_MIN for c in s.columns}
+    found = [*_suspects(case, _odd(case, told), observed, usual), *skews]
+    exchanged = _version(case, usual["loss"])
+    ranked = sorted(
+        [*found, *([exchanged] if exchanged else [])],
+        key=lambda s: (s.kind == "skew" and s.explains < EXPLAINS_MIN, -s.explains),
+    )
+    ends = case.start.isoformat(), case.end.isoformat()
+    return Diagnosis(case.model.name, *ends, _sentence(case, ranked), _symptom(case, observed, usual), tuple(ranked))
+
+
+def _symptom(case: _Case, observed: Effect, usual: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {
         "rows": case.rows.num_rows,
         "labelled": int(case.labelled.sum()),
         "mean_score": observed.score,
@@ -167,14 +169,22 @@ def why_window(
         "loss": observed.loss,
         "usual_loss": usual["loss"],
     }
-    found = _inputs(case, observed, usual)
-    exchanged = _version(case)
-    suspects = sorted(
-        [*found, *([exchanged] if exchanged else [])],
-        key=lambda s: (s.kind == "skew" and s.explains < EXPLAINS_MIN, -s.explains),
-    )
-    sentence = _sentence(case, suspects)
-    return Diagnosis(model_name, start.isoformat(), end.isoformat(), sentence, symptom, tuple(suspects))
+
+
+def _told(suspect: Suspect, told: Collection[str]) -> bool:
+    """Whether skew says the same: the columns were served otherwise than the store has them."""
+    return bool(suspect.columns) and set(suspect.columns) <= set(told)
+
+
+def _with_version(case: _Case, found: Sequence[Suspect], usual_loss: float | None) -> list[Suspect]:
+    """A version that is worse than the one before stands where its share puts it, and in place of labels that seem to
+    have changed."""
+    exchanged = _version(case, usual_loss)
+    if exchanged is None:
+        return list(found)
+    others = [s for s in found if s.kind not in ("labels", "concept")]
+    place = next((i for i, s in enumerate(others) if s.explains < exchanged.explains), len(others))
+    return [*others[:place], exchanged, *others[place:]]
 
 
 def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
@@ -236,8 +246,6 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
     trained = parts.training.version(name, version)
     facts = trained.facts
     model = parts.declared.of(name, version) or parts.training.model(name)
-    length = end - start
-    before = [alike(_answers(parts, name, start - (i + 1) * length, start - i * length)) for i in range(BEFORE_DAYS)]
     outcomes = parts.monitoring.outcomes(name, start=start, end=end)
     known = (
         dict(zip(outcomes.column("prediction_id").to_pylist(), outcomes.column("label").to_pylist(), strict=True))
@@ -246,7 +254,7 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
     )
     truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
     references = parts.references.of(facts.get("reference", ""))
-    return _Case(parts, model, start, end, rows, before[::-1], deployment, version, references, truth)
+    return _Case(parts, model, start, end, rows, deployment, version, references, truth)
 
 
 def _answers(parts: Evidence, name: str, start: datetime, end: datetime) -> pa.Table:
@@ -291,28 +299,22 @@ def _trained(case: _Case) -> dict[str, float | None]:
 # -- hypotheses ----------------------------------------------------------------------------------------------
 
 
-def _inputs(case: _Case, observed: Effect, usual: Mapping[str, float | None]) -> list[Suspect]:
-    """Suspected columns, grouped by the source they come from, each with what restoring it changes. A skew that
-    explains nothing hides nothing else that is odd about its column."""
-    found = _suspects(case, _skews(case), observed, usual)
-    told = {c for s in found if s.explains >= EXPLAINS_MIN for c in s.columns}
-    return [*_suspects(case, _odd(case, told), observed, usual), *found]
-
-
 def _suspects(
     case: _Case, suspicions: Suspicions, observed: Effect, usual: Mapping[str, float | None]
 ) -> list[Suspect]:
+    """Suspected columns, grouped by the source they come from, each with what restoring it changes."""
     trained = _trained(case) if any(s.kind == "drift" for s, _ in suspicions.values()) else usual
-    suspects = []
+    made = []
     for group, columns in _grouped(case.model, suspicions).items():
         restored = {c: suspicions[c][1] for c in columns}
         after = effect(case.score, case.columns(), restored, case.loss)
-        share = _explained(observed, after, trained if suspicions[columns[0]][0].kind == "drift" else usual)
         kinds = {suspicions[c][0].kind for c in columns}
+        beside = trained if "drift" in kinds else usual
+        share = explained(observed, after, beside["score"], beside["loss"])
         if share < EXPLAINS_MIN and "skew" not in kinds and "null" not in kinds:
             continue
-        suspects.append(_suspect(case, group, columns, suspicions, observed, after, share))
-    return suspects
+        made.append(_suspect(case, group, columns, suspicions, observed, after, share))
+    return sorted(made, key=lambda s: -s.explains)
 
 
 def _odd(case: _Case, told: set[str]) -> Suspicions:
@@ -326,10 +328,18 @@ def _odd(case: _Case, told: set[str]) -> Suspicions:
         if past and (odd := strange(reference, case.rows.column(FEATURE + column), past)) is not None:
             pool = pa.chunked_array([c for p in past for c in p.chunks])
             suspicions[column] = odd, resampled(pool, case.rows.num_rows, seed=index)
-        elif column in case.drifted:
+    return {**{c: s for c, s in _drifted(case).items() if c not in told}, **suspicions}
+
+
+def _drifted(case: _Case) -> Suspicions:
+    """Columns that lie otherwise than in training, as the drift of these days said."""
+    made: dict[str, tuple[Suspicion, pa.ChunkedArray]] = {}
+    for reference in case.references:
+        column = reference.column
+        if column in case.drifted:
             reason = f"its values lie otherwise than in training (PSI {case.drifted[column][0]:.2f})"
-            suspicions[column] = Suspicion(column, "drift", reason, 1.0), case.trained(reference)
-    return suspicions
+            made[column] = Suspicion(column, "drift", reason, 1.0), case.trained(reference)
+    return made
 
 
 def _skews(case: _Case) -> Suspicions:
@@ -356,22 +366,6 @@ def _grouped(model: Model, suspicions: Suspicions) -> dict[str, list[str]]:
         known = any(v.name == view for v in model.views)
         groups.setdefault(f"{view}:{suspicion.kind}" if known else column, []).append(column)
     return groups
-
-
-def _explained(observed: Effect, after: Effect, usual: Mapping[str, float | None]) -> float:
-    """The larger share of the change that restoring takes away: of the loss above usual, of the shift in mean score."""
-    shares = []
-    if (
-        observed.loss is not None
-        and after.loss is not None
-        and usual["loss"] is not None
-        and observed.loss > usual["loss"]
-    ):
-        shares.append((observed.loss - after.loss) / (observed.loss - usual["loss"]))
-    if usual["score"] is not None and abs(observed.score - usual["score"]) > 1e-9:
-        gap = abs(observed.score - usual["score"])
-        shares.append((gap - abs(after.score - usual["score"])) / gap)
-    return float(np.clip(max(shares, default=0.0), 0.0, 1.0))
 
 
 def _suspect(
@@ -433,7 +427,7 @@ def _since(case: _Case, column: str, kind: str) -> str:
     return start.isoformat()
 
 
-def _version(case: _Case) -> Suspect | None:
+def _version(case: _Case, usual: float | None) -> Suspect | None:
     """Was the model exchanged shortly before, and would its predecessor have done better on these very rows?"""
     history = case.parts.serving.history(case.model.name)
     began = [d for d in history if any(a.version == case.version and a.mode == "primary" for a in d.arms)]
@@ -446,7 +440,6 @@ def _version(case: _Case) -> Suspect | None:
     gain = paired_gain(ours, theirs, confidence=0.99, seed=7)
     if gain.low <= 0:
         return None
-    usual = _usual(case)["loss"]
     excess = float(ours.mean()) - usual if usual is not None else gain.mean
     share = float(np.clip(gain.mean / excess, 0, 1)) if excess > 0 else 1.0
     return Suspect(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hanok.core.errors import Invalid
 from hanok.engine import diagnose
-from hanok.engine.diagnose import Diagnosis
+from hanok.engine.diagnosed import Diagnosis
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
 from hanok.ui.views.common import Ask

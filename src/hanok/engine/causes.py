@@ -1,0 +1,145 @@
+"""Causes that hold, as suspects: what each takes away of the change in loss or score, shared out by Shapley values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+import pyarrow as pa
+
+from hanok.compute.diagnosis import Effect, effect, explained
+from hanok.compute.hypotheses import Believed, Verdict
+from hanok.compute.hypotheses.case import Columns, Numbers, Values, numeric
+from hanok.engine.diagnosed import Suspect
+from hanok.engine.incident import Incident
+
+Scorer = Callable[[Mapping[str, pa.ChunkedArray]], Numbers]
+Losses = Callable[[Numbers, Numbers], Numbers]
+"""Losses of rows by their labels and scores."""
+LABELS_MIN = 60
+SURE_Z = 3.0
+WORSE = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The suspect rows beside the good ones: mean score and loss (None: too few labels), and whether either moved
+    beyond chance."""
+
+    now: Effect
+    usual: Effect
+    loss_rose: bool
+    score_moved: bool
+
+
+def change(incident: Incident, verdict: Verdict) -> Change:
+    case = incident.case
+    now, usual = verdict.rows, verdict.good
+    losses = [case.loss[r][np.isfinite(case.loss[r])] for r in (now, usual)]
+    known = all(len(x) >= LABELS_MIN for x in losses)
+    scores = [case.score[r] for r in (now, usual)]
+    rose = known and _beyond(*losses) and losses[0].mean() > WORSE * losses[1].mean()
+    loss_now, loss_usual = (float(x.mean()) if known else None for x in losses)
+    score_now, score_usual = (float(x.mean()) if len(x) else 0.0 for x in scores)
+    moved = _beyond(*scores) or _beyond(scores[1], scores[0])
+    return Change(Effect(score_now, loss_now), Effect(score_usual, loss_usual), bool(rose), moved)
+
+
+def _beyond(a: Numbers, b: Numbers) -> bool:
+    """Whether the mean of the first is above that of the second, beyond chance."""
+    if len(a) < 2 or len(b) < 2:
+        return False
+    error = (a.var() / len(a) + b.var() / len(b)) ** 0.5
+    return bool(a.mean() - b.mean() > SURE_Z * max(error, 1e-12))
+
+
+def suspects(incident: Incident, verdict: Verdict, found: Change, score: Scorer, losses: Losses) -> list[Suspect]:
+    """The causes in their order, each with its share and its proof."""
+    case, rows = incident.case, verdict.rows
+    label = case.label[rows]
+    known = np.isfinite(label)
+    counted = found.now.loss is not None
+    loss = (lambda scores: float(losses(label[known], scores[known]).mean())) if counted else None
+    columns = {n: v[rows] for n, v in case.columns.items()}
+
+    @cache
+    def restored(taken: frozenset[int]) -> Effect:
+        replaced = {n: v for i in sorted(taken) for n, v in verdict.causes[i].restored.items()}
+        return effect(score, _arrow(columns), _arrow(replaced), loss)
+
+    players = [i for i, cause in enumerate(verdict.causes) if cause.restored]
+    told = found.loss_rose or found.score_moved
+
+    def worth(taken: frozenset[int]) -> float:
+        usual_loss = found.usual.loss if found.loss_rose else None
+        usual_score = found.usual.score if found.score_moved else None
+        return explained(restored(frozenset()), restored(taken), usual_score, usual_loss) if taken else 0.0
+
+    shares = shapley(players, worth) if told and len(rows) else {}
+    rest = max(0.0, 1.0 - sum(shares.values()))
+    made = []
+    for i, cause in enumerate(verdict.causes):
+        share = shares.get(i, min(rest, 1.0) if cause.proposal.kind in ("labels", "concept") else cause.share)
+        after = restored(frozenset({i})) if i in players and len(rows) else None
+        made.append(_suspect(incident, verdict, cause, share, restored(frozenset()) if len(rows) else found.now, after))
+    return made
+
+
+def shapley(players: Sequence[int], worth: Callable[[frozenset[int]], float]) -> dict[int, float]:
+    """Each player's share of what all are worth together, over all orders in which they may come (Shapley 1953)."""
+    count = len(players)
+    made = dict.fromkeys(players, 0.0)
+    for player in players:
+        others = [p for p in players if p != player]
+        for size in range(count):
+            weight = factorial(size) * factorial(count - size - 1) / factorial(count)
+            for chosen in combinations(others, size):
+                before = frozenset(chosen)
+                made[player] += weight * (worth(before | {player}) - worth(before))
+    return {p: float(np.clip(v, 0.0, 1.0)) for p, v in made.items()}
+
+
+def _suspect(
+    incident: Incident, verdict: Verdict, cause: Believed, share: float, before: Effect, after: Effect | None
+) -> Suspect:
+    proposal = cause.proposal
+    proof = {
+        "score_before": before.score,
+        "score_restored": before.score if after is None else after.score,
+        "loss_before": before.loss,
+        "loss_restored": None if after is None else after.loss,
+        "unlike": cause.share,
+        "rows": float(len(verdict.rows)),
+    }
+    since = incident.began(verdict.onset).isoformat()
+    return Suspect(proposal.name, proposal.kind, proposal.reason, share, since, proposal.columns, proof, proposal.next)
+
+
+def _arrow(columns: Columns) -> dict[str, pa.ChunkedArray]:
+    return {n: pa.chunked_array([_array(v)]) for n, v in columns.items()}
+
+
+def _array(values: Values) -> pa.Array:
+    if numeric(values):
+        return pa.array(np.asarray(values, float), pa.float64(), from_pandas=True)
+    return pa.array(values.tolist(), pa.string())
+
+
+def unexplained(incident: Incident, verdict: Verdict, found: Change, ours: Sequence[Suspect]) -> str:
+    """In words: what moved and has no cause that holds, with what was ruled out. "" where nothing did."""
+    if ours or not (found.loss_rose or verdict.left):
+        return ""
+    what = []
+    if found.loss_rose and found.now.loss is not None and found.usual.loss is not None:
+        what.append(f"the loss is {found.now.loss:.3f} where {found.usual.loss:.3f} is usual")
+    if verdict.left:
+        what.append(f"{', '.join(n for n, _ in verdict.left[:3])} no longer fit the other columns as before")
+    out = (
+        "no feed is late, silent or cut down, no column is null, constant, rescaled or written otherwise, no version "
+        "changed"
+    )
+    return f"unexplained: {'; '.join(what)}. Ruled out: {out}"

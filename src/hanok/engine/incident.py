@@ -1,0 +1,231 @@
+"""The case that hypotheses are tried on: answers of the window and of the weeks before it, with what the house has kept
+about them: labels, arrivals of the tables, faults that checks found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from hanok.compute.drift import Reference
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.hypotheses import Case, TableDays
+from hanok.compute.hypotheses.case import Numbers, Values
+from hanok.compute.metrics import row_losses
+from hanok.core.declare import Model
+from hanok.core.json import Json
+from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.engine.evidence import Evidence
+from hanok.engine.version_inputs import LoggedInputs
+from hanok.parts.serving.log import FEATURE, TABLE
+from hanok.parts.validation.service import QUARANTINE
+
+DAY = timedelta(days=1)
+BEFORE = 21  # periods before the window
+ROWS_MAX = 40_000
+ASKED_MAX = 14
+KEPT_OUT_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A case, and the rows that it was made of, as they were logged."""
+
+    case: Case
+    end: datetime
+    length: timedelta
+
+    def began(self, onset: int) -> datetime:
+        return self.end - onset * self.length
+
+
+def incident(
+    parts: Evidence, model: Model, version: int, references: Sequence[Reference], start: datetime, end: datetime
+) -> Incident:
+    """The window in periods of at most a day, and what was answered in the three weeks before it."""
+    asked = min(ASKED_MAX, max(1, round((end - start) / DAY)))
+    length = (end - start) / asked
+    periods = asked + BEFORE
+    rows, answered = _answers(parts, model.name, end, length, periods)
+    rows = LoggedInputs(parts, model.name, version).of(rows)
+    at = rows.column("at").cast(pa.int64()).to_numpy() if rows.num_rows else np.empty(0, np.int64)
+    ends = int(end.timestamp() * 1_000_000)
+    period = np.minimum((ends - 1 - at) // int(length.total_seconds() * 1_000_000), periods - 1).astype(np.int64)
+    columns = {r.column: _values(rows.column(FEATURE + r.column), r.numeric) for r in references} if len(at) else {}
+    kinds = {r.column: r.numeric for r in references}
+    scores = _scores(parts, model, version, rows)
+    label = _labels(parts, model.name, rows, end - periods * length, end)
+    known = np.isfinite(label)
+    loss = np.full(len(label), np.nan)
+    if known.any():
+        metric = str(parts.training.version(model.name, version).facts["metric"])
+        loss[known] = row_losses(model.task, metric, label[known], scores[known])
+    case = Case(
+        task=model.task,
+        columns=columns,
+        period=period,
+        score=scores if scores.ndim == 1 else scores.max(axis=1),
+        label=label,
+        loss=loss,
+        table=_tables(model),
+        rolling=frozenset(c for v in model.views if v.aggregate for c in columns if c.startswith(f"{v.name}__")),
+        spine=model.spine.table,
+        labels=model.label.table,
+        answered=answered,
+        asked=asked,
+        complete=parts.clock.now() >= end,
+        tables=tuple(_arrivals(parts, model, t, end, length, periods, kinds) for t in model.tables),
+    )
+    return Incident(case, end, length)
+
+
+def _answers(
+    parts: Evidence, name: str, end: datetime, length: timedelta, periods: int
+) -> tuple[pa.Table, tuple[int, ...]]:
+    """Rows of all periods, at most some ten thousands of them; and how many answers there were in each."""
+    start = end - periods * length
+    within = (
+        f"{quoted('at')} >= TIMESTAMPTZ '{start.isoformat()}' AND {quoted('at')} < TIMESTAMPTZ '{end.isoformat()}' "
+        "AND arm <> 'shadow'"
+    )
+    micros, last = int(length.total_seconds() * 1_000_000), int(end.timestamp() * 1_000_000)
+    with connect({"log": parts.tables.scan(TABLE + name, since=start)}) as duck:
+        ago = f"({last} - 1 - epoch_us({quoted('at')})) // {micros}"
+        found = duck.execute(f"SELECT {ago} AS p, count(*) FROM log WHERE {within} GROUP BY p").fetchall()
+        counts = {int(p): int(n) for p, n in found}
+        every = 1 + sum(counts.values()) // ROWS_MAX
+        some = "" if every == 1 else f" AND hash({SEQUENCE}) % {every} = 0"
+        rows = arrow(duck, f"SELECT * FROM log WHERE {within}{some} ORDER BY {SEQUENCE}")
+    return rows, tuple(counts.get(p, 0) for p in range(periods))
+
+
+def _values(column: pa.ChunkedArray, numeric: bool) -> Values:
+    if numeric:
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), float)
+    return np.array(column.cast(pa.string()).to_pylist(), object)
+
+
+def _scores(parts: Evidence, model: Model, version: int, rows: pa.Table) -> Numbers:
+    """As they were answered; where several versions answered, as this one would have: its own change is another
+    question."""
+    if not rows.num_rows:
+        return np.empty(0)
+    if np.unique(rows.column("version").to_numpy()).size > 1:
+        served = parts.serving.model(model.name, version)
+        return np.asarray(served.score({c.name: rows.column(FEATURE + c.name) for c in served.signature.inputs}))
+    if model.task == "multiclass":
+        return np.array(rows.column("scores").to_pylist(), float)
+    return np.asarray(rows.column("score").to_numpy(), float)
+
+
+def _labels(parts: Evidence, name: str, rows: pa.Table, start: datetime, end: datetime) -> Numbers:
+    found = parts.monitoring.outcomes(name, start=start, end=end)
+    if not found.num_rows or not rows.num_rows:
+        return np.full(rows.num_rows, np.nan)
+    known = dict(zip(found.column("prediction_id").to_pylist(), found.column("label").to_pylist(), strict=True))
+    return np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
+
+
+def _tables(model: Model) -> dict[str, str]:
+    """Where each feature comes from."""
+    views = {v.name: v.source.table for v in model.views}
+    made = {}
+    for column in model.feature_columns:
+        view, mark, _ = column.partition("__")
+        made[column] = views[view] if mark and view in views else model.spine.table
+    return made
+
+
+def _arrivals(
+    parts: Evidence,
+    model: Model,
+    table: str,
+    end: datetime,
+    length: timedelta,
+    periods: int,
+    kinds: Mapping[str, bool],
+) -> TableDays:
+    if not parts.tables.size(table):
+        return TableDays(table, (0,) * periods, (float("nan"),) * periods)
+    start = end - periods * length
+    micros, last = int(length.total_seconds() * 1_000_000), int(end.timestamp() * 1_000_000)
+    scan = parts.tables.scan(table, since=start)
+    dated = _dated(model, table)
+    kind = scan.schema.field(dated).type if dated in scan.schema.names else None
+    lag = "NULL"
+    if kind is not None and pa.types.is_timestamp(kind):
+        lag = f"median(epoch_us({ARRIVED}) - epoch_us(CAST({quoted(dated)} AS TIMESTAMPTZ)))"
+    with connect({"arrived": scan}) as duck:
+        found = duck.execute(
+            f"SELECT ({last} - 1 - epoch_us({ARRIVED})) // {micros} AS p, count(*), {lag} FROM arrived "
+            f"WHERE {ARRIVED} >= TIMESTAMPTZ '{start.isoformat()}' AND {ARRIVED} < TIMESTAMPTZ '{end.isoformat()}' "
+            "GROUP BY p"
+        ).fetchall()
+    rows, lags = [0] * periods, [float("nan")] * periods
+    for p, count, behind in found:
+        rows[int(p)], lags[int(p)] = int(count), float("nan") if behind is None else float(behind) / 3.6e9
+    out = _kept_out(parts, model, table, end, length, periods, kinds)
+    return TableDays(table, tuple(rows), tuple(lags), _faults(parts, table, end, length), *out)
+
+
+def _kept_out(
+    parts: Evidence, model: Model, table: str, end: datetime, length: timedelta, periods: int, kinds: Mapping[str, bool]
+) -> tuple[tuple[int, ...], dict[str, Values], NDArray[np.int64], str]:
+    """The rows that checks set aside: how many a period, the newest of them by feature, and the commonest reason."""
+    nothing: tuple[tuple[int, ...], dict[str, Values], NDArray[np.int64], str]
+    nothing = (0,) * periods, {}, np.empty(0, np.int64), ""
+    start, name = end - periods * length, QUARANTINE + table
+    if not parts.tables.size(name):
+        return nothing
+    micros, last = int(length.total_seconds() * 1_000_000), int(end.timestamp() * 1_000_000)
+    with connect({"aside": parts.tables.scan(name, since=start)}) as duck:
+        found = duck.execute(
+            f"SELECT ({last} - 1 - epoch_us({ARRIVED})) // {micros} AS p, reason, row FROM aside "
+            f"WHERE {ARRIVED} >= TIMESTAMPTZ '{start.isoformat()}' AND {ARRIVED} < TIMESTAMPTZ '{end.isoformat()}' "
+            f"ORDER BY p LIMIT {KEPT_OUT_MAX}"
+        ).fetchall()
+    if not found:
+        return nothing
+    counts = np.bincount([int(p) for p, _, _ in found], minlength=periods)
+    rows = [orjson.loads(row) for _, _, row in found]
+    values: dict[str, Values] = {}
+    for feature, source in _tables(model).items():
+        own = feature.rpartition("__")[2]
+        if source == table and feature in kinds and any(own in r for r in rows):
+            cells = [r.get(own) for r in rows]
+            values[feature] = (
+                np.array([_float(v) for v in cells])
+                if kinds[feature]
+                else np.array([None if v is None else str(v) for v in cells], object)
+            )
+    reasons = [reason for _, reason, _ in found]
+    common = max(set(reasons), key=reasons.count)
+    return tuple(counts.tolist()), values, np.array([int(p) for p, _, _ in found], np.int64), str(common)
+
+
+def _float(value: Json) -> float:
+    try:
+        return float("nan") if value is None or isinstance(value, list | dict) else float(value)
+    except ValueError:
+        return float("nan")
+
+
+def _dated(model: Model, table: str) -> str:
+    view = next((v for v in model.views if v.source.table == table), None)
+    if view is not None:
+        return view.source.event_time
+    return model.label.known_at if table == model.label.table else model.spine.predict_at.column
+
+
+def _faults(parts: Evidence, table: str, end: datetime, length: timedelta) -> tuple[tuple[str, str, str, int], ...]:
+    made = []
+    for alert in parts.alerts.list(table, state="open"):
+        if alert.kind == "data" and alert.raised <= end + length:
+            ago = max(1, -(-(end - alert.raised) // length))
+            made.append((str(alert.facts.get("type", "")), str(alert.facts.get("column", "")), alert.summary, int(ago)))
+    return tuple(made)
