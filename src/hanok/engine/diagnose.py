@@ -30,6 +30,7 @@ from hanok.engine.causes import change, suspects, unexplained
 from hanok.engine.diagnosed import Diagnosis, InputEffect, Suspect, Value
 from hanok.engine.evidence import Evidence
 from hanok.engine.incident import incident
+from hanok.engine.unanswered import why_nothing
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
 from hanok.parts.serving.log import FEATURE, TABLE
 
@@ -124,6 +125,8 @@ def why_window(
 ) -> Diagnosis:
     """Rank the causes of what changed in [start, end), for `version` or else the one that answered most. Raises
     NotFound when nothing was predicted then."""
+    if not _answers(parts, model_name, start, end).num_rows and (kept := why_nothing(parts, model_name, start, end)):
+        return kept
     case = _case(parts, model_name, start, end, version)
     house = incident(parts, case.model, case.version, case.references, start, end)
     verdict = judged(house.case)

@@ -23,7 +23,7 @@ from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.engine.evidence import Evidence
 from hanok.engine.version_inputs import LoggedInputs
 from hanok.parts.serving.log import FEATURE, TABLE
-from hanok.parts.validation.service import QUARANTINE
+from hanok.parts.validation.batches import QUARANTINE
 
 DAY = timedelta(days=1)
 BEFORE = 21  # periods before the window
@@ -210,7 +210,7 @@ def _kept_out(
 
 def _float(value: Json) -> float:
     try:
-        return float("nan") if value is None or isinstance(value, list | dict) else float(value)
+        return float(value) if isinstance(value, int | float | str) else float("nan")
     except ValueError:
         return float("nan")
 

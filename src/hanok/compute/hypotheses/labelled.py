@@ -89,8 +89,8 @@ def _how(case: Case, before: NDArray[np.int64], known: NDArray[np.int64]) -> str
 def _correlation(a: Numbers, b: Numbers) -> float:
     if len(a) < 3 or a.std() == 0 or b.std() == 0:
         return 0.0
-    ranks = [np.argsort(np.argsort(v)).astype(float) for v in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(v)).astype(np.float64) for v in (a, b))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _slice(case: Case, known: NDArray[np.int64], good: NDArray[np.int64]) -> str:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from hanok.compute.hypotheses.case import LABEL, Case, Columns, Numbers, Proposal, Values
 from hanok.compute.hypotheses.relations import Relations
-from hanok.compute.hypotheses.streams import Coding, Distance, Usual, coded, distance, onset, usual
+from hanok.compute.hypotheses.streams import Coding, Distance, Usual, coded, distance, onset, stepped, usual
 
 LONGEST = 14  # periods of one incident
 GOOD_MIN = 3  # periods
 TIED_WELL = 0.5
 LABELS_MIN = 60
 SAMPLED = 5000
+EDGE = 2  # periods on either side of the onset
 
 
 class Measure:
@@ -89,9 +90,21 @@ class Measure:
         if weights is not None:  # as many rows as the weights leave
             counts *= weights.sum() / (weights**2).sum()
         found = distance(counts, self._good_counts[column], self.usual(column))
+        if found.excess and len(values) == len(self.rows) and weights is None and not self._stepped(column, values):
+            found = Distance(0.0, found.effect)
         if weights is None:
             self._distances[column] = values, found
         return found
+
+    def _stepped(self, column: str, values: Values) -> bool:
+        coding = self._codings[column]
+        first = self.case.period[self.rows] >= self.onset - EDGE
+        last = self.good_period < self.onset + 2 * EDGE
+        now, before = (
+            np.bincount(codes, minlength=coding.bins).astype(float)
+            for codes in (coding.codes(values)[first], coding.codes(self.good[column])[last])
+        )
+        return stepped(now, before, self.usual(column))
 
     def moved(self, column: str) -> bool:
         return self.distance(column, self.suspect[column]).excess > 0

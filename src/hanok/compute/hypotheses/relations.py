@@ -18,6 +18,8 @@ TIED_MIN = 0.08  # of a column's variance that the others explain
 BROKEN_Z = 6.0
 BROKEN_RATIO = 1.2
 LOG_RATIO_MAX = 2.0
+NEAR = 0.03  # of the variance: what ties closer counts as this close
+TRIMMED = 0.03  # of the suspect rows, the worst: single odd values are no broken tie
 GRID = np.linspace(0.005, 0.995, 199)
 
 
@@ -124,6 +126,7 @@ class Relations:
             mean = float(errors[known].mean()) if known.any() else 0.0
             varies = float(means.std(ddof=1)) if len(means) > 2 else mean
             tied = 1 - mean / spread if spread > 0 else 0.0
+            mean = max(mean, NEAR * spread)
             self._usual[key] = tied, mean, varies, float(known.sum() / max(1, len(means)))
         return self._usual[key]
 
@@ -141,7 +144,7 @@ class Relations:
             return 0.0
         x = self._suspect_design(suspect)[:, self._places(wanted)]
         errors = np.mean([((y - x @ w) ** 2).sum(axis=1)[known] for w in self._weights(target, wanted)], axis=0)
-        now = float(errors.mean())
+        now = float(np.sort(errors)[: len(errors) - max(1, int(TRIMMED * len(errors)))].mean())
         error = (varies**2 * max(1.0, rows / known.sum()) + varies**2 / 6) ** 0.5 + 0.02 * mean
         if now < BROKEN_RATIO * mean or now - mean < BROKEN_Z * error:
             return 0.0

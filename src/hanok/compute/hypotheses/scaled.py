@@ -22,8 +22,9 @@ UNITS = {
     0.45359237: "kilograms for pounds",
     0.3048: "metres for feet",
 }
+FAHRENHEIT = ((1.8, 32.0), (1 / 1.8, -32 / 1.8))
 SNAP = 0.04
-FIRM = 0.25  # of what was unlike may be left
+UNKNOWN = 12.0  # how much better a factor that is no known unit has to undo
 LITTLE = 0.08
 OUTLYING = 0.03
 
@@ -45,7 +46,8 @@ def _affine(measured: Measured, name: str, own: Numbers, good: Numbers) -> Itera
     now = measured.left({})
     for by, plus in _fits(own, good, measured.expected(name)):
         undone = (own - plus) / by
-        left = measured.left({name: undone}) + (2.0 if plus else 0.0)
+        known = by in UNITS or 1 / by in UNITS or by == -1.0 or (by, plus) in FAHRENHEIT
+        left = measured.left({name: undone}) + (2.0 if plus else 0.0) + (0.0 if known else UNKNOWN)
         if best is None or left < best[0] - 1.0:
             best = left, by, plus, undone
     if best is None or now <= 0 or best[0] > now - 12:
@@ -89,7 +91,7 @@ def _fits(own: Numbers, good: Numbers, expected: Numbers | None) -> list[tuple[f
     made = [(f, 0.0) for f in sorted(snapped | {f for f in factors if f > 0})]
     made += [(-1.0, 0.0), *((1.0, o) for o in sorted(offsets))]
     made += [(r, middle - r * usual_middle) for r in sorted({_snap(ratio), ratio})]
-    made += [(1.8, 32.0), (1 / 1.8, -32 / 1.8), (-1.0, middle + usual_middle), *sorted(affine)]
+    made += [*FAHRENHEIT, (-1.0, middle + usual_middle), *sorted(affine)]
     return [(by, plus) for by, plus in made if by and (abs(by - 1) > LITTLE or abs(plus) > LITTLE * usual)]
 
 

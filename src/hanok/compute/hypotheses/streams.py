@@ -18,6 +18,8 @@ COMMON = 9
 P_MOVED = 1e-5
 BEYOND_USUAL = 1.6
 EFFECT_MIN = 0.01
+P_STEP = 1e-3
+SLOW, SLOW_PERIODS = 0.95, 0.7
 Counts = NDArray[np.float64]
 
 
@@ -103,10 +105,12 @@ def effect(statistic: float, freedom: float, a: Counts, b: Counts) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """How far good periods lie from the others: the inflation of the statistic and the largest effect."""
+    """How far good periods lie from the others: the inflation of the statistic and the largest effect. A `slow` column
+    holds one value for whole periods, so that a change of it is no news by itself."""
 
     inflation: float
     largest: float
+    slow: bool = False
 
 
 def usual(by_period: NDArray[np.float64]) -> Usual:
@@ -121,7 +125,8 @@ def usual(by_period: NDArray[np.float64]) -> Usual:
     found = [(*likelihood_ratio(a, b), a, b) for a, b in pairs]
     ratios = np.array([g / f for g, f, _, _ in found])
     inflation = max(1.0, float(ratios.mean()))
-    return Usual(inflation, max(effect(g, f * inflation, a, b) for g, f, a, b in found))
+    held = float((filled.max(axis=1) >= SLOW * filled.sum(axis=1)).mean()) >= SLOW_PERIODS
+    return Usual(inflation, max(effect(g, f * inflation, a, b) for g, f, a, b in found), held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,16 @@ def distance(suspect: Counts, good: Counts, as_usual: Usual) -> Distance:
     scaled = statistic / as_usual.inflation
     size = effect(statistic, freedom * as_usual.inflation, suspect, good)
     far = size > max(EFFECT_MIN, BEYOND_USUAL * as_usual.largest)
-    if not far or chi_square_tail(scaled, freedom) > P_MOVED:
+    still = as_usual.slow and suspect[-1] * good.sum() <= 2 * (good[-1] + 1) * suspect.sum()  # no more nulls either
+    if not far or still or chi_square_tail(scaled, freedom) > P_MOVED:
         return Distance(0.0, size)
     return Distance(scaled - freedom, size)
+
+
+def stepped(first: Counts, last: Counts, as_usual: Usual) -> bool:
+    """Whether the first suspect periods differ from the last good ones: what has crept away all along did not."""
+    statistic, freedom = likelihood_ratio(first, last)
+    return chi_square_tail(statistic / as_usual.inflation, freedom) < P_STEP
 
 
 def onset(streams: Sequence[NDArray[np.float64]], longest: int, asked: int = 1) -> int:
