@@ -68,6 +68,27 @@ def import_(model: str, data: str | None, approve: str, home: Path | None, as_js
         show(import_model(client, name, version, data=rows, approve=approve), as_json)
 
 
+@model.command()
+@click.argument("model", metavar="MODEL@VERSION")
+@click.option("--hash", "hash_", default="", help="The hash of its files: you trust what they do, with your rights.")
+@click.option("--python", default="", help="An interpreter of the server's machine that has the model's libraries.")
+@click.option("--task", default="", type=click.Choice(["", "regression", "binary", "multiclass"]))
+@click.option("--classes", default="", help="Of classes: their names in order, like no,yes.")
+@common
+def approve(model: str, hash_: str, python: str, task: str, classes: str, home: Path | None, as_json: bool) -> None:
+    """Let a version that cannot be converted run as it was logged, in a process of its own. Without --hash: say what it
+    is, and which hash to approve."""
+    name, version = versioned(model)
+    if not version:
+        raise click.UsageError("say which version, like churn@3")
+    named = [c.strip() for c in classes.split(",") if c.strip()]
+    options = {"hash": hash_, "python": python, "task": task, "classes": named}
+    found = ask(home, "model.approve", model=name, version=version, **options)
+    show(found, as_json)
+    if not hash_ and not as_json:
+        say(f"if you trust who logged it: hanok model approve {model} --hash {found['hash']}")
+
+
 @click.command()
 @click.argument("model")
 @common

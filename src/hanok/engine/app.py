@@ -9,16 +9,18 @@ from hanok.core.clock import Clock, SystemClock
 from hanok.core.declare import Project
 from hanok.core.errors import DeclarationError
 from hanok.engine.alike import Alike
+from hanok.engine.approving import approvals
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declared import Declared
 from hanok.engine.declaring import Declaring
+from hanok.engine.executors.foreign import ForeignModels
 from hanok.engine.executors.inline import Executing
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
 from hanok.engine.own_code import OwnCodes
-from hanok.engine.predicting import Answers, DeclaredKeys, Predicting
+from hanok.engine.predicting import Answers, DeclaredKeys, Predicting, typical_of
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
 from hanok.engine.skew import Skew
@@ -44,6 +46,8 @@ from hanok.parts.validation.service import Validation
 from hanok.stores.blobs import LocalBlobs
 from hanok.stores.lmdb import LmdbOnlineValues
 from hanok.wire.mlflow.webhooks import KINDS
+
+TYPICAL_OF = 200  # answers, where nothing is known of what a version was trained on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -92,6 +96,7 @@ class App:
     def close(self) -> None:
         """Flush and let go of everything, the lock last."""
         self.serving.close()
+        self.packages.close()
         self.tables.close()
         self.online.close()
         self.metadata.close()
@@ -135,7 +140,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     )
     features = Features(metadata=metadata, tables=tables, online=online, clock=clock)
     validation = Validation(metadata=metadata, tables=tables, blobs=blobs, clock=clock)
-    packages = Packages(blobs)
+    packages = Packages(blobs, ForeignModels(home.root / "hanok-models", approvals(metadata)))
     log = PredictionLog(home.log, tables, started=SystemClock().now())
     serving = Serving(metadata=metadata, packages=packages, log=log, clock=clock)
     alerts = Alerts(metadata=metadata, clock=clock)
@@ -166,7 +171,9 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     declared = Declared(training=training, metadata=metadata)
     alike = Alike(serving=serving, declared=declared)
     references = References(blobs=blobs, serving=serving, training=training)
-    serving.typical = references.typical
+    serving.typical = lambda name, version: (
+        references.typical(name, version) or typical_of(answers.of_version(name, version, limit=TYPICAL_OF))
+    )
     skew = Skew(
         metadata=metadata,
         tables=tables,

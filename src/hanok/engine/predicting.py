@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from statistics import median
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -64,6 +66,18 @@ class Answers:
                 f"ORDER BY {SEQUENCE} DESC LIMIT {int(limit)}",
             )
         return [prediction_of(model, row) for row in rows.to_pylist()]
+
+
+def typical_of(answered: Sequence[Prediction]) -> dict[str, Cell] | None:
+    """A row in the middle of what was answered: of numbers the median, of all else what came most often."""
+    found: dict[str, Cell] = {}
+    for name in dict.fromkeys(n for answer in answered for n in answer.features):
+        values = [v for a in answered if (v := a.features.get(name)) is not None]
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            found[name] = median(values) if values else None
+        else:
+            found[name] = Counter(values).most_common(1)[0][0]
+    return found or None
 
 
 class DeclaredKeys:

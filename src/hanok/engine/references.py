@@ -28,7 +28,7 @@ class References:
         """A row in the middle of what a version was trained on: of numbers the median, of text what is most frequent.
         None where nothing is known of that."""
         facts = self._training.version(model, version).facts
-        known = {r.column: r.middle() for r in self.of(facts.get("reference", ""))}
+        known: dict[str, Cell] = {r.column: r.middle() for r in self.of(facts.get("reference", ""))}
         return known or None
 
     def live(self, model: str) -> list[Reference]:

@@ -93,6 +93,7 @@ class Target:
     arms: Sequence[Signature]
     primary: int
     loaded: bool
+    away: bool = False  # a model of it runs in a process of its own
 
 
 class Replies(Protocol_):
@@ -325,6 +326,12 @@ class Inference:
                     return self._finish(target, decoding.unpacked(packed), reply, explain)
 
                 return await scoring.beside(work)
+            if target.away:
+                return await scoring.apart(
+                    lambda: self._finish(
+                        target, decoding.decode(protocol, body, content_type, target.arms, header), reply, explain
+                    )
+                )
             if len(body) <= INLINE_BYTES:
                 request = decoding.decode(protocol, body, content_type, target.arms, header)
                 explain = explain or request.explain
@@ -366,12 +373,18 @@ class Inference:
         deployed = next((d for d in self._serving.deployments() if d.name == name), None)
         if version is not None and (deployed is None or all(a.version != version for a in deployed.arms)):
             return Target(name, version, (), version, loaded=False)
-        first = self._serving.model(name, version).signature
+        speaks = self._serving.model(name, version)
+        first, away = speaks.signature, self._away(deployed) or speaks.away
         assert deployed is not None
         if version is not None or len(deployed.arms) == 1:
-            return Target(name, version, (first,), version or deployed.primary, loaded=True)
+            return Target(name, version, (first,), version or deployed.primary, loaded=True, away=away)
         others = [self._signature(name, a.version) for a in deployed.arms if a.version != deployed.primary]
-        return Target(name, None, (first, *(s for s in others if s is not None)), deployed.primary, loaded=True)
+        return Target(
+            name, None, (first, *(s for s in others if s is not None)), deployed.primary, loaded=True, away=away
+        )
+
+    def _away(self, deployed: Deployment | None) -> bool:
+        return deployed is not None and any(self._serving.runs_away(deployed.name, a.version) for a in deployed.arms)
 
     def _signature(self, name: str, version: int) -> Signature | None:
         """None for an arm whose model could not be loaded: what it takes is not known, and others answer."""

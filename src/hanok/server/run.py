@@ -19,6 +19,7 @@ from hanok.core.errors import ConfigError, HanokError, PortInUse
 from hanok.engine.app import App, project_file
 from hanok.engine.executors.inline import Inline
 from hanok.engine.executors.process import Limits, Processes, memory_of
+from hanok.parts.serving.beside import Bulk, score_beside
 from hanok.server import api
 from hanok.server.app import Server
 from hanok.server.audit import GROUP_S, Trail
@@ -187,7 +188,14 @@ def serve(
     limits = Limits(app.config.training_limit, memory_of(app.config.training_memory_gb))
     app.executing.executor = Processes(app.home.work, limits, lambda: project_file(app.config, app.home))
     shadows = ShadowProcess(app.home.blobs)
-    app.serving.score_shadows_with(shadows)
+
+    def scored(bulk: Bulk) -> Sequence[bytes]:
+        """Models that have a process of their own are asked there; the others share the one of shadows."""
+        if any(app.packages.is_foreign(digest) for digest in bulk.packages.values()):
+            return score_beside(app.packages, bulk)
+        return shadows(bulk)
+
+    app.serving.score_shadows_with(scored)
     sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
     gc.collect()
     gc.freeze()

@@ -25,6 +25,7 @@ FOREIGN_BYTES = 512 << 10  # decoding these would be felt by others
 INLINE_S = 0.005
 FORGETS = 1.02  # a model that became slow is seen as such within some dozens of calls
 THREADS = 2
+APART_THREADS = 8
 WAITING_MAX = 64
 HELD_BYTES = 256 << 20
 RETRY_AFTER_S = 1
@@ -62,6 +63,7 @@ class Scoring:
     def __init__(self, *, threads: int = THREADS, waiting_max: int = WAITING_MAX, held_bytes: int = HELD_BYTES) -> None:
         self.costs = Costs()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hanok-scoring")
+        self._apart, self._apart_inside = ThreadPoolExecutor(APART_THREADS, thread_name_prefix="hanok-apart"), 0
         self._foreign: ProcessPoolExecutor | None = None
         self._reading = self._read = 0  # large bodies in the other process now, and since it started
         self._places, self._inside = threads + waiting_max, 0
@@ -97,6 +99,17 @@ class Scoring:
             return await asyncio.get_running_loop().run_in_executor(self._threads, partial(context.run, work))
         finally:
             self._inside -= 1
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """As `beside`, for work that waits for a process which may hang: it holds up nothing but its kind."""
+        if self._apart_inside >= APART_THREADS * 2:
+            raise _full(f"{self._apart_inside} requests wait for models in processes of their own")
+        self._apart_inside += 1
+        try:
+            context = contextvars.copy_context()
+            return await asyncio.get_running_loop().run_in_executor(self._apart, partial(context.run, work))
+        finally:
+            self._apart_inside -= 1
 
     async def foreign(self, work: Callable[[], T]) -> T:
         """The result of picklable work in another process. Raises Unavailable when too many wait or it died."""
@@ -145,6 +158,7 @@ class Scoring:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._apart.shutdown(wait=False, cancel_futures=True)
         if self._foreign is not None:
             self._replace(self._foreign)
 

@@ -61,7 +61,7 @@ def test_another_process_gives_the_same_entries_and_each_end_of_it_is_said(packa
     assert [e.score for e in here if e.version == 2] == [6.0] * 8
     assert all(e.error for e in here if e.version > 3)
 
-    child = process._process
+    child = process.process._process
     theirs = ctypes.CDLL(None).syscall(PIDFD_GETFD, os.pidfd_open(child.pid), int(child.args[3]), 0)
     assert theirs > 0  # as what it has forked holds its end of the connection
     os.kill(child.pid, signal.SIGKILL)
@@ -70,8 +70,8 @@ def test_another_process_gives_the_same_entries_and_each_end_of_it_is_said(packa
     os.close(theirs)
     assert comparable(process(asked)) == here  # by a new one
 
-    process._score_s = 0.0
-    with pytest.raises(Unavailable, match="had not scored 8 rows after 0 s"):
+    process.process._answer_s = 0.0
+    with pytest.raises(Unavailable, match="had not answered after 0 s over 8 rows"):
         process(asked)
-    process._score_s = 60.0
+    process.process._answer_s = 60.0
     assert comparable(process(asked)) == here

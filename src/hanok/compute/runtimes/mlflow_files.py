@@ -80,7 +80,8 @@ def read(folder: Path) -> Logged:
             loader = (flavors.get("python_function") or {}).get("loader_module", "no loader")
             raise ConversionFailed(
                 f"a model of {', '.join(map(str, flavors))} ({loader}) runs code of its own and has no form that is "
-                f"safe to serve; log it as {', '.join(FLAVORS)}, or log the model inside it"
+                f"safe to serve; log it as {', '.join(FLAVORS)}, log the model inside it, or let it run as it is in a "
+                "process of its own: hanok model approve"
             )
         said = flavors[flavor]
         name = str(said.get("pickled_model") or said.get("data") or "")
@@ -88,6 +89,21 @@ def read(folder: Path) -> Logged:
         if not name or not file.is_relative_to(folder.resolve()) or not file.is_file():
             raise Corrupt(f"MLmodel names the file {name[:200]!r}, which is not there")
         return Logged(folder, flavor, file, said, _inputs(body.get("signature")), _example(folder, body))
+
+
+def described(folder: Path) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], pa.Table | None]:
+    """The flavors that MLmodel names, the inputs of its signature, and its input example. Raises Corrupt,
+    ConversionFailed for a signature that is not served."""
+    with _reading("MLmodel"):
+        body = yaml.safe_load((folder / "MLmodel").read_text())
+        return tuple(map(str, body["flavors"])), _inputs(body.get("signature")), _example(folder, body)
+
+
+def probe(inputs: Sequence[tuple[str, str]], example: pa.Table | None) -> pa.Table:
+    """Rows to try a model on: those of its example, and numbers around them."""
+    known = {} if example is None else {n: example.column(n) for n in example.column_names}
+    fitting = {n: c for n, c in known.items() if _fits(dict(inputs).get(n, ""), c)}
+    return pa.table({n: _values(kind, fitting.get(n), made=True) for n, kind in inputs})
 
 
 def _inputs(signature: Any) -> tuple[tuple[str, str], ...]:

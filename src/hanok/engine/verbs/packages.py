@@ -8,8 +8,10 @@ from dataclasses import replace
 from hanok.core.access import Access
 from hanok.core.errors import Conflict, Invalid, TooLarge, Unsafe
 from hanok.core.json import JsonObject
+from hanok.core.records import to_body
 from hanok.core.registry import ModelVersion
 from hanok.core.serving import Signature
+from hanok.engine.approving import Approving, Asked
 from hanok.engine.arguments import Count
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata
@@ -62,6 +64,31 @@ def package(
         raise Conflict(f"version {version} of {model!r} has a package already: register the model again to change it")
     metadata.write(lambda r: r.registry.put_version(replace(found, package=digest)))
     return {"model": model, "version": version, "package": digest, "runtime": runtime}
+
+
+@verb("model.approve", Access.OWN)
+def approve(
+    approving: Approving,
+    *,
+    actor: str,
+    model: str,
+    version: Count,
+    hash: str = "",
+    python: str = "",
+    task: str = "",
+    classes: Sequence[str] = (),
+) -> JsonObject:
+    """Let a version that cannot be converted run as it was logged, in a process of its own, by the hash of its files;
+    without the hash: say what it is. `python` is an interpreter of this machine that has its libraries."""
+    root, files = _tree(approving.tracking, approving.tracking.registry.version(model, version))
+    return to_body(approving.approve(Asked(model, version, root, files, hash, python, task, tuple(classes)), actor))
+
+
+def _tree(tracking: Tracking, version: ModelVersion) -> tuple[str, dict[str, str]]:
+    """Where the files of a version lie, and their digests by name."""
+    root = _root(tracking, version)
+    names = [path for path, _ in _walk(tracking, root, "", DEPTH_MAX) if not path.startswith("hanok/")]
+    return root, {name: tracking.artifacts.get(f"{root}/{name}").digest for name in names}
 
 
 def _place(tracking: Tracking, version: ModelVersion) -> tuple[str, str, str]:

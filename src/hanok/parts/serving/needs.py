@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
 
 from hanok.compute.keys import canonical_column, key_type
+from hanok.compute.runtimes.encoded import Scored
+from hanok.core.serving import Signature
 
 
 class EntityKeys(Protocol):
@@ -24,6 +26,18 @@ class EntityKeys(Protocol):
     ) -> dict[str, pa.ChunkedArray]:
         """The same for the key columns of many rows; nulls stay. With `strict=False` a value that is none of its type
         becomes null: it equals no key."""
+        ...
+
+
+class ForeignRuntimes(Protocol):
+    """Opens models that run code of their own."""
+
+    def open(self, signature: Signature, files: Mapping[str, str], read: Callable[[str], bytes]) -> Scored:
+        """`files` are digests by name, `read` gives the bytes of one. Raises Unsafe for files that nobody approved."""
+        ...
+
+    def close(self) -> None:
+        """End what was begun for them."""
         ...
 
 

@@ -16,9 +16,11 @@ from hanok.compute.frames import Columns
 from hanok.compute.runtimes import Package, Scored, Scores, load
 from hanok.core.errors import Corrupt
 from hanok.core.serving import Signature
+from hanok.parts.serving.needs import ForeignRuntimes
 from hanok.stores.ports import Blobs
 
 KEEP_LOADED = 16
+FOREIGN = "foreign"  # the runtime of models that run code of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Loaded:
     signature: Signature
     runtime: Scored
     notes: Mapping[str, Any]
+    away: bool = False  # it runs in a process of its own, and may take its time
 
     def score(self, columns: Columns) -> Scores:
         """Scores of raw named columns; raises SignatureMismatch, ScoringFailed and whatever the model raises."""
@@ -41,8 +44,8 @@ class Loaded:
 class Packages:
     """Saved once, loaded when first asked for, the most recent ones kept."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: Blobs, foreign: ForeignRuntimes | None = None) -> None:
+        self._blobs, self.foreign = blobs, foreign
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -67,6 +70,15 @@ class Packages:
         with self._blobs.open(digest) as file:
             return orjson.loads(file.read())
 
+    def is_foreign(self, digest: str) -> bool:
+        """Whether a package runs code of its own."""
+        return bool(self.manifest(digest)["runtime"] == FOREIGN)
+
+    def close(self) -> None:
+        """End the processes of models that have one."""
+        if self.foreign is not None:
+            self.foreign.close()
+
     def load(self, digest: str) -> Loaded:
         """Raises Corrupt when a file does not match its digest."""
         with self._lock:
@@ -83,9 +95,12 @@ class Packages:
             with self._blobs.open(address) as file:
                 return file.read()
 
-        loaded = Loaded(
-            digest, signature, load(manifest["runtime"], signature, read, manifest["notes"]), manifest["notes"]
-        )
+        away = manifest["runtime"] == FOREIGN
+        if away and self.foreign is not None:
+            runtime = self.foreign.open(signature, manifest["files"], read)
+        else:
+            runtime = load(manifest["runtime"], signature, read, manifest["notes"])
+        loaded = Loaded(digest, signature, runtime, manifest["notes"], away)
         with self._lock:
             self._loaded[digest] = loaded
             while len(self._loaded) > KEEP_LOADED:

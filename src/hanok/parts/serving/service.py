@@ -206,6 +206,11 @@ class Serving:
             self._record_batch(name, snapshot.deployment, key, rows.num_rows, answered.failed)
         return answered
 
+    def runs_away(self, name: str, version: int) -> bool:
+        """Whether a version that is loaded runs in a process of its own."""
+        loaded = self._versions.snapshot(name).models.get(version)
+        return loaded is not None and loaded.away
+
     def explain(self, name: str, version: int, columns: Columns) -> list[Explanation]:
         """What each input does to the score of each row, as a version would give it. Nothing of it is logged."""
         return explained(self.model(name, version), columns, lambda: self.typical(name, version))

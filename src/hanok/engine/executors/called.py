@@ -1,0 +1,111 @@
+"""A process that answers messages, one after the other: it may hang, grow or die, and whoever called it goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+
+from hanok.core.clock import wall_seconds
+
+END_S = 2.0
+LOOK_S = 0.5  # so often it is looked whether the process lives
+
+
+class Ended(Exception):
+    """The process came to an end over a message, or did not answer it in time."""
+
+
+class Called:
+    """Started when it is first called, and again after it ended. `command` is what is run, given the descriptor of its
+    end of the connection."""
+
+    def __init__(
+        self,
+        command: Callable[[int], Sequence[str]],
+        *,
+        answer_s: float,
+        environment: Callable[[], Mapping[str, str]] = lambda: os.environ,
+        started: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        self._command, self._answer_s, self._environment, self._started = command, answer_s, environment, started
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while there is one."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def __call__(self, message: bytes) -> bytes:
+        """Its answer. Raises Ended."""
+        with self._lock:
+            try:
+                connection = self._connection or self._start()
+                connection.send_bytes(message)
+                if self._answered(connection):
+                    return connection.recv_bytes()
+                why = f"had not answered after {self._answer_s:.0f} s"
+            except (EOFError, OSError):
+                why = f"ended {_how(self._process)}"
+            except BaseException:
+                self._end()
+                raise
+            self._end()
+        raise Ended(why)
+
+    def close(self) -> None:
+        """End the process, whatever it is at."""
+        if (process := self._process) is not None:
+            process.kill()  # a call that waits for it ends
+        with self._lock:
+            self._end()
+
+    def _answered(self, connection: Connection) -> bool:
+        """Whether a reply begins to come. Raises EOFError when the process is gone, whoever still holds its socket."""
+        until = wall_seconds() + self._answer_s
+        while (left := until - wall_seconds()) > 0:
+            if connection.poll(min(left, LOOK_S)):
+                return True
+            if self._process is not None and self._process.poll() is not None:
+                raise EOFError
+        return False
+
+    def _start(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        for bound in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # half a message holds nothing up for ever either
+            ours.setsockopt(socket.SOL_SOCKET, bound, struct.pack("@ll", int(self._answer_s) + 1, 0))
+        with theirs:
+            self._process = subprocess.Popen(
+                list(self._command(theirs.fileno())),
+                env=dict(self._environment()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        self._connection = Connection(ours.detach())
+        self._started(self._connection)
+        return self._connection
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()  # it holds nothing that could be lost
+            self._process.wait()
+        self._process = self._connection = None
+
+
+def _how(process: subprocess.Popen[bytes] | None) -> str:
+    try:
+        code = process.wait(END_S) if process is not None else 0
+    except subprocess.TimeoutExpired:
+        return "its connection"
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
