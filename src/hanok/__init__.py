@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         AutoML as AutoML,
     )
     from hanok.core.declare import (
+        FeatureService as FeatureService,
+    )
+    from hanok.core.declare import (
         FeatureView as FeatureView,
     )
     from hanok.core.declare import (
@@ -64,6 +67,9 @@ if TYPE_CHECKING:
     from hanok.core.errors import HanokError as HanokError
     from hanok.engine.replay import Feed as Feed
     from hanok.sdk.autolog import autolog as autolog
+    from hanok.sdk.features import online as online
+    from hanok.sdk.features import point_in_time_join as point_in_time_join
+    from hanok.sdk.features import training_set as training_set
     from hanok.sdk.runs import run as run
     from hanok.sdk.tuning import tune as tune
     from hanok.server.embedded import open as open
@@ -77,6 +83,7 @@ _WHERE = {
     "AutoML": (_DECLARE, "AutoML"),
     "Check": ("hanok.core.checks", "Check"),
     "Feed": ("hanok.engine.replay", "Feed"),
+    "FeatureService": (_DECLARE, "FeatureService"),
     "FeatureView": (_DECLARE, "FeatureView"),
     "Frame": ("hanok.compute.frames", "Frame"),
     "Gate": (_DECLARE, "Gate"),
@@ -99,10 +106,13 @@ _WHERE = {
     "max": (_DECLARE, "max_"),
     "mean": (_DECLARE, "mean"),
     "min": (_DECLARE, "min_"),
+    "online": ("hanok.sdk.features", "online"),
     "open": ("hanok.server.embedded", "open"),
+    "point_in_time_join": ("hanok.sdk.features", "point_in_time_join"),
     "profile": ("hanok.ui.report", "profile"),
     "run": ("hanok.sdk.runs", "run"),
     "sum": (_DECLARE, "sum_"),
+    "training_set": ("hanok.sdk.features", "training_set"),
     "tune": ("hanok.sdk.tuning", "tune"),
 }
 

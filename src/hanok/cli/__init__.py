@@ -37,7 +37,7 @@ COMMANDS = {
     "experiment": ("experiment", "Experiments: list, delete, restore."),
     "sql": ("sql", "One SELECT over runs, params, tags and metrics."),
     "model": ("model", "Models: list, show, compare, history."),
-    "feature": ("feature", "Feature views: list, show, materialize."),
+    "feature": ("feature", "Features: views and services, values, training sets."),
     "table": ("table", "Tables: list, show, statistics."),
     "schema": ("schema", "Schemas declared for tables: declare, show, diff, accept."),
     "quarantine": ("quarantine", "Rows set aside: list, mend and replay."),

@@ -28,7 +28,7 @@ class AsOf:
     """One view to join. `written` orders rows of equal event and created time; `created` None: arrival is unknown.
 
     `own` names a column of the spine: the number, in `written`, of the row that must not be found, because the spine's
-    row is that row itself.
+    row is that row itself. `asked` names the spine's columns with the keys, where they are called otherwise there.
     """
 
     relation: Relation
@@ -39,6 +39,7 @@ class AsOf:
     columns: tuple[str, ...]
     ttl: timedelta | None = None
     own: str | None = None
+    asked: tuple[str, ...] = ()
 
 
 def point_in_time_join(
@@ -51,7 +52,7 @@ def point_in_time_join(
 ) -> list[pa.Table]:
     """For each view a table of its columns, row i belonging to spine row i.
 
-    `at` names the spine's instant column; the spine holds each view's keys under the names that the view uses.
+    `at` names the spine's instant column.
     """
     from hanok.compute.duck import connect
 
@@ -70,6 +71,7 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     keys = [quoted(k) for k in view.keys]
     key_list = ", ".join(f"k{i}" for i in range(len(keys)))
     named = ", ".join(f"{k} AS k{i}" for i, k in enumerate(keys))
+    asked = ", ".join(f"{quoted(k)} AS k{i}" for i, k in enumerate(view.asked or view.keys))
     event = quoted(view.event_time)
     created = quoted(view.created) if view.created else "NULL::TIMESTAMPTZ"
     written = quoted(view.written) if view.written else "row_number() OVER ()"
@@ -88,7 +90,7 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
                                 ORDER BY {event}, {created} NULLS FIRST, {written}) AS rank
       FROM {quoted(name)} WHERE {not_null}),
     changes AS ({changes.format(keys=key_list)}),
-    s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {named}{asking} FROM pit_spine),
+    s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {asked}{asking} FROM pit_spine),
     joined AS (
       SELECT s.*, c.* EXCLUDE ({key_list})
       FROM s ASOF LEFT JOIN changes c ON {_same("s", "c", keys)} AND s.t >= c.visible),

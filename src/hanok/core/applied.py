@@ -7,13 +7,14 @@ from typing import Literal
 
 from hanok.core.records import Kind
 
-What = Literal["feature_view", "model", "source"]
+What = Literal["feature_view", "feature_service", "model", "source"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of a plan. `fields` names what differs in a changed declaration; `why` says what keeps online values of
-    a view that is changed or gone: a version that answers, or would after a rollback, reads them."""
+    """One line of a plan. `fields` names what differs in a changed declaration; `why` says who uses a view or service
+    that is changed, and what keeps online values of a view that is changed or gone: a version that answers, or would
+    after a rollback, reads them."""
 
     kind: What
     name: str
@@ -29,6 +30,7 @@ class Applied:
     feature_views: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    feature_services: tuple[str, ...] = ()
 
 
 APPLIED = Kind("applied", Applied, owner="home")

@@ -7,20 +7,21 @@ the same version exactly when their digests are equal.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
 from hanok.core import wording
 from hanok.core.declare_automl import AUTO
 from hanok.core.declare_automl import AutoML as AutoML
+from hanok.core.declare_code import PROJECT_MODULE as PROJECT_MODULE
+from hanok.core.declare_code import OwnCode as OwnCode
+from hanok.core.declare_code import own_code as own_code
 from hanok.core.declare_data import Aggregate as Aggregate
+from hanok.core.declare_data import FeatureService as FeatureService
 from hanok.core.declare_data import FeatureView as FeatureView
 from hanok.core.declare_data import Label as Label
 from hanok.core.declare_data import Source as Source
@@ -41,31 +42,8 @@ from hanok.core.wording import declaration, give, spoken
 Task = Literal["binary", "multiclass", "regression"]
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 T = TypeVar("T")
-PROJECT_MODULE = "hanok_project_"  # what the modules of project files are named, and then a number
 
 
-@dataclass(frozen=True, slots=True)
-class OwnCode:
-    """A user's `def train(frame) -> model`, known by its name and the hash of its source, in whatever process and
-    folder it is loaded. `source` is all of its file; it is no part of the declaration."""
-
-    function: Callable[..., Any] = field(compare=False)
-    name: str = ""
-    code_digest: str = ""
-    source: str = field(default="", compare=False, repr=False)
-
-
-def own_code(function: Callable[..., Any]) -> OwnCode:
-    """A training function as it is declared. Its name is that of its file as seen from the project, and its own."""
-    try:
-        source, whole = inspect.getsource(function), "".join(inspect.findsource(function)[0])
-    except (OSError, TypeError):
-        source, whole = function.__code__.co_code.hex() if hasattr(function, "__code__") else repr(function), ""
-    module = function.__module__
-    if module.startswith(PROJECT_MODULE):  # the same project in another process or place is the same code
-        module = Path(getattr(sys.modules.get(module), "__file__", None) or module).stem
-    name = f"{module}.{function.__qualname__}"
-    return OwnCode(function, name, hashlib.sha256(source.encode()).hexdigest(), whole)
 
 
 def as_recorded(model: Model, body: Mapping[str, Json]) -> Model:
@@ -251,6 +229,7 @@ class Model:
     retrain: Retrain | None
     rollout: Rollout
     alert: Webhook | None
+    services: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -259,7 +238,7 @@ class Model:
         task: Task,
         spine: Spine,
         label: Label,
-        features: Sequence[FeatureView | str],
+        features: Sequence[FeatureView | FeatureService | str],
         train: AutoML | Callable[..., Any] | None = None,
         split: TimeSplit | RandomSplit | None = None,
         gate: Gate | None = None,
@@ -272,8 +251,10 @@ class Model:
         give(self, "task", wording.one_of(f"{title} task", task, TASKS))
         give(self, "spine", wording.of_kind(f"{title} spine", spine, Spine, "hk.Spine('orders', predict_at='ordered')"))
         give(self, "label", wording.of_kind(f"{title} label", label, Label, LABEL_LIKE))
-        kinds = (FeatureView, str)
-        give(self, "features", wording.listed(f"{title} features", features, kinds, "column names and feature views"))
+        kinds = (FeatureView, FeatureService, str)
+        given = wording.listed(f"{title} features", features, kinds, "column names, feature views and services")
+        give(self, "features", tuple(_flat(given)))
+        give(self, "services", tuple(f.name for f in given if isinstance(f, FeatureService)) or None)
         give(self, "train", _train(title, train))
         chosen = _optional(f"{title} split", split, (TimeSplit, RandomSplit), "hk.by_time(test='28d')")
         give(self, "split", chosen or TimeSplit(timedelta(days=28)))
@@ -339,20 +320,27 @@ class Project:
     sources: tuple[Source, ...]
     views: tuple[FeatureView, ...]
     models: tuple[Model, ...]
+    services: tuple[FeatureService, ...] = ()
 
     def __post_init__(self) -> None:
         wording.distinct("the project's models", [m.name for m in self.models])
-        views = {digest(v): v for v in (*self.views, *(v for m in self.models for v in m.views))}
+        used = [*(v for m in self.models for v in m.views), *(v for s in self.services for v in s.views)]
+        views = {digest(v.stored): v.stored for v in (*self.views, *used)}
         wording.distinct("the project's feature views", [v.name for v in views.values()])
+        wording.distinct("the project's feature services", [s.name for s in self.services])
         wording.distinct("the project's tables", sorted({t for m in self.models for t in m.tables}))
 
 
+SAID = ("description", "owner", "tags")
 LATER = {
     ("Label", "window"),
+    ("Model", "services"),
     *(("Source", n) for n in ("row_key", "known_at", "columns")),
     *(("TimeSplit", n) for n in ("gap", "group")),
     *(("RandomSplit", "group"), ("Gate", "accept")),
     *(("AutoML", n) for n in ("mode", "max_latency_us")),
+    *(("FeatureView", n) for n in (*SAID, "picked", "alias_of", "source_keys")),
+    *(("FeatureService", n) for n in SAID),
 }
 """Fields that came later: left out while they say nothing, so that digests stay."""
 
@@ -432,6 +420,7 @@ Declared: TypeAlias = (
     Source
     | Aggregate
     | FeatureView
+    | FeatureService
     | Spine
     | RelativeTime
     | Label
@@ -447,6 +436,17 @@ Declared: TypeAlias = (
 )
 _KINDS: dict[str, type[Declared]] = {c.__name__: c for c in get_args(Declared)}
 LABEL_LIKE = "hk.Label('returns', column='returned', known_at='known')"
+
+
+def _flat(features: Sequence[object]) -> Iterator[FeatureView | str]:
+    """The features of a model, those of services in the place of each."""
+    for feature in features:
+        if isinstance(feature, FeatureService):
+            yield from feature.views
+        elif isinstance(feature, FeatureView):
+            yield feature.unsaid
+        elif isinstance(feature, str):
+            yield feature
 
 
 def _train(title: str, value: object) -> AutoML | OwnCode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -106,6 +107,9 @@ class FeatureView:
     """Features of an entity, from one source: its latest values, or aggregates over time windows.
 
     Exactly one of `features` and `aggregate` is given. A windowed feature is named `<name>_<window>`.
+
+    `view["temp", "wind"]` are some of its features, and `view.alias("dest_weather", keys="dest")` is the same view for
+    another column of the rows to predict. Both read the values of the view itself: `stored`.
     """
 
     name: str
@@ -115,6 +119,12 @@ class FeatureView:
     ttl: timedelta | None
     windows: tuple[str, ...]
     aggregate: tuple[tuple[str, Aggregate], ...]
+    description: str | None = None
+    owner: str | None = None
+    tags: tuple[str, ...] | None = None
+    picked: tuple[str, ...] | None = None
+    alias_of: str | None = None
+    source_keys: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -126,6 +136,9 @@ class FeatureView:
         ttl: str | timedelta | None = None,
         windows: Sequence[str] = (),
         aggregate: Mapping[str, Aggregate] | None = None,
+        description: str | None = None,
+        owner: str | None = None,
+        tags: str | Sequence[str] = (),
     ) -> None:
         give(self, "name", wording.name("FeatureView name", "feature view", name))
         title = f"feature view {name!r}"
@@ -146,8 +159,62 @@ class FeatureView:
             raise DeclarationError(f"{title} aggregates, so it needs windows=['24h', ...]")
         if self.windows and not self.aggregate:
             raise DeclarationError(f"{title} has windows={list(windows)} and nothing to aggregate over them")
+        _say(self, title, description, owner, tags)
+        for later in ("picked", "alias_of", "source_keys"):
+            give(self, later, None)
         wording.distinct(f"{title} features", self.feature_names)
         self._check_row_key(title)
+
+    def __getitem__(self, features: str | tuple[str, ...] | list[str]) -> FeatureView:
+        """The view with some of its features only, by their names: `view["temp", "wind"]`."""
+        title = f"feature view {self.name!r}"
+        chosen = wording.names(f"{title}[...]", list(features) if isinstance(features, tuple) else features, alone=True)
+        if not chosen:
+            raise DeclarationError(f"{title}[...] names no feature; it has {', '.join(self.feature_names)}")
+        for feature in chosen:
+            wording.one_of(f"{title}[...]", feature, self.feature_names)
+        made = copy(self)
+        give(made, "picked", None if chosen == made.stored.feature_names else chosen)
+        return made
+
+    def alias(self, name: str, *, keys: str | Sequence[str]) -> FeatureView:
+        """The same values under another name, for rows that have the keys in other columns: `keys` names those, in the
+        order of the view's own keys."""
+        title = f"the alias {name!r} of feature view {self.name!r}"
+        made, given = copy(self), wording.names(f"{title} keys", keys, alone=True)
+        if len(given) != len(self.keys):
+            raise DeclarationError(
+                f"{title} needs a column for each key of the view ({', '.join(self.key_columns)}); "
+                f"keys={list(given)} has {len(given)}"
+            )
+        give(made, "name", wording.name(f"{title} name", "feature view", name))
+        give(made, "keys", given)
+        give(made, "alias_of", self.alias_of or self.name)
+        give(made, "source_keys", self.key_columns)
+        return made
+
+    @property
+    def stored(self) -> FeatureView:
+        """The view whose values this one reads: without alias, choice and what is only said for people."""
+        made = copy(self)
+        give(made, "name", self.alias_of or self.name)
+        give(made, "keys", self.key_columns)
+        for later in ("description", "owner", "tags", "picked", "alias_of", "source_keys"):
+            give(made, later, None)
+        return made
+
+    @property
+    def unsaid(self) -> FeatureView:
+        """This view without what is only said for people."""
+        made = copy(self)
+        for later in ("description", "owner", "tags"):
+            give(made, later, None)
+        return made
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """What the source calls the keys, in their order."""
+        return self.source_keys or self.keys
 
     def _check_row_key(self, title: str) -> None:
         """A corrected row has to take the place of the earlier one in the view too."""
@@ -167,6 +234,8 @@ class FeatureView:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The columns that this view adds to a row, without the view's name before them."""
+        if self.picked is not None:
+            return self.picked
         if self.features:
             return self.features
         return tuple(f"{name}_{window}" for name, _ in self.aggregate for window in self.windows)
@@ -175,13 +244,69 @@ class FeatureView:
     def columns(self) -> tuple[str, ...]:
         """The source columns that the view reads besides keys and event time."""
         if self.features:
-            return self.features
-        return tuple(dict.fromkeys(a.column for _, a in self.aggregate if a.column))
+            return self.feature_names
+        return tuple(dict.fromkeys(a.column for _, a, _ in self.windowed if a.column))
+
+    @property
+    def windowed(self) -> tuple[tuple[str, Aggregate, str], ...]:
+        """Name, aggregate and window of each windowed feature, in the order of `feature_names`."""
+        known = {f"{name}_{window}": (name, made, window) for name, made in self.aggregate for window in self.windows}
+        return tuple(known[feature] for feature in self.feature_names) if known else ()
 
     @property
     def horizon(self) -> timedelta | None:
         """How far back a row can matter; None means for ever."""
         return max(map(duration, self.windows)) if self.windows else self.ttl
+
+
+@declaration
+@dataclass(frozen=True, slots=True, init=False)
+class FeatureService:
+    """A named list of features across views, for models and for any code: what is asked for together.
+
+    It stands in the `features` of a model, and is what `hk.training_set` and `hk.online` take.
+    """
+
+    name: str
+    features: tuple[FeatureView, ...]
+    description: str | None = None
+    owner: str | None = None
+    tags: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        features: Sequence[FeatureView],
+        description: str | None = None,
+        owner: str | None = None,
+        tags: str | Sequence[str] = (),
+    ) -> None:
+        give(self, "name", wording.name("FeatureService name", "feature service", name))
+        title = f"feature service {name!r}"
+        given = wording.listed(f"{title} features", features, FeatureView, "feature views")
+        give(self, "features", tuple(view.unsaid for view in given))
+        _say(self, title, description, owner, tags)
+        if not self.features:
+            raise DeclarationError(f"{title} has no features; name feature views")
+        wording.distinct(f"{title} features", [v.name for v in self.features])
+        wording.distinct(f"{title} features", [n for v in self.features for n in view_columns(v)])
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        return self.features
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that tell its entities apart."""
+        return tuple(dict.fromkeys(k for v in self.views for k in v.keys))
+
+
+def _say(made: object, title: str, description: object, owner: object, tags: str | Sequence[str]) -> None:
+    """What is said for people: it is part of no version."""
+    give(made, "description", None if description is None else wording.text(f"{title} description", description))
+    give(made, "owner", None if owner is None else wording.text(f"{title} owner", owner))
+    give(made, "tags", wording.names(f"{title} tags", tags, alone=True) or None)
 
 
 @declaration

@@ -24,7 +24,7 @@ def check_fit(project: Project, columns: Columns) -> None:
 def check_view(view: FeatureView, columns: Columns) -> None:
     title, table = f"feature view {view.name!r}", view.source.table
     _has(f"{title} source event_time", [view.source.event_time], table, columns)
-    _has(f"{title} keys", view.keys, table, columns)
+    _has(f"{title} keys", view.key_columns, table, columns)
     _has(f"{title} {'features' if view.features else 'aggregate'}", view.columns, table, columns)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 class NodeKind(StrEnum):
     SOURCE_SNAPSHOT = "source_snapshot"
     FEATURE_VIEW = "feature_view"
+    FEATURE_SERVICE = "feature_service"
     TRAINING_SET = "training_set"
     CODE = "code"
     ENVIRONMENT = "environment"

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from hanok.core.applied import APPLIED, Applied, Change, What
 from hanok.core.clock import Clock
-from hanok.core.declare import FeatureView, Model, Project, Source, as_dict, as_recorded, digest, from_dict
+from hanok.core.declare import (
+    FeatureService,
+    FeatureView,
+    Model,
+    Project,
+    Source,
+    as_dict,
+    as_recorded,
+    digest,
+    from_dict,
+)
 from hanok.core.errors import Corrupt, HanokError
 from hanok.core.fitting import check_fit
 from hanok.core.json import Json
@@ -54,7 +64,8 @@ class Declaring:
         project = self._as_recorded(project)
         applied = self._applied() or Applied()
         changes = [self._change("source", source) for source in project.sources if says_more(source)]
-        changes += [self._change("feature_view", view) for view in project.views]
+        changes += [self._change("feature_view", view, users(project, view)) for view in project.views]
+        changes += [self._change("feature_service", s, readers_of(project, s)) for s in project.services]
         changes += [self._change("model", model) for model in project.models]
         kept = self._kept(project)
         gone: list[tuple[What, str]] = [
@@ -62,6 +73,8 @@ class Declaring:
         ]
         views = {v.name for v in project.views} | {c.name for c in kept}
         gone += [("feature_view", n) for n in applied.feature_views if n not in views]
+        services = {s.name for s in project.services}
+        gone += [("feature_service", n) for n in applied.feature_services if n not in services]
         return [*changes, *kept, *(Change(kind, name, "removed") for kind, name in gone)]
 
     def apply(self, project: Project) -> list[Change]:
@@ -76,12 +89,14 @@ class Declaring:
         self._declare(project.sources)
         for view in project.views:
             self._features.apply(view)
+        self._features.apply_services(project.services)
         for model in project.models:
             self._training.apply(model)
             self._tracking.registry.ensure_model(model.name)
         self._features.keep_online([*project.models, *self._declared.live()])
         said = tuple(s.table for s in project.sources if says_more(s))
-        now = Applied(tuple(v.name for v in project.views), tuple(m.name for m in project.models), said)
+        views, models, services = (tuple(x.name for x in p) for p in (project.views, project.models, project.services))
+        now = Applied(views, models, said, services)
         if now != self._applied():
             at = self._clock.now()
             self._metadata.write(lambda r: r.records.put(APPLIED.name, "", NEWEST, APPLIED.body(now), at))
@@ -128,12 +143,15 @@ class Declaring:
 
     def _restore(self, project: Project | None, said: str) -> None:
         """Declare what was applied last, and withhold the models that the project does not have just so."""
-        now = self._as_recorded(project or Project((), (), ()))
+        now = self._as_recorded(project or Project((), (), (), ()))
         present, applied = {digest(m): m for m in now.models}, self._applied()
         views = self._newest("feature_view", applied.feature_views if applied else None)
         models = self._newest("model", applied.models if applied else None)
         same = [present.get(digest(m), m) for m in models if isinstance(m, Model)]  # with the code that trains
-        self._features.restore([v for v in views if isinstance(v, FeatureView)])
+        services = self._newest("feature_service", applied.feature_services if applied else ())
+        self._features.restore(
+            [v for v in views if isinstance(v, FeatureView)], [s for s in services if isinstance(s, FeatureService)]
+        )
         self._sources.declare(
             s for s in self._newest("source", applied.sources if applied else ()) if isinstance(s, Source)
         )
@@ -147,7 +165,7 @@ class Declaring:
         except HanokError as error:
             log.error("online values are not kept up: %s", error.message)
 
-    def _newest(self, kind: What, names: Sequence[str] | None) -> list[FeatureView | Model | Source]:
+    def _newest(self, kind: What, names: Sequence[str] | None) -> list[FeatureView | FeatureService | Model | Source]:
         """Declarations as they were applied last: of these names, or of all where nobody noted what was applied."""
 
         def work(repositories: Repositories) -> list[Document]:
@@ -171,7 +189,7 @@ class Declaring:
     def _as_recorded(self, project: Project) -> Project:
         newest = {m.name: self._metadata.read(partial(_recorded, m.name)) for m in project.models}
         models = (as_recorded(m, found) if (found := newest[m.name]) else m for m in project.models)
-        return Project(project.sources, project.views, tuple(models))
+        return Project(project.sources, project.views, tuple(models), project.services)
 
     def _check_fit(self, project: Project, moved: set[tuple[What, str]]) -> None:
         views = [v for v in project.views if ("feature_view", v.name) in moved]
@@ -183,23 +201,27 @@ class Declaring:
     def _columns(self, table: str) -> list[str]:
         return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]
 
-    def _change(self, kind: What, item: FeatureView | Model | Source) -> Change:
+    def _change(
+        self, kind: What, item: FeatureView | FeatureService | Model | Source, used_by: Sequence[str] = ()
+    ) -> Change:
         name = item.table if isinstance(item, Source) else item.name
         newest = self._metadata.read(lambda r: r.declarations.newest(kind, name))
         if newest is None:
             return Change(kind, name, "new")
         before, now = newest[1], as_dict(item)
         differs = tuple(sorted(n for n in {*before, *now} if before.get(n, MISSING) != now.get(n, MISSING)))
-        return Change(kind, name, "changed" if differs else "unchanged", differs)
+        why = f"used by {', '.join(used_by)}" if differs and used_by else ""
+        return Change(kind, name, "changed" if differs else "unchanged", differs, why)
 
     def _kept(self, project: Project) -> list[Change]:
         """Views as versions that answer read them, where the project has them otherwise or no more."""
-        declared = {digest(v) for v in project.views}
+        declared = {digest(v.stored) for v in project.views}
         readers: dict[str, tuple[str, list[str]]] = {}
         for (name, version), model in self._declared.live_versions().items():
             for view in model.views:
-                if (key := digest(view)) not in declared:
-                    readers.setdefault(key, (view.name, []))[1].append(f"version {version} of {name}")
+                if (key := digest(view.stored)) not in declared:
+                    by = readers.setdefault(key, (view.stored.name, []))[1]
+                    by += [said] if (said := f"version {version} of {name}") not in by else []
         return [
             Change("feature_view", view, "kept", why=f"{' and '.join(by)} read{'s' * (len(by) == 1)} it as it was")
             for view, by in readers.values()
@@ -207,6 +229,17 @@ class Declaring:
 
     def _applied(self) -> Applied | None:
         return APPLIED.open(self._metadata.read(lambda r: r.records.get(APPLIED.name, "", NEWEST)))
+
+
+def users(project: Project, view: FeatureView) -> list[str]:
+    """The services and models of a project that read a view."""
+    services = [f"service {s.name}" for s in project.services if any(v.stored == view.stored for v in s.views)]
+    return services + [f"model {m.name}" for m in project.models if any(v.stored == view.stored for v in m.views)]
+
+
+def readers_of(project: Project, service: FeatureService) -> list[str]:
+    """The models of a project that take their features from a service."""
+    return [f"model {m.name}" for m in project.models if service.name in (m.services or ())]
 
 
 def _recorded(model: str, repositories: Repositories) -> Mapping[str, Json] | None:

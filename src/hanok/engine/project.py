@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from hanok.core.declare import PROJECT_MODULE, FeatureView, Model, Project, Source
+from hanok.core.declare import PROJECT_MODULE, FeatureService, FeatureView, Model, Project, Source, digest
 from hanok.core.errors import DeclarationError, HanokError, words
 
 
@@ -34,16 +34,20 @@ def load_module(path: Path) -> ModuleType:
 
 
 def load_project(path: Path) -> Project:
-    """All sources, feature views and models that the file declares, and those that they use; none for a file that was
-    just begun."""
+    """All sources, feature views, services and models that the file declares, and those that they use; none for a file
+    that was just begun."""
     module = load_module(path)
     values = list(vars(module).values())
     models = [v for v in values if isinstance(v, Model)]
-    views = {v.name: v for m in models for v in m.views} | {v.name: v for v in values if isinstance(v, FeatureView)}
+    services = list({digest(v): v for v in values if isinstance(v, FeatureService)}.values())
+    used = [*(v for m in models for v in m.views), *(v for s in services for v in s.views)]
+    views = {v.stored.name: v.stored for v in used}
+    said = [v for v in values if isinstance(v, FeatureView)]
+    views |= {v.stored.name: v.stored for v in said} | {v.name: v for v in said if v.unsaid == v.stored}
     if twice := sorted({m.name for m in models if sum(n.name == m.name for n in models) > 1}):
         raise DeclarationError(f"{path} declares the model {twice[0]!r} twice")
     sources = {v.source.table: v.source for v in views.values()} | {v.table: v for v in values if isinstance(v, Source)}
-    return Project(tuple(sources.values()), tuple(views.values()), tuple(models))
+    return Project(tuple(sources.values()), tuple(views.values()), tuple(models), tuple(services))
 
 
 def _line_in(path: Path, error: BaseException) -> str:

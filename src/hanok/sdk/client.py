@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hanok.core.errors import HomeLocked
 from hanok.core.ids import checked_name
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hanok.engine.app import App
+    from hanok.sdk.frames import Features, TrainingSet
     from hanok.sdk.transports import Transport
 
 
@@ -119,6 +120,33 @@ class Client:
     def download(self, artifact: str, file: Path) -> None:
         """Write an artifact, by its path in the tree, to a file."""
         self._transport.download(artifact, file)
+
+    def training_set(
+        self, spine: Any, features: Features | Sequence[Features], *, at: str = "", known_time: bool = True
+    ) -> TrainingSet:
+        """The rows of `spine` with features as they were known at each row's instant, recorded in the lineage graph.
+
+        `spine` is an Arrow, Polars or pandas frame, a Path, or a text: a file, the name of a table, or one SELECT over
+        tables. `features` is a service, a view, or a list of them and of names ("weather", "weather__temp"). `at` names
+        the instant of a row, like "asked" or "scheduled - 2h".
+        """
+        from hanok.sdk.frames import TrainingSet, as_arrow, asked
+
+        if isinstance(spine, Path):
+            spine = as_arrow(spine)
+        rows = spine if isinstance(spine, str) else as_arrow(spine)
+        found = self._transport.training_set(rows, asked(features), at, known_time)
+        return TrainingSet(found.id, found.rows, found.digest)
+
+    def online(
+        self, features: Features | Sequence[Features], entities: Any, *, defaults: Mapping[str, Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Features of entities as they stand now: for each one `values`, `statuses` (present, null, missing, stale) and
+        `event_times`. `entities` are mappings of key and value, or a frame; `defaults` stand for absent values."""
+        from hanok.sdk.frames import asked, entity_rows
+
+        given = {"features": asked(features), "entities": entity_rows(entities), "defaults": defaults}
+        return list(cast("Sequence[Mapping[str, Any]]", self._transport.call("feature.online", given)))
 
     def close(self) -> None:
         """Let go of the home. Closing twice is harmless."""

@@ -49,6 +49,15 @@ class AskedRuns:
     history: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSet:
+    """A training set as it came: its node, its rows, the SHA-256 of its Parquet bytes."""
+
+    id: str
+    rows: pa.Table
+    digest: str
+
+
 class Transport(Protocol):
     """All methods raise HanokError."""
 
@@ -63,6 +72,9 @@ class Transport(Protocol):
 
     def piece(self, model: str, batch: str, place: int, rows: pa.Table | None) -> pa.Table:
         """The answers to a piece of a batch; `rows` are left out where the home has them."""
+
+    def training_set(self, spine: pa.Table | str, features: Sequence[Json], at: str, known_time: bool) -> FoundSet:
+        """Rows with features. `spine` as text is a table, a SELECT, or a file of the server's machine."""
 
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         """Store a file at `path` among the artifacts of one of `of`: runs or logged-models."""
@@ -117,6 +129,16 @@ class InProcess:
         from hanok.engine.parts import find
 
         return find(self._open, Batching).piece(model, batch, place, rows)
+
+    def training_set(self, spine: pa.Table | str, features: Sequence[Json], at: str, known_time: bool) -> FoundSet:
+        from hanok.engine.feature_sets import AskedSet, FeatureSets
+        from hanok.engine.parts import find
+        from hanok.engine.verbs.features import asked_features
+
+        sets = find(self._open, FeatureSets)
+        rows, table = sets.rows_of(spine) if isinstance(spine, str) else (spine, "")
+        made = sets.make(rows, AskedSet(asked_features(features), at, known_time), table=table)
+        return FoundSet(made.id, made.rows, made.digest)
 
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         from hanok.parts.tracking.artifacts import checked_path, in_tree
@@ -174,6 +196,30 @@ class Http:
         body = b"" if rows is None else encoded(rows, "arrow")
         path = f"/api/v1/predictions/{quote(model)}/batches/{batch}/{place}"
         return pa.ipc.open_stream(self._send("PUT", path, body, {"Content-Type": ARROW_STREAM})).read_all()
+
+    def training_set(self, spine: pa.Table | str, features: Sequence[Json], at: str, known_time: bool) -> FoundSet:
+        import io
+
+        import pyarrow as pa
+
+        from hanok.sdk.frames import DIGEST, SET, as_arrow
+
+        if isinstance(spine, str) and Path(spine).exists():  # of this machine, which may be another than the server's
+            spine = as_arrow(spine)
+        given = [f if isinstance(f, str) else orjson.dumps(f).decode() for f in features]
+        query = {"features": given, "at": at, "known_time": "1" if known_time else "0"}
+        sink = io.BytesIO()
+        if isinstance(spine, str):
+            query["spine"] = spine
+        else:
+            with pa.ipc.new_stream(sink, spine.schema) as stream:
+                stream.write_table(spine)
+        headers = {"Content-Type": ARROW_STREAM, "Accept": ARROW_STREAM}
+        path = f"/api/v1/feature/sets?{urlencode(query, doseq=True)}"
+        rows = pa.ipc.open_stream(self._send("POST", path, sink.getvalue(), headers)).read_all()
+        told = rows.schema.metadata or {}
+        kept = {k: v for k, v in told.items() if k not in (SET, DIGEST)}
+        return FoundSet(told[SET].decode(), rows.replace_schema_metadata(kept or None), told[DIGEST].decode())
 
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:
         self._put_file(f"/api/v1/{of}/{quote(identity)}/artifacts/{quote(path)}", file)

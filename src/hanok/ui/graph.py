@@ -20,7 +20,7 @@ FORWARD = {EdgeKind.WROTE, EdgeKind.DEPLOYED_AS}
 FAN_MAX, FAN_KEPT = 5, 3
 BOX_W, BOX_H, GAP_X, GAP_Y, PAD = 168, 42, 40, 14, 12
 _GROUPS = {
-    "data": "source_snapshot feature_view training_set dataset label_batch check_result",
+    "data": "source_snapshot feature_view feature_service training_set dataset label_batch check_result",
     "make": "code environment run model logged_model",
     "model": "model_version",
     "serve": "deployment prediction_batch alias_change",

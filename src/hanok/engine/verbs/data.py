@@ -1,26 +1,23 @@
-"""Verbs of data: apply a project, ingest, label, features."""
+"""Verbs of data: apply a project, ingest, label."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 
 from hanok.compute.values import bring
 from hanok.core.access import Access
-from hanok.core.declare import FeatureView
-from hanok.core.errors import BadData, Conflict, DeclarationError, Invalid
+from hanok.core.errors import BadData, Conflict, DeclarationError
 from hanok.core.ids import checked_name
-from hanok.core.json import Json, JsonObject
+from hanok.core.json import JsonObject
 from hanok.core.keys import KeyValue
 from hanok.core.labels import LabelValue
 from hanok.core.names import in_any_spelling
 from hanok.core.records import to_body
 from hanok.core.validation import Reading
-from hanok.engine.arguments import Cell
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declaring import Declaring
@@ -32,7 +29,6 @@ from hanok.engine.project import load_project
 from hanok.engine.sizes import sizes
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedTables
-from hanok.parts.features.service import Features
 from hanok.parts.validation.service import Validation
 
 
@@ -43,7 +39,7 @@ def apply(config: Config, home: Home, declaring: Declaring, *, dry_run: bool = F
     if path is None:
         raise DeclarationError("this directory has no project file; 'hanok init' writes one")
     project = load_project(path)
-    if not project.models and not project.views:
+    if not project.models and not project.views and not project.services:
         raise DeclarationError(
             f"{path} declares neither a hk.Model nor a hk.FeatureView yet; add one, then apply again"
         )
@@ -163,51 +159,6 @@ def add_label(
 def show_labels(labelling: Labelling, *, model: str) -> JsonObject:
     """What became of a model's labels: answers that have one, and labels that do not count, with the reason."""
     return to_body(labelling.report(model))
-
-
-@verb("feature.list", Access.READ)
-def list_features(features: Features) -> Sequence[JsonObject]:
-    """All feature views with their keys, features and number of online entities."""
-    return [
-        {
-            "name": v.name,
-            "keys": list(v.keys),
-            "source": v.source.table,
-            "features": list(v.feature_names),
-            "entities_online": features.entities_online(v.name),
-        }
-        for v in features.views()
-    ]
-
-
-@verb("feature.show", Access.READ)
-def show_feature(features: Features, *, name: str, entity: Sequence[Cell] | Mapping[str, Cell] = ()) -> JsonObject:
-    """A feature view; with an entity (its key values in order, or by name) its values as they stand now."""
-    from hanok.core.declare import as_dict
-
-    view = features.view(name)
-    body: dict[str, Json] = {"declaration": as_dict(view)}
-    if entity:
-        row = features.online(name, [_key_values(view, entity)])[0]
-        body["online"] = {**asdict(row), "event_time": row.event_time.isoformat() if row.event_time else None}
-    return body
-
-
-def _key_values(view: FeatureView, entity: Sequence[Cell] | Mapping[str, Cell]) -> list[Cell]:
-    if not isinstance(entity, Mapping):
-        return list(entity)
-    if set(entity) != set(view.keys):
-        raise Invalid(
-            f"feature view {view.name!r} is keyed by {', '.join(view.keys)}; the entity has "
-            f"{', '.join(map(str, entity)) or 'nothing'}: name each key once, and nothing else"
-        )
-    return [entity[k] for k in view.keys]
-
-
-@verb("feature.materialize", Access.EDIT)
-def materialize(features: Features, *, name: str) -> JsonObject:
-    """Rebuild a view's online values from its source."""
-    return {"name": name, "entities": features.materialize(name)}
 
 
 @verb("table.list", Access.READ)

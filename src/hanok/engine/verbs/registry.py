@@ -76,6 +76,7 @@ ROOMS = (
     "access",
     "cleanup",
     "data",
+    "features",
     "imports",
     "jobs",
     "models",

@@ -27,12 +27,13 @@ OWN = SEQUENCE  # of a spine row: its number in the spine's table
 
 
 def feature_columns(
-    spine: pa.Table, views: Sequence[FeatureView], scans: Scans, *, spine_table: str = ""
+    spine: pa.Table, views: Sequence[FeatureView], scans: Scans, *, spine_table: str = "", known_time: bool = True
 ) -> dict[str, pa.ChunkedArray]:
     """The columns `view__feature` of all views, row i belonging to spine row i.
 
     `spine` has the views' keys and the instant `_at`; `scans` gives the snapshot of a source table. Keys match by the
     spine's types. Where a view's source is `spine_table`, row `_seq` of the spine is left out of its own features.
+    Without `known_time` a value counts from its event time on, whenever it arrived.
     """
     for view in views:
         if missing := [k for k in view.keys if k not in spine.column_names]:
@@ -48,13 +49,14 @@ def feature_columns(
         for spelled in (False, True):  # views whose keys compare as they are share one spine
             if some := [p for p in plain if p.spelled == spelled]:
                 asking = _asking(spine, [p.view for p in some], spelled=spelled)
-                tables = point_in_time_join(asking, PREDICT_AT, [p.join for p in some], connection=duck)
+                joins = [p.join for p in some]
+                tables = point_in_time_join(asking, PREDICT_AT, joins, known_time=known_time, connection=duck)
                 for part, table in zip(some, tables, strict=True):
                     columns |= dict(zip(view_columns(part.view), table.columns, strict=True))
     for view in views:
         if view.aggregate:
             own = spine.column(OWN) if view.source.table == spine_table else None
-            columns |= _windowed(spine, view, scans(view.source.table), own)
+            columns |= _windowed(spine, view, scans(view.source.table), own, known_time)
     return columns
 
 
@@ -66,12 +68,18 @@ class _Plain:
 
     @classmethod
     def of(cls, view: FeatureView, spine: pa.Table, relation: Relation, own: bool) -> _Plain:
-        spelled = not all(compare_alike(spine.column(k).type, relation.schema.field(k).type) for k in view.keys)
+        keys, pairs = view.key_columns, list(zip(view.keys, view.key_columns, strict=True))
+        spelled = not all(compare_alike(spine.column(k).type, relation.schema.field(s).type) for k, s in pairs)
+        columns = {f"_v{i}": name for i, name in enumerate(view.feature_names)}  # beside the keys, which are spelled
         if spelled:
-            names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.features))
-            relation = spelled_keys(read(relation, list(names)), spine, view.keys)
-        event_time, own_row = view.source.event_time, OWN if own else None
-        join = AsOf(relation, view.keys, event_time, ARRIVED, SEQUENCE, view.features, view.ttl, own_row)
+            names = dict.fromkeys((*keys, view.source.event_time, ARRIVED, SEQUENCE, *view.feature_names))
+            held = read(relation, list(names))
+            relation = spelled_keys(held, spine, keys, view.keys)
+            for name, column in (("_event", view.source.event_time), *columns.items()):
+                relation = relation.append_column(name, held.column(column))
+        event_time, taken = ("_event", tuple(columns)) if spelled else (view.source.event_time, view.feature_names)
+        own_row = OWN if own else None
+        join = AsOf(relation, keys, event_time, ARRIVED, SEQUENCE, taken, view.ttl, own_row, view.keys)
         return cls(view, join, spelled)
 
 
@@ -82,49 +90,49 @@ def _asking(spine: pa.Table, views: Sequence[FeatureView], *, spelled: bool) -> 
     return spelled_keys(spine.select(names), spine, keys) if spelled else spine.select(names)
 
 
-def spelled_keys(rows: pa.Table, spine: pa.Table, keys: Sequence[str]) -> pa.Table:
-    """`rows` with its key columns as text, spelled as the spine's types have it; null where a value is none of them."""
-    for key in keys:
-        kind = key_type(spine.column(key).type, name=key)
+def spelled_keys(rows: pa.Table, spine: pa.Table, keys: Sequence[str], asked: Sequence[str] = ()) -> pa.Table:
+    """`rows` with its key columns as text, spelled as the spine's types have it; null where a value is none of them.
+    `asked` are the names of the keys in the spine, where they differ."""
+    for key, asking in zip(keys, asked or keys, strict=True):
+        kind = key_type(spine.column(asking).type, name=asking)
         spelled = canonical_column(kind, rows.column(key), name=key, strict=False)
         rows = rows.set_column(rows.column_names.index(key), key, spelled)
     return rows
 
 
 def _windowed(
-    spine: pa.Table, view: FeatureView, relation: Relation, own: pa.ChunkedArray | None
+    spine: pa.Table, view: FeatureView, relation: Relation, own: pa.ChunkedArray | None, known_time: bool
 ) -> dict[str, pa.ChunkedArray]:
     at = spine.column(PREDICT_AT).cast(pa.int64()).to_numpy()
     events = window_rows(view, relation, int(at.min()) if len(at) else 0, int(at.max()) if len(at) else 0)
     asked = spelled_keys(spine.select(list(view.keys)), spine, view.keys)
-    had = spelled_keys(events, spine, view.keys)
+    had = spelled_keys(events.select(list(view.key_columns)), spine, view.key_columns, view.keys)
     known = [pc.unique(asked.column(k)).drop_null() for k in view.keys]
     spine_entity = entity_codes_of([asked.column(k) for k in view.keys], known)
     entities, spine_entity, event_entity = _dense(
-        spine_entity, entity_codes_of([had.column(k) for k in view.keys], known)
+        spine_entity, entity_codes_of([had.column(k) for k in view.key_columns], known)
     )
     rows = sorted_rows(
         event_entity,
         entities,
         events.column("_event").to_numpy(),
-        events.column("_visible").to_numpy(),
+        events.column("_visible" if known_time else "_event").to_numpy(),
         {c: numbers(events.column(c)) for c in view.columns},
         events.column(SEQUENCE).to_numpy() if own is not None else None,
     )
     own_rows = None if own is None else rows.places_of(own.to_numpy(), spine_entity)
     columns = {}
-    for name, aggregate in view.aggregate:
-        for window in view.windows:
-            values = window_aggregate(
-                rows,
-                spine_entity,
-                at,
-                duration(window) // timedelta(microseconds=1),
-                aggregate.function,
-                aggregate.column,
-                own_rows,
-            )
-            columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
+    for name, aggregate, window in view.windowed:
+        values = window_aggregate(
+            rows,
+            spine_entity,
+            at,
+            duration(window) // timedelta(microseconds=1),
+            aggregate.function,
+            aggregate.column,
+            own_rows,
+        )
+        columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
     return columns
 
 
@@ -145,7 +153,7 @@ def window_rows(view: FeatureView, relation: Relation, first_us: int, last_us: i
     assert view.horizon is not None
     event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
     low, high = from_micros(first_us) - view.horizon, from_micros(last_us)
-    names = ", ".join(quoted(n) for n in dict.fromkeys((*view.keys, *view.columns)))
+    names = ", ".join(quoted(n) for n in dict.fromkeys((*view.key_columns, *view.columns)))
     with connect({"source": relation}) as duck:
         return arrow(
             duck,

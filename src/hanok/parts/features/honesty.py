@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -94,16 +94,16 @@ def _only_own(
     view: FeatureView, identity: tuple[str, ...], spine: pa.Table, joined: pa.Table, scan: Scan
 ) -> list[tuple[str, int]]:
     """For each feature the rows whose value nobody else can have given."""
-    asked = [k for k in dict.fromkeys((*identity, *view.keys)) if k != SEQUENCE]
-    asking = pa.table({k: spine.column(KEY_PREFIX + k if KEY_PREFIX + k in spine.column_names else k) for k in asked})
+    told = [k for k in identity if k != SEQUENCE]
+    asking = _asking(spine, told, view)
     copies = {f"_c{i}": c for i, c in enumerate(view.columns)}  # beside the keys, which are spelled
-    source = read(scan, list(dict.fromkeys((*asked, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))))
-    event = source.column(view.source.event_time)
-    held = {name: source.column(c) for name, c in copies.items()}
-    source = spelled_keys(source.select([*asked, ARRIVED, SEQUENCE]), asking, asked)
-    for name, column in ({"_event": event} | held).items():
-        source = source.append_column(name, column)
-    rows = spelled_keys(asking, asking, asked).append_column(SEQUENCE, spine.column(SEQUENCE))
+    names = dict.fromkeys((*told, *view.key_columns, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))
+    held = read(scan, list(names))
+    source = _keyed(held, told, view, asking)
+    others = {ARRIVED: ARRIVED, SEQUENCE: SEQUENCE, "_event": view.source.event_time} | copies
+    for name, of in others.items():
+        source = source.append_column(name, held.column(of))
+    rows = spelled_keys(asking, asking, asking.column_names).append_column(SEQUENCE, spine.column(SEQUENCE))
     rows = rows.append_column("_t", spine.column(PREDICT_AT))
     place = {c: name for name, c in copies.items()}
     found = []
@@ -115,11 +115,29 @@ def _only_own(
     return found
 
 
+def _asking(spine: pa.Table, told: Sequence[str], view: FeatureView) -> pa.Table:
+    """What tells the rows of the spine apart, and the keys of a view as `_key0` and so on."""
+    wanted = {k: k for k in told} | {f"_key{i}": k for i, k in enumerate(view.keys)}
+    prefixed = {n: KEY_PREFIX + k if KEY_PREFIX + k in spine.column_names else k for n, k in wanted.items()}
+    return pa.table({n: spine.column(k) for n, k in prefixed.items()})
+
+
+def _keyed(rows: pa.Table, told: Sequence[str], view: FeatureView, asking: pa.Table) -> pa.Table:
+    """The same columns of the source's rows, spelled as the spine has them."""
+    keys = {f"_key{i}": k for i, k in enumerate(view.key_columns)}
+    columns = {k: rows.column(k) for k in told} | {n: rows.column(k) for n, k in keys.items()}
+    return spelled_keys(pa.table(columns), asking, list(columns))
+
+
+def _keys(view: FeatureView) -> list[str]:
+    return [f"_key{i}" for i in range(len(view.keys))]
+
+
 def _givers(view: FeatureView) -> list[tuple[str, str | None, str]]:
     """Columns of a training set, the source column that each is made of, and by which function ("": it is a value)."""
     if not view.aggregate:
-        return [(f"{view.name}__{c}", c, "") for c in view.features]
-    return [(f"{view.name}__{n}_{w}", a.column, a.function) for n, a in view.aggregate for w in view.windows]
+        return [(f"{view.name}__{c}", c, "") for c in view.feature_names]
+    return [(f"{view.name}__{n}_{w}", a.column, a.function) for n, a, w in view.windowed]
 
 
 def _parts(view: FeatureView, identity: tuple[str, ...], column: str, function: str) -> dict[str, str]:
@@ -128,11 +146,11 @@ def _parts(view: FeatureView, identity: tuple[str, ...], column: str, function: 
     if column and function:
         null.append(f"CAST({column} AS VARCHAR) = 'nan'")  # which is null to an aggregate
     return {
-        "by": ", ".join([*map(quoted, view.keys), *value]),
-        "givers": ", ".join([*map(quoted, view.keys), *([f"{column} AS _v"] if value else [])]),
+        "by": ", ".join([*_keys(view), *value]),
+        "givers": ", ".join([*_keys(view), *([f"{column} AS _v"] if value else [])]),
         "who": f"row({', '.join(quoted(n) for n in identity)})",
-        "none": " OR ".join([f"{quoted(k)} IS NULL" for k in view.keys] + ["_event IS NULL", *null]),
-        "same": " AND ".join([f"s.{quoted(k)} = f.{quoted(k)}" for k in view.keys] + [f"s.{v} = f.{v}" for v in value]),
+        "none": " OR ".join([f"{k} IS NULL" for k in _keys(view)] + ["_event IS NULL", *null]),
+        "same": " AND ".join([f"s.{k} = f.{k}" for k in (*_keys(view), *value)]),
         "given": "s._v <> 0" if function == "count" else "s._v IS NOT NULL",
     }
 
@@ -190,20 +208,20 @@ def _any_early(keys: tuple[str, ...], event_time: str, spine: pa.Table, scan: Sc
 
 
 def _seen(model: Model, keys: tuple[str, ...], view: FeatureView, spine: pa.Table, scan: Scan) -> int:
-    asked = dict.fromkeys((*keys, *view.keys))
+    asked = dict.fromkeys((*keys, *view.key_columns))
     if not set(asked) <= set(scan.schema.names):
         return 0  # the label's rows are not told apart by the keys of both
-    sides = {k: spine.column(KEY_PREFIX + k if KEY_PREFIX + k in spine.column_names else k) for k in asked}
-    asking = pa.table(sides)
-    event = quoted(view.source.event_time)
-    names = dict.fromkeys((*asked, view.source.event_time, ARRIVED, SEQUENCE))
-    labels = spelled_keys(read(scan, list(names)), asking, list(asked))
-    rows = spelled_keys(asking, asking, list(asked)).append_column("_t", spine.column(PREDICT_AT))
+    asking = _asking(spine, keys, view)
+    held = read(scan, list(dict.fromkeys((*asked, view.source.event_time, ARRIVED, SEQUENCE))))
+    labels = _keyed(held, keys, view, asking)
+    for name, column in {ARRIVED: ARRIVED, SEQUENCE: SEQUENCE, "_event": view.source.event_time}.items():
+        labels = labels.append_column(name, held.column(column))
+    rows = spelled_keys(asking, asking, asking.column_names).append_column("_t", spine.column(PREDICT_AT))
     rows = rows.append_column("_n", pa.array(range(spine.num_rows), pa.int64())).append_column(
         "_own", spine.column(SEQUENCE)
     )
-    on = " AND ".join(f"s.{quoted(k)} = l.{quoted(k)}" for k in asked)
-    at = f"CAST(l.{event} AS TIMESTAMPTZ)"
+    on = " AND ".join(f"s.{quoted(k)} = l.{quoted(k)}" for k in asking.column_names)
+    at = "CAST(l._event AS TIMESTAMPTZ)"
     tests = [f"{at} <= s._t", f"l.{ARRIVED} <= s._t"]
     if view.horizon is not None:
         tests.append(f"s._t - {at} {'<' if view.aggregate else '<='} INTERVAL '{view.horizon.total_seconds()} seconds'")

@@ -79,7 +79,8 @@ def _of_view(
     if any(v is None for v in keys.values()):
         return SourceRows(view.name, view.source.table, keys, 0)
     try:
-        tests = [equals(k, schema.field(k).type, v) for k, v in keys.items()]
+        named = zip(view.key_columns, keys.values(), strict=True)
+        tests = [equals(k, schema.field(k).type, v) for k, v in named]
     except BadKey:  # it is none of the source's type, so no row has it
         return SourceRows(view.name, view.source.table, keys, 0)
     where = [test for test, _ in tests]

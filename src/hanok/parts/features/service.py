@@ -13,15 +13,17 @@ from hanok.compute.frames import GROUP, PREDICT_AT
 from hanok.compute.keys import key_types
 from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
-from hanok.core.declare import FeatureView, Model, as_dict, digest
+from hanok.core.declare import FeatureService, FeatureView, Model, as_dict, digest
 from hanok.core.errors import DeclarationError, FeatureViewNotFound, Invalid, NotTrainable
 from hanok.core.ids import new_id
 from hanok.core.keys import KeyType, KeyValue, canonical
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
+from hanok.parts.features.asking import OnlineFeature, entity_columns, picked, views_named
 from hanok.parts.features.assemble import feature_columns
 from hanok.parts.features.generations import Generations
 from hanok.parts.features.honesty import check_declared, own_labels, own_values, refuse
+from hanok.parts.features.joining import joined
 from hanok.parts.features.online import FeatureCell, OnlineRow, Use, entity_key
 from hanok.parts.features.provenance import SourceRows, source_rows
 from hanok.parts.features.rows import as_key
@@ -56,6 +58,7 @@ class Features:
     def __init__(self, *, metadata: Metadata, tables: Tables, online: OnlineValues, clock: Clock) -> None:
         self._metadata, self._tables, self._clock = metadata, tables, clock
         self._views: dict[str, FeatureView] = {}
+        self._services: dict[str, FeatureService] = {}
         self._models: tuple[Model, ...] = ()
         self._types: dict[tuple[str, tuple[str, ...]], tuple[KeyType, ...]] = {}
         self._values = Generations(online, clock, self._scan_or_none)
@@ -69,12 +72,12 @@ class Features:
 
     def apply(self, view: FeatureView) -> tuple[int, str]:
         """Record a view; returns its version and node id. The same declaration again changes nothing."""
-        body, key = as_dict(view), digest(view)
-        now = self._clock.now()
+        key, body, now = digest(view), as_dict(view), self._clock.now()
 
         def work(repositories: Repositories) -> int:
             version = repositories.declarations.put("feature_view", view.name, key, body, now)
-            node = Node(view_node(view), NodeKind.FEATURE_VIEW, f"{view.name}@v{version}", now, {"declaration": body})
+            facts = {"declaration": as_dict(view.stored)}
+            node = Node(view_node(view), NodeKind.FEATURE_VIEW, f"{view.name}@v{version}", now, facts)
             repositories.lineage.add([node])
             return version
 
@@ -82,9 +85,27 @@ class Features:
         self._views[view.name] = view
         return version, view_node(view)
 
-    def restore(self, views: Iterable[FeatureView]) -> None:
-        """Declare views that were applied before; nothing is recorded."""
+    def apply_services(self, services: Sequence[FeatureService]) -> None:
+        """Record services; these are all that there are from now on. Their views are applied already."""
+        now = self._clock.now()
+
+        def work(repositories: Repositories) -> None:
+            for service in services:
+                body, key = as_dict(service), digest(service)
+                version = repositories.declarations.put("feature_service", service.name, key, body, now)
+                name = f"{service.name}@v{version}"
+                node = Node(service_node(service), NodeKind.FEATURE_SERVICE, name, now, {"declaration": body})
+                reads = [Edge(node.id, EdgeKind.READ, view_node(v)) for v in service.views]
+                repositories.lineage.add([node], list(dict.fromkeys(reads)))
+
+        if services:
+            self._metadata.write(work)
+        self._services = {service.name: service for service in services}
+
+    def restore(self, views: Iterable[FeatureView], services: Iterable[FeatureService] = ()) -> None:
+        """Declare views and services that were applied before; nothing is recorded."""
         self._views = {view.name: view for view in views}
+        self._services = {service.name: service for service in services}
 
     def check(self, model: Model) -> None:
         """Refuse a model whose rows would see their own label, or whose keys have no common type. Raises
@@ -111,6 +132,13 @@ class Features:
             raise FeatureViewNotFound(f"there is no feature view {name!r} (views: {known})")
         return self._views[name]
 
+    def services(self) -> list[FeatureService]:
+        return list(self._services.values())
+
+    def named(self, names: Sequence[str]) -> tuple[FeatureView, ...]:
+        """The views of services, views and features that are asked for by name. Raises FeatureViewNotFound."""
+        return views_named(names, self._views, self._services)
+
     # -- history ---------------------------------------------------------------------------------------------
 
     def historical(self, model: Model, spine: pa.Table, snapshots: Mapping[str, int] | None = None) -> pa.Table:
@@ -123,6 +151,21 @@ class Features:
         for name in model.feature_columns:
             columns[name] = found[name] if name in found else spine.column(name)
         return pa.table(columns)
+
+    def join(
+        self,
+        rows: pa.Table,
+        at: str,
+        views: Sequence[FeatureView],
+        *,
+        known_time: bool = True,
+        table: str = "",
+        snapshots: Mapping[str, int] | None = None,
+    ) -> pa.Table:
+        """Rows that anybody has, with the features of these views as they were known at each row's instant: see
+        `joining.joined`."""
+        upto = snapshots or {}
+        return joined(rows, at, views, lambda t: self._scan(t, upto.get(t)), known_time=known_time, table=table)
 
     def training_set(
         self,
@@ -212,12 +255,12 @@ class Features:
     def materialize(self, name: str) -> int:
         """Rebuild a view's online values from its source, beside those that answer; returns the number of entities."""
         view = self.view(name)
-        return max(self._values.fill(use) for use in self._uses() if use.view == view)
+        return max(self._values.fill(use) for use in self._uses() if use.view == view.stored)
 
     def entities_online(self, name: str) -> int:
         """Entities of a view that have online values."""
         view = self.view(name)
-        return max(self._values.count(use) for use in self._uses() if use.view == view)
+        return max(self._values.count(use) for use in self._uses() if use.view == view.stored)
 
     def online(self, name: str, entities: Sequence[Sequence[KeyValue | None]]) -> list[OnlineRow]:
         """Values of a view for entities given by their key values, in any spelling, as they stand now.
@@ -240,8 +283,26 @@ class Features:
             use = self._use(view, declaration)
             own = number if use.own and isinstance(number, int) else None
             (found,) = self._values.read(use, [_key(use, [as_key(row.get(k)) for k in view.keys])], own)
-            values |= {f"{view.name}__{name}": value for name, value in found.values.items()}
+            values |= {f"{view.name}__{name}": found.values[name] for name in view.feature_names}
         return values
+
+    def online_of(
+        self, views: Sequence[FeatureView], entities: Sequence[Mapping[str, KeyValue | None]]
+    ) -> list[OnlineFeature]:
+        """The features of views for many entities, given by the values of all their keys, as they stand now. Raises
+        Invalid, BadKey, FeatureViewNotFound for a view whose values are not kept."""
+        columns, found = entity_columns(views, entities), list[OnlineFeature]()
+        kept = {use.view for use in self._uses()}
+        for view in views:
+            if view.stored not in kept:
+                raise FeatureViewNotFound(
+                    f"feature view {view.name!r} is not applied as it is asked for, so no online values are kept for "
+                    "it: put it into the project file, then 'hanok apply'"
+                )
+            use = self._use(view, None)
+            keys = [_key(use, values) for values in zip(*(columns[k] for k in view.keys), strict=True)]
+            found += picked(view, self._values.read(use, keys))
+        return found
 
     def sources(self) -> set[str]:
         """The tables whose rows online values are made of."""
@@ -250,16 +311,19 @@ class Features:
     def _uses(self) -> list[Use]:
         """Each view as each spine asks it; a view that no model asks is kept by the types of its own source."""
         asked = [(view, model) for model in self._models for view in model.views]
-        idle = [(v, None) for v in self._views.values() if all(v != view for view, _ in asked)]
+        known = {view.stored for view, _ in asked}
+        idle = [(v, None) for v in self._views.values() if v.stored not in known]
         uses = [self._use(view, model) for view, model in (*asked, *idle)]
         return list({use.id: use for use in uses}.values())
 
     def _use(self, view: FeatureView, model: Model | None) -> Use:
+        stored, asking = view.stored, view
         if model is None:
-            model = next((m for m in self._models if view in m.views), None)
+            askers = ((m, v) for m in self._models for v in m.views if v.stored == stored)
+            model, asking = next(askers, (None, stored))
         spine = model.spine.table if model else view.source.table
-        kinds = self._key_types(spine, view.keys) or self._key_types(view.source.table, view.keys)
-        return Use(view, kinds or (KeyType.TEXT,) * len(view.keys), model is not None and spine == view.source.table)
+        kinds = self._key_types(spine, asking.keys) or self._key_types(view.source.table, view.key_columns)
+        return Use(stored, kinds or (KeyType.TEXT,) * len(view.keys), model is not None and spine == view.source.table)
 
     def _key_types(self, table: str, keys: tuple[str, ...]) -> tuple[KeyType, ...] | None:
         """The types of key columns, which never change once a table has them; None while it does not."""
@@ -291,7 +355,7 @@ class Features:
             for t, n in made.snapshots.items()
         ]
         edges = [Edge(node_id, EdgeKind.READ, s.id) for s in snapshots]
-        edges += [Edge(node_id, EdgeKind.READ, view_node(v)) for v in model.views]
+        edges += [Edge(node_id, EdgeKind.READ, node) for node in dict.fromkeys(map(view_node, model.views))]
 
         def work(repositories: Repositories) -> None:
             repositories.lineage.add([*snapshots, node], edges)
@@ -320,4 +384,8 @@ def _key(use: Use, values: Sequence[KeyValue | None]) -> bytes | None:
 
 def view_node(view: FeatureView) -> str:
     """The id of a view version is the hash of its declaration."""
-    return digest(view)[:32]
+    return digest(view.stored)[:32]
+
+
+def service_node(service: FeatureService) -> str:
+    return digest(service)[:32]

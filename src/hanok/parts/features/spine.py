@@ -166,30 +166,31 @@ class Spines:
         if not self._tables.size(model.spine.table):
             return
         spine = self._tables.scan(model.spine.table).schema
-        wanted = [(f"feature view {v.name!r}", v.source.table, v.keys) for v in model.views]
-        wanted.append((f"the label of {model.name!r}", model.label.table, self._declared_keys(model)))
-        for what, table, keys in wanted:
+        wanted = [(f"feature view {v.name!r}", v.source.table, v.keys, v.key_columns) for v in model.views]
+        own = self._declared_keys(model)
+        wanted.append((f"the label of {model.name!r}", model.label.table, own, own))
+        for what, table, keys, columns in wanted:
             if not self._tables.size(table):
                 continue
             scan = self._tables.scan(table)
-            for key in keys:
-                if key in spine.names and key in scan.schema.names:
-                    _check_key(what, key, (model.spine.table, spine), (table, scan))
+            for key, column in zip(keys, columns, strict=True):
+                if key in spine.names and column in scan.schema.names:
+                    _check_key(what, key, (model.spine.table, spine), column, (table, scan))
 
     def _declared_keys(self, model: Model) -> tuple[str, ...]:
         return self.keys(model) if self._tables.size(model.label.table) else model.spine.keys
 
 
-def _check_key(what: str, key: str, spine: tuple[str, pa.Schema], source: tuple[str, Scan]) -> None:
-    declared, found = spine[1].field(key).type, source[1].schema.field(key).type
-    kind, other = key_type(declared, name=key), key_type(found, name=key)
+def _check_key(what: str, key: str, spine: tuple[str, pa.Schema], column: str, source: tuple[str, Scan]) -> None:
+    declared, found = spine[1].field(key).type, source[1].schema.field(column).type
+    kind, other = key_type(declared, name=key), key_type(found, name=column)
     pair = f"{what} is keyed by {key!r}: {kind} ({declared}) in table {spine[0]!r}, {other} ({found}) in {source[0]!r}"
     if not fits(kind, other):
         raise DeclarationError(f"{pair}; give them one type")
     if kind == other or compare_alike(declared, found):
         return
     with connect({"source": source[1]}) as duck:
-        values = arrow(duck, f"SELECT DISTINCT {quoted(key)} AS k FROM source WHERE {quoted(key)} IS NOT NULL")
+        values = arrow(duck, f"SELECT DISTINCT {quoted(column)} AS k FROM source WHERE {quoted(column)} IS NOT NULL")
     refused = refused_values(kind, values.column("k"))
     if len(refused):
         raise DeclarationError(

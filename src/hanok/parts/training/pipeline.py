@@ -361,7 +361,7 @@ def _register(job: Job, tools: Tools, made: MadeSet, searched: Searched, gated: 
         environment=installed.digest,
         code=code,
         declaration=digest(model),
-        feature_views={v.name: digest(v) for v in model.views},
+        feature_views={v.name: digest(v.stored) for v in model.views},
         reason=job.asked.reason,
     )
     job.steps.check()

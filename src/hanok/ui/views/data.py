@@ -65,7 +65,7 @@ class TablePage:
 
 def data(app: App, ask: Ask) -> Data:
     views = tuple(
-        ViewLine(v.name, v.keys, v.source.table, v.feature_names, app.online.count(v.name))
+        ViewLine(v.name, v.keys, v.source.table, v.feature_names, app.features.entities_online(v.name))
         for v in app.features.views()
     )
     return Data(app.clock.now(), sources_of(app), views)

@@ -1,0 +1,230 @@
+"""Verbs of features: views, services, online values, training sets for any code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from pyarrow import parquet as pq
+
+from hanok.core.access import Access
+from hanok.core.declare import FeatureService, FeatureView, as_dict, from_dict, view_columns
+from hanok.core.errors import FeatureViewNotFound, Invalid
+from hanok.core.json import Json, JsonObject
+from hanok.engine.arguments import Cell
+from hanok.engine.declared import Declared
+from hanok.engine.feature_sets import AskedSet, FeatureSets, MadeFeatures
+from hanok.engine.feature_stats import FeatureStats
+from hanok.engine.verbs.registry import verb
+from hanok.parts.features.asking import STATUSES
+from hanok.parts.features.service import FeatureCell, Features
+from hanok.parts.training.service import Training
+
+ENTITIES_MAX = 10_000
+
+
+@verb("feature.list", Access.READ)
+def list_features(features: Features) -> Sequence[JsonObject]:
+    """All feature views and feature services with their keys, features and number of online entities."""
+    views: list[JsonObject] = [
+        {
+            "name": v.name,
+            "kind": "view",
+            "keys": list(v.keys),
+            "source": v.source.table,
+            "features": list(v.feature_names),
+            "entities_online": features.entities_online(v.name),
+        }
+        for v in features.views()
+    ]
+    services: list[JsonObject] = [
+        {
+            "name": s.name,
+            "kind": "service",
+            "keys": list(s.keys),
+            "source": ", ".join(dict.fromkeys(v.source.table for v in s.views)),
+            "features": [c for v in s.views for c in view_columns(v)],
+            "entities_online": None,
+        }
+        for s in features.services()
+    ]
+    return [*views, *services]
+
+
+@verb("feature.show", Access.READ)
+def show_feature(
+    features: Features,
+    training: Training,
+    declared: Declared,
+    *,
+    name: str,
+    entity: Sequence[Cell] | Mapping[str, Cell] = (),
+) -> JsonObject:
+    """A feature view or service and who uses it; with an entity (the key values of a view in order, or by name) the
+    view's values as they stand now."""
+    service = next((s for s in features.services() if s.name == name), None)
+    if service is not None:
+        if entity:
+            raise Invalid(f"{name!r} is a feature service: its values are read by feature.online (hanok feature get)")
+        models = [m.name for m in training.models() if name in (m.services or ())]
+        return {"declaration": as_dict(service), "used_by": [f"model {m}" for m in models]}
+    view = features.view(name)
+    body: dict[str, Json] = {"declaration": as_dict(view), "used_by": list(_users(view, features, training, declared))}
+    if entity:
+        row = features.online(name, [_key_values(view, entity)])[0]
+        body["online"] = {**asdict(row), "event_time": row.event_time.isoformat() if row.event_time else None}
+    return body
+
+
+def _users(view: FeatureView, features: Features, training: Training, declared: Declared) -> list[str]:
+    def reads(views: Sequence[FeatureView]) -> bool:
+        return any(v.stored == view.stored for v in views)
+
+    found = [f"service {s.name}" for s in features.services() if reads(s.views)]
+    found += [f"model {m.name}" for m in training.models() if reads(m.views)]
+    live = declared.live_versions().items()
+    return found + [f"version {version} of {name}, which answers" for (name, version), m in live if reads(m.views)]
+
+
+def _key_values(view: FeatureView, entity: Sequence[Cell] | Mapping[str, Cell]) -> list[Cell]:
+    if not isinstance(entity, Mapping):
+        return list(entity)
+    if set(entity) != set(view.keys):
+        raise Invalid(
+            f"feature view {view.name!r} is keyed by {', '.join(view.keys)}; the entity has "
+            f"{', '.join(map(str, entity)) or 'nothing'}: name each key once, and nothing else"
+        )
+    return [entity[k] for k in view.keys]
+
+
+@verb("feature.materialize", Access.EDIT)
+def materialize(features: Features, *, name: str) -> JsonObject:
+    """Rebuild a view's online values from its source."""
+    return {"name": name, "entities": features.materialize(name)}
+
+
+@verb("feature.online", Access.READ)
+def online(
+    sets: FeatureSets,
+    *,
+    entities: Sequence[Mapping[str, Cell]],
+    service: str = "",
+    features: Sequence[Json] = (),
+    defaults: Mapping[str, Cell] | None = None,
+) -> Sequence[JsonObject]:
+    """The features of a service, or of names of views and features, for many entities as they stand now: values,
+    statuses (present, null, missing, stale) and event times. `defaults` stand for values that are not present."""
+    asked = ([service] if service else []) + list(features)
+    views, given = sets.views(asked_features(asked)), dict(defaults or {})
+    columns = [c for v in views for c in view_columns(v)]
+    if len(entities) > ENTITIES_MAX:
+        raise Invalid(f"{len(entities)} entities are asked for; {ENTITIES_MAX} are answered at once: ask in parts")
+    if unknown := [n for n in given if n not in columns]:
+        raise Invalid(f"defaults name {unknown[0]!r}, which is none of {', '.join(columns)}")
+    found = sets.features.online_of(views, entities)
+    rows: list[JsonObject] = []
+    for i, entity in enumerate(entities):
+        values = {
+            f.column: given[f.column] if f.values[i] is None and f.column in given else f.values[i] for f in found
+        }
+        times = {f.column: f.event_times[i] for f in found}
+        rows.append(
+            {
+                "entity": {k: _plain(v) for k, v in entity.items()},
+                "values": {n: _plain(v) for n, v in values.items()},
+                "statuses": {f.column: STATUSES[f.statuses[i]] for f in found},
+                "event_times": {c: t.isoformat() if t is not None else None for c, t in times.items()},
+            }
+        )
+    return rows
+
+
+def _plain(value: FeatureCell) -> Json:
+    """A cell as JSON has it: instants and dates as ISO text, decimals and bytes as text."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+@verb("feature.stats", Access.READ)
+def stats(found: FeatureStats, *, name: str) -> Sequence[JsonObject]:
+    """What the values of a view are now: entities, nulls, mean, spread and quartiles of each feature, how old they
+    are."""
+    return found.of(name)
+
+
+@verb("feature.training_set", Access.EDIT, on_this_machine=True)
+def training_set(
+    sets: FeatureSets,
+    *,
+    spine: str,
+    features: Sequence[Json] = (),
+    service: str = "",
+    at: str = "",
+    known_time: bool = True,
+    out: Path | None = None,
+) -> JsonObject:
+    """Rows (a Parquet or CSV file, a table, or one SELECT over tables) with features as they were known at each row's
+    instant, written to a Parquet file and recorded in the lineage graph. `at` names the rows' instant, like "asked" or
+    "scheduled - 2h"; without `known_time` late rows count from their event time on."""
+    rows, table = sets.rows_of(spine)
+    asked = ([service] if service else []) + list(features)
+    made = sets.make(rows, AskedSet(asked_features(asked), at, known_time), table=table)
+    return _written(made, out)
+
+
+@verb("feature.reproduce", Access.READ, on_this_machine=True)
+def reproduce(sets: FeatureSets, *, training_set: str, out: Path | None = None) -> JsonObject:
+    """Make a training set again from what the lineage graph has of it, and compare the bytes."""
+    made = sets.again(training_set)
+    return {**_written(made, out), "bit_equal": made.digest == sets.digest_of(training_set)}
+
+
+def _written(made: MadeFeatures, out: Path | None) -> JsonObject:
+    if out is not None:
+        pq.write_table(made.rows, out, compression="zstd")
+    return {
+        "training_set": made.id,
+        "rows": made.rows.num_rows,
+        "features": list(made.features),
+        "snapshots": made.snapshots,
+        "digest": made.digest,
+        "written": None if out is None else str(out),
+    }
+
+
+def asked_features(asked: Sequence[Json]) -> tuple[FeatureView | str, ...]:
+    """Names, and views or services as `as_dict` gives them. Raises Invalid, DeclarationError."""
+    found: list[FeatureView | str] = []
+    for item in asked:
+        if isinstance(item, str):
+            found.append(item)
+            continue
+        made = from_dict(item)
+        if not isinstance(made, FeatureView | FeatureService):
+            raise Invalid(f"features are names, feature views or services; got a {type(made).__name__}")
+        found += [_checked(v) for v in ([made] if isinstance(made, FeatureView) else made.views)]
+    return tuple(found)
+
+
+def _checked(view: FeatureView) -> FeatureView:
+    """A view that a client sent, held to what a declaration must be."""
+    try:
+        made = FeatureView(
+            view.alias_of or view.name,
+            keys=view.key_columns,
+            source=view.source,
+            features=view.features,
+            ttl=view.ttl,
+            windows=view.windows,
+            aggregate=dict(view.aggregate),
+        )
+        made = made if view.alias_of is None else made.alias(view.name, keys=view.keys)
+        return made if view.picked is None else made[view.picked]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FeatureViewNotFound(f"a feature view that was sent is none: {error}") from None
