@@ -58,12 +58,17 @@ if TYPE_CHECKING:
     from hanok.core.declare import (
         count as count,
     )
+    from hanok.core.declare import first as first
+    from hanok.core.declare import last as last
     from hanok.core.declare import max_ as max
     from hanok.core.declare import (
         mean as mean,
     )
     from hanok.core.declare import min_ as min
+    from hanok.core.declare import ratio as ratio
+    from hanok.core.declare import std as std
     from hanok.core.declare import sum_ as sum
+    from hanok.core.declare import transform as transform
     from hanok.core.errors import HanokError as HanokError
     from hanok.engine.replay import Feed as Feed
     from hanok.sdk.autolog import autolog as autolog
@@ -103,6 +108,8 @@ _WHERE = {
     "by_time": (_DECLARE, "by_time"),
     "count": (_DECLARE, "count"),
     "drift": ("hanok.ui.story", "drift"),
+    "first": (_DECLARE, "first"),
+    "last": (_DECLARE, "last"),
     "max": (_DECLARE, "max_"),
     "mean": (_DECLARE, "mean"),
     "min": (_DECLARE, "min_"),
@@ -110,9 +117,12 @@ _WHERE = {
     "open": ("hanok.server.embedded", "open"),
     "point_in_time_join": ("hanok.sdk.features", "point_in_time_join"),
     "profile": ("hanok.ui.report", "profile"),
+    "ratio": (_DECLARE, "ratio"),
     "run": ("hanok.sdk.runs", "run"),
+    "std": (_DECLARE, "std"),
     "sum": (_DECLARE, "sum_"),
     "training_set": ("hanok.sdk.features", "training_set"),
+    "transform": (_DECLARE, "transform"),
     "tune": ("hanok.sdk.tuning", "tune"),
 }
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hanok.core.declare import Aggregate
+
 Instants = NDArray[np.int64]
 Floats = NDArray[np.float64]
-FUNCTIONS = ("count", "sum", "mean", "min", "max")
+FUNCTIONS = ("count", "sum", "mean", "min", "max", "std", "first", "last")
+SPREAD_ROWS = 1 << 22  # rows of windows that are laid out side by side at once, for the sums of squares
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,10 @@ def window_aggregate(
 ) -> Floats:
     """One value for each (entity, instant). Unknown entity (-1): count 0, others NaN.
 
-    `count` of a column counts its non-null values, `count` of None the rows. An empty window has count 0, and NaN
-    for every other function. `own` is for each instant the place of a row that is left out, or -1.
+    `count` of a column counts its non-null values, `count` of None the rows. An empty window has count 0, and NaN for
+    every other function. `std` is that of a sample (n - 1 below), NaN for fewer than two values; `first` and `last` are
+    the values of the earliest and the latest row that has one. `own` is for each instant the place of a row that is
+    left out, or -1.
     """
     low, high = _ranges(rows, entity, at, window_us)
     late = np.zeros(len(at), bool)
@@ -99,16 +104,21 @@ def _ranges(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[low, high) for each (entity, instant)."""
     low, high = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
-    order = np.argsort(entity, kind="stable")
-    sorted_ = entity[order]
-    changes = np.flatnonzero(sorted_[1:] != sorted_[:-1]) + 1
-    asked = [i for i in (*([0] if len(order) else []), *changes) if sorted_[i] >= 0]
-    for first, last in zip(asked, [*asked[1:], len(order)], strict=False):
-        mine = order[first:last]
-        begin, end = rows.starts[entity[mine[0]]], rows.starts[entity[mine[0]] + 1]
-        times = rows.event_time[begin:end]
-        low[mine] = begin + np.searchsorted(times, at[mine] - window_us, side="right")
-        high[mine] = begin + np.searchsorted(times, at[mine], side="right")
+    mine = np.flatnonzero(entity >= 0)
+    if not len(mine) or not len(rows.event_time):
+        return low, high
+    if len(rows.starts) == 2:  # one entity, as an online read has it
+        ends = [np.searchsorted(rows.event_time, at[mine] - back, side="right") for back in (window_us, 0)]
+    else:  # one number for (entity, instant) that grows along the rows: one search finds all
+        instants, rank = np.unique(rows.event_time, return_inverse=True)
+        wide = len(instants) + 1
+        place = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts)) * wide + rank
+        asked = entity[mine] * wide
+        ends = [
+            np.searchsorted(place, asked + np.searchsorted(instants, at[mine] - back, side="right"), side="left")
+            for back in (window_us, 0)
+        ]
+    low[mine], high[mine] = ends
     return low, high
 
 
@@ -121,6 +131,10 @@ def _late(rows: Rows, low: NDArray[np.int64], high: NDArray[np.int64], at: Insta
 
 def _reduce(values: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[np.int64], function: str) -> Floats:
     empty = high <= low
+    if function in ("first", "last"):
+        return _nearest(values.astype(np.float64), low, high, function)
+    if function == "std":
+        return _spread(values.astype(np.float64), low, high)
     if function in ("sum", "mean", "count"):
         missing = np.isnan(values.astype(np.float64))
         counts = _ranged(np.add, (~missing).astype(np.float64), low, high, empty, 0.0)
@@ -131,6 +145,59 @@ def _reduce(values: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[n
             return np.where(counts > 0, totals / counts if function == "mean" else totals, np.nan)
     ufunc = {"min": np.fmin, "max": np.fmax}[function]
     return _ranged(ufunc, values.astype(np.float64), low, high, empty, np.nan)
+
+
+def _nearest(values: Floats, low: NDArray[np.int64], high: NDArray[np.int64], function: str) -> Floats:
+    """The first or last value of each range that is not NaN."""
+    places = np.arange(len(values))
+    known = ~np.isnan(values)
+    if function == "first":
+        near = np.minimum.accumulate(np.where(known, places, len(values))[::-1])[::-1]
+        found = np.append(near, len(values))[np.minimum(low, len(values))]
+    else:
+        near = np.maximum.accumulate(np.where(known, places, -1))
+        found = np.append(near, -1)[high - 1]
+    inside = (found >= low) & (found < high)
+    return np.where(inside, np.append(values, np.nan)[np.where(inside, found, len(values))], np.nan)
+
+
+def _spread(values: Floats, low: NDArray[np.int64], high: NDArray[np.int64]) -> Floats:
+    """Sample standard deviation by two passes: the squares are of differences from the mean of each range."""
+    counts, means = (_reduce(values, low, high, function) for function in ("count", "mean"))
+    result = np.full(len(low), np.nan)
+    some = np.flatnonzero(counts > 1)
+    sizes = high[some] - low[some]
+    parts = np.split(some, np.flatnonzero(np.diff(np.cumsum(sizes) // SPREAD_ROWS)) + 1) if len(some) else []
+    for part in parts:
+        size = high[part] - low[part]
+        begins = np.cumsum(size) - size
+        laid = values[np.repeat(low[part] - begins, size) + np.arange(size.sum())]
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares = np.square(laid - np.repeat(means[part], size))
+            squares[np.isnan(laid)] = 0.0
+            sums = _ranged(np.add, squares, begins, begins + size, size < 1, 0.0)
+            result[part] = np.sqrt(sums / (counts[part] - 1))
+    return result
+
+
+def aggregated(
+    rows: Rows,
+    entity: NDArray[np.int64],
+    at: Instants,
+    window_us: int,
+    aggregate: Aggregate,
+    own: NDArray[np.int64] | None = None,
+) -> Floats:
+    """`window_aggregate` of a declared aggregate. A ratio is the sum of one column over that of another, both of the
+    same window; NaN where the lower one is 0, or where either has no value."""
+    if aggregate.over is None:
+        return window_aggregate(rows, entity, at, window_us, aggregate.function, aggregate.column, own)
+    upper, lower = (
+        window_aggregate(rows, entity, at, window_us, "sum", column, own)
+        for column in (aggregate.column, aggregate.over)
+    )
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        return np.where(lower == 0, np.nan, upper / lower)
 
 
 def _ranged(

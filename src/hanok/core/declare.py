@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
@@ -27,11 +27,18 @@ from hanok.core.declare_data import Label as Label
 from hanok.core.declare_data import Source as Source
 from hanok.core.declare_data import Spine as Spine
 from hanok.core.declare_data import count as count
+from hanok.core.declare_data import first as first
+from hanok.core.declare_data import last as last
 from hanok.core.declare_data import max_ as max_
 from hanok.core.declare_data import mean as mean
 from hanok.core.declare_data import min_ as min_
+from hanok.core.declare_data import ratio as ratio
+from hanok.core.declare_data import std as std
 from hanok.core.declare_data import sum_ as sum_
 from hanok.core.declare_data import view_columns as view_columns
+from hanok.core.declare_features import columns_of, flat
+from hanok.core.declare_transform import Transform as Transform
+from hanok.core.declare_transform import transform as transform
 from hanok.core.durations import RelativeTime, duration, shortest
 from hanok.core.errors import DeclarationError
 from hanok.core.json import Json, JsonObject
@@ -222,7 +229,7 @@ class Model:
     task: Task
     spine: Spine
     label: Label
-    features: tuple[FeatureView | str, ...]
+    features: tuple[FeatureView | Transform | str, ...]
     train: AutoML | OwnCode
     split: TimeSplit | RandomSplit
     gate: Gate
@@ -238,7 +245,7 @@ class Model:
         task: Task,
         spine: Spine,
         label: Label,
-        features: Sequence[FeatureView | FeatureService | str],
+        features: Sequence[FeatureView | FeatureService | Transform | str],
         train: AutoML | Callable[..., Any] | None = None,
         split: TimeSplit | RandomSplit | None = None,
         gate: Gate | None = None,
@@ -251,9 +258,9 @@ class Model:
         give(self, "task", wording.one_of(f"{title} task", task, TASKS))
         give(self, "spine", wording.of_kind(f"{title} spine", spine, Spine, "hk.Spine('orders', predict_at='ordered')"))
         give(self, "label", wording.of_kind(f"{title} label", label, Label, LABEL_LIKE))
-        kinds = (FeatureView, FeatureService, str)
+        kinds = (FeatureView, FeatureService, Transform, str)
         given = wording.listed(f"{title} features", features, kinds, "column names, feature views and services")
-        give(self, "features", tuple(_flat(given)))
+        give(self, "features", tuple(flat(given)))
         give(self, "services", tuple(f.name for f in given if isinstance(f, FeatureService)) or None)
         give(self, "train", _train(title, train))
         chosen = _optional(f"{title} split", split, (TimeSplit, RandomSplit), "hk.by_time(test='28d')")
@@ -278,6 +285,9 @@ class Model:
         if twice := sorted({n for n in self.feature_columns if self.feature_columns.count(n) > 1}):
             raise DeclarationError(f"{title} has the feature {twice[0]!r} twice")
         wording.distinct(f"{title} features", self.feature_columns)
+        wording.distinct(f"{title} features", [t.name for t in self.transforms])
+        if self.label.column in self.spine_inputs:
+            raise DeclarationError(f"{title} transforms its own label {self.label.column!r}: that is a leak")
 
     def _check_metrics(self, title: str) -> None:
         """Each metric named anywhere has to fit the task."""
@@ -310,7 +320,17 @@ class Model:
     @property
     def feature_columns(self) -> tuple[str, ...]:
         """All feature columns in the order that the model sees them."""
-        return tuple(n for f in self.features for n in ((f,) if isinstance(f, str) else view_columns(f)))
+        return tuple(n for f in self.features for n in columns_of(f))
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        return tuple(f for f in self.features if isinstance(f, Transform))
+
+    @property
+    def spine_inputs(self) -> tuple[str, ...]:
+        """The columns of the spine that transforms read."""
+        views = {column for view in self.views for column in view_columns(view)}
+        return tuple(dict.fromkeys(n for t in self.transforms for n in t.inputs if n not in views))
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,16 +351,14 @@ class Project:
         wording.distinct("the project's tables", sorted({t for m in self.models for t in m.tables}))
 
 
-SAID = ("description", "owner", "tags")
 LATER = {
-    ("Label", "window"),
-    ("Model", "services"),
+    *(("Aggregate", "over"), ("Label", "window"), ("Model", "services")),
     *(("Source", n) for n in ("row_key", "known_at", "columns")),
     *(("TimeSplit", n) for n in ("gap", "group")),
     *(("RandomSplit", "group"), ("Gate", "accept")),
     *(("AutoML", n) for n in ("mode", "max_latency_us")),
-    *(("FeatureView", n) for n in (*SAID, "picked", "alias_of", "source_keys")),
-    *(("FeatureService", n) for n in SAID),
+    *(("FeatureView", n) for n in ("description", "owner", "tags", "picked", "alias_of", "source_keys")),
+    *(("FeatureService", n) for n in ("description", "owner", "tags")),
 }
 """Fields that came later: left out while they say nothing, so that digests stay."""
 
@@ -421,6 +439,7 @@ Declared: TypeAlias = (
     | Aggregate
     | FeatureView
     | FeatureService
+    | Transform
     | Spine
     | RelativeTime
     | Label
@@ -436,17 +455,6 @@ Declared: TypeAlias = (
 )
 _KINDS: dict[str, type[Declared]] = {c.__name__: c for c in get_args(Declared)}
 LABEL_LIKE = "hk.Label('returns', column='returned', known_at='known')"
-
-
-def _flat(features: Sequence[object]) -> Iterator[FeatureView | str]:
-    """The features of a model, those of services in the place of each."""
-    for feature in features:
-        if isinstance(feature, FeatureService):
-            yield from feature.views
-        elif isinstance(feature, FeatureView):
-            yield feature.unsaid
-        elif isinstance(feature, str):
-            yield feature
 
 
 def _train(title: str, value: object) -> AutoML | OwnCode:

@@ -15,7 +15,7 @@ from hanok.core.tables import ARRIVED
 from hanok.core.wording import declaration, give, spoken
 
 COLUMN_KINDS = ("number", "category", "text", "id", "date", "ignored")
-AGGREGATES = ("count", "sum", "mean", "min", "max")
+AGGREGATES = ("count", "sum", "mean", "min", "max", "std", "first", "last", "ratio")
 SOURCE_LIKE = "hk.Source('weather', event_time='time_hour')"
 
 
@@ -62,15 +62,21 @@ class Source:
 @declaration
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A function over the rows of one window. Null inputs are skipped; `count` without a column counts rows."""
+    """A function over the rows of one window. Null inputs are skipped; `count` without a column counts rows; a `ratio`
+    is the sum of `column` over that of `over`."""
 
-    function: Literal["count", "sum", "mean", "min", "max"]
+    function: Literal["count", "sum", "mean", "min", "max", "std", "first", "last", "ratio"]
     column: str | None = None
+    over: str | None = None
 
     def __post_init__(self) -> None:
         wording.one_of("Aggregate function", self.function, AGGREGATES)
         if self.column is not None or self.function != "count":
             wording.text(f"{self.function} column", self.column)
+        if self.function == "ratio":
+            wording.text("ratio over", self.over)
+        elif self.over is not None:
+            raise DeclarationError(f"{self.function} takes one column; hk.ratio takes two")
 
 
 @spoken
@@ -99,6 +105,30 @@ def min_(column: str) -> Aggregate:
 @spoken
 def max_(column: str) -> Aggregate:
     return Aggregate("max", column)
+
+
+@spoken
+def std(column: str) -> Aggregate:
+    """Standard deviation of a sample (n - 1 below) of the non-null values; null when there are fewer than two."""
+    return Aggregate("std", column)
+
+
+@spoken
+def first(column: str) -> Aggregate:
+    """The earliest non-null number of the window."""
+    return Aggregate("first", column)
+
+
+@spoken
+def last(column: str) -> Aggregate:
+    """The latest non-null number of the window."""
+    return Aggregate("last", column)
+
+
+@spoken
+def ratio(column: str, over: str) -> Aggregate:
+    """The sum of one column over the sum of another, like clicks over views; null where that one is 0."""
+    return Aggregate("ratio", column, over)
 
 
 @declaration
@@ -245,7 +275,7 @@ class FeatureView:
         """The source columns that the view reads besides keys and event time."""
         if self.features:
             return self.feature_names
-        return tuple(dict.fromkeys(a.column for _, a, _ in self.windowed if a.column))
+        return tuple(dict.fromkeys(c for _, a, _ in self.windowed for c in (a.column, a.over) if c))
 
     @property
     def windowed(self) -> tuple[tuple[str, Aggregate, str], ...]:

@@ -264,6 +264,12 @@ class LabelGivenAway(NotTrainable):
     code = "label_given_away"
 
 
+class TransformFailed(Invalid):
+    """A `hk.transform` raised, gave another type or length, or looks at other rows; the message names it and rows."""
+
+    code = "transform_failed"
+
+
 class OwnLabelVisible(NotTrainable):
     """Rows see their own label through a feature view before it is known; the fields say which view and how many."""
 

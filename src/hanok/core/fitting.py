@@ -33,6 +33,7 @@ def check_model(model: Model, columns: Columns) -> None:
     _has(f"{title} spine predict_at", [model.spine.predict_at.column], spine, columns)
     _has(f"{title} spine keys", model.spine.keys, spine, columns)
     _has(f"{title} features", model.spine_columns, spine, columns)
+    _has(f"{title} transforms", model.spine_inputs, spine, columns)
     _has(f"{title} split group", [model.split.group] if model.split.group else [], spine, columns)
     _has(f"{title} label column", [model.label.column], label, columns)
     _has(f"{title} label known_at", [model.label.known_at], label, columns)

@@ -176,11 +176,16 @@ def _text(value: str, where: str) -> str:
     return value
 
 
+def is_path(text: str) -> bool:
+    """Whether a file system takes it as a path."""
+    long = len(text.encode()) > PATH_BYTES_MAX or any(len(p.encode()) > NAME_BYTES_MAX for p in Path(text).parts)
+    return bool(text) and not long
+
+
 def _path(text: str, where: str) -> Path:
-    path = Path(text)
-    if not text or len(text.encode()) > PATH_BYTES_MAX or any(len(p.encode()) > NAME_BYTES_MAX for p in path.parts):
+    if not is_path(text):
         raise _Wrong(where, Path, text)
-    return path
+    return Path(text)
 
 
 def _instant(value: datetime | str, where: str) -> datetime:

@@ -25,6 +25,7 @@ from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.core.wording import near
+from hanok.engine.arguments import is_path
 from hanok.engine.files import read_file
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.features.service import Features, view_node
@@ -96,9 +97,8 @@ class FeatureSets:
             return self._selected(spine), ""
         if self.tables.size(spine) if spine in self.tables.names() else False:
             return read(self.tables.scan(spine)), spine
-        path = Path(spine)
-        if path.suffix.lower() in FILES or path.exists():
-            return read_file(path), ""
+        if is_path(spine) and (Path(spine).suffix.lower() in FILES or Path(spine).exists()):
+            return read_file(Path(spine)), ""
         raise SourceNotFound(
             f"{spine[:80]!r} is no table, file or SELECT{near(spine, self.tables.names())}; tables: "
             f"{', '.join(n for n in self.tables.names() if '--' not in n) or 'none'}"

@@ -187,6 +187,7 @@ def _columns(rows: pa.Table, held: Mapping[str, str]) -> pa.Table:
 
 def origins(model: Model) -> dict[str, str]:
     """The table that each feature comes from."""
-    return dict.fromkeys(model.spine_columns, model.spine.table) | {
+    own = [*model.spine_columns, *(n for t in model.transforms for n in t.columns)]
+    return dict.fromkeys(own, model.spine.table) | {
         n: view.source.table for view in model.views for n in view_columns(view)
     }

@@ -77,7 +77,7 @@ def asks_for_login(host: str, *, secret: str, has_owner: bool, login: bool = Fal
 
 def build(app: App, secret: str = "", *, team: bool | None = None) -> Server:
     """The ASGI application over an open home. For a `team` (always so with a secret) it asks for a login."""
-    from hanok.server import features, login, mlflow, pages, recording, tables
+    from hanok.server import feast, features, login, mlflow, pages, recording, tables
 
     team = bool(secret) if team is None else team
     metrics = ServerMetrics()
@@ -88,6 +88,7 @@ def build(app: App, secret: str = "", *, team: bool | None = None) -> Server:
         *recording.routes(app),
         *tables.routes(app),
         *features.routes(app),
+        *feast.routes(app),
         *mlflow.routes(app.tracking),
         *login.routes(app, gatekeeper),
         *pages.routes(app, metrics),

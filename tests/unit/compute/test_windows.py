@@ -1,11 +1,14 @@
 """Window aggregates against a count by hand."""
 
+import statistics
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanok.compute.windows import FUNCTIONS, sorted_rows, window_aggregate
+import hanok as hk
+from hanok.compute.windows import FUNCTIONS, Rows, aggregated, sorted_rows, window_aggregate
 
 rows = st.lists(
     st.tuples(
@@ -25,6 +28,12 @@ def by_hand(data, entity, at, window, function):
         return float(len(present))
     if not present:
         return np.nan
+    if function in ("first", "last"):
+        held = [(t, i, v) for i, (e, t, late, v) in enumerate(data)
+                if e == entity and at - window < t <= at and t + late <= at and v is not None]  # fmt: skip
+        return (min if function == "first" else max)(held)[2]
+    if function == "std":
+        return statistics.stdev(present) if len(present) > 1 else np.nan
     return {"sum": np.sum, "mean": np.mean, "min": np.min, "max": np.max}[function](present)
 
 
@@ -53,3 +62,21 @@ def test_one_infinite_value_spoils_only_the_windows_that_hold_it():
 def test_counting_without_a_column_counts_rows():
     made = sorted_rows(np.zeros(3, np.int64), 1, np.array([1, 2, 3]), np.array([1, 2, 3]), {})
     assert window_aggregate(made, np.zeros(1, np.int64), np.array([3]), 2, "count", None).tolist() == [2.0]
+
+
+def test_many_windows_of_many_entities_are_those_of_each_alone():
+    """Bits, for sums that depend on their order too."""
+    rng = np.random.default_rng(3)
+    entity, event = rng.integers(0, 9, 400), rng.integers(0, 60, 400)
+    values = rng.choice([1e16, -1e16, 0.1, 3.0, np.nan, np.inf], 400, p=[0.1, 0.1, 0.4, 0.3, 0.08, 0.02])
+    made = sorted_rows(entity, 9, event, event + rng.integers(0, 3, 400), {"v": values, "w": values[::-1].copy()})
+    who, at = rng.integers(-1, 9, 300), rng.integers(0, 70, 300)
+    for aggregate in (*(hk.Aggregate(f, "v") for f in FUNCTIONS), hk.ratio("v", "w")):
+        together = aggregated(made, who, at, 20, aggregate)
+        for i in range(len(who)):
+            mine = slice(*made.starts[who[i] : who[i] + 2]) if who[i] >= 0 else slice(0, 0)
+            size = mine.stop - mine.start
+            one = Rows(np.array([0, size]), made.event_time[mine], made.visible[mine],
+                       {n: v[mine] for n, v in made.values.items()})  # fmt: skip
+            alone = aggregated(one, np.zeros(1, np.int64), at[i : i + 1], 20, aggregate)[0]
+            assert alone.hex() == together[i].hex(), (aggregate, i)

@@ -187,7 +187,10 @@ def reproduce(sets: FeatureSets, *, training_set: str, out: Path | None = None) 
 
 def _written(made: MadeFeatures, out: Path | None) -> JsonObject:
     if out is not None:
-        pq.write_table(made.rows, out, compression="zstd")
+        try:
+            pq.write_table(made.rows, out, compression="zstd")
+        except OSError as error:
+            raise Invalid(f"{out} cannot be written: {error.strerror or error}; the set is kept as {made.id}") from None
     return {
         "training_set": made.id,
         "rows": made.rows.num_rows,

@@ -14,7 +14,7 @@ from hanok.compute.duck import Relation, arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import canonical_column, compare_alike, key_type
 from hanok.compute.point_in_time import AsOf, point_in_time_join
-from hanok.compute.windows import sorted_rows, window_aggregate
+from hanok.compute.windows import aggregated, sorted_rows
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView, view_columns
 from hanok.core.durations import duration
@@ -123,15 +123,8 @@ def _windowed(
     own_rows = None if own is None else rows.places_of(own.to_numpy(), spine_entity)
     columns = {}
     for name, aggregate, window in view.windowed:
-        values = window_aggregate(
-            rows,
-            spine_entity,
-            at,
-            duration(window) // timedelta(microseconds=1),
-            aggregate.function,
-            aggregate.column,
-            own_rows,
-        )
+        span = duration(window) // timedelta(microseconds=1)
+        values = aggregated(rows, spine_entity, at, span, aggregate, own_rows)
         columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
     return columns
 

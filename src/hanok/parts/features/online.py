@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanok.compute.keys import canonical_column
-from hanok.compute.windows import Rows, window_aggregate
+from hanok.compute.windows import Rows, aggregated
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView, digest
 from hanok.core.durations import duration
@@ -228,7 +228,7 @@ def _windows(view: FeatureView, found: SourceRows | None, at_us: int) -> OnlineR
     for name, aggregate in view.aggregate:
         for window in view.windows:
             span = _micros(duration(window))
-            value = window_aggregate(sorted_, who, instant, span, aggregate.function, aggregate.column)[0]
+            value = aggregated(sorted_, who, instant, span, aggregate)[0]
             values[f"{name}_{window}"] = None if np.isnan(value) else float(value)
     seen = rows.event_time[visible <= at_us]
     newest = from_micros(int(seen[-1])) if len(seen) else None

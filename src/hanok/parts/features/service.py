@@ -29,6 +29,7 @@ from hanok.parts.features.provenance import SourceRows, source_rows
 from hanok.parts.features.rows import as_key
 from hanok.parts.features.seen import KNOWN
 from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
+from hanok.parts.features.transforming import in_bulk, input_types, of_row
 from hanok.stores.ports import Metadata, OnlineValues, Repositories, Tables
 
 __all__ = ["KEY_PREFIX", "LABEL", "FeatureCell", "Features", "OnlineRow", "TrainingSet", "view_node"]
@@ -60,6 +61,7 @@ class Features:
         self._views: dict[str, FeatureView] = {}
         self._services: dict[str, FeatureService] = {}
         self._models: tuple[Model, ...] = ()
+        self._inputs: dict[int, tuple[Model, Mapping[str, pa.DataType]]] = {}
         self._types: dict[tuple[str, tuple[str, ...]], tuple[KeyType, ...]] = {}
         self._values = Generations(online, clock, self._scan_or_none)
         self.spines = spines = Spines(tables, clock)
@@ -148,6 +150,9 @@ class Features:
             spine, model.views, lambda table: self._scan(table, upto.get(table)), spine_table=model.spine.table
         )
         columns = {n: spine.column(n) for n in spine.column_names if n.startswith(KEY_PREFIX) or n == PREDICT_AT}
+        if model.transforms:
+            read = (*model.spine_columns, *model.spine_inputs)
+            found |= in_bulk(model, {n: spine.column(n) for n in read} | found)
         for name in model.feature_columns:
             columns[name] = found[name] if name in found else spine.column(name)
         return pa.table(columns)
@@ -207,7 +212,7 @@ class Features:
         refuse(model, got)
         own = [*own, *(o for o in got if all(o.view != told.view for told in own))]
         instants = (spine.column(n).cast(pa.int64()).to_numpy() for n in (PREDICT_AT, ARRIVED))
-        late = known_late(model.spine.table, *instants) if model.spine_columns else []
+        late = known_late(model.spine.table, *instants) if model.spine_columns or model.spine_inputs else []
         leaks = (*late, *(Leak("own label", o.column, o.message, False) for o in own))
         return TrainingSet(rows, model.name, model.feature_columns, begin, end or known, known, upto, leaks)
 
@@ -284,7 +289,18 @@ class Features:
             own = number if use.own and isinstance(number, int) else None
             (found,) = self._values.read(use, [_key(use, [as_key(row.get(k)) for k in view.keys])], own)
             values |= {f"{view.name}__{name}": found.values[name] for name in view.feature_names}
+        if declaration.transforms:
+            own_columns = {name: row.get(name) for name in declaration.spine_inputs}
+            values |= of_row(declaration, own_columns | values, self._input_types(declaration))
         return values
+
+    def _input_types(self, model: Model) -> Mapping[str, pa.DataType]:
+        """What the inputs of transforms are in the tables, whose columns never change their types."""
+        known = self._inputs.get(id(model))
+        if known is None or known[0] is not model:
+            schemas = {table: self._tables.scan(table).schema for table in model.tables if self._tables.size(table)}
+            known = self._inputs[id(model)] = model, input_types(model, schemas)
+        return known[1]
 
     def online_of(
         self, views: Sequence[FeatureView], entities: Sequence[Mapping[str, KeyValue | None]]

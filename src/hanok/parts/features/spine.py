@@ -95,7 +95,8 @@ class Spines:
     def _chosen(self, model: Model, scan: Scan) -> str:
         """The columns of spine rows, as SQL."""
         keys, group = self.keys(model), [model.split.group] if model.split.group else []
-        wanted = dict.fromkeys((*keys, *model.spine_columns, *(k for v in model.views for k in v.keys), *group))
+        read = (*model.spine_columns, *model.spine_inputs)
+        wanted = dict.fromkeys((*keys, *read, *(k for v in model.views for k in v.keys), *group))
         _require(model, scan, [*wanted, model.spine.predict_at.column])
         return ", ".join([quoted(c) for c in wanted] + [f"{quoted(k)} AS {quoted(KEY_PREFIX + k)}" for k in keys])
 

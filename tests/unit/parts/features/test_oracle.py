@@ -1,6 +1,7 @@
 """Features against a count by hand: history in bulk, history of one row and online values give the same, in bits."""
 
 import math
+import statistics
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -43,6 +44,9 @@ AGGREGATES = {
     "mean": hk.mean("v"),
     "low": hk.min("v"),
     "high": hk.max("v"),
+    "first": hk.first("v"),
+    "spread": hk.std("v"),
+    "share": hk.ratio("v", "v"),
 }
 
 
@@ -141,6 +145,9 @@ class World:
             total = math.fsum(known) if known else None
             made[f"f__total_{window}"] = total
             made[f"f__mean_{window}"] = total / len(known) if known else None
+            times = sorted((r[1], r[4], r[3]) for r in seen if r[1] > t - int(window[:-1]) and r[3] is not None)
+            made[f"f__first_{window}"] = times[0][2] if times else None
+            made[f"f__spread_{window}"] = statistics.stdev(known) if len(known) > 1 else None
             made[f"f__low_{window}"], made[f"f__high_{window}"] = min(known, default=None), max(known, default=None)
         return made
 

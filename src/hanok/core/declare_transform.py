@@ -1,0 +1,123 @@
+"""`hk.transform`: one pure function over columns, the same in training, in batches and for one row."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType, ModuleType
+from typing import Any
+
+from hanok.core import wording
+from hanok.core.errors import DeclarationError
+from hanok.core.wording import give
+
+RETURNS = ("number", "integer", "boolean", "text")
+PLAIN = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Transform:
+    """A function of columns, kept as its own text, so that a version answers by the code that it was trained with.
+
+    It gets an Arrow array for each of `inputs`, which are features of views ("weather__temp") or columns of the spine,
+    and gives an array of the same length for each of `returns`. Every row must depend on itself alone. The text may use
+    modules that its file imports (`modules`) and plain constants of its file (`constants`), and nothing else of it.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    returns: tuple[tuple[str, str], ...]
+    source: str
+    modules: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, str], ...]
+
+    def __init__(self, function: Callable[..., Any], inputs: Sequence[str], returns: str | Mapping[str, str]) -> None:
+        called = getattr(function, "__name__", "")
+        if not called.isidentifier():
+            raise DeclarationError(f"transform {called or type(function).__name__!r} is no function written with def")
+        name = wording.name("transform name", "transform", called)
+        title = f"transform {name!r}"
+        give(self, "name", name)
+        give(self, "inputs", wording.names(f"{title} inputs", inputs, alone=True))
+        if not self.inputs:
+            raise DeclarationError(f"{title} has no inputs; name columns, like inputs=['weather__temp', 'distance']")
+        given = {name: returns} if isinstance(returns, str) else dict(returns)
+        for column, kind in given.items():
+            wording.one_of(f"{title} returns[{column!r}]", kind, RETURNS)
+        named = given if isinstance(returns, str) else {f"{name}__{c}": k for c, k in given.items()}
+        give(self, "returns", tuple(named.items()))
+        tree, text = _text(title, function)
+        wanted = len(tree.args.posonlyargs) + len(tree.args.args)
+        if wanted != len(self.inputs) or tree.args.vararg or tree.args.kwonlyargs or tree.args.kwarg:
+            raise DeclarationError(
+                f"{title} has {len(self.inputs)} inputs, and its function takes {wanted} positional arguments: one each"
+            )
+        modules, constants = _used(title, function)
+        give(self, "source", text)
+        give(self, "modules", tuple(sorted(modules.items())))
+        give(self, "constants", tuple(sorted(constants.items())))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature columns that it adds."""
+        return tuple(name for name, _ in self.returns)
+
+
+def transform(
+    *, inputs: str | Sequence[str], returns: str | Mapping[str, str] = "number"
+) -> Callable[[Callable[..., Any]], Transform]:
+    """Decorator: a function of Arrow arrays, one for each of `inputs`, becomes a feature of its name.
+
+    `returns` is number, integer, boolean or text, or a dict of several: `{"hot": "boolean", "c": "number"}` gives the
+    features `name__hot` and `name__c`, and the function returns a dict of arrays. Raises DeclarationError.
+    """
+
+    def made(function: Callable[..., Any]) -> Transform:
+        given = [inputs] if isinstance(inputs, str) else inputs
+        return Transform(function, given, returns)
+
+    return made
+
+
+def _text(title: str, function: Callable[..., Any]) -> tuple[ast.FunctionDef, str]:
+    """The function and its text, without decorators and comments."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        raise DeclarationError(
+            f"{title}: the text of its function is in no file; write it with def in a file"
+        ) from None
+    found = tree.body[0]
+    if not isinstance(found, ast.FunctionDef):
+        raise DeclarationError(f"{title} is no function that is written with def")
+    found.decorator_list = []
+    return found, ast.unparse(found)
+
+
+def _used(title: str, function: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the function takes from its file: modules by their names, and constants as text."""
+    if function.__closure__:
+        raise DeclarationError(f"{title} uses variables of the function around it; write it at the top of its file")
+    modules, constants = dict[str, str](), dict[str, str]()
+    for name in _names(function.__code__):
+        if name not in function.__globals__:
+            continue
+        value = function.__globals__[name]
+        if isinstance(value, ModuleType):
+            modules[name] = value.__name__
+        elif isinstance(value, PLAIN):
+            constants[name] = repr(value)
+        else:
+            raise DeclarationError(
+                f"{title} uses {name!r} of its file, which is a {type(value).__name__}: it may use modules and plain "
+                "constants, so that the same code runs wherever the model does; put what it needs into the function"
+            )
+    return modules, constants
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*map(_names, inner)) if inner else set(code.co_names)
