@@ -205,7 +205,9 @@ class Http:
         from hanok.engine.arguments import is_path
         from hanok.sdk.frames import DIGEST, SET, as_arrow
 
-        if isinstance(spine, str) and is_path(spine) and Path(spine).exists():  # of this machine, which may be another than the server's
+        if (
+            isinstance(spine, str) and is_path(spine) and Path(spine).exists()
+        ):  # of this machine, which may be another than the server's
             spine = as_arrow(spine)
         given = [f if isinstance(f, str) else orjson.dumps(f).decode() for f in features]
         query = {"features": given, "at": at, "known_time": "1" if known_time else "0"}
