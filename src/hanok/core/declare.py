@@ -51,8 +51,6 @@ TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 T = TypeVar("T")
 
 
-
-
 def as_recorded(model: Model, body: Mapping[str, Json]) -> Model:
     """A declaration with the name that its own code was recorded under, where the code is the same: a function that was
     moved, or was named after its process by an earlier release, is no other one."""
