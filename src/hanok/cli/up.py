@@ -26,9 +26,18 @@ from hanok.cli.output import say
     type=click.IntRange(0, 65535),
     help="Serve Optuna's GrpcStorageProxy clients on this port of 127.0.0.1.",
 )
+@click.option(
+    "--grpc",
+    default=0,
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Answer inference.GRPCInferenceService (Triton's and KServe's clients) on this port of the same host.",
+)
 @click.option("--login", is_flag=True, help="Ask for a login on loopback too, behind a proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON when ready.")
-def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | None, optuna: int, as_json: bool) -> None:
+def up(
+    home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | None, optuna: int, grpc: int, as_json: bool
+) -> None:
     """Serve everything from one process, in the foreground, until interrupted."""
     from hanok.engine.app import open_app
     from hanok.engine.config import load_config
@@ -51,6 +60,8 @@ def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | No
         say(f"hanok is up at {address}  (home {app.home.root}; Ctrl-C stops it)")
         if config.mlflow_ui:
             say(f"MLflow's web UI is at {address}/mlflow/")
+        if grpc:
+            say(f"inference over gRPC is at {host}:{grpc}")
         if optuna:
             say(f"Optuna's clients: optuna.storages.GrpcStorageProxy(host='127.0.0.1', port={optuna})")
 
@@ -58,6 +69,8 @@ def up(home: Path | None, host: str, port: int, login: bool, mlflow_ui: str | No
         team = asks_for_login(host, secret=secret, has_owner=app.access.has_owner(), login=login)
         if optuna:
             serve_optuna(app, optuna, team=team)
-        serve(app, listener, secret=secret, team=team, ready=ready, grace_s=GRACE_S)
+        serve(
+            app, listener, secret=secret, team=team, ready=ready, grpc=(host, grpc) if grpc else None, grace_s=GRACE_S
+        )
     finally:
         app.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -48,9 +49,11 @@ class Server:
         self.routes = [*routes, Route("GET", "/metrics", self._metrics_page, Access.READ)]
         self._inference, self._gatekeeper, self._metrics, self._trail = inference, gatekeeper, metrics, trail
         self._table = RouteTable(self.routes)
+        self.loop: asyncio.AbstractEventLoop | None = None  # in which it answers, once it was started
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
+            self.loop = asyncio.get_running_loop()
             await _lifespan(receive, send)
             return
         if scope["type"] != "http":

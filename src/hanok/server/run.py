@@ -25,6 +25,7 @@ from hanok.server.app import Server
 from hanok.server.audit import GROUP_S, Trail
 from hanok.server.auth import SECRET_MIN, Gatekeeper
 from hanok.server.ending import KEEPERS_S, REPLIES_S, end_in_time, ending_in_order
+from hanok.server.grpc_inference import GrpcServer
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
 from hanok.server.shadowing import ShadowProcess
@@ -130,10 +131,11 @@ def serve(
     secret: str = "",
     team: bool | None = None,
     ready: Callable[[str], None] = lambda _: None,
+    grpc: tuple[str, int] | None = None,
     grace_s: float | None = None,
 ) -> None:
     """Serve until interrupted. `ready` is called with the address once requests are answered. With `grace_s` the
-    process ends at the latest so long after it was told to stop."""
+    process ends at the latest so long after it was told to stop. `grpc` is the host and port for callers of gRPC."""
     import uvicorn
 
     host, port = listener.getsockname()[:2]
@@ -149,6 +151,13 @@ def serve(
         timeout_graceful_shutdown=None if grace_s is None else round(REPLIES_S),
     )
     server = uvicorn.Server(config)
+    calls = None if grpc is None else GrpcServer(built, *grpc)
+
+    def started() -> None:
+        if calls is not None and built.loop is not None:
+            calls.start(built.loop)
+        ready(address)
+
     stopping = threading.Event()
     keepers = [
         threading.Thread(target=_every, args=(stopping, SYNC_S, app.log.sync), name="hanok-log-sync", daemon=True),
@@ -205,12 +214,14 @@ def serve(
     app.home.note(address)
     for keeper in keepers:
         keeper.start()
-    threading.Thread(target=_announce, args=(server, stopping, lambda: ready(address)), daemon=True).start()
+    threading.Thread(target=_announce, args=(server, stopping, started), daemon=True).start()
     end_in_time(server, lambda: _stop_work(app, stopping), grace_s)
     try:
         with ending_in_order():
             server.run(sockets=[listener])
     finally:
+        if calls is not None:
+            calls.stop(0)
         _stop_work(app, stopping)
         until = time.monotonic() + (30 if grace_s is None else KEEPERS_S)
         for keeper in keepers:
