@@ -7,6 +7,7 @@ store, which holds the same arrays, calls the same function and gets the same bi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,16 +111,24 @@ def _ranges(
     if len(rows.starts) == 2:  # one entity, as an online read has it
         ends = [np.searchsorted(rows.event_time, at[mine] - back, side="right") for back in (window_us, 0)]
     else:  # one number for (entity, instant) that grows along the rows: one search finds all
-        instants, rank = np.unique(rows.event_time, return_inverse=True)
-        wide = len(instants) + 1
-        place = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts)) * wide + rank
+        place, wide, since = _places(rows)
         asked = entity[mine] * wide
-        ends = [
-            np.searchsorted(place, asked + np.searchsorted(instants, at[mine] - back, side="right"), side="left")
-            for back in (window_us, 0)
-        ]
+        ends = [np.searchsorted(place, asked + since(at[mine] - back), side="left") for back in (window_us, 0)]
     low[mine], high[mine] = ends
     return low, high
+
+
+def _places(rows: Rows) -> tuple[NDArray[np.int64], int, Callable[[Instants], NDArray[np.int64]]]:
+    """A number for each row, `wide` apart for entities; `since` says how many of these numbers of an entity lie at or
+    before instants. Where microseconds do not fit they are numbered without gaps."""
+    begin = int(rows.event_time.min())
+    entities, span = len(rows.starts) - 1, int(rows.event_time.max()) - begin + 1
+    whose = np.repeat(np.arange(entities), np.diff(rows.starts))
+    if entities * (span + 1) < 1 << 62:
+        return whose * (span + 1) + (rows.event_time - begin), span + 1, lambda t: np.clip(t - begin + 1, 0, span)
+    instants, rank = np.unique(rows.event_time, return_inverse=True)
+    wide = len(instants) + 1
+    return whose * wide + rank, wide, lambda t: np.searchsorted(instants, t, side="right")
 
 
 def _late(rows: Rows, low: NDArray[np.int64], high: NDArray[np.int64], at: Instants) -> NDArray[np.bool_]:

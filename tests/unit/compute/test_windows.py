@@ -64,19 +64,23 @@ def test_counting_without_a_column_counts_rows():
     assert window_aggregate(made, np.zeros(1, np.int64), np.array([3]), 2, "count", None).tolist() == [2.0]
 
 
-def test_many_windows_of_many_entities_are_those_of_each_alone():
-    """Bits, for sums that depend on their order too."""
+@pytest.mark.parametrize("apart", [1, 10**16], ids=["microseconds", "ages"])
+def test_many_windows_of_many_entities_are_those_of_each_alone(apart):
+    """Bits, for sums that depend on their order too, and where an entity and an instant are no one number together."""
     rng = np.random.default_rng(3)
     entity, event = rng.integers(0, 9, 400), rng.integers(0, 60, 400)
     values = rng.choice([1e16, -1e16, 0.1, 3.0, np.nan, np.inf], 400, p=[0.1, 0.1, 0.4, 0.3, 0.08, 0.02])
-    made = sorted_rows(entity, 9, event, event + rng.integers(0, 3, 400), {"v": values, "w": values[::-1].copy()})
-    who, at = rng.integers(-1, 9, 300), rng.integers(0, 70, 300)
+    event *= apart
+    made = sorted_rows(
+        entity, 9, event, event + rng.integers(0, 3, 400) * apart, {"v": values, "w": values[::-1].copy()}
+    )
+    who, at = rng.integers(-1, 9, 300), rng.integers(0, 70, 300) * apart
     for aggregate in (*(hk.Aggregate(f, "v") for f in FUNCTIONS), hk.ratio("v", "w")):
-        together = aggregated(made, who, at, 20, aggregate)
+        together = aggregated(made, who, at, 20 * apart, aggregate)
         for i in range(len(who)):
             mine = slice(*made.starts[who[i] : who[i] + 2]) if who[i] >= 0 else slice(0, 0)
             size = mine.stop - mine.start
             one = Rows(np.array([0, size]), made.event_time[mine], made.visible[mine],
                        {n: v[mine] for n, v in made.values.items()})  # fmt: skip
-            alone = aggregated(one, np.zeros(1, np.int64), at[i : i + 1], 20, aggregate)[0]
+            alone = aggregated(one, np.zeros(1, np.int64), at[i : i + 1], 20 * apart, aggregate)[0]
             assert alone.hex() == together[i].hex(), (aggregate, i)

@@ -120,11 +120,14 @@ def _windowed(
         {c: numbers(events.column(c)) for c in view.columns},
         events.column(SEQUENCE).to_numpy() if own is not None else None,
     )
-    own_rows = None if own is None else rows.places_of(own.to_numpy(), spine_entity)
+    order = np.lexsort((at, spine_entity))  # searches that follow each other find what the last one had in its cache
+    spine_entity, at = spine_entity[order], at[order]
+    own_rows = None if own is None else rows.places_of(own.to_numpy()[order], spine_entity)
     columns = {}
     for name, aggregate, window in view.windowed:
         span = duration(window) // timedelta(microseconds=1)
-        values = aggregated(rows, spine_entity, at, span, aggregate, own_rows)
+        values = np.empty(len(at))
+        values[order] = aggregated(rows, spine_entity, at, span, aggregate, own_rows)
         columns[f"{view.name}__{name}_{window}"] = pa.chunked_array([pa.array(values, from_pandas=True)])
     return columns
 
