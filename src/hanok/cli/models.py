@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,9 @@ from hanok.cli.output import ask, common, say, show, versioned
 @click.argument("model")
 @click.option("--reason", default="on request", show_default=True)
 @click.option("--no-promote", is_flag=True, help="Register only; do not start a rollout.")
+@click.option("--resume", is_flag=True, help="Go on with a search that was cut down, on the same rows.")
 @common
-def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json: bool) -> None:
+def train(model: str, reason: str, no_promote: bool, resume: bool, home: Path | None, as_json: bool) -> None:
     """Train, judge and register a new version of MODEL."""
     from rich.console import Console
 
@@ -21,11 +25,12 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
     from hanok.server.beside import answering_others
 
     with (
-        Console(stderr=True).status(f"training {model}"),
+        Console(stderr=True).status(f"training {model}") as status,
+        telling(lambda line: status.update(f"training {model}: {line}")),
         open_client(home) as client,
         answering_others(client.app),
     ):
-        result = client.call("train", model=model, reason=reason, promote=not no_promote)
+        result = client.call("train", model=model, reason=reason, promote=not no_promote, resume=resume)
         board = [] if as_json else client.call("run.show", run=result["run_id"]).get("leaderboard", [])
     verdict = result["verdict"]
     if not as_json:
@@ -39,6 +44,27 @@ def train(model: str, reason: str, no_promote: bool, home: Path | None, as_json:
                 say(f"chosen: {why}; {board[0]['size_bytes'] / 1e6:.1f} MB, {board[0]['row_us']:.0f} us a row")
         result = {"model": model, "version": result["version"], "run": result["run_id"], **verdict["challenger"]}
     show(result, as_json)
+
+
+@contextmanager
+def telling(tell: Callable[[str], None]) -> Iterator[None]:
+    """While a search runs in this process, each line that it says of how far it is."""
+
+    class Telling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tell(record.getMessage())
+
+    log, handler = logging.getLogger("hanok.automl"), Telling()
+    before, onwards = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+        log.propagate = onwards
 
 
 def board_rows(board: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -145,7 +145,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
     serving = Serving(metadata=metadata, packages=packages, log=log, clock=clock)
     alerts = Alerts(metadata=metadata, clock=clock)
     monitoring = Monitoring(metadata=metadata, tables=tables, alerts=alerts, clock=clock)
-    executing = Executing()
+    executing = Executing(home.searches)
     durable = Durable(metadata=metadata, clock=clock, exclusive=not config.metadata_url)
     answers = Answers(serving=serving, tables=tables)
     training = Training(

@@ -62,6 +62,11 @@ class Home:
         of the database. A home may be a folder that a user works in, so its name is our own: all in it is ours."""
         return self.root / "hanok-work"
 
+    @property
+    def searches(self) -> Path:
+        """Finished parts of searches that were cut down; each folder goes when its search comes to its end."""
+        return self.root / "hanok-searches"
+
     @contextlib.contextmanager
     def scratch(self, prefix: str) -> Iterator[Path]:
         """A folder that is gone afterwards."""

@@ -197,7 +197,9 @@ def serve(
             ),
         ]
     limits = Limits(app.config.training_limit, memory_of(app.config.training_memory_gb))
-    app.executing.executor = Processes(app.home.work, limits, lambda: project_file(app.config, app.home))
+    app.executing.executor = Processes(
+        app.home.work, limits, lambda: project_file(app.config, app.home), app.home.searches
+    )
     shadows = ShadowProcess(app.home.blobs)
 
     def scored(bulk: Bulk) -> Sequence[bytes]:

@@ -8,6 +8,7 @@ of folders, fits what lies in each (see `work`), and says in one line that it is
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -95,8 +96,11 @@ def _fitted(folder: Path) -> Fitted:
     from hanok.engine.executors import work
     from hanok.engine.executors.inline import InlineFitter
 
+    log = logging.getLogger("hanok.automl")  # what it says of how far it is: the server hears the last line
+    log.handlers = [logging.StreamHandler(sys.stdout)]
+    log.setLevel(logging.INFO)
     frame, asked = work.read_work(folder)
-    fitter = InlineFitter()
+    fitter = InlineFitter(Path(asked.searches) if asked.searches else None)
     if asked.own is not None:
         from hanok.core.declare import OwnCode
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.core.declare import AutoML, OwnCode
 from hanok.core.training import Plan
+from hanok.engine.executors.finished import Finished
 from hanok.parts.automl import service as automl
 from hanok.parts.training.needs import Executor, Fitter
 from hanok.parts.training.own import own_package
 
 
 class InlineFitter:
+    """`searches` is where finished parts of searches are kept, for one that is cut down."""
+
+    def __init__(self, searches: Path | None = None) -> None:
+        self._searches = searches
+
     def search(self, frame: Frame, settings: AutoML) -> automl.Search:
-        return automl.search(frame, settings)
+        return automl.search(frame, settings, Finished(self._searches, automl.search_key(frame, settings)))
 
     def run_plan(self, frame: Frame, plan: Plan) -> automl.Search:
         return automl.run_plan(frame, plan)
@@ -26,9 +33,12 @@ class InlineFitter:
 
 
 class Inline:
+    def __init__(self, searches: Path | None = None) -> None:
+        self._searches = searches
+
     @contextmanager
     def fitting(self, of: str, go_on: Callable[[], None]) -> Iterator[Fitter]:
-        yield InlineFitter()
+        yield InlineFitter(self._searches)
 
     def close(self) -> None:
         pass
@@ -40,8 +50,8 @@ class Inline:
 class Executing:
     """The executor of an open home: inline, until a server puts one in its place whose work may die."""
 
-    def __init__(self) -> None:
-        self.executor: Executor = Inline()
+    def __init__(self, searches: Path | None = None) -> None:
+        self.executor: Executor = Inline(searches)
 
     def fitting(self, of: str, go_on: Callable[[], None]) -> AbstractContextManager[Fitter]:
         return self.executor.fitting(of, go_on)

@@ -50,10 +50,12 @@ def memory_of(gigabytes: float) -> int:
 
 class Processes:
     """An executor whose work may die. `folder` is emptied when it begins: what lies there is left over from a kill.
-    `project` names the project file of now."""
+    `project` names the project file of now; `searches` is where finished parts of searches are kept."""
 
-    def __init__(self, folder: Path, limits: Limits, project: Callable[[], Path | None]) -> None:
-        self._folder, self._limits, self._project = folder, limits, project
+    def __init__(
+        self, folder: Path, limits: Limits, project: Callable[[], Path | None], searches: Path | None = None
+    ) -> None:
+        self._folder, self._limits, self._project, self._searches = folder, limits, project, searches
         shutil.rmtree(folder, ignore_errors=True)
         self._running: set[ProcessFitter] = set()
         self._closed = False
@@ -63,7 +65,7 @@ class Processes:
     def fitting(self, of: str, go_on: Callable[[], None]) -> Iterator[Fitter]:
         """A fitter for one training; its process starts with the first fit. Each fit raises TrainingDied,
         TrainingTimedOut, Suspended when the server stops, what `go_on` raises, and what the fit itself raises."""
-        fitter = ProcessFitter(of, self._folder, self._limits, self._project, go_on)
+        fitter = ProcessFitter(of, self._folder, self._limits, self._project, go_on, self._searches)
         with self._lock:
             if self._closed:
                 raise Suspended(f"the training of {of} waits for the next start of the server")
@@ -98,14 +100,16 @@ class ProcessFitter:
         limits: Limits,
         project: Callable[[], Path | None],
         go_on: Callable[[], None],
+        searches: Path | None = None,
     ) -> None:
+        self._searches = searches
         self.of, self._folder, self._limits, self._project, self._go_on = of, folder, limits, project, go_on
         self._started = wall_seconds()
         self._child: Child | None = None
         self._suspended = False
 
     def search(self, frame: Frame, settings: AutoML) -> work.Fitted:
-        return self._fitted(frame, work.of_search(settings))
+        return self._fitted(frame, work.of_search(settings, self._searches))
 
     def run_plan(self, frame: Frame, plan: Plan) -> work.Fitted:
         return self._fitted(frame, work.FitWork(plan=plan))

@@ -39,15 +39,16 @@ class OwnWork:
 
 @dataclass(frozen=True, slots=True)
 class FitWork:
-    """What to fit: one of the three."""
+    """What to fit: one of the three; and where finished parts of searches are kept ("": nowhere)."""
 
     search: JsonObject | None = field(default=None, metadata=IF_SET)
     plan: Plan | None = field(default=None, metadata=IF_SET)
     own: OwnWork | None = field(default=None, metadata=IF_SET)
+    searches: str = field(default="", metadata=IF_SET)
 
 
-def of_search(settings: AutoML) -> FitWork:
-    return FitWork(search=as_dict(settings))
+def of_search(settings: AutoML, searches: Path | None = None) -> FitWork:
+    return FitWork(search=as_dict(settings), searches=str(searches or ""))
 
 
 def of_own(own: OwnCode, project: Path | None) -> FitWork:

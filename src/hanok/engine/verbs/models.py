@@ -33,11 +33,18 @@ PIECE_ROWS_MAX = 200_000
 
 @verb("train", Access.EDIT)
 def train(
-    bus: Bus, training: Training, *, actor: str, model: str, reason: str = "on request", promote: bool = True
+    bus: Bus,
+    training: Training,
+    *,
+    actor: str,
+    model: str,
+    reason: str = "on request",
+    promote: bool = True,
+    resume: bool = False,
 ) -> JsonObject:
     """Train, judge and register a new version; one that passes its gate starts its rollout."""
     bus.drain()
-    result = training.train(model, reason=reason, actor=actor, promote=promote)
+    result = training.train(model, reason=reason, actor=actor, promote=promote, resume=resume)
     bus.drain()
     return dict(result_of(result))
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from hanok.compute.frames import Frame
 from hanok.compute.metrics import HIGHER_IS_BETTER, chosen_metric, evaluate, row_losses
@@ -33,6 +35,7 @@ VALID_SHARE = 0.2
 WIDE = 100  # columns of the matrix from which a linear model needs stronger regularisation than its default
 LINEAR_STRENGTHS = (1.0, 0.03, 0.001)
 TUNING_ROWS_MAX = 40_000
+FORMAT = 1  # of finished parts of a search
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,24 @@ class Search:
         )
 
 
-def search(frame: Frame, settings: AutoML) -> Search:
-    """Find a model within the budget. Raises NotTrainable, MissingExtra."""
+def search_key(frame: Frame, settings: AutoML) -> str:
+    """Of a search: the same rows, metric and seed have the same finished parts, whatever the budget."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, frame.table.schema) as writer:
+        writer.write_table(frame.table)
+    said = orjson.dumps([FORMAT, frame.signature.as_dict(), frame.label, settings.metric, settings.seed])
+    found = sha256(said + frame.at.tobytes() + (frame.groups.tobytes() if frame.groups is not None else b""))
+    found.update(sink.getvalue())
+    return found.hexdigest()[:40]
+
+
+def search(frame: Frame, settings: AutoML, finished: quality.Finished | None = None) -> Search:
+    """Find a model within the budget. What is `finished` of the same search is not done again. Raises NotTrainable,
+    MissingExtra."""
     metric = chosen_metric(frame.task, settings.metric)
     _check_label(frame)
     if settings.as_ensemble:
-        return _ensemble(frame, settings, metric)
+        return _ensemble(frame, settings, metric, finished)
     _need_extra()
     fit, valid = _validation_split(frame)
     runner = _Runner(frame, fit, valid, metric, settings.seed)
@@ -110,10 +125,12 @@ def _check_label(frame: Frame) -> None:
         raise NotTrainable(f"label {frame.label!r} has the same value in all {frame.rows} rows to learn from")
 
 
-def _ensemble(frame: Frame, settings: AutoML, metric: str) -> Search:
+def _ensemble(frame: Frame, settings: AutoML, metric: str, finished: quality.Finished | None) -> Search:
     """A search for an ensemble."""
-    searching = quality.Searching(frame, settings, metric)
+    searching = quality.Searching(frame, settings, metric, finished)
     found = searching.run()
+    if finished is not None:
+        finished.done()
     best = found.plan.recipe
     chosen = Candidate("ensemble" if len(found.weights) > 1 else best.kind, best, found.blend[metric], found.blend, 0.0)
     others = [

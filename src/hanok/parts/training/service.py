@@ -166,8 +166,10 @@ class Training:
         end: datetime | None = None,
         promote: bool = True,
         recipe_of: int = 0,
+        resume: bool = False,
     ) -> Trained:
-        """Train, judge and register a version; one that passes its gate starts its rollout (`promote`).
+        """Train, judge and register a version; one that passes its gate starts its rollout (`promote`). With `resume`
+        on the rows of the last training that was cut down, whose finished candidates are not fitted again.
 
         With `recipe_of` the plan of that version is trained anew instead of searching for another one. The same `key`
         again continues or returns the same training. Raises DeclarationError while the project is refused.
@@ -175,6 +177,8 @@ class Training:
         if why := self.withheld(name):
             raise DeclarationError(f"model {name!r} is not trained: {why}")
         model = self.model(name)
+        if resume:
+            start, end = self._cut_down(name)
         deployment = self._deployer.deployment(name)
         asked = TrainingRequest(
             model=name,
@@ -190,6 +194,15 @@ class Training:
         )
         workflow = self._durable.start(TRAIN, key or f"{name} {new_id(self._clock.now())}", to_body(asked))
         return self._run(model, workflow)
+
+    def _cut_down(self, name: str) -> tuple[datetime | None, datetime | None]:
+        """The window of the last training of a model, if it was interrupted. Raises Conflict."""
+        last = next((w for w in self._durable.list(TRAIN) if w.arguments.get("model") == name), None)
+        if last is None or last.state != CANCELLED:
+            how = "none yet" if last is None else f"its last one is {last.state}"
+            raise Conflict(f"no training of {name!r} was cut down ({how}): hanok train {name} begins one")
+        asked = from_body(TrainingRequest, last.arguments, what="training")
+        return asked.start, asked.end or asked.at
 
     def resume(self) -> int:
         """Finish what a dead server left: rollbacks, then trainings; returns how many trainings came to their end. One

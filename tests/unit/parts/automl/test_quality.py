@@ -14,9 +14,10 @@ from hanok.core.declare import AutoML, as_dict, from_dict
 from hanok.core.errors import NotTrainable
 from hanok.core.records import from_body, to_body
 from hanok.core.training import Plan
+from hanok.engine.executors.finished import Finished
 from hanok.parts.automl.blending import selected, temperature
 from hanok.parts.automl.folding import folds_of
-from hanok.parts.automl.service import run_plan, search
+from hanok.parts.automl.service import run_plan, search, search_key
 from hanok.parts.automl.solving import linear, shape_of
 from hanok.parts.automl.steps import learn
 
@@ -172,3 +173,46 @@ def test_a_search_whose_metric_has_no_value_says_so():
     infinite = replace(data, table=data.table.set_column(4, "y", pa.array(np.full(160, np.inf))))
     with pytest.raises(NotTrainable, match="infinite"):
         search(infinite, AutoML(trials=0, mode="quality"))
+
+
+class Cut(Exception):
+    pass
+
+
+class CutDown(Finished):
+    """Keeps parts, and is cut down after some of them."""
+
+    def __init__(self, root, after):
+        super().__init__(root, "s")
+        self.after, self.read = after, 0
+
+    def put(self, key, content):
+        super().put(key, content)
+        self.after -= 1
+        if not self.after:
+            raise Cut
+
+    def get(self, key):
+        found = super().get(key)
+        self.read += found is not None
+        return found
+
+
+def test_a_search_that_was_cut_down_goes_on_with_what_is_finished_and_ends_as_if_nothing_had_been(tmp_path):
+    data, settings = frame(rows=100), AutoML(trials=2, mode="quality")
+    whole = search(data, settings)
+    with pytest.raises(Cut):
+        search(data, settings, CutDown(tmp_path, 7))
+    damaged = sorted((tmp_path / "s").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    again = CutDown(tmp_path, 100)
+    found = search(data, settings, again)
+    assert again.read == 6 and found.package.files == whole.package.files  # the damaged one was fitted again
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_parts_of_other_rows_or_another_seed_are_not_taken_and_a_larger_budget_goes_on():
+    data = frame(rows=100)
+    key = search_key(data, AutoML(budget="3s"))
+    assert key == search_key(data, AutoML(budget="60s"))
+    assert len({key, search_key(data, AutoML(budget="3s", seed=8)), search_key(frame(rows=101), AutoML())}) == 3
