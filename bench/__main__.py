@@ -1,5 +1,5 @@
 """python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [arms] [labels] [loop] [diagnosis]
-[validation] [tuning]
+[validation] [tuning] [automl]
 
 All by default. Prints a table, writes bench/results.json.
 """
@@ -23,6 +23,7 @@ SECTIONS = (
     "diagnosis",
     "validation",
     "tuning",
+    "automl",
 )
 
 

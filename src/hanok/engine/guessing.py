@@ -157,6 +157,8 @@ def guess(rows: pa.Table, target: str, columns: Mapping[str, str] | None = None)
 
 def _task(rows: pa.Table, target: str) -> tuple[str, str]:
     label = rows.column(target).drop_null()
+    if not len(label):
+        raise NotTrainable(f"{target!r} is empty in every row; there is nothing to learn")
     values, kind = pc.count_distinct(label).as_py(), column_type(label.type)
     if values < 2:
         raise NotTrainable(f"{target!r} holds one value only; there is nothing to learn")
@@ -165,7 +167,7 @@ def _task(rows: pa.Table, target: str) -> tuple[str, str]:
     if kind in ("STRING", "BOOL") or (kind == "INT" and values <= CLASSES_MAX):
         if kind == "STRING" and values > CLASSES_MAX and (odd := odd_among_numbers(label)):
             raise NotTrainable(f"the target {target!r} {odd}")
-        if values > 200:
+        if values > 200 or (kind == "STRING" and values > max(CLASSES_MAX, len(label) / 2)):
             raise NotTrainable(
                 f"{target!r} is text with {values} values, like {str(label[0])[:60]!r}; a target is a number or one "
                 "of few classes. Write numbers without a unit or a currency, as 1234.5"

@@ -191,3 +191,16 @@ def test_rows_of_one_person_are_held_out_together_where_they_know_each_others_la
     assert found.holdout.text == 'hk.at_random(test=0.2, group="patient")' and found.features == ("a", "b")
     assert "know each other's label" in found.reasons["holdout"]
     assert 'group="patient"' in project_text("people", found, table, "log_loss")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([None] * N, "empty in every row"),
+        ([f"{i}.50 EUR" for i in range(N)], "without a unit"),
+        ([1.5] * N, "one value"),
+    ],
+)
+def test_a_target_that_nothing_can_be_learnt_from_is_said(values, said):
+    with pytest.raises(NotTrainable, match=said):
+        guess(pa.table({"x": X, "y": pa.array(values)}), "y")

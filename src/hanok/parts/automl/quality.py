@@ -33,8 +33,9 @@ from hanok.parts.automl.members import FittedMember, Problem, fit_member, proble
 from hanok.parts.automl.steps import Learnt, learn
 
 log = logging.getLogger("hanok.automl")
-RESERVE_S = 0.6  # for the gate, the registration and what surrounds them
-REFITS = 2  # of what was chosen: on the rows before the holdout, and on all of them
+RESERVE_S, RESERVE_A_COLUMN_S = 1.5, 0.015  # for the gate, the registration and what is kept of each column
+RESERVE_MAX = 0.35  # of a budget that is smaller than what it would be kept from
+REFITS = 2.3  # of what was chosen: on the rows before the holdout, and on all of them, which are more
 PATIENCE = 8  # changes in a row that help nothing
 KEPT_CELLS_MAX = 30_000_000  # of extended matrices of folds, held at once
 TREES: dict[str, Number] = {"learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 20, "encoded": 0}
@@ -195,7 +196,8 @@ class Searching:
                 parts.append(Part.read(kept))
                 continue
             expected = max((p.seconds for p in parts), default=self._slowest if self.tried else 0.0)
-            if not hasty and expected * (len(self._folds) - place) > self._budget.left - self._reserve():
+            needed = expected * (len(self._folds) - place) + self._refit(expected)
+            if not hasty and needed > self._budget.left - self._reserve():
                 return not self.tried
             parts.append(self._part(recipe, place, fold))
             if self._finished is not None:
@@ -216,20 +218,30 @@ class Searching:
 
     def _ends(self, began: float) -> float:
         """When a fit on one fold has to end."""
-        left = self._budget.left
-        return float("inf") if left == float("inf") else began + max(0.3, (0.2 if self.tried else 0.25) * left)
+        left = self._budget.left - self._reserve()
+        if left == float("inf"):
+            return left
+        return began + max(0.2, left / 4 if self.tried else left / 4.5)  # its refits come after it
 
     def _reserve(self) -> float:
         """What the chosen members take to be fitted again, and all that follows."""
-        if not self.tried or self._budget.seconds is None:
-            return RESERVE_S
-        chosen = [self.tried[i] for i, _ in self._blended()[0]]
-        grown = self._whole.rows / max(1, len(self._folds[0].fit))
-        return RESERVE_S + REFITS * 0.8 * sum(t.seconds / len(self._folds) * grown for t in chosen)
+        fixed = self._fixed()
+        return fixed + self._refits([i for i, _ in self._blended()[0]]) if self.tried else fixed
+
+    def _fixed(self) -> float:
+        seconds = RESERVE_S + RESERVE_A_COLUMN_S * len(self._whole.signature.inputs)
+        return min(seconds, RESERVE_MAX * self._budget.seconds) if self._budget.seconds is not None else 0.0
+
+    def _refits(self, places: Sequence[int]) -> float:
+        return self._refit(sum(self.tried[i].seconds for i in places) / len(self._folds))
+
+    def _refit(self, seconds: float) -> float:
+        """What it takes to fit again what took so many seconds on a fold."""
+        return REFITS * seconds * self._whole.rows / max(1, len(self._folds[0].fit))
 
     def _few(self, first: float) -> bool:
         """Whether one fold is all that there is time for."""
-        return first * (len(self._folds) + 2 * REFITS) > self._budget.left
+        return first * len(self._folds) + 2 * self._refit(first) > self._budget.left - self._fixed()
 
     def _of_fold(self, place: int, fold: Fold) -> tuple[Learnt, Floats]:
         if place not in self._learnt:
@@ -290,6 +302,9 @@ class Searching:
 
     def _finish(self) -> Outcome:
         chosen, _ = self._blended()
+        while len(chosen) > 1 and self._refits([i for i, _ in chosen]) > self._budget.left:
+            kept = sum(weight for _, weight in chosen[:-1])
+            chosen = [(i, weight / kept) for i, weight in chosen[:-1]]
         work = Fitting(self._whole, self.problem, self._settings.seed)
         why, row_us = self._why(chosen), 0.0
         while True:

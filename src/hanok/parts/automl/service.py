@@ -120,9 +120,9 @@ def _check_label(frame: Frame) -> None:
     """Raises NotTrainable for a label from which nothing can be learnt."""
     infinite = int((~np.isfinite(frame.y)).sum())
     if infinite:
-        raise NotTrainable(f"label {frame.label!r} is infinite in {infinite} of {frame.rows} rows: mend them first")
+        raise NotTrainable(f"the label is infinite in {infinite} of {frame.rows} rows: mend them in the source first")
     if frame.y.min() == frame.y.max():
-        raise NotTrainable(f"label {frame.label!r} has the same value in all {frame.rows} rows to learn from")
+        raise NotTrainable(f"the label has the same value in all {frame.rows} rows that are learnt from")
 
 
 def _ensemble(frame: Frame, settings: AutoML, metric: str, finished: quality.Finished | None) -> Search:
