@@ -30,12 +30,12 @@ def case(change: Callable[[dict[str, np.ndarray], np.ndarray], None], seed: int 
     period = np.repeat(np.arange(DAYS)[::-1], ROWS)
     rng = np.random.default_rng(seed + 100)
     columns["truth"] = (
-        columns["size"] * 3 + columns["step"] * 2 + 0.4 * columns["hue"] + rng.normal(0, 0.4, len(period))
+        columns["size"] * 3 + columns["step"] * 2 + 0.9 * columns["hue"] + rng.normal(0, 0.4, len(period))
     )
     change(columns, period < BROKEN)
     wide = np.nan_to_num(columns["wide"])
     known = np.array([{"a": 0.0, "b": 0.8, "c": 1.6, "d": 2.4}.get(g, 0.0) for g in columns["grade"]])
-    score = np.nan_to_num(columns["size"]) * 1.5 + wide * 1.5 + known * 2 + 0.4 * columns["hue"]
+    score = np.nan_to_num(columns["size"]) * 1.5 + wide * 1.5 + known * 2 + 0.9 * columns["hue"]
     truth = columns.pop("truth")
     del columns["step"]
     made = {
@@ -100,6 +100,12 @@ def test_a_change_of_unit_says_the_factor_and_gives_the_old_values_back():
 def test_clean_rows_name_nothing(seed):
     found = judged(case(lambda _c, _b: None, seed=10 + seed))
     assert found.compared and not found.causes
+
+
+def test_a_column_that_only_the_labels_know_is_named_when_it_stands_with_the_wrong_rows():
+    mixed = put("hue", lambda v: v[np.random.default_rng(5).permutation(len(v))])
+    first = judged(case(mixed)).causes[0].proposal
+    assert (first.kind, first.columns) == ("join", ("hue",))
 
 
 def test_a_feed_that_stopped_is_named_before_the_nulls_that_it_leaves():

@@ -72,8 +72,9 @@ def _volume(measured: Measured, table: TableDays, columns: tuple[str, ...]) -> I
     usual, fewest = float(np.median(before)), float(before.min())
     labels = table.table == case.labels
     gone = frozenset(c for c in columns if not labels or c in case.rolling)
+    columns = () if labels else columns
     look = f"look at what feeds {table.table!r}; ingest what is missing and predict again"
-    hurt = any(measured.moved(c) for c in columns) or labels
+    hurt = labels or any(measured.moved(c) for c in columns)
     if now.mean() <= SILENT * usual and fewest > 0 and hurt:
         kind = "label delay" if labels else "missing"
         said = f"{now.mean():.0f} rows a day arrived, {usual:.0f} are usual"

@@ -33,7 +33,7 @@ def recoded(measured: Measured) -> Iterator[Proposal]:
     """Categories that are written otherwise, or each as another."""
     for name in measured.case.columns:
         values = measured.suspect[name]
-        if numeric(values) or not measured.moved(name):
+        if numeric(values) or not measured.unlike.get(name, 0.0):
             continue
         good = measured.good[name]
         before, now = _counts(good), _counts(values)

@@ -10,7 +10,9 @@ from hanok.compute.hypotheses.case import Measured, Proposal, Values, numeric, s
 
 JUMP = 0.2
 ALL = 0.95
+ALIKE, GONE = 0.3, 0.2
 MANY = 0.03
+KNOWN_BEFORE = 0.82  # a value that was there before may as well be asked about more often: a mixture stands first
 
 
 def fixed(measured: Measured) -> Iterator[Proposal]:
@@ -28,10 +30,13 @@ def fixed(measured: Measured) -> Iterator[Proposal]:
             kind = "constant"
         elif numeric(values) and _cut(values, measured.good[name], float(value), now):
             kind, reason = "clip", f"cut off at {told}: {now:.0%} of the rows stand there ({before:.0%} before)"
+        elif _carried(values, measured.good[name], now):
+            continue
         else:
             kind, reason = "fill", f"{told} in {now:.0%} of the rows ({before:.0%} before)"
         yield Proposal(
             kind, f"input {name}", reason, (name,), gone=frozenset({name}),
+            worth=KNOWN_BEFORE if kind == "fill" and before > MANY else 1.0,
             next=f"look at how {name} is filled in {measured.case.table.get(name, 'its source')!r}",
         )  # fmt: skip
 
@@ -52,6 +57,14 @@ def _heaviest(values: Values, good: Values) -> tuple[float | str, float, float] 
     if not numeric(values) and ((usual == 0) & (shares > MANY)).sum() > 1:
         return None  # several values are new: it is written otherwise
     return (float(value) if numeric(values) else str(value)), float(shares[place]), float(usual[place])
+
+
+def _carried(values: Values, good: Values, share: float) -> bool:
+    """Whether a value as common before is all but gone: then it was carried over into the new one, not filled in."""
+    before, present = _known(good), _known(values)
+    names, counts = np.unique(before, return_counts=True)
+    common = names[np.abs(counts / len(before) - share) < ALIKE * share]
+    return any(float((present == n).mean()) < GONE * share for n in common)
 
 
 def _known(values: Values) -> Values:

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.compute.hypotheses.case import LABEL, Case, Measured, Numbers, Proposal, numeric, shown
+from hanok.compute.hypotheses.case import LABEL, Case, Measured, Numbers, Proposal, Values, numeric, shown
+from hanok.compute.hypotheses.streams import coded
 
 BINS = 8
 Z_MIN = 5.0
 WORSE = 1.25
+TIED, LOST, HELD = 0.03, 0.25, 0.5
+SURE = 10.0  # rows times tie, for the loss of it to be more than chance
 SLICE_ROWS = 25
 SLICE_SHARE = 0.8
 
@@ -50,8 +53,18 @@ def meaning(measured: Measured, good: NDArray[np.int64], suspect: NDArray[np.int
     expected = float(np.mean(should[np.isfinite(case.loss[suspect])]))
     if excess < Z_MIN * error or expected + excess < WORSE * max(expected, 1e-12):
         return
-    where = _slice(case, known, good)
     how = _how(case, before, known)
+    lost = () if how else _lost(case, known, before)
+    if lost:
+        what = lost[0] if len(lost) == 1 else f"rows of {case.table.get(lost[0])}"
+        yield Proposal(
+            "join", f"input {lost[0]}" if len(lost) == 1 else f"source {case.table.get(lost[0])}",
+            f"{what} says no more of what comes of a row, as it did before, while other columns still do",
+            lost, gone=frozenset(lost), known=True, strength=2 * (excess / error) + 1,
+            next=f"compare keys and values of {case.table.get(lost[0])!r} with their origin",
+        )  # fmt: skip
+        return
+    where = _slice(case, known, good)
     kind = "concept" if where and not how else "labels"
     said = how or "what comes of a score is no longer what came of it before"
     place = f", above all where {where}" if where else ""
@@ -84,6 +97,31 @@ def _how(case: Case, before: NDArray[np.int64], known: NDArray[np.int64]) -> str
         if scores > 0 and abs(ratio / scores - 1) > 0.12:
             return f"labels look multiplied by {shown(ratio / scores)}"
     return ""
+
+
+def _lost(case: Case, known: NDArray[np.int64], before: NDArray[np.int64]) -> tuple[str, ...]:
+    """Columns of one table whose tie to the label is gone while that of others holds."""
+    ties = {n: (_tie(v, case.label, before), _tie(v, case.label, known), v) for n, v in case.columns.items()}
+    own = {n: t for n, t in ties.items() if t[0] > max(TIED, SURE / len(known)) and n not in case.rolling}
+    lost = tuple(n for n, (was, now, _) in own.items() if now < LOST * was)
+    kept = [n for n, (was, now, _) in own.items() if now > HELD * was]
+    tables = {case.table.get(n) for n in lost}
+    one = len(lost) == 1 or (len(tables) == 1 and case.spine not in tables)
+    return lost if lost and kept and one else ()
+
+
+def _tie(values: Values, label: Numbers, rows: NDArray[np.int64]) -> float:
+    """The share of the label's variance between the bins of a column (epsilon squared, Kelley 1935)."""
+    coding = coded(values)
+    codes, y = coding.codes(values)[rows], label[rows]
+    counts = np.bincount(codes, minlength=coding.bins)
+    means = np.bincount(codes, y, minlength=coding.bins) / np.maximum(counts, 1)
+    spread = float(((y - y.mean()) ** 2).sum())
+    used, n = int((counts > 0).sum()), len(y)
+    if spread <= 0 or n <= used:
+        return 0.0
+    within = float(((y - means[codes]) ** 2).sum())
+    return 1 - within / spread * (n - 1) / (n - used)
 
 
 def _correlation(a: Numbers, b: Numbers) -> float:

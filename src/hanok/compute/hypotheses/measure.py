@@ -96,13 +96,17 @@ class Measure:
             self._distances[column] = values, found
         return found
 
+    @cached_property
+    def _first(self) -> NDArray[np.bool_]:
+        """The suspect rows of the first periods."""
+        return np.asarray(self.case.period[self.rows] >= self.onset - EDGE)
+
     def _stepped(self, column: str, values: Values) -> bool:
         coding = self._codings[column]
-        first = self.case.period[self.rows] >= self.onset - EDGE
         last = self.good_period < self.onset + 2 * EDGE
         now, before = (
             np.bincount(codes, minlength=coding.bins).astype(float)
-            for codes in (coding.codes(values)[first], coding.codes(self.good[column])[last])
+            for codes in (coding.codes(values)[self._first], coding.codes(self.good[column])[last])
         )
         return stepped(now, before, self.usual(column))
 
@@ -143,7 +147,7 @@ class Measure:
             beside = apart and self.case.table.get(name) == apart
             moved = self.present(name, now[name]).excess if beside else self._excess(name, now[name], weights)
             given = [n for n in inputs if not apart or self._side(n, apart) == self._side(name, apart)]
-            made[name] = moved + self.relations.broken(now, name, given)
+            made[name] = moved + self.relations.broken(now, name, given, self._first)
         return made
 
     def _asked(self, now: Columns, gone: Collection[str]) -> list[str]:
@@ -161,7 +165,8 @@ class Measure:
         """How unlike each column is as it came."""
         targets = [*self.inputs, *([LABEL] if self.labelled else [])]
         return {
-            n: self._excess(n, self.suspect[n]) + self.relations.broken(self.suspect, n, self.inputs) for n in targets
+            n: self._excess(n, self.suspect[n]) + self.relations.broken(self.suspect, n, self.inputs, self._first)
+            for n in targets
         }
 
     def like(self, column: str, values: Values) -> bool:

@@ -27,7 +27,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 WORTH = {
     "missing": 1.3, "late": 1.3, "time": 1.3, "partial": 1.2, "schema": 1.3, "label delay": 1.2, "null": 1.1,
     "constant": 1.05, "clip": 1.04, "fill": 1.03, "swap": 1.05, "join": 0.95, "mix": 0.9, "moved": 0.6,
-    "outliers": 1.02,
+    "outliers": 0.85,
 }  # fmt: skip
 """How far a kind stands before others that leave as little: what records tell before what values tell, what is
 precise before what fits anything."""

@@ -18,6 +18,7 @@ TIED_MIN = 0.08  # of a column's variance that the others explain
 BROKEN_Z = 6.0
 BROKEN_RATIO = 1.2
 LOG_RATIO_MAX = 2.0
+LAST = 4  # good periods that the first suspect ones are held against
 NEAR = 0.03  # of the variance: what ties closer counts as this close
 TRIMMED = 0.03  # of the suspect rows, the worst: single odd values are no broken tie
 GRID = np.linspace(0.005, 0.995, 199)
@@ -80,7 +81,7 @@ class Relations:
         self._design = design
         self._last: tuple[Columns, Numbers] | None = None
         self._solved: dict[tuple[str, frozenset[str]], tuple[Numbers, Numbers]] = {}
-        self._usual: dict[tuple[str, frozenset[str]], tuple[float, float, float, float]] = {}
+        self._usual: dict[tuple[str, frozenset[str]], tuple[float, float, float, float, float]] = {}
 
     def _designed(self, columns: Columns, names: Collection[str], width: int) -> Numbers:
         """A block for each column, in its place, and ones at the end."""
@@ -111,8 +112,9 @@ class Relations:
         ]
         return np.concatenate([*blocks, [self._ones]])
 
-    def _as_usual(self, target: str, given: frozenset[str]) -> tuple[float, float, float, float]:
-        """Of good rows: the share explained, the mean error, how it differs from period to period, rows a period."""
+    def _as_usual(self, target: str, given: frozenset[str]) -> tuple[float, float, float, float, float]:
+        """Of good rows: the share explained, the mean error, how it differs from period to period, rows a period, and
+        the error of the last of them."""
         key = target, given
         if key not in self._usual:
             y, known = self._blocks[target].target(self._good[target])
@@ -127,16 +129,21 @@ class Relations:
             varies = float(means.std(ddof=1)) if len(means) > 2 else mean
             tied = 1 - mean / spread if spread > 0 else 0.0
             mean = max(mean, NEAR * spread)
-            self._usual[key] = tied, mean, varies, float(known.sum() / max(1, len(means)))
+            late = known & (self._period < self._period.min() + LAST)
+            last = max(mean, float(errors[late].mean()) if late.any() else 0.0)
+            self._usual[key] = tied, mean, varies, float(known.sum() / max(1, len(means))), last
         return self._usual[key]
 
-    def broken(self, suspect: Columns, target: str, given: Collection[str]) -> float:
+    def broken(
+        self, suspect: Columns, target: str, given: Collection[str], first: NDArray[np.bool_] | None = None
+    ) -> float:
         """How much worse the given columns foretell the target in suspect rows than in good ones, as a likelihood
-        ratio; 0 where they never did, or still do."""
+        ratio; 0 where they never did, or still do, or where the `first` suspect rows are foretold as the last good
+        ones were: what loosens slowly is not broken."""
         wanted = frozenset(given) - {target}
         if not wanted:
             return 0.0
-        tied, mean, varies, rows = self._as_usual(target, wanted)
+        tied, mean, varies, rows, last = self._as_usual(target, wanted)
         if tied < TIED_MIN or mean <= 0:
             return 0.0
         y, known = self._blocks[target].target(suspect[target])
@@ -144,6 +151,10 @@ class Relations:
             return 0.0
         x = self._suspect_design(suspect)[:, self._places(wanted)]
         errors = np.mean([((y - x @ w) ** 2).sum(axis=1)[known] for w in self._weights(target, wanted)], axis=0)
+        if first is not None and len(first) == len(known) and (first & known).sum() >= 20:
+            early = np.sort(errors[first[known]])
+            if early[: len(early) - max(1, int(TRIMMED * len(early)))].mean() < BROKEN_RATIO * last:
+                return 0.0
         now = float(np.sort(errors)[: len(errors) - max(1, int(TRIMMED * len(errors)))].mean())
         error = (varies**2 * max(1.0, rows / known.sum()) + varies**2 / 6) ** 0.5 + 0.02 * mean
         if now < BROKEN_RATIO * mean or now - mean < BROKEN_Z * error:

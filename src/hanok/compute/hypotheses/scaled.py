@@ -46,6 +46,8 @@ def _affine(measured: Measured, name: str, own: Numbers, good: Numbers) -> Itera
     now = measured.left({})
     for by, plus in _fits(own, good, measured.expected(name)):
         undone = (own - plus) / by
+        if not measured.like(name, undone):
+            continue
         known = by in UNITS or 1 / by in UNITS or by == -1.0 or (by, plus) in FAHRENHEIT
         left = measured.left({name: undone}) + (2.0 if plus else 0.0) + (0.0 if known else UNKNOWN)
         if best is None or left < best[0] - 1.0:

@@ -18,7 +18,8 @@ COMMON = 9
 P_MOVED = 1e-5
 BEYOND_USUAL = 1.6
 EFFECT_MIN = 0.01
-P_STEP = 1e-3
+P_STEP = 1e-5
+BEYOND_STEP = 1.3
 SLOW, SLOW_PERIODS = 0.95, 0.7
 Counts = NDArray[np.float64]
 
@@ -106,11 +107,13 @@ def effect(statistic: float, freedom: float, a: Counts, b: Counts) -> float:
 @dataclass(frozen=True, slots=True)
 class Usual:
     """How far good periods lie from the others: the inflation of the statistic and the largest effect. A `slow` column
-    holds one value for whole periods, so that a change of it is no news by itself."""
+    holds one value for whole periods, so that a change of it is no news by itself;
+    `step` is the largest effect between neighbours."""
 
     inflation: float
     largest: float
     slow: bool = False
+    step: float = 0.0
 
 
 def usual(by_period: NDArray[np.float64]) -> Usual:
@@ -126,7 +129,15 @@ def usual(by_period: NDArray[np.float64]) -> Usual:
     ratios = np.array([g / f for g, f, _, _ in found])
     inflation = max(1.0, float(ratios.mean()))
     held = float((filled.max(axis=1) >= SLOW * filled.sum(axis=1)).mean()) >= SLOW_PERIODS
-    return Usual(inflation, max(effect(g, f * inflation, a, b) for g, f, a, b in found), held)
+    largest = max(effect(g, f * inflation, a, b) for g, f, a, b in found)
+    sides = [(filled[i : i + 2].sum(axis=0), filled[i + 2 : i + 6].sum(axis=0)) for i in range(max(0, len(filled) - 4))]
+    steps = [effect(*_scaled(a, b, inflation), a, b) for a, b in sides]
+    return Usual(inflation, largest, held, max(steps, default=0.0))
+
+
+def _scaled(a: Counts, b: Counts, inflation: float) -> tuple[float, float]:
+    statistic, freedom = likelihood_ratio(a, b)
+    return statistic, freedom * inflation
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +162,8 @@ def distance(suspect: Counts, good: Counts, as_usual: Usual) -> Distance:
 def stepped(first: Counts, last: Counts, as_usual: Usual) -> bool:
     """Whether the first suspect periods differ from the last good ones: what has crept away all along did not."""
     statistic, freedom = likelihood_ratio(first, last)
-    return chi_square_tail(statistic / as_usual.inflation, freedom) < P_STEP
+    size = effect(statistic, freedom * as_usual.inflation, first, last)
+    return chi_square_tail(statistic / as_usual.inflation, freedom) < P_STEP and size > BEYOND_STEP * as_usual.step
 
 
 def onset(streams: Sequence[NDArray[np.float64]], longest: int, asked: int = 1) -> int:

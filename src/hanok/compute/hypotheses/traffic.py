@@ -11,6 +11,7 @@ from hanok.compute.hypotheses.streams import coded
 
 FEWER, MORE = 0.65, 1.35
 TWICE = 0.15
+EARLIER = 10  # periods before these tell what is usual
 SURE = 25.0
 SUPPORT = 0.01
 STEEPEST = 20.0
@@ -55,16 +56,25 @@ def _bin(measured: Measured, name: str, place: int) -> str:
 
 
 def volume(measured: Measured) -> Iterator[Proposal]:
-    case, onset = measured.case, measured.onset
-    first = 0 if case.complete else 1
-    now, before = np.array(case.answered[first:onset], float), np.array(case.answered[onset:], float)
-    before = before[before > 0]
-    if len(before) < 5 or not now.sum():
+    case, first = measured.case, 0 if measured.case.complete else 1
+    came = np.array(case.answered, float)
+    history = came[EARLIER:][came[EARLIER:] > 0]
+    before = history if len(history) >= 5 else came[measured.onset :][came[measured.onset :] > 0]
+    if len(before) < 5 or not came[first]:
         return
+    other = (came < FEWER * before.min()) | (came > MORE * before.max())
+    onset = first
+    while onset < min(EARLIER, len(came)) and other[onset]:
+        onset += 1
+    if onset == first:
+        return
+    now = came[first:onset]
     rate, fewest, most = float(now.mean()), float(before.min()), float(before.max())
     rolling = frozenset(case.rolling)
     if rate > MORE * most:
-        twice, usual = _twice(measured, measured.suspect), _twice(measured, measured.good)
+        old = measured.good_period >= onset
+        twice = _twice(measured, measured.suspect)
+        usual = _twice(measured, {n: v[old] for n, v in measured.good.items()})
         again = twice - usual > TWICE
         kind = "duplicates" if again else "volume"
         said = f"; {twice:.0%} of the rows stand there again with the same values ({usual:.0%} before)" if again else ""
