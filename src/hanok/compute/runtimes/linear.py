@@ -63,16 +63,24 @@ class Linear:
         design = self._design.of(matrix)
         return np.clip(design, -self._bound, self._bound) if self._bound else design
 
+    def _linked(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The score of one sum for each row."""
+        if self._link == "identity":
+            return raw
+        if self._link == "logistic":
+            with np.errstate(over="ignore"):
+                return 1 / (1 + np.exp(-raw))
+        return np.ones((len(raw), 1))  # softmax of one class
+
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         # row by row sums, not a matrix product: BLAS gives other bits for other numbers of rows
         design = self._expanded(matrix)
+        if len(self._coefficients) == 1:
+            return self._linked(np.add.reduce(design * self._coefficients[0], axis=1) + self._intercepts[0])
         sums = [np.add.reduce(design * weights, axis=1) for weights in self._coefficients]
         raw = np.column_stack(sums) + self._intercepts
-        if self._link == "identity":
-            return raw[:, 0]
-        if self._link == "logistic":
-            with np.errstate(over="ignore"):
-                return 1 / (1 + np.exp(-raw[:, 0]))
+        if self._link in ("identity", "logistic"):
+            return self._linked(raw[:, 0])
         raw -= raw.max(axis=1, keepdims=True)
         exp = np.exp(raw)
         return exp / exp.sum(axis=1, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +18,7 @@ from hanok.core.errors import HanokError, ScoringFailed, words
 from hanok.core.serving import Arm, Signature
 from hanok.parts.serving.packages import Loaded
 
+NONE_BROKEN = np.empty(0, np.int64)
 NO_ERRORS: Mapping[int, HanokError] = MappingProxyType({})
 APART_CALLS = 2_000  # so often a model is tried to find the rows that it cannot take
 
@@ -41,6 +43,8 @@ class Decision:
         """The rows whose score is not finite."""
         if self.scores is None:
             return np.arange(self.rows)
+        if self.rows == 1 and self.scores.ndim == 1 and isfinite(self.scores[0]):
+            return NONE_BROKEN
         finite = np.isfinite(self.scores)
         return np.flatnonzero(~(finite if finite.ndim == 1 else finite.all(axis=1)))
 

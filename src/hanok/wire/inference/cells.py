@@ -64,7 +64,7 @@ def _fitted(given: Given, signature: Signature, arms: Sequence[Signature], *, ig
         cells = get(column.name)
         if cells is None:
             raise SignatureMismatch(_missing(column.name, given.cells, signature))
-        if len(cells) == 1 and _is_plainly(column.datatype, value := cells[0]):
+        if len(cells) == 1 and is_plainly(column.datatype, value := cells[0]):
             columns[column.name] = [value]  # type: ignore[list-item]
         else:
             columns[column.name] = exact(column, given)
@@ -75,7 +75,7 @@ def _fitted(given: Given, signature: Signature, arms: Sequence[Signature], *, ig
     return columns
 
 
-def _is_plainly(datatype: str, value: Json) -> bool:
+def is_plainly(datatype: str, value: Json) -> bool:
     """Whether one value is what nearly every value of its type is, so that there is nothing to look into."""
     kind = type(value)
     if kind is float:
@@ -220,7 +220,7 @@ DATATYPES = ("BOOL", "BYTES", *_INTS, *_FLOATS)
 
 def declared(name: str, datatype: str, cells: Sequence[Json]) -> None:
     """Check that each value of a tensor is one of its datatype. Raises SignatureMismatch with the tensor's name."""
-    if len(cells) == 1 and _is_plainly(datatype, cells[0]):
+    if len(cells) == 1 and is_plainly(datatype, cells[0]):
         return
     if datatype not in DATATYPES:
         raise SignatureMismatch(

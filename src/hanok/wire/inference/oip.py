@@ -18,7 +18,7 @@ from hanok.core.errors import SignatureMismatch
 from hanok.core.json import Json, JsonObject
 from hanok.core.serving import Signature
 from hanok.wire.inference import binary, strict
-from hanok.wire.inference.cells import ROWS_MAX, Cell, Columns, Given, bounded, declared, fit, names
+from hanok.wire.inference.cells import ROWS_MAX, Cell, Columns, Given, bounded, declared, fit, is_plainly, names
 
 PLATFORM = "hanok"
 ID_MAX = 1024
@@ -195,14 +195,18 @@ def _given(tensors: Sequence[_Tensor], arms: Sequence[Signature]) -> tuple[int, 
     rows = _rows(tensors[0], 1)
     bounded(rows, len(tensors))
     given: dict[str, Sequence[Json]] = {}
+    alone = shape == [1]
     for tensor in tensors:
-        name = tensor.name
+        name, data = tensor.name, tensor.data
         if name in given:
             raise SignatureMismatch(f"input {name[:200]!r} stands twice in inputs")
         if tensor.shape != shape and _rows(tensor, 1) != rows:
             raise SignatureMismatch(
                 f"input {name[:200]!r} has {tensor.shape[0]} rows and {tensors[0].name[:200]!r} has {rows}"
             )
+        if alone and type(data) is list and len(data) == 1 and is_plainly(tensor.datatype, data[0]):
+            given[name] = data
+            continue
         cells = _flat(tensor)
         declared(name, tensor.datatype, cells)
         given[name] = cells
