@@ -226,6 +226,9 @@ class FeatureView:
     @property
     def stored(self) -> FeatureView:
         """The view whose values this one reads: without alias, choice and what is only said for people."""
+        special = (self.alias_of, self.picked, self.description, self.owner, self.tags)
+        if all(said is None for said in special):
+            return self
         made = copy(self)
         give(made, "name", self.alias_of or self.name)
         give(made, "keys", self.key_columns)

@@ -308,9 +308,9 @@ class Features:
         """The features of views for many entities, given by the values of all their keys, as they stand now. Raises
         Invalid, BadKey, FeatureViewNotFound for a view whose values are not kept."""
         columns, found = entity_columns(views, entities), list[OnlineFeature]()
-        kept = {use.view for use in self._uses()}
         for view in views:
-            if view.stored not in kept:
+            stored = view.stored
+            if not self._is_kept(stored):
                 raise FeatureViewNotFound(
                     f"feature view {view.name!r} is not applied as it is asked for, so no online values are kept for "
                     "it: put it into the project file, then 'hanok apply'"
@@ -319,6 +319,13 @@ class Features:
             keys = [_key(use, values) for values in zip(*(columns[k] for k in view.keys), strict=True)]
             found += picked(view, self._values.read(use, keys))
         return found
+
+    def _is_kept(self, stored: FeatureView) -> bool:
+        """Whether online values of a view are kept: it is applied, or a version that answers reads it."""
+        applied = self._views.get(stored.name)
+        if applied is not None and applied.stored == stored:
+            return True
+        return any(v.stored == stored for m in self._models for v in m.views)
 
     def sources(self) -> set[str]:
         """The tables whose rows online values are made of."""
