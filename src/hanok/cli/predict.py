@@ -102,16 +102,16 @@ def _tell(batch: dict[str, Any], out: Path | None, as_json: bool) -> None:
 @click.option("--since", default="7d", show_default=True, help="So far back, or from this instant on.")
 @click.option("--until", default="", help="Before this instant (default: now).")
 @common
-def rehearse(model: str, since: str, until: str, home: Path | None, as_json: bool) -> None:
+def replay(model: str, since: str, until: str, home: Path | None, as_json: bool) -> None:
     """Score what MODEL answered with another VERSION before it ships: what would have been decided otherwise, in which
     slices, how good that would have been, and how long it takes."""
     from rich.console import Console
 
     name, version = versioned(model)
     if not version:
-        raise click.UsageError("say which version is rehearsed, like churn@8")
+        raise click.UsageError("say which version is replayed, like churn@8")
     with Console(stderr=True).status(f"version {version} of {name} answers again"):
-        found = ask(home, "rehearse", model=name, version=version, since=since, until=until or None)
+        found = ask(home, "replay", model=name, version=version, since=since, until=until or None)
     if as_json:
         show(found, as_json)
         return

@@ -14,7 +14,7 @@ from hanok.core.json import JsonObject
 from hanok.core.performance import HINDSIGHT
 from hanok.core.records import to_body
 from hanok.core.registry import CHAMPION
-from hanok.core.rehearsal import REHEARSAL
+from hanok.core.traffic_replay import TRAFFIC_REPLAY
 from hanok.core.training import result_of
 from hanok.engine.arguments import Cell, Count
 from hanok.engine.batching import Batching
@@ -22,7 +22,7 @@ from hanok.engine.bus import Bus
 from hanok.engine.evidence import Evidence
 from hanok.engine.hindsight import hindsight
 from hanok.engine.predicting import Predicting
-from hanok.engine.rehearsing import rehearse
+from hanok.engine.traffic_replay import replay
 from hanok.engine.verbs.registry import verb
 from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
@@ -142,14 +142,14 @@ def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
     return HINDSIGHT.body(hindsight(parts, model, version))
 
 
-@verb("rehearse", Access.EDIT)
-def rehearse_version(
+@verb("replay", Access.EDIT)
+def replay_version(
     parts: Evidence, *, model: str, version: Count, since: str = "7d", until: datetime | None = None
 ) -> JsonObject:
     """Score logged traffic with a version before it ships: what it would have answered otherwise, slice by slice, and
     how long it takes. `since` is a time back from now, like 7d, or an instant."""
     end = until or parts.clock.now()
-    return REHEARSAL.body(rehearse(parts, model, version, _since(since, end), end))
+    return TRAFFIC_REPLAY.body(replay(parts, model, version, _since(since, end), end))
 
 
 def _since(text: str, end: datetime) -> datetime:

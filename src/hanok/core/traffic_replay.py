@@ -18,7 +18,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class RehearsedSlice:
+class ReplayedSlice:
     """The rows in which a feature has a value. `otherwise` is the share of them that would have been decided
     otherwise (of numbers: 0), `change` the mean of the change of the score."""
 
@@ -40,7 +40,7 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class TrafficReplay:
     """`rows` answers of [since, until) were scored by `version` again, newest first up to a bound (`bounded`).
 
     `left_out` says of answers that could not be scored why, and how many; `failed` rows came to no score of the
@@ -62,11 +62,11 @@ class Rehearsal:
     directions: Mapping[str, int]
     change_mean: float
     change_quantiles: Mapping[str, float]
-    slices: tuple[RehearsedSlice, ...]
+    slices: tuple[ReplayedSlice, ...]
     largest: tuple[Changed, ...]
     labelled: int
     known: Mapping[str, tuple[float, float]]
     latency: Mapping[str, Latency]
 
 
-REHEARSAL = Kind("rehearsal", Rehearsal, owner="model")
+TRAFFIC_REPLAY = Kind("traffic-replay", TrafficReplay, owner="model")

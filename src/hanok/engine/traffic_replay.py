@@ -1,4 +1,4 @@
-"""`hanok rehearse`: logged traffic scored by a candidate before it ships: what would have been answered otherwise."""
+"""`hanok replay`: logged traffic scored by a candidate before it ships: what would have been answered otherwise."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hanok.compute.duck import arrow, connect
 from hanok.compute.metrics import evaluate
 from hanok.core.errors import HanokError, Invalid, NotFound
 from hanok.core.logged import FEATURE, TABLE, key_of
-from hanok.core.rehearsal import REHEARSAL, Changed, Latency, Rehearsal, RehearsedSlice
 from hanok.core.serving import Arm, Signature
 from hanok.core.tables import SEQUENCE
+from hanok.core.traffic_replay import TRAFFIC_REPLAY, Changed, Latency, ReplayedSlice, TrafficReplay
 from hanok.engine.evidence import Evidence
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
 from hanok.parts.serving.packages import Loaded
@@ -30,7 +30,7 @@ TIMED_ROWS, TIMED_S = 200, 2.0
 Floats = NDArray[np.float64]
 
 
-def rehearse(parts: Evidence, name: str, version: int, since: datetime, until: datetime) -> Rehearsal:
+def replay(parts: Evidence, name: str, version: int, since: datetime, until: datetime) -> TrafficReplay:
     """Score what was answered in [since, until) with `version`, by the features that it would have had: those that
     were logged where they are its own too, else a join for the spine row. Nothing of it is logged as an answer.
 
@@ -45,7 +45,7 @@ def rehearse(parts: Evidence, name: str, version: int, since: datetime, until: d
     rows, inputs, left_out = _inputs(parts, name, version, loaded, rows)
     if not rows.num_rows:
         why = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
-        raise Invalid(f"version {version} of {name!r} cannot be rehearsed: {why}")
+        raise Invalid(f"version {version} of {name!r} cannot be replayed: {why}")
     decision = decide_apart(loaded, Arm(version, "primary", 100), inputs)
     broken = np.zeros(rows.num_rows, bool)
     broken[decision.broken_rows] = True
@@ -61,7 +61,7 @@ def rehearse(parts: Evidence, name: str, version: int, since: datetime, until: d
     change = _single(theirs) - _single(ours) if theirs.ndim == 1 else _distance(theirs, ours)
     otherwise = was != would_be if signature.task != "regression" else np.zeros(len(was), bool)
     labelled, known = _known(parts, name, signature, kept, ours, theirs)
-    made = Rehearsal(
+    made = TrafficReplay(
         name,
         version,
         parts.clock.now(),
@@ -82,7 +82,9 @@ def rehearse(parts: Evidence, name: str, version: int, since: datetime, until: d
         known,
         _latencies(parts, name, loaded, version, kept, inputs.filter(fine)),
     )
-    parts.metadata.write(lambda r: r.records.put(REHEARSAL.name, name, f"{version}", REHEARSAL.body(made), made.at))
+    parts.metadata.write(
+        lambda r: r.records.put(TRAFFIC_REPLAY.name, name, f"{version}", TRAFFIC_REPLAY.body(made), made.at)
+    )
     return made
 
 
@@ -160,7 +162,7 @@ def _directions(signature: Signature, was: NDArray[np.int64], would_be: NDArray[
 
 def _slices(
     parts: Evidence, name: str, inputs: pa.Table, otherwise: NDArray[np.bool_], change: Floats
-) -> tuple[RehearsedSlice, ...]:
+) -> tuple[ReplayedSlice, ...]:
     """The values in which most would change: of the gate's slices, else of every feature with few values."""
     model = next((m for m in parts.training.models() if m.name == name), None)
     wanted = [
@@ -178,7 +180,7 @@ def _slices(
             mask = values == value
             if mask.sum() >= SLICE_ROWS_MIN:
                 share, mean = float(otherwise[mask].mean()), float(change[mask].mean())
-                found.append(RehearsedSlice(feature, str(value), int(mask.sum()), share, mean))
+                found.append(ReplayedSlice(feature, str(value), int(mask.sum()), share, mean))
     return tuple(sorted(found, key=lambda s: (-s.otherwise, -abs(s.change)))[:SLICES_MAX])
 
 

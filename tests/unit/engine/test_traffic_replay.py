@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hanok.core.errors import Invalid, ModelNotFound, NotFound
-from hanok.core.rehearsal import REHEARSAL
 from hanok.core.serving import Arm
+from hanok.core.traffic_replay import TRAFFIC_REPLAY
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
-from hanok.engine.rehearsing import rehearse
+from hanok.engine.traffic_replay import replay
 
 
 @pytest.fixture
@@ -22,12 +22,14 @@ def newest(shop):
     return shop.training.newest("returns")
 
 
-def test_a_version_rehearsed_on_what_it_answered_would_change_nothing(shop, now):
+def test_a_version_replayed_on_what_it_answered_would_change_nothing(shop, now):
     primary = shop.serving.deployment("returns").primary
-    answers = shop.serving.answers_since("returns", now - timedelta(days=2))
-    own = {r["prediction_id"] for r in answers.to_pylist() if r["version"] == primary and r["arm"] != "shadow"}
-    made = rehearse(find(shop, Evidence), "returns", primary, now - timedelta(days=2), now)
-    assert made.rows == len(own) and made.otherwise == made.failed == 0
+    answers = shop.serving.answers_since("returns", now - timedelta(days=2)).to_pylist()
+    answers = [r for r in answers if r["arm"] != "shadow"]
+    since = max((r["at"] for r in answers if r["version"] != primary), default=now - timedelta(days=2))
+    own = {r["prediction_id"] for r in answers if r["at"] > since}
+    made = replay(find(shop, Evidence), "returns", primary, since + timedelta(microseconds=1), now)
+    assert own and made.rows == len(own) and made.otherwise == made.failed == 0
     assert made.change_quantiles["max"] == 0.0 and made.left_out == {}
     assert all(was == would_be for was, would_be in made.known.values())
 
@@ -35,7 +37,7 @@ def test_a_version_rehearsed_on_what_it_answered_would_change_nothing(shop, now)
 def test_another_version_gives_what_it_would_give_if_it_were_asked(shop, now):
     first, last = 1, newest(shop)
     assert first != last
-    made = rehearse(find(shop, Evidence), "returns", first, now - timedelta(days=3), now)
+    made = replay(find(shop, Evidence), "returns", first, now - timedelta(days=3), now)
     loaded = shop.serving.model("returns", first)
     for changed in made.largest:
         found = shop.serving.find(changed.prediction)
@@ -45,23 +47,23 @@ def test_another_version_gives_what_it_would_give_if_it_were_asked(shop, now):
     assert all(s.rows >= 20 and s.feature == "product" for s in made.slices), "the gate's slices"
     assert 0 < made.labelled <= made.rows
     assert set(made.latency) == {"version 1", f"version {shop.serving.deployment('returns').primary}"}
-    assert REHEARSAL.open(REHEARSAL.body(made)) == made
+    assert TRAFFIC_REPLAY.open(TRAFFIC_REPLAY.body(made)) == made
 
 
 def test_nothing_is_answered_or_deployed_by_it(shop, now):
     before = shop.tables.size("predictions--returns"), shop.serving.deployment("returns")
-    rehearse(find(shop, Evidence), "returns", 1, now - timedelta(days=1), now)
+    replay(find(shop, Evidence), "returns", 1, now - timedelta(days=1), now)
     assert (shop.tables.size("predictions--returns"), shop.serving.deployment("returns")) == before
     assert isinstance(before[1].arms[0], Arm)
 
 
-def test_what_cannot_be_rehearsed_says_why(shop, now):
+def test_what_cannot_be_replayed_says_why(shop, now):
     parts = find(shop, Evidence)
     with pytest.raises(NotFound, match="answered nothing"):
-        rehearse(parts, "returns", 1, now + timedelta(days=1), now + timedelta(days=2))
+        replay(parts, "returns", 1, now + timedelta(days=1), now + timedelta(days=2))
     with pytest.raises(ModelNotFound):
-        rehearse(parts, "returns", 99, now - timedelta(days=1), now)
+        replay(parts, "returns", 99, now - timedelta(days=1), now)
     with pytest.raises(Invalid, match="yesterdayish"):
         from hanok.engine.verbs import call
 
-        call(shop, "rehearse", "me", {"model": "returns", "version": 1, "since": "yesterdayish"})
+        call(shop, "replay", "me", {"model": "returns", "version": 1, "since": "yesterdayish"})
