@@ -73,9 +73,20 @@ def slice_texts(column: pa.ChunkedArray) -> pa.Array:
     return joined.cast(pa.string()).fill_null("null")
 
 
+def time_of(schema: pa.Schema, time: str) -> str:
+    """The column whose day counts."""
+    return time if time in schema.names and pa.types.is_timestamp(schema.field(time).type) else ARRIVED
+
+
+def days_of(instants: pa.ChunkedArray) -> np.ndarray:
+    """The day of each as text, "" where there is none."""
+    days = instants.cast(pa.timestamp("us", "UTC")).to_numpy().astype("datetime64[D]")
+    return np.where(np.isnat(days), "", days.astype(str))
+
+
 def _by_time(rows: pa.Table, time: str) -> Iterator[tuple[str, np.ndarray | None]]:
     """(partition, row numbers); None stands for all rows."""
-    name = time if time in rows.column_names and pa.types.is_timestamp(rows.schema.field(time).type) else ARRIVED
+    name = time_of(rows.schema, time)
     if not rows.num_rows or name not in rows.column_names:
         yield "", None
         return

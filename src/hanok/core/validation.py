@@ -218,18 +218,30 @@ Place = tuple[str, str, int, int, int]
 @dataclass(frozen=True, slots=True)
 class StateIndex:
     """The statistics kept of a batch: a blob and its parts. `sliced` names the columns whose values have parts of their
-    own; `upto` is the row of a prediction log up to which the parts count."""
+    own; `upto` is the row of a prediction log up to which the parts count; `first` the number of the batch's first
+    row."""
 
     digest: str
     size: int
     parts: tuple[Place, ...] = ()
     sliced: tuple[str, ...] = ()
     upto: int = field(default=0, metadata=IF_SET)
+    first: int = field(default=0, metadata=IF_SET)
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Earlier releases kept one state a batch, with neither partition nor slice."""
         return self.parts or (("", "", 0, 0, self.size),)
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """Statistics of the rows that count, made anew where a batch corrected rows: those of `periods` (days, months,
+    years, "" for rows without time) are of the table's first `upto` rows, and stand for all that was kept of them."""
+
+    kept: StateIndex
+    periods: tuple[str, ...]
+    upto: int
 
 
 SCHEMA = Kind("schema", TableSchema, owner="table")
@@ -240,4 +252,5 @@ FILE_READINGS = Kind("file-readings", FileReadings, owner="table")
 DECLARED = Kind("declared-schema", DeclaredVersion, owner="table")
 PROPOSED = Kind("proposed-schema", Proposal, owner="table")
 STATE = Kind("state", StateIndex, owner="table")
+REMADE = Kind("state-remade", Remade, owner="table")
 LATELY = Kind("lately", Lately, owner="table")

@@ -165,7 +165,8 @@ class Ingesting:
                 return model.label.known_at
             if model.spine.table == table:
                 return model.spine.predict_at.column
-        return ""
+        source = self._sources.of(table)
+        return source.event_time if source is not None else ""
 
     def identifying(self, table: str) -> set[str]:
         """The columns of a table that the declarations use as keys."""

@@ -29,7 +29,11 @@ def summary(app: App) -> JsonObject:
     """Facts only: no ids, no durations, so that two replays of the same feeds can be compared."""
     return {
         "until": app.clock.now().isoformat(),
-        "tables": {name: sizes(app.tables, name).as_dict() for name in app.tables.names() if "--" not in name},
+        "tables": {
+            name: sizes(app.tables, app.validation.kept, name).as_dict()
+            for name in app.tables.names()
+            if "--" not in name
+        },
         "models": [_model(app, model.name, model.task) for model in app.training.models()],
         "alerts": _alerts(app),
         "causes": _causes(app),

@@ -162,9 +162,10 @@ def show_labels(labelling: Labelling, *, model: str) -> JsonObject:
 
 
 @verb("table.list", Access.READ)
-def list_tables(tables: GuardedTables) -> Sequence[JsonObject]:
-    """All tables with their number of rows, kept and set aside; `damage` says why one cannot be read."""
-    return [{"name": n, **sizes(tables, n).as_dict()} for n in tables.names() if "--" not in n]
+def list_tables(tables: GuardedTables, validation: Validation) -> Sequence[JsonObject]:
+    """All tables with their number of rows, kept and set aside, and those that count where rows were corrected;
+    `damage` says why one cannot be read."""
+    return [{"name": n, **sizes(tables, validation.kept, n).as_dict()} for n in tables.names() if "--" not in n]
 
 
 @verb("table.show", Access.READ)

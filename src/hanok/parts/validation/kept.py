@@ -10,11 +10,12 @@ from hanok.compute import encoding
 from hanok.compute.partitions import Part
 from hanok.compute.states import TableState
 from hanok.core.errors import Invalid
-from hanok.core.validation import STATE, Place, StateIndex
+from hanok.core.validation import REMADE, STATE, Place, Remade, StateIndex
 from hanok.stores.ports import Blobs, Metadata
 
 _DAY = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 EVERYTHING = 1 << 20
+ALL_TIME = "*"  # the period that covers each partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,16 @@ class Selected:
     def covers(self) -> tuple[str, str]:
         """The first and the last partition; empty for rows whose time nobody knows."""
         return min(self.by_partition), max(self.by_partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What of some kept states counts: all `places` of a batch, without those that were made anew since. `batch` is
+    empty for what was made anew."""
+
+    batch: str
+    kept: StateIndex
+    places: tuple[Place, ...]
 
 
 class KeptStates:
@@ -68,21 +79,23 @@ class KeptStates:
         column, equals, _ = slice_.partition("=")
         if slice_ and (not equals or not column):
             raise Invalid(f"a slice is COLUMN=VALUE, like carrier=UA; got {slice_!r}")
-        chosen = [(name, kept) for name, kept in reversed(self.of(table)) if not batch or name == batch]
+        if batch:
+            chosen = [Counting(name, kept, kept.places) for name, kept in self.of(table) if name == batch]
+        else:
+            chosen = self.counting(table)
         if not chosen:
             raise Invalid(f"there are no statistics of {table!r}" + (f" and batch {batch!r}" if batch else ""))
         found: dict[str, list[TableState]] = {}
         without, batches = [], 0
-        for name, kept in chosen:
-            places = [p for p in kept.places if _within(p[0], since, until)]
-            if slice_ and places and column not in kept.sliced:
-                without.append(name)
-            mine = [p for p in places if p[1] == slice_]
-            batches += bool(mine)
-            for partition, state in self._read(kept.digest, mine):
+        for one in chosen:
+            places = [p for p in one.places if _within(p[0], since, until)]
+            if slice_ and places and column not in one.kept.sliced and one.batch:
+                without.append(one.batch)
+            batches += bool(one.batch) and any(p[1] == slice_ and _within(p[0], since, until) for p in one.kept.places)
+            for partition, state in self._read(one.kept.digest, [p for p in places if p[1] == slice_]):
                 found.setdefault(partition, []).append(state)
         if not found:
-            raise Invalid(_nothing(table, since, until, slice_, [kept for _, kept in chosen]))
+            raise Invalid(_nothing(table, since, until, slice_, [one.kept for one in chosen]))
         merged = {p: TableState.merged(found[p]) for p in sorted(found)}
         return Selected(merged, batches, tuple(without))
 
@@ -93,10 +106,10 @@ class KeptStates:
         count as a whole. Partitions without rows are left out."""
         wanted = {f"{column}={value}" for value in values}
         found: dict[str, list[TableState]] = {}
-        for _, kept in reversed(self.of(table)):
-            mine = wanted if column in kept.sliced else {""}
-            places = [p for p in kept.places if p[1] in mine and p[2] and _within(p[0], since, until)]
-            for partition, state in self._read(kept.digest, places):
+        for one in self.counting(table):
+            mine = wanted if column in one.kept.sliced else {""}
+            places = [p for p in one.places if p[1] in mine and p[2] and _within(p[0], since, until)]
+            for partition, state in self._read(one.kept.digest, places):
                 found.setdefault(partition, []).append(state)
         return {p: TableState.merged(found[p]) for p in sorted(found)}
 
@@ -106,14 +119,39 @@ class KeptStates:
         names = [body["_key"] for body in bodies]
         return list(zip(names, STATE.all(bodies), strict=True))
 
+    def counting(self, table: str) -> list[Counting]:
+        """What counts of each batch, the oldest first, and then of what was made anew where rows were corrected."""
+        batches, remade = list(reversed(self.of(table))), self.remade(table)
+        if not remade:
+            return [Counting(name, kept, kept.places) for name, kept in batches]
+        newest: dict[str, int] = {}
+        for one in remade:
+            for name in one.periods:
+                newest[name] = max(newest.get(name, 0), one.upto)
+
+        def left(kept: StateIndex, position: int) -> tuple[Place, ...]:
+            return tuple(p for p in kept.places if max(newest.get(over, 0) for over in periods_over(p[0])) <= position)
+
+        found = [Counting(name, kept, left(kept, kept.first)) for name, kept in batches]
+        return found + [Counting("", one.kept, left(one.kept, one.upto)) for one in remade]
+
+    def remade(self, table: str) -> list[Remade]:
+        return REMADE.all(self._metadata.read(lambda r: r.records.list(REMADE.name, table, limit=EVERYTHING)))
+
+    def rows_counting(self, table: str) -> int | None:
+        """How many rows count in a table in which rows were corrected; None where none were."""
+        if not self._metadata.read(lambda r: r.records.list(REMADE.name, table, limit=1)):
+            return None
+        return sum(p[2] for one in self.counting(table) for p in one.places if not p[1])
+
     def days(self, table: str) -> list[str]:
         """The days of which something is kept, oldest first; none where it is not kept by day."""
-        found = {p[0] for _, kept in self.of(table) for p in kept.places if p[2]}
+        found = {p[0] for one in self.counting(table) for p in one.places if p[2]}
         return sorted(d for d in found if len(d) == len("2013-02-08"))
 
     def slices(self, table: str) -> list[str]:
         """All slices of which something is kept."""
-        return sorted({p[1] for _, kept in self.of(table) for p in kept.places} - {""})
+        return sorted({p[1] for one in self.counting(table) for p in one.places} - {""})
 
     def _read(self, digest: str, places: Sequence[Place]) -> Iterable[tuple[str, TableState]]:
         if not places:
@@ -122,6 +160,11 @@ class KeptStates:
             for partition, _, _, at, size in places:
                 file.seek(at)
                 yield partition, encoding.read(file.read(size))
+
+
+def periods_over(partition: str) -> tuple[str, ...]:
+    """The partition itself and the periods that cover it."""
+    return partition, partition[:7], partition[:4], ALL_TIME
 
 
 def period(text: str) -> tuple[str, str]:

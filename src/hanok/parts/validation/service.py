@@ -30,6 +30,7 @@ from hanok.core.tables import ARRIVED, BOOKKEEPING, OWN_TABLES, ROW, SEQUENCE, A
 from hanok.core.validation import (
     CHECK,
     LATELY,
+    REMADE,
     REPLAYED,
     SCHEMA,
     STATE,
@@ -37,6 +38,7 @@ from hanok.core.validation import (
     CheckResult,
     ColumnSchema,
     Lately,
+    Remade,
     Replayed,
     SetAside,
     StateIndex,
@@ -44,6 +46,7 @@ from hanok.core.validation import (
 )
 from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.batches import QUARANTINE, Batches, sent_again
+from hanok.parts.validation.corrected import made_anew
 from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KeptStates
 from hanok.parts.validation.lately import judged
@@ -168,6 +171,8 @@ class Validation:
         )
         small = lately is not None or rows.num_rows < USUAL_ROWS_MIN
         kept = self._kept(schema, good, by, state if good.num_rows == rows.num_rows else None)
+        kept = replace(kept, first=appended.first)
+        remade = self._remade(schema, good, kept, by, appended) if again.corrected else None
         schema = replace(schema, slices=tuple(slices) or schema.slices)
         self._record(
             result,
@@ -178,6 +183,7 @@ class Validation:
             kept,
             held,
             told_of.lately if small else None,
+            remade,
         )
         return result
 
@@ -207,6 +213,16 @@ class Validation:
         """Statistics by partition and slice; `measured` are those of the batch as it came, where every row stayed."""
         found = parts(good, time=schema.event_time, slices=slices, whole=measured)
         return self.kept.write(found, sliced=sliced(good, slices))
+
+    def _remade(
+        self, schema: TableSchema, good: pa.Table, own: StateIndex, slices: Sequence[str], appended: Appended
+    ) -> Remade | None:
+        """Statistics of the days in which rows were corrected, where readers see corrected rows alone."""
+        overlay, upto = self.overlay(schema.table), appended.first + appended.rows
+        if overlay is None:
+            return None
+        there = self._tables.scan(schema.table, upto=upto)
+        return made_anew(self.kept, there, good, own, overlay, schema, slices)
 
     def now(self) -> datetime:
         """The instant that a batch without instants of its own arrives at."""
@@ -336,6 +352,7 @@ class Validation:
         kept: StateIndex,
         held: Held,
         lately: Lately | None,
+        remade: Remade | None,
     ) -> None:
         node_id = new_id(now)
         facts = {
@@ -365,6 +382,8 @@ class Validation:
             repositories.records.put(SCHEMA.name, result.table, "current", SCHEMA.body(schema), now)
             repositories.records.put(CHECK.name, result.table, result.batch, body, now)
             repositories.records.put(STATE.name, result.table, result.batch, STATE.body(kept), now)
+            if remade is not None:
+                repositories.records.put(REMADE.name, result.table, result.batch, REMADE.body(remade), now)
             self.declared.note(repositories, result.table, result.batch, held)
             if lately is not None:
                 repositories.records.put(LATELY.name, result.table, "newest", LATELY.body(lately), now)

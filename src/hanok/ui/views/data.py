@@ -55,6 +55,7 @@ class TablePage:
     name: str
     rows: int
     quarantined: int
+    counting: int | None
     event_time: str
     keys: tuple[str, ...]
     columns: Columns
@@ -84,6 +85,7 @@ def table_page(app: App, ask: Ask) -> TablePage:
         name,
         app.tables.size(name),
         app.tables.size("quarantine--" + name),
+        app.validation.kept.rows_counting(name),
         schema.event_time if schema else "",
         schema.keys if schema else (),
         columns_of(app, name, ask, {c.name: c for c in schema.columns} if schema else {}, _found_in(checks)),

@@ -86,6 +86,7 @@ class SourceLine:
     anomalies: int
     by_batch: tuple[int, ...]
     damage: str = ""
+    counting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def sources_of(app: App) -> tuple[SourceLine, ...]:
 
 
 def _source(app: App, name: str, bodies: list[Mapping[str, Any]]) -> SourceLine:
-    checks, found = CHECK.all(bodies), sizes(app.tables, name)
+    checks, found = CHECK.all(bodies), sizes(app.tables, app.validation.kept, name)
     last = checks[0] if checks else CheckResult(name, "", 0, 0, 0)
     return SourceLine(
         name,
@@ -145,6 +146,7 @@ def _source(app: App, name: str, bodies: list[Mapping[str, Any]]) -> SourceLine:
         len(last.anomalies),
         tuple(c.rows for c in reversed(checks)),
         found.damage,
+        found.counting,
     )
 
 
