@@ -7,8 +7,10 @@ no number, and a fraction is no whole number (MLflow cuts it off).
 
 from __future__ import annotations
 
+import csv as plain_csv
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 UNPACKED_MAX = 256 << 20
+NAMED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
 class _Split(msgspec.Struct, forbid_unknown_fields=True):
@@ -198,19 +202,28 @@ def _wanted(arms: Sequence[Signature]) -> dict[str, str]:
 
 
 def _csv(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:
-    """With a header; an empty cell is a missing value, a number is what the model's column says it is."""
+    """With a header; an empty cell is a missing value, a number is what the model's column says it is. Cells stand
+    apart by what the header has between the model's inputs: commas, semicolons, tabs or pipes."""
     import pyarrow as pa
     from pyarrow import csv
 
-    body = strict.without_mark(body)
+    body = strict.without_mark(body, "CSV")
     wanted = _wanted(arms)
+    apart = _delimiter(body, wanted)
     try:
-        header = csv.open_csv(io.BytesIO(body), csv.ReadOptions(block_size=1 << 20)).schema.names
+        parsed = csv.ParseOptions(delimiter=apart, newlines_in_values=True)
+        header = csv.open_csv(io.BytesIO(body), csv.ReadOptions(block_size=1 << 20), parsed).schema.names
         _once(header)
+        if not wanted.keys() & set(header):
+            named = ", ".join(repr(n[:80]) for n in header[:12])
+            raise SignatureMismatch(
+                f"the header of the CSV, with {NAMED[apart]} between names, has none of the inputs: it has {named}; "
+                f"the model takes {names(arms[0])}"
+            )
         table = csv.read_csv(
             io.BytesIO(body),
             csv.ReadOptions(use_threads=False),
-            csv.ParseOptions(newlines_in_values=True),
+            parsed,
             csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()),
                 include_columns=[n for n in header if n in wanted],
@@ -223,7 +236,29 @@ def _csv(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:
         raise SignatureMismatch(f"the body is not CSV with a header: {str(error)[:200]}") from None
     bounded(table.num_rows, table.num_columns)
     written = frozenset(n for n in table.column_names if wanted[n] != "BYTES")
-    return table.num_rows, Given({n: table.column(n).to_pylist() for n in table.column_names}, written=written)
+    given: dict[str, Sequence[Json]] = {n: table.column(n).to_pylist() for n in table.column_names}
+    if apart == ";":  # where decimals have commas, cells are apart by semicolons
+        given.update({n: [_pointed(cell) for cell in table.column(n).to_pylist()] for n in written})
+    return table.num_rows, Given(given, written=written)
+
+
+def _delimiter(body: bytes, wanted: Collection[str]) -> str:
+    """What the first line has between names: the one under which it has most of those wanted, then most names."""
+    start = len(body) - len(body.lstrip(b"\r\n"))
+    line = body[start : start + (1 << 20)].splitlines()[0].decode(errors="replace")
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        named = next(plain_csv.reader([line], delimiter=delimiter), [])
+        return len(set(named) & set(wanted)), len(named)
+
+    try:
+        return max(NAMED, key=fit)
+    except plain_csv.Error:
+        return ","
+
+
+def _pointed(cell: str | None) -> str | None:
+    return cell.replace(",", ".") if cell is not None and _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:

@@ -14,7 +14,7 @@ from hanok.core.json import Json
 _BOM = b"\xef\xbb\xbf"
 
 
-def without_mark(body: bytes) -> bytes:
+def without_mark(body: bytes, form: str = "JSON") -> bytes:
     """The body as UTF-8 without a byte order mark. Raises SignatureMismatch."""
     if body.startswith(_BOM):
         body = body[3:]
@@ -22,14 +22,15 @@ def without_mark(body: bytes) -> bytes:
         try:
             str(body, "utf-8")
         except UnicodeDecodeError as error:
-            raise not_json(f"byte {error.start} is not UTF-8") from None
+            convert = "" if form == "JSON" else "; convert it, like 'iconv -f latin1 -t utf-8'"
+            raise not_json(f"byte {error.start} is not UTF-8{convert}", form) from None
     if not body or body.isspace():
-        raise not_json("it is empty")
+        raise not_json("it is empty", form)
     return body
 
 
-def not_json(why: object) -> SignatureMismatch:
-    return SignatureMismatch(f"the body is not JSON: {str(why)[:200]}")
+def not_json(why: object, form: str = "JSON") -> SignatureMismatch:
+    return SignatureMismatch(f"the body is not {form}: {str(why)[:200]}")
 
 
 def read(body: bytes) -> Json:

@@ -106,6 +106,14 @@ def test_csv_and_parquet_are_read_by_the_types_of_the_model():
     assert mlflow(sink.getvalue(), MODEL, content_type=invocations.PARQUET).columns == want
 
 
+@pytest.mark.parametrize("apart", [",", ";", "\t", "|"])
+def test_a_csv_has_what_it_likes_between_its_cells(apart):
+    body = "\n".join(apart.join(cells) for cells in (["q,", "y", "x"], ["1,2", "0.5", "5"], ["", "1e3", "6"]))
+    body = body.replace("q,", "q").replace("1,2", "12") if apart == "," else body
+    assert mlflow(body.encode(), content_type=invocations.CSV).columns == {"x": [5, 6], "y": [0.5, 1000.0]}
+    assert mlflow(b"x;y\n5;-0,5\n", content_type=invocations.CSV).columns == {"x": [5], "y": [-0.5]}
+
+
 def test_a_column_that_only_another_arm_takes_is_handed_on_and_none_is_needed_that_only_another_takes():
     z = tensor("z", "FP64", [2.5])
     assert v2({"inputs": [X, Y, z]}, NUMBERS, NEWER).columns == {"x": [5], "y": [0.5], "z": [2.5]}
@@ -253,7 +261,9 @@ def test_an_invocation_that_does_not_fit_is_refused_and_says_what_is_wrong(body,
     [
         (b"x,y,x\n1,2,3\n", "'x' stands twice"), (b"x,y\n1\n", "CSV"), (b"x\n1\n", "'y' is missing"), (b"", "empty"),
         (b"x,y\nabc,1\n", "'x'"), (b"x,y\n1,inf\n", "'y'"), (b"x,y\n1.5,1\n", "fraction"),
-        (b"x,y\n9007199254740993,1\n", "2^53"), (b"\xff,y\n1,1\n", "UTF-8"),
+        (b"x,y\n9007199254740993,1\n", "2^53"), (b"\xff,y\n1,1\n", "not CSV: byte 0 is not UTF-8"),
+        (b"a,b\n1,2\n", "none of the inputs: it has 'a', 'b'"), (b"a\n", "none of the inputs"),
+        (b"a;b\n1;2\n", "with semicolons between names"), (b"a;y\n1;2\n", "'x' is missing"),
     ],
 )  # fmt: skip
 def test_a_csv_that_does_not_fit_is_refused(body, said):
