@@ -473,7 +473,9 @@ def _sentence(case: _Case, suspects: Sequence[Suspect]) -> str:
         beside = "the days before" if case.answered_before else "its training (it answered nothing in the days before)"
         return f"no cause found: nothing about {case.model.name} on {case.start:%Y-%m-%d} is unlike {beside}."
     first = suspects[0]
-    return f"{first.name}: {first.reason}. Restoring it takes away {first.explains:.0%} of the change."
+    scored = first.proof.get("score_restored") != first.proof.get("score_before")
+    goes = f" Restoring it takes away {first.explains:.0%} of the change." if scored else ""
+    return f"{first.name}: {first.reason}.{goes}"
 
 
 def _typical(reference: Reference) -> Value:

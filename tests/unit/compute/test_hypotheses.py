@@ -141,6 +141,22 @@ def test_rows_that_checks_kept_out_are_asked_what_is_wrong_with_them():
     assert (first.kind, first.columns) == ("unit", ("wide",)) and "set aside by checks" in first.reason
 
 
+def test_the_column_that_the_checks_name_is_blamed_where_the_rows_alone_say_no_more():
+    aside = (ROWS,) * BROKEN + (0,) * (DAYS - BROKEN)
+    came = (0,) * BROKEN + (ROWS,) * (DAYS - BROKEN)
+    same = {n: rows(1)[n][-BROKEN * ROWS :] for n in ("wide", "deep")}
+    facts = TableDays(
+        "facts", came, (0.2,) * DAYS, aside=aside, kept_out=same,
+        kept_out_period=np.repeat([1, 0], ROWS), reason="FLOAT_TYPE_BIG_FLOAT: deep = 2 is above 1",
+    )  # fmt: skip
+
+    def gone(columns: dict[str, np.ndarray], broken: np.ndarray) -> None:
+        columns |= {n: np.where(broken, np.nan, columns[n]) for n in ("wide", "deep")}
+
+    first = judged(case(gone, tables=(facts,))).causes[0].proposal
+    assert (first.kind, first.columns) == ("unit", ("deep",))
+
+
 def test_shares_add_up_to_what_all_causes_are_worth_together():
     worth = {frozenset(): 0.0, frozenset({0}): 0.5, frozenset({1}): 0.2, frozenset({0, 1}): 0.9}
     assert shapley([0, 1], worth.__getitem__) == pytest.approx(

@@ -12,6 +12,7 @@ from hanok.compute.hypotheses.case import Case, Columns, Measured, Proposal, Tab
 SURE = 90.0
 ROWS_MIN = 20
 SHARE_MIN = 0.03
+MOST = 0.5
 
 Asked = Callable[[Case], list[Proposal]]
 
@@ -26,11 +27,11 @@ def kept_out(measured: Measured, ask: Asked) -> Iterator[Proposal]:
         columns = tuple(table.kept_out)
         because = f"{now} of {came} rows of {table.table} were set aside by checks ({table.reason})"
         found = ask(_case(measured, table))
-        best = found[0] if found else None
+        best = found[0] if found else _blamed(table, columns, because, now / came)
         yield Proposal(
             best.kind if best else "schema",
             best.name if best else f"source {table.table}",
-            f"{best.reason}; {because}" if best else because,
+            f"{best.reason}; {because}" if found and best else because,
             best.columns if best else columns,
             gone=frozenset(columns) | frozenset(best.columns if best else ()),
             known=True,
@@ -38,6 +39,17 @@ def kept_out(measured: Measured, ask: Asked) -> Iterator[Proposal]:
             worth=2.0,
             next=f"hanok table show {table.table}: mend the sender, then hanok quarantine replay {table.table}",
         )
+
+
+def _blamed(table: TableDays, columns: tuple[str, ...], because: str, share: float) -> Proposal | None:
+    """The column that the checks themselves name, where rows alone say no more: numbers beyond all bounds, in all rows
+    another unit, in some of them outliers."""
+    rule, _, rest = table.reason.partition(": ")
+    column = next((c for c in columns if rest.startswith(f"{c.rpartition('__')[2]} ")), None)
+    if column is None:
+        return None
+    kind = ("unit" if share > MOST else "outliers") if rule.startswith("FLOAT_TYPE") else "schema"
+    return Proposal(kind, f"input {column}", because, (column,))
 
 
 def _case(measured: Measured, table: TableDays) -> Case:
