@@ -36,6 +36,7 @@ log = logging.getLogger("hanok.automl")
 RESERVE_S, RESERVE_A_COLUMN_S = 1.5, 0.015  # for the gate, the registration and what is kept of each column
 RESERVE_MAX = 0.35  # of a budget that is smaller than what it would be kept from
 REFITS = 2.3  # of what was chosen: on the rows before the holdout, and on all of them, which are more
+COSTS = {"linear": 0.4, "net": 0.8}  # guesses, until one of the kind was fitted
 PATIENCE = 8  # changes in a row that help nothing
 KEPT_CELLS_MAX = 30_000_000  # of extended matrices of folds, held at once
 TREES: dict[str, Number] = {"learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 20, "encoded": 0}
@@ -144,7 +145,6 @@ class Searching:
         self._folds = folds_of(self.frame, settings.seed)
         self._learnt: dict[int, tuple[Learnt, Floats]] = {}
         self._levels = levels_of(frame)
-        self._slowest = 0.0
         self._most = max(1, settings.trials) if settings.trials is not None else 10_000
 
     def run(self) -> Outcome:
@@ -195,7 +195,7 @@ class Searching:
             if kept is not None:
                 parts.append(Part.read(kept))
                 continue
-            expected = max((p.seconds for p in parts), default=self._slowest if self.tried else 0.0)
+            expected = max((p.seconds for p in parts), default=self._expected(recipe))
             needed = expected * (len(self._folds) - place) + self._refit(expected)
             if not hasty and needed > self._budget.left - self._reserve():
                 return not self.tried
@@ -205,10 +205,14 @@ class Searching:
             if not self.tried and place == 0 and self._few(parts[0].seconds):
                 self._folds = self._folds[:1]
                 break
-        if recipe.kind == "trees":
-            self._slowest = max(self._slowest, float(np.mean([p.seconds for p in parts])))
         self._add(recipe, parts)
         return True
+
+    def _expected(self, recipe: Recipe) -> float:
+        """The seconds of a fold: what the likes of it took, or the trees, in proportion to what each should cost."""
+        likes = [t for t in self.tried if t.recipe.kind == recipe.kind]
+        units = [t.seconds / len(self._folds) / cost_of(t.recipe) for t in likes or self.tried]
+        return cost_of(recipe) * max(units, default=0.0)
 
     def _part(self, recipe: Recipe, place: int, fold: Fold) -> Part:
         at = wall_seconds()
@@ -361,6 +365,15 @@ def changed(recipe: Recipe, random: np.random.Generator) -> Recipe:
     if random.random() < 0.2:
         own["extra_trees"] = 1 - int(own.get("extra_trees", 0))
     return Recipe("trees", parameters=own)
+
+
+def cost_of(recipe: Recipe) -> float:
+    """What a fit should cost, in that of the first trees."""
+    if recipe.kind != "trees":
+        return COSTS[recipe.kind]
+    own = {k: float(v) for k, v in recipe.parameters.items()}
+    size, rounds = (own["num_leaves"] / 31) ** 0.6, (0.1 / own["learning_rate"]) ** 0.7
+    return size * rounds * (0.4 + 0.6 * own.get("feature_fraction", 1.0)) * (1.3 if own.get("encoded", 1) else 1.0)
 
 
 def levels_of(frame: Frame) -> list[int]:
