@@ -82,10 +82,12 @@ ANONYMOUS = Actor("", Access.PUBLIC, {})
 
 @dataclass(slots=True)
 class Call:
-    """One request while it is answered. `touched` collects (project, resource) of what it changed."""
+    """One request while it is answered. `touched` collects (project, resource) of what it changed; `gone`: its caller
+    has hung up, and nobody waits for the answer."""
 
     actor: Actor
     touched: list[tuple[str, str]] = field(default_factory=list)
+    gone: bool = False
 
 
 _CALL: ContextVar[Call | None] = ContextVar("hanok-call", default=None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hanok.core.access import Access
 from hanok.core.records import IF_SET, Kind
 from hanok.core.serving import Arm
 
@@ -74,4 +75,4 @@ class Batch:
         return f"file {self.id} {place}"
 
 
-BATCH = Kind("prediction-batch", Batch, owner="model")
+BATCH = Kind("prediction-batch", Batch, owner="model", needs=Access.USE)

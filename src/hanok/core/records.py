@@ -14,6 +14,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, ForwardRef, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from hanok.core.access import Access
 from hanok.core.errors import Corrupt
 from hanok.core.json import Json, JsonObject
 
@@ -28,6 +29,14 @@ _OWNERS: dict[str, Owner] = {  # kinds that no `Kind` declares yet
 }
 
 
+_NEEDS: dict[str, Access] = {}
+
+
+def needed_of(kind: str) -> Access:
+    """The access to its owner that writing a record of this kind asks for."""
+    return _NEEDS.get(kind, Access.EDIT)
+
+
 def owner_of(kind: str) -> Owner | None:
     """Who owns the records of a kind; None for one that nobody declared."""
     return _OWNERS.get(kind)
@@ -35,7 +44,8 @@ def owner_of(kind: str) -> Owner | None:
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A kind of record: its name in the store, its dataclass, and whose it is (rights follow from the owner).
+    """A kind of record: its name in the store, its dataclass, and whose it is. Rights follow from the owner: who writes
+    one needs the access `needs` there.
 
     ROLLOUT = Kind("rollout", Rollout, owner="model")
     repositories.records.put(ROLLOUT.name, model, "current", ROLLOUT.body(state), now)
@@ -45,8 +55,10 @@ class Kind(Generic[T]):
     name: str
     record: type[T]
     owner: Owner
+    needs: Access = Access.EDIT
 
     def __post_init__(self) -> None:
+        _NEEDS[self.name] = self.needs
         if _OWNERS.setdefault(self.name, self.owner) != self.owner:
             raise ValueError(f"records of kind {self.name!r} are owned by {_OWNERS[self.name]!r}, not {self.owner!r}")
 

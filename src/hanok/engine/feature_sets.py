@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from hanok.compute.duck import read
-from hanok.compute.user_sql import select_only
+from hanok.compute.user_sql import Limits, select_only
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, as_dict, from_dict
 from hanok.core.errors import Invalid, NodeNotFound, SourceNotFound
@@ -133,7 +133,7 @@ class FeatureSets:
 
     def _selected(self, query: str) -> pa.Table:
         relations = {n: self.tables.scan(n) for n in self.tables.names() if n in query and self.tables.size(n)}
-        rows = select_only(query, relations, memory=SQL_MEMORY, timeout_s=SQL_TIMEOUT_S, rows_max=SQL_ROWS_MAX)
+        rows = select_only(query, relations, Limits(SQL_MEMORY, SQL_TIMEOUT_S, SQL_ROWS_MAX))
         return rows.drop_columns([n for n in (SEQUENCE, ARRIVED) if n in rows.column_names])
 
     def _keep(self, rows: pa.Table) -> str:

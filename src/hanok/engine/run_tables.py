@@ -11,9 +11,10 @@ from itertools import islice
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from hanok.compute.user_sql import select_only
+from hanok.compute.user_sql import Limits
 from hanok.core.errors import Invalid, TooLarge
 from hanok.core.tracking import Run, RunQuery
+from hanok.engine.executors.inline import Executing
 from hanok.engine.finding import experiment_of
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.tracking.service import Tracking
@@ -23,7 +24,7 @@ from hanok.wire.mlflow.search import parse_filter, parse_order
 
 PAGE = 1000
 SQL_ROWS_MAX, SQL_POINTS_MAX = 1_000_000, 20_000_000
-SQL_MEMORY = "512MB"
+SQL_MEMORY, SQL_SECONDS_MAX = "512MB", 60.0
 _AT = pa.timestamp("us", tz="UTC")
 
 
@@ -33,6 +34,7 @@ class RunTables:
 
     tracking: Tracking
     metadata: GuardedMetadata
+    executing: Executing
 
     def runs(
         self,
@@ -79,7 +81,8 @@ class RunTables:
         return points.filter(pc.is_in(points.column("run_id"), pa.array([r.id for r in runs], pa.string())))
 
     def sql(self, query: str, *, timeout_s: float = 30.0, rows_max: int = SQL_ROWS_MAX) -> pa.Table:
-        """The answer of one SELECT over the tables of TABLES. It reads nothing else. Raises Invalid, TooLarge."""
+        """The answer of one SELECT over the tables of TABLES. It reads nothing else, and takes no
+        longer than SQL_SECONDS_MAX. Raises Invalid, TooLarge."""
         words = {word.lower() for word in re.findall(r"\w+", query)}
         named = [name for name in TABLES if name in words]
         relations = {name: self.metadata.read(partial(_table, name)) for name in named}
@@ -89,7 +92,8 @@ class RunTables:
                 f"there are {points} points, SQL takes {SQL_POINTS_MAX}: export them to Parquet instead, and query the "
                 "file: hanok run export --history --format parquet"
             )
-        return select_only(query, relations, memory=SQL_MEMORY, timeout_s=timeout_s, rows_max=rows_max)
+        limits = Limits(SQL_MEMORY, min(timeout_s, SQL_SECONDS_MAX), rows_max)
+        return self.executing.queries.select(query, relations, limits)
 
     def _found(self, experiments: Sequence[str], filter: str, order_by: Sequence[str], limit: int) -> Iterator[Run]:
         if limit < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,7 +19,8 @@ from hanok.engine.parts import find
 from hanok.engine.table_formats import ARROW_STREAM, encoded
 from hanok.engine.verbs import VERBS, call
 from hanok.engine.verbs.registry import load_all
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.server.lanes import while_asked
+from hanok.server.routes import Handler, Route, uploading
 
 UPLOAD_MAX_BYTES = 1 << 30
 PIECE_MAX_BYTES = 256 << 20
@@ -76,7 +78,7 @@ def _upload(app: App) -> Handler:
                 async for piece in request.stream():
                     file.write(piece)
             body = {"table": table, "path": str(path), "keys": keys, "slices": slices, **nulls, **arguments}
-            return Json(await in_thread(call, app, "ingest", request.state.actor.name, body))
+            return Json(await uploading(call, app, "ingest", request.state.actor.name, body))
 
     return handle
 
@@ -95,7 +97,7 @@ def _piece(app: App) -> Handler:
     async def handle(request: Request) -> Response:
         named = request.path_params
         body = await request.body()
-        content = await in_thread(answered, named["model"], named["batch"], named["place"], body)
+        content = await uploading(answered, named["model"], named["batch"], named["place"], body)
         return Response(content, media_type=ARROW_STREAM)
 
     return handle
@@ -111,6 +113,6 @@ def _handler(app: App, name: str) -> Handler:
         if not isinstance(arguments, dict):
             raise Invalid("the body is a JSON object with the verb's arguments")
         actor = request.state.actor.name
-        return Json(await in_thread(call, app, name, actor, arguments))
+        return Json(await while_asked(VERBS[name].work, partial(call, app, name, actor, arguments), request.receive))
 
     return handle

@@ -19,8 +19,9 @@ from hanok.core.errors import HanokError, Invalid, TooLarge
 from hanok.server.audit import Trail
 from hanok.server.auth import Gatekeeper, authorise
 from hanok.server.inference import BODY_MAX, Inference, is_prediction, refused
+from hanok.server.lanes import Lanes, use
 from hanok.server.metrics import ServerMetrics
-from hanok.server.routes import Route, in_thread
+from hanok.server.routes import Route, for_login
 from hanok.server.table import RouteTable
 from hanok.wire.mlflow.errors import error_body
 
@@ -50,6 +51,7 @@ class Server:
         self._inference, self._gatekeeper, self._metrics, self._trail = inference, gatekeeper, metrics, trail
         self._table = RouteTable(self.routes)
         self.loop: asyncio.AbstractEventLoop | None = None  # in which it answers, once it was started
+        self._lanes = Lanes()
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -58,6 +60,7 @@ class Server:
             return
         if scope["type"] != "http":
             return
+        use(self._lanes)
         started = time.perf_counter()
         status = Status(send)
         kind = "other"
@@ -95,7 +98,7 @@ class Server:
         answering.needed = needed
         actor = self._gatekeeper.remembered(answering.headers, answering.scope["method"])
         if actor is None:
-            actor = await in_thread(self._gatekeeper.look_up, answering.headers, answering.address)
+            actor = await for_login(self._gatekeeper.look_up, answering.headers, answering.address)
         answering.actor = actor
         authorise(actor, needed, everywhere=everywhere)
         answering.scope.setdefault("state", {})["actor"] = actor
@@ -144,6 +147,7 @@ class Server:
     def close(self) -> None:
         """End the threads and the process that predictions use."""
         self._inference.scoring.close()
+        self._lanes.close()
 
     def keep(self) -> None:
         """Write what is gathered for the audit record, and which tokens were used."""

@@ -22,9 +22,11 @@ def answering_others(app: App | None) -> Iterator[None]:
         return
     import uvicorn
 
+    from hanok.server.protocol import Bounded
+
     listener = bind("127.0.0.1", 0)
     built = build(app, admin_secret())
-    server = uvicorn.Server(uvicorn.Config(built, http="httptools", ws="none", access_log=False, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(built, http=Bounded, ws="none", access_log=False, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="hanok-beside", daemon=True)
     thread.start()
     app.home.note(f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -13,7 +13,7 @@ from hanok.engine.app import App
 from hanok.parts.access.service import SESSION_HOURS
 from hanok.server.api import Json
 from hanok.server.auth import COOKIE, Gatekeeper
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.server.routes import Handler, Route, for_login
 from hanok.ui.render import render
 from hanok.ui.views.login import Login
 
@@ -50,7 +50,7 @@ def _log_in(app: App, gatekeeper: Gatekeeper) -> Handler:
         if not user or not password:
             return _html(app, Login(app.clock.now(), user[:64], _local_path(wanted), "say user and password"), 400)
         try:
-            secret = await in_thread(gatekeeper.log_in, user.strip(), password, address)
+            secret = await for_login(gatekeeper.log_in, user.strip(), password, address)
         except HanokError as error:
             return _html(
                 app, Login(app.clock.now(), user.strip()[:64], _local_path(wanted), error.message), error.status
@@ -64,7 +64,7 @@ def _log_in(app: App, gatekeeper: Gatekeeper) -> Handler:
 
 def _log_out(gatekeeper: Gatekeeper) -> Handler:
     async def handle(request: Request) -> Response:
-        await in_thread(gatekeeper.log_out, request.headers)
+        await for_login(gatekeeper.log_out, request.headers)
         cookie = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
         return Response(status_code=303, headers={"location": "/login", "set-cookie": cookie})
 

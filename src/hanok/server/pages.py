@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -13,9 +14,11 @@ from starlette.responses import Response, StreamingResponse
 
 from hanok.core.access import Access
 from hanok.core.errors import HanokError
+from hanok.core.work import Work
 from hanok.engine.app import App
 from hanok.server import page_forms
 from hanok.server.api import Json
+from hanok.server.lanes import in_lane
 from hanok.server.metrics import ServerMetrics
 from hanok.server.routes import Handler, Route, in_thread
 from hanok.ui.render import assets, render
@@ -42,6 +45,7 @@ RAW_HEADERS = {
     "cache-control": "private, no-cache",
 }
 Build = Callable[[Any, Ask], Any]
+HEAVY: tuple[Build, ...] = (why, graph_page, table_page, compare)
 
 
 def routes(app: App, metrics: ServerMetrics) -> list[Route]:
@@ -86,6 +90,10 @@ def _ask(request: Request) -> Ask:
     return Ask(dict(request.path_params), query)
 
 
+def _work_of(build: Build) -> Work:
+    return "heavy" if build in HEAVY else "read"
+
+
 def _html(app: App, template: str, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
         ask, path = _ask(request), request.url.path
@@ -97,7 +105,7 @@ def _html(app: App, template: str, build: Build) -> Handler:
             except HanokError as error:
                 return error.status, render("error.html", error, now=app.clock.now(), path=path)
 
-        status, text = await in_thread(work)
+        status, text = await in_lane(_work_of(build), work)
         return _zipped(request, text.encode(), "text/html; charset=utf-8", status=status)
 
     return handle
@@ -105,7 +113,7 @@ def _html(app: App, template: str, build: Build) -> Handler:
 
 def _json(app: App, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
-        view = await in_thread(build, app, _ask(request))
+        view = await in_lane(_work_of(build), partial(build, app, _ask(request)))
         return _zipped(request, bytes(Json(view).body), "application/json")
 
     return handle

@@ -14,7 +14,7 @@ from hanok.parts.tracking.artifacts import checked_path, in_tree
 from hanok.server.api import Json
 from hanok.server.files import pieces_of
 from hanok.server.mlflow.artifacts import BODY_MAX_BYTES
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.server.routes import Handler, Route, in_thread, uploading
 
 
 def routes(app: App) -> list[Route]:
@@ -32,7 +32,7 @@ def _upload(tracking: Tracking, uri_of: Callable[[str], str]) -> Handler:
         inside = checked_path(request.path_params["path"])
         root = in_tree(await in_thread(uri_of, request.path_params["id"]))
         pieces = pieces_of(request)
-        stored = await in_thread(tracking.artifacts.put, f"{root}/{inside}", pieces)
+        stored = await uploading(tracking.artifacts.put, f"{root}/{inside}", pieces)
         return Json({"path": inside, "digest": stored.digest, "size_bytes": stored.size_bytes})
 
     return handle

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hanok.core.access import Access
+from hanok.server.lanes import in_lane
 
 Handler = Callable[[Request], Awaitable[Response]]
 ReadBody = Callable[[], Awaitable[bytes]]
@@ -44,8 +46,18 @@ class Route:
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking verb beside the event loop."""
-    return await asyncio.to_thread(function, *args, **kwargs)
+    """Run what blocks for a moment beside the event loop: it reads, or changes a few rows."""
+    return await in_lane("read", partial(function, *args, **kwargs))
+
+
+async def for_login(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for what finds out who somebody is."""
+    return await in_lane("login", partial(function, *args, **kwargs))
+
+
+async def uploading(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for what waits for bytes of a client."""
+    return await in_lane("upload", partial(function, *args, **kwargs))
 
 
 async def done(future: Future[T]) -> T:

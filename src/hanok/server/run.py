@@ -17,6 +17,7 @@ from hanok.core.access import SYSTEM, acting
 from hanok.core.declare import Model
 from hanok.core.errors import ConfigError, HanokError, PortInUse
 from hanok.engine.app import App, project_file
+from hanok.engine.executors.asking import InlineQueries, QueryProcesses
 from hanok.engine.executors.inline import Inline
 from hanok.engine.executors.process import Limits, Processes, memory_of
 from hanok.parts.serving.beside import Bulk, score_beside
@@ -138,12 +139,14 @@ def serve(
     process ends at the latest so long after it was told to stop. `grpc` is the host and port for callers of gRPC."""
     import uvicorn
 
+    from hanok.server.protocol import Bounded
+
     host, port = listener.getsockname()[:2]
     address = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
     built = build(app, secret, team=team)
     config = uvicorn.Config(
         built,
-        http="httptools",
+        http=Bounded,
         ws="none",
         access_log=False,
         log_level="warning",
@@ -200,6 +203,7 @@ def serve(
     app.executing.executor = Processes(
         app.home.work, limits, lambda: project_file(app.config, app.home), app.home.searches
     )
+    app.executing.queries = QueryProcesses(app.home.work)
     shadows = ShadowProcess(app.home.blobs)
 
     def scored(bulk: Bulk) -> Sequence[bytes]:
@@ -228,7 +232,7 @@ def serve(
         until = time.monotonic() + (30 if grace_s is None else KEEPERS_S)
         for keeper in keepers:
             keeper.join(timeout=max(0.0, until - time.monotonic()))
-        app.executing.executor = Inline()
+        app.executing.executor, app.executing.queries = Inline(), InlineQueries()
         built.close()
         app.serving.score_shadows_with(None)
         shadows.close()

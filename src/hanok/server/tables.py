@@ -11,6 +11,7 @@ from hanok.engine.app import App
 from hanok.engine.parts import find
 from hanok.engine.run_tables import RunTables
 from hanok.engine.table_formats import MEDIA_TYPES, accepted, encoded
+from hanok.server.lanes import while_asked
 from hanok.server.routes import Route, in_thread
 
 
@@ -38,7 +39,7 @@ def routes(app: App) -> list[Route]:
         """?query=SELECT ..."""
         form = accepted(request.headers.get("accept", ""))
         text = request.query_params.get("query", "")
-        content = await in_thread(lambda: encoded(tables.sql(text), form))
+        content = await while_asked("heavy", lambda: encoded(tables.sql(text), form), request.receive)
         return Response(content, media_type=MEDIA_TYPES[form])
 
     return [Route("GET", "/api/v1/runs", runs, Access.READ), Route("GET", "/api/v1/sql", sql, Access.READ)]

@@ -1,8 +1,9 @@
-"""The process that fits models for a server: `python -m hanok.engine.executors.child LIFE WORK REPLY MEMORY`.
+"""What fits models or runs users' SQL for a server: `python -m hanok.engine.executors.child LIFE WORK REPLY MEMORY`.
 
 It is two. The first one stays small and only watches: when the server is gone, however it ended, it ends all that was
 begun here; when the second one dies, it dies in the same way, so that the server sees why. The second one reads names
-of folders, fits what lies in each (see `work`), and says in one line that it is done. It opens no store of a home.
+of folders, fits what lies in each (see `work`)
+or answers it (see `asking`), and says in one line that it is done. It opens no store of a home.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main(life: int, work: int, reply: int, memory: int) -> None:
     _bound(memory)
     with os.fdopen(work) as asked, os.fdopen(reply, "w", buffering=1) as told:
         for line in asked:
-            _fit(Path(line.rstrip("\n")))
+            _work(Path(line.rstrip("\n")))
             sys.stdout.flush()
             sys.stderr.flush()
             told.write("done\n")
@@ -81,6 +82,15 @@ def _bound(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _work(folder: Path) -> None:
+    if (folder / "query.json").exists():
+        from hanok.engine.executors import asking
+
+        asking.answer(folder)
+    else:
+        _fit(folder)
 
 
 def _fit(folder: Path) -> None:

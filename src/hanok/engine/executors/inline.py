@@ -10,6 +10,7 @@ from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.core.declare import AutoML, OwnCode
 from hanok.core.training import Plan
+from hanok.engine.executors.asking import InlineQueries, Queries
 from hanok.engine.executors.finished import Finished
 from hanok.parts.automl import service as automl
 from hanok.parts.training.needs import Executor, Fitter
@@ -48,16 +49,19 @@ class Inline:
 
 
 class Executing:
-    """The executor of an open home: inline, until a server puts one in its place whose work may die."""
+    """The executor of an open home: inline, until a server puts one in its place whose work may die.
+    `queries` is where users' SQL runs, likewise."""
 
     def __init__(self, searches: Path | None = None) -> None:
         self.executor: Executor = Inline(searches)
+        self.queries: Queries = InlineQueries()
 
     def fitting(self, of: str, go_on: Callable[[], None]) -> AbstractContextManager[Fitter]:
         return self.executor.fitting(of, go_on)
 
     def close(self) -> None:
         self.executor.close()
+        self.queries.close()
 
     def says(self, of: str) -> str:
         """The last line that what fits this model wrote; "" where nobody listens."""

@@ -128,7 +128,7 @@ class ProcessFitter:
             folder = Path(name)
             work.write_work(folder, frame, asked)
             if self._child is None:
-                self._child = Child(self.of, self._limits.memory_bytes)
+                self._child = Child(f"training {self.of}", self._limits.memory_bytes)
             try:
                 self._wait(self._child, folder)
             except BaseException:

@@ -1,4 +1,4 @@
-"""A process that was started to fit models, as its server sees it.
+"""A process that was started to fit models or to run SQL, as its server sees it.
 
 A user's code may leave behind what it likes: forks that hold the ends of all pipes, helpers in a session of their own.
 Nothing here waits for those.
@@ -159,4 +159,4 @@ class _Said:
         if text := line.decode(errors="replace").rstrip():
             self.lines.append(text[:500])
             with contextlib.suppress(ValueError, OSError):  # a terminal that is gone
-                sys.stderr.write(f"[training {self._of}] {text}\n")
+                sys.stderr.write(f"[{self._of}] {text}\n")

@@ -15,7 +15,7 @@ from hanok.engine.verbs.registry import verb
 from hanok.parts.access import AccessVerbs
 
 
-@verb("user.add", A.OWN)
+@verb("user.add", A.OWN, "read")
 def add_user(
     users: AccessVerbs, *, name: str, password: str = "", role: str = "", project: str = EVERY_PROJECT
 ) -> JsonObject:
@@ -28,33 +28,33 @@ def add_user(
     return _user(user, users.roles()) | shown
 
 
-@verb("user.list", A.OWN)
+@verb("user.list", A.OWN, "read")
 def list_users(users: AccessVerbs) -> Sequence[JsonObject]:
     """All users with their roles."""
     roles = users.roles()
     return [_user(user, roles) for user in users.users()]
 
 
-@verb("user.disable", A.OWN)
+@verb("user.disable", A.OWN, "urgent")
 def disable_user(users: AccessVerbs, *, name: str) -> JsonObject:
     """Refuse a user at once, with all tokens and sessions; what he did stays his."""
     return _user(users.set_disabled(name, True), users.roles())
 
 
-@verb("user.enable", A.OWN)
+@verb("user.enable", A.OWN, "read")
 def enable_user(users: AccessVerbs, *, name: str) -> JsonObject:
     """Let a disabled user in again."""
     return _user(users.set_disabled(name, False), users.roles())
 
 
-@verb("user.password", A.READ)
+@verb("user.password", A.READ, "read")
 def set_password(users: AccessVerbs, *, actor: str, password: str, name: str = "") -> JsonObject:
     """Set one's own password, or, for an owner of all projects, anybody's; browsers have to log in again."""
     users.set_password(name or actor, password)
     return {"name": name or actor, "changed": True}
 
 
-@verb("token.create", A.READ)
+@verb("token.create", A.READ, "read")
 def create_token(
     users: AccessVerbs, *, name: str, user: str = "", access: str = "owner", project: str = "", days: float | None = 90
 ) -> JsonObject:
@@ -63,38 +63,38 @@ def create_token(
     return _token(token) | {"token": secret}
 
 
-@verb("token.list", A.READ)
+@verb("token.list", A.READ, "read")
 def list_tokens(users: AccessVerbs, *, user: str = "") -> Sequence[JsonObject]:
     """One's own API tokens, or, for an owner of all projects, everybody's."""
     return [_token(token) for token in users.tokens(user or None)]
 
 
-@verb("token.revoke", A.READ)
+@verb("token.revoke", A.READ, "urgent")
 def revoke_token(users: AccessVerbs, *, token: str) -> JsonObject:
     """Refuse a token from now on, by its id or the beginning of it."""
     return _token(users.revoke_token(token))
 
 
-@verb("role.grant", A.OWN, everywhere=False)
+@verb("role.grant", A.OWN, "read", everywhere=False)
 def grant_role(users: AccessVerbs, *, user: str, role: str, project: str = EVERY_PROJECT) -> JsonObject:
     """Give a user a role in a project: reader, user, editor or owner. The caller owns the project."""
     return _role(users.grant(user, role, project))
 
 
-@verb("role.revoke", A.OWN, everywhere=False)
+@verb("role.revoke", A.OWN, "urgent", everywhere=False)
 def revoke_role(users: AccessVerbs, *, user: str, project: str = EVERY_PROJECT) -> JsonObject:
     """Take a user's role in a project away. The caller owns the project."""
     users.withdraw(user, project)
     return {"user": user, "project": project, "role": ""}
 
 
-@verb("role.list", A.READ)
+@verb("role.list", A.READ, "read")
 def list_roles(users: AccessVerbs) -> Sequence[JsonObject]:
     """Roles in the projects that one owns, and one's own."""
     return [_role(role) for role in users.roles()]
 
 
-@verb("project.list", A.READ)
+@verb("project.list", A.READ, "read")
 def list_projects(users: AccessVerbs) -> Sequence[JsonObject]:
     """Projects that one may read, with their number of experiments and registered models."""
     return [
@@ -103,7 +103,7 @@ def list_projects(users: AccessVerbs) -> Sequence[JsonObject]:
     ]
 
 
-@verb("project.assign", A.OWN, everywhere=False)
+@verb("project.assign", A.OWN, "read", everywhere=False)
 def assign(
     users: AccessVerbs, *, project: str, experiments: Sequence[str] = (), models: Sequence[str] = ()
 ) -> JsonObject:
@@ -114,7 +114,7 @@ def assign(
     return {"project": project, "experiments": list(experiments), "models": list(models)}
 
 
-@verb("audit", A.OWN, everywhere=False)
+@verb("audit", A.OWN, "read", everywhere=False)
 def audit(
     users: AccessVerbs,
     *,

@@ -16,7 +16,7 @@ from hanok.engine.verbs.registry import verb
 from hanok.parts.tracking.service import Tracking
 
 
-@verb("run.delete", Access.EDIT)
+@verb("run.delete", Access.EDIT, "read")
 def delete_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     """Hide runs until they are restored, or removed by gc."""
     ids = [run_id_of(tracking, run) for run in runs]
@@ -25,7 +25,7 @@ def delete_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     return {"deleted": ids}
 
 
-@verb("run.restore", Access.EDIT)
+@verb("run.restore", Access.EDIT, "read")
 def restore_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     """Bring deleted runs back."""
     for run in runs:
@@ -33,7 +33,7 @@ def restore_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     return {"restored": list(runs)}
 
 
-@verb("run.move", Access.EDIT)
+@verb("run.move", Access.EDIT, "read")
 def move_runs(tracking: Tracking, *, actor: str, runs: Sequence[str], experiment: str) -> JsonObject:
     """Put runs into another experiment (a name, or an id); their artifacts stay where they are."""
     target = experiment_of(tracking, experiment)
@@ -41,14 +41,14 @@ def move_runs(tracking: Tracking, *, actor: str, runs: Sequence[str], experiment
     return {"experiment": target.name, "experiment_id": target.id, "moved": [run.id for run in moved]}
 
 
-@verb("run.fork", Access.EDIT)
+@verb("run.fork", Access.EDIT, "read")
 def fork_run(tracking: Tracking, *, actor: str, run: str, step: Count | None = None, name: str = "") -> JsonObject:
     """A new run with the params, tags, datasets, and points up to a step of another; it goes on from there."""
     made = tracking.upkeep.fork(run_id_of(tracking, run), step=step, name=name, user=actor)
     return {"run": made.id, "name": made.name, "metrics": {m.key: m.value for m in made.metrics}}
 
 
-@verb("run.delete_metric", Access.EDIT)
+@verb("run.delete_metric", Access.EDIT, "read")
 def delete_metric(tracking: Tracking, *, run: str, key: str) -> JsonObject:
     """Forget every point of a metric of a run."""
     found = tracking.runs.get(run_id_of(tracking, run))
@@ -58,7 +58,7 @@ def delete_metric(tracking: Tracking, *, run: str, key: str) -> JsonObject:
     return {"run": found.id, "deleted": key}
 
 
-@verb("experiment.list", Access.READ)
+@verb("experiment.list", Access.READ, "read")
 def list_experiments(tracking: Tracking, *, deleted: bool = False) -> Sequence[JsonObject]:
     """Experiments, newest first; with `deleted` the deleted ones."""
     chosen = (DELETED,) if deleted else (ACTIVE,)
@@ -68,7 +68,7 @@ def list_experiments(tracking: Tracking, *, deleted: bool = False) -> Sequence[J
     ]
 
 
-@verb("experiment.delete", Access.EDIT)
+@verb("experiment.delete", Access.EDIT, "read")
 def delete_experiment(tracking: Tracking, *, experiment: str) -> JsonObject:
     """Hide an experiment and what is in it until it is restored, or removed by gc."""
     found = experiment_of(tracking, experiment)
@@ -76,7 +76,7 @@ def delete_experiment(tracking: Tracking, *, experiment: str) -> JsonObject:
     return {"deleted": found.id, "name": found.name}
 
 
-@verb("experiment.restore", Access.EDIT)
+@verb("experiment.restore", Access.EDIT, "read")
 def restore_experiment(tracking: Tracking, *, experiment: str) -> JsonObject:
     """Bring a deleted experiment back."""
     found = experiment_of(tracking, experiment)
@@ -84,7 +84,7 @@ def restore_experiment(tracking: Tracking, *, experiment: str) -> JsonObject:
     return {"restored": found.id, "name": found.name}
 
 
-@verb("gc", Access.OWN)
+@verb("gc", Access.OWN, "long")
 def remove(
     tracking: Tracking,
     *,

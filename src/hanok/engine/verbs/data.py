@@ -32,7 +32,7 @@ from hanok.parts.access import GuardedTables
 from hanok.parts.validation.service import Validation
 
 
-@verb("apply", Access.EDIT)
+@verb("apply", Access.EDIT, "long")
 def apply(config: Config, home: Home, declaring: Declaring, *, dry_run: bool = False) -> Sequence[JsonObject]:
     """Record what the project file declares, and say what changes."""
     path = config.project or home.project()
@@ -49,7 +49,7 @@ def apply(config: Config, home: Home, declaring: Declaring, *, dry_run: bool = F
     return [to_body(change) for change in declaring.apply(project)]
 
 
-@verb("ingest", Access.EDIT, on_this_machine=True)
+@verb("ingest", Access.EDIT, "long", on_this_machine=True)
 def ingest(
     validation: Validation,
     ingesting: Ingesting,
@@ -137,7 +137,7 @@ def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
     return made.column
 
 
-@verb("label.add", Access.USE)
+@verb("label.add", Access.USE, "urgent")
 def add_label(
     labelling: Labelling,
     bus: Bus,
@@ -155,20 +155,20 @@ def add_label(
     return to_body(found)
 
 
-@verb("label.show", Access.READ)
+@verb("label.show", Access.READ, "read")
 def show_labels(labelling: Labelling, *, model: str) -> JsonObject:
     """What became of a model's labels: answers that have one, and labels that do not count, with the reason."""
     return to_body(labelling.report(model))
 
 
-@verb("table.list", Access.READ)
+@verb("table.list", Access.READ, "read")
 def list_tables(tables: GuardedTables, validation: Validation) -> Sequence[JsonObject]:
     """All tables with their number of rows, kept and set aside, and those that count where rows were corrected;
     `damage` says why one cannot be read."""
     return [{"name": n, **sizes(tables, validation.kept, n).as_dict()} for n in tables.names() if "--" not in n]
 
 
-@verb("table.show", Access.READ)
+@verb("table.show", Access.READ, "read")
 def show_table(validation: Validation, tables: GuardedTables, *, name: str) -> JsonObject:
     """A table's schema, its last checks, and rows in quarantine."""
     schema = validation.schema(name)

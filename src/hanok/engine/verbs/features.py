@@ -26,7 +26,7 @@ from hanok.parts.training.service import Training
 ENTITIES_MAX = 10_000
 
 
-@verb("feature.list", Access.READ)
+@verb("feature.list", Access.READ, "read")
 def list_features(features: Features) -> Sequence[JsonObject]:
     """All feature views and feature services with their keys, features and number of online entities."""
     views: list[JsonObject] = [
@@ -54,7 +54,7 @@ def list_features(features: Features) -> Sequence[JsonObject]:
     return [*views, *services]
 
 
-@verb("feature.show", Access.READ)
+@verb("feature.show", Access.READ, "read")
 def show_feature(
     features: Features,
     training: Training,
@@ -100,13 +100,13 @@ def _key_values(view: FeatureView, entity: Sequence[Cell] | Mapping[str, Cell]) 
     return [entity[k] for k in view.keys]
 
 
-@verb("feature.materialize", Access.EDIT)
+@verb("feature.materialize", Access.EDIT, "long")
 def materialize(features: Features, *, name: str) -> JsonObject:
     """Rebuild a view's online values from its source."""
     return {"name": name, "entities": features.materialize(name)}
 
 
-@verb("feature.online", Access.READ)
+@verb("feature.online", Access.READ, "read")
 def online(
     sets: FeatureSets,
     *,
@@ -151,14 +151,14 @@ def _plain(value: FeatureCell) -> Json:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-@verb("feature.stats", Access.READ)
+@verb("feature.stats", Access.READ, "read")
 def stats(found: FeatureStats, *, name: str) -> Sequence[JsonObject]:
     """What the values of a view are now: entities, nulls, mean, spread and quartiles of each feature, how old they
     are."""
     return found.of(name)
 
 
-@verb("feature.training_set", Access.EDIT, on_this_machine=True)
+@verb("feature.training_set", Access.EDIT, "long", on_this_machine=True)
 def training_set(
     sets: FeatureSets,
     *,
@@ -178,7 +178,7 @@ def training_set(
     return _written(made, out)
 
 
-@verb("feature.reproduce", Access.READ, on_this_machine=True)
+@verb("feature.reproduce", Access.READ, "heavy", on_this_machine=True)
 def reproduce(sets: FeatureSets, *, training_set: str, out: Path | None = None) -> JsonObject:
     """Make a training set again from what the lineage graph has of it, and compare the bytes."""
     made = sets.again(training_set)

@@ -12,7 +12,7 @@ from hanok.parts.access import GuardedMetadata
 from hanok.parts.tracking.service import Tracking
 
 
-@verb("import.mlflow", Access.OWN, on_this_machine=True)
+@verb("import.mlflow", Access.OWN, "long", on_this_machine=True)
 def bring_mlflow(
     metadata: GuardedMetadata,
     tracking: Tracking,

@@ -14,25 +14,25 @@ from hanok.engine.verbs.registry import verb
 LISTED = 50
 
 
-@verb("job.list", Access.READ)
+@verb("job.list", Access.READ, "read")
 def list_(jobs: Jobs, *, limit: Count = LISTED) -> Sequence[JsonObject]:
     """Trainings and other durable work, the newest first."""
     return [to_body(job) for job in jobs.newest(limit=limit)]
 
 
-@verb("job.cancel", Access.EDIT)
+@verb("job.cancel", Access.EDIT, "urgent")
 def cancel(jobs: Jobs, *, actor: str, id: str) -> JsonObject:
     """End a job, also one that runs."""
     return to_body(jobs.cancel(id, actor))
 
 
-@verb("job.events", Access.OWN)
+@verb("job.events", Access.OWN, "read")
 def events(jobs: Jobs) -> Sequence[JsonObject]:
     """Events that a reaction failed on three times, and why."""
     return [to_body(aside) for aside in jobs.set_aside()]
 
 
-@verb("job.replay", Access.OWN)
+@verb("job.replay", Access.OWN, "long")
 def replay(jobs: Jobs, *, reaction: str = "", sequence: Count = 0) -> Sequence[JsonObject]:
     """Hand events that were set aside to their reaction again: all of them, or those of one reaction, or one."""
     return [to_body(aside) for aside in jobs.replay(reaction, sequence)]

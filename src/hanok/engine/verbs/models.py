@@ -31,7 +31,7 @@ from hanok.parts.training.service import Training
 PIECE_ROWS_MAX = 200_000
 
 
-@verb("train", Access.EDIT)
+@verb("train", Access.EDIT, "long")
 def train(
     bus: Bus,
     training: Training,
@@ -49,7 +49,7 @@ def train(
     return dict(result_of(result))
 
 
-@verb("deploy", Access.EDIT)
+@verb("deploy", Access.EDIT, "urgent")
 def deploy(
     training: Training,
     serving: Serving,
@@ -66,7 +66,7 @@ def deploy(
     return {"model": model, "version": number, "generation": deployment.generation if deployment else 0}
 
 
-@verb("promote", Access.EDIT)
+@verb("promote", Access.EDIT, "urgent")
 def promote(
     training: Training,
     *,
@@ -82,7 +82,7 @@ def promote(
     return {"model": model} | dict(to_body(begun))
 
 
-@verb("rollback", Access.EDIT)
+@verb("rollback", Access.EDIT, "urgent")
 def rollback(
     tracking: Tracking,
     serving: Serving,
@@ -123,7 +123,7 @@ def rollback(
     return dict(to_body(training.rollback(model, to=to or None, actor=actor, reason=reason)))
 
 
-@verb("model.history", Access.READ)
+@verb("model.history", Access.READ, "read")
 def history(tracking: Tracking, serving: Serving, *, actor: str, name: str) -> Sequence[JsonObject]:
     """Everything that happened to a model: registrations, moves of aliases and stages, deployments."""
     rows = [asdict(row) for row in tracking.registry_history.of(name)]
@@ -136,13 +136,13 @@ def history(tracking: Tracking, serving: Serving, *, actor: str, name: str) -> S
     return [row | {"at": row["at"].isoformat()} for row in rows]
 
 
-@verb("hindsight", Access.EDIT)
+@verb("hindsight", Access.EDIT, "long")
 def look_back(parts: Evidence, *, model: str, version: Count = 1) -> JsonObject:
     """What a version would have answered had it never been replaced, month by month beside what was answered."""
     return HINDSIGHT.body(hindsight(parts, model, version))
 
 
-@verb("replay", Access.EDIT)
+@verb("replay", Access.EDIT, "long")
 def replay_version(
     parts: Evidence, *, model: str, version: Count, since: str = "7d", until: datetime | None = None
 ) -> JsonObject:
@@ -159,7 +159,7 @@ def _since(text: str, end: datetime) -> datetime:
         return end - duration(text)
 
 
-@verb("predict.batch", Access.USE)
+@verb("predict.batch", Access.USE, "heavy")
 def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: datetime, end: datetime) -> JsonObject:
     """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant.
     Asked again, only rows that came since are answered; `answered_before` says how many were. `by_version` says which
@@ -176,7 +176,7 @@ def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: dateti
     }
 
 
-@verb("predict.begin", Access.USE)
+@verb("predict.begin", Access.USE, "read")
 def begin_batch(
     batching: Batching,
     *,
@@ -200,7 +200,7 @@ def begin_batch(
     return BATCH.body(batching.begin(model, wanted, actor))
 
 
-@verb("predict.finish", Access.USE)
+@verb("predict.finish", Access.USE, "heavy")
 def finish_batch(
     serving: Serving, bus: Bus, *, model: str, batch: str, rows: Count, refused: Count = 0, failed: Count = 0
 ) -> JsonObject:
@@ -210,7 +210,7 @@ def finish_batch(
     return BATCH.body(done)
 
 
-@verb("predict", Access.USE)
+@verb("predict", Access.USE, "urgent")
 def predict(predicting: Predicting, *, model: str, match: Mapping[str, Cell], explain: bool = False) -> JsonObject:
     """Predict one entity, with its features read from the online store; `explain` says what each input did to it."""
     return dict(predicting.predict_entity(model, match, explain=explain))

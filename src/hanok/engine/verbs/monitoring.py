@@ -21,7 +21,7 @@ from hanok.parts.tracking.service import Tracking
 from hanok.parts.training.service import Training
 
 
-@verb("estimate", Access.READ)
+@verb("estimate", Access.READ, "heavy")
 def estimate(
     tracking: Tracking,
     training: Training,
@@ -48,7 +48,7 @@ def estimate(
     }
 
 
-@verb("measure", Access.EDIT)
+@verb("measure", Access.EDIT, "heavy")
 def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str) -> JsonObject:
     """Join the labels that came and measure the newest days now: performance by day, and of each feature how far it
     has moved."""
@@ -71,7 +71,7 @@ def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str)
     }
 
 
-@verb("alert.benign", Access.EDIT)
+@verb("alert.benign", Access.EDIT, "read")
 def benign(
     alerts: Alerts,
     metadata: GuardedMetadata,

@@ -22,7 +22,7 @@ from hanok.parts.tracking.service import Tracking
 FILES_MAX, BYTES_MAX, DEPTH_MAX = 1000, 4 << 30, 8
 
 
-@verb("model.files", Access.READ)
+@verb("model.files", Access.READ, "read")
 def files(tracking: Tracking, *, model: str, version: Count) -> JsonObject:
     """The files that a client logged for a version, and where the files of its package go."""
     found = tracking.registry.version(model, version)
@@ -35,7 +35,7 @@ def files(tracking: Tracking, *, model: str, version: Count) -> JsonObject:
     return {"of": of, "id": identity, "place": place, "package": found.package, "files": rows}
 
 
-@verb("model.package", Access.EDIT)
+@verb("model.package", Access.EDIT, "heavy")
 def package(
     tracking: Tracking,
     packages: Packages,
@@ -66,7 +66,7 @@ def package(
     return {"model": model, "version": version, "package": digest, "runtime": runtime}
 
 
-@verb("model.approve", Access.OWN)
+@verb("model.approve", Access.OWN, "read")
 def approve(
     approving: Approving,
     *,

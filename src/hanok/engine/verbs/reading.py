@@ -33,7 +33,7 @@ from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
 
 
-@verb("run.list", Access.READ)
+@verb("run.list", Access.READ, "read")
 def list_runs(tracking: Tracking, *, experiment: str = "", limit: Count = 100) -> Sequence[JsonObject]:
     """Runs, newest first, with their last metrics."""
     tracking = tracking
@@ -45,7 +45,7 @@ def list_runs(tracking: Tracking, *, experiment: str = "", limit: Count = 100) -
     return [_run(run) | {"experiment": names.get(run.experiment_id, "")} for run in page.items]
 
 
-@verb("run.show", Access.READ)
+@verb("run.show", Access.READ, "read")
 def show_run(tracking: Tracking, metadata: GuardedMetadata, *, run: str) -> JsonObject:
     """A run with its params, metrics, tags, what it read and wrote, and the leaderboard of a search."""
     found = tracking.runs.get(run_id_of(tracking, run))
@@ -54,7 +54,7 @@ def show_run(tracking: Tracking, metadata: GuardedMetadata, *, run: str) -> Json
     return _run(found) | ({"leaderboard": list(board)} if board else {}) | {"lineage": lineage}
 
 
-@verb("run.compare", Access.READ)
+@verb("run.compare", Access.READ, "read")
 def compare_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     """What differs between runs: params and metrics with unequal values."""
     found = [tracking.runs.get(run_id_of(tracking, r)) for r in runs]
@@ -65,7 +65,7 @@ def compare_runs(tracking: Tracking, *, runs: Sequence[str]) -> JsonObject:
     }
 
 
-@verb("model.list", Access.READ)
+@verb("model.list", Access.READ, "read")
 def list_models(metadata: GuardedMetadata, tracking: Tracking, serving: Serving) -> Sequence[JsonObject]:
     """Registered models: newest version, what serves, since when."""
     rows: list[JsonObject] = []
@@ -95,7 +95,7 @@ def _primary_since(serving: Serving, deployment: Deployment) -> str:
     return str(since.at.isoformat())
 
 
-@verb("model.show", Access.READ)
+@verb("model.show", Access.READ, "read")
 def show_model(
     tracking: Tracking, metadata: GuardedMetadata, serving: Serving, monitoring: Monitoring, *, actor: str, name: str
 ) -> JsonObject:
@@ -145,7 +145,7 @@ def show_model(
     }
 
 
-@verb("model.compare", Access.READ)
+@verb("model.compare", Access.READ, "heavy")
 def compare_models(tracking: Tracking, *, name: str, versions: Sequence[Count]) -> JsonObject:
     """What differs between versions of a model: metrics, data, code, environment, features."""
     found = {v.version: v for v in tracking.registry.versions(name)}
@@ -160,7 +160,7 @@ def compare_models(tracking: Tracking, *, name: str, versions: Sequence[Count]) 
     return {"model": name, "versions": [v.version for v in chosen], "differs": _differing(facts)}
 
 
-@verb("prediction.list", Access.READ)
+@verb("prediction.list", Access.READ, "heavy")
 def list_predictions(
     predictions: Predictions,
     *,
@@ -179,13 +179,13 @@ def list_predictions(
     return [to_body(found) for found in predictions.search(model, looked)]
 
 
-@verb("prediction.batches", Access.READ)
+@verb("prediction.batches", Access.READ, "read")
 def list_batches(serving: Serving, *, model: str = "", limit: Count = 50) -> Sequence[JsonObject]:
     """Files and tables that were answered in bulk, the newest first."""
     return [BATCH.body(batch) for batch in serving.batches.list(model or None)][:limit]
 
 
-@verb("prediction.show", Access.READ)
+@verb("prediction.show", Access.READ, "read")
 def show_prediction(
     serving: Serving,
     declared: Declared,
@@ -216,19 +216,19 @@ def show_prediction(
     return body
 
 
-@verb("alert.list", Access.READ)
+@verb("alert.list", Access.READ, "read")
 def list_alerts(alerts: Alerts, *, state: str = "", limit: Count = 100) -> Sequence[JsonObject]:
     """Alerts, newest first."""
     return [ALERT.body(a) for a in alerts.list(state=state or None, limit=limit)][:limit]
 
 
-@verb("alert.show", Access.READ)
+@verb("alert.show", Access.READ, "read")
 def show_alert(alerts: Alerts, *, alert: str) -> JsonObject:
     """One alert with its facts."""
     return ALERT.body(alerts.get(alert))
 
 
-@verb("lineage", Access.READ)
+@verb("lineage", Access.READ, "heavy")
 def lineage(tracking: Tracking, metadata: GuardedMetadata, *, node: str, depth: Count = 20) -> JsonObject:
     """All that a node came from and all that came from it."""
     node_id = node

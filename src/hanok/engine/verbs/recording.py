@@ -17,7 +17,7 @@ from hanok.stores.blobs import LocalBlobs
 from hanok.wire import recording
 
 
-@verb("run.record", Access.EDIT)
+@verb("run.record", Access.EDIT, "read")
 def record(
     tracking: Tracking,
     packages: Packages,

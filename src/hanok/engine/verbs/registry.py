@@ -2,7 +2,7 @@
 
 A verb is a function of the parts that it works with and, by keyword, of its arguments:
 
-    @verb("train", Access.EDIT)
+    @verb("train", Access.EDIT, "long")
     def train(training: Training, bus: Bus, *, actor: str, model: str, promote: bool = True) -> JsonObject: ...
 
 Positional parameters are parts, found in the `App` by their type. Keyword parameters are arguments that a caller gives;
@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 from hanok.core.access import Access
 from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
+from hanok.core.work import VerbWork
 from hanok.engine.app import App
 from hanok.engine.arguments import checked, worded
 from hanok.engine.parts import find
@@ -48,6 +49,7 @@ class Verb:
     name: str
     function: Function
     access: Access
+    work: VerbWork
     parts: tuple[type, ...]
     arguments: Mapping[str, Argument]
     takes_actor: bool
@@ -94,9 +96,15 @@ VERBS: dict[str, Verb] = {}
 
 
 def verb(
-    name: str, access: Access, *, on_this_machine: bool = False, everywhere: bool | None = None, of_model: str = "model"
+    name: str,
+    access: Access,
+    work: VerbWork,
+    *,
+    on_this_machine: bool = False,
+    everywhere: bool | None = None,
+    of_model: str = "model",
 ) -> Callable[[F], F]:
-    """Make a function callable as `name` by everyone who has `access`."""
+    """Make a function callable as `name` by everyone with `access`. `work` says in which lane of a server it runs."""
 
     def register(function: F) -> F:
         hints = inspect.get_annotations(function, eval_str=True)
@@ -113,6 +121,7 @@ def verb(
             name,
             function,
             access,
+            work,
             tuple(parts),
             arguments,
             ACTOR in hints,

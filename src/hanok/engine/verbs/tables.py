@@ -12,7 +12,7 @@ from hanok.engine.table_formats import rows
 from hanok.engine.verbs.registry import verb
 
 
-@verb("run.export", Access.READ)
+@verb("run.export", Access.READ, "heavy")
 def export_runs(
     tables: RunTables,
     *,
@@ -27,7 +27,8 @@ def export_runs(
     return rows(make(experiments=experiments, filter=filter, order_by=order_by, limit=limit))
 
 
-@verb("sql", Access.READ)
+@verb("sql", Access.READ, "heavy")
 def sql(tables: RunTables, *, query: str, limit: Count = 10_000, timeout_s: float = 30.0) -> Sequence[JsonObject]:
-    """One SELECT over experiments, runs, params, tags, metrics and history."""
-    return rows(tables.sql(query, timeout_s=min(timeout_s, 300.0), rows_max=limit))
+    """One SELECT over experiments, runs, params, tags, metrics and history. `timeout_s` is 60 at most, and the query
+    ends when its caller hangs up."""
+    return rows(tables.sql(query, timeout_s=timeout_s, rows_max=limit))

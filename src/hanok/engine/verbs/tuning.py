@@ -22,7 +22,7 @@ States = Literal["", "waiting", "running", "complete", "pruned", "failed", "canc
 Ended = Literal["", "complete", "pruned", "failed", "cancelled"]
 
 
-@verb("study.create", Access.EDIT)
+@verb("study.create", Access.EDIT, "read")
 def create(
     tuning: Tuning,
     *,
@@ -49,7 +49,7 @@ def create(
     return _study(made)
 
 
-@verb("study.list", Access.READ)
+@verb("study.list", Access.READ, "read")
 def list_(tuning: Tuning) -> Sequence[JsonObject]:
     """Studies with the number of their trials and the best value so far."""
     rows: list[JsonObject] = []
@@ -68,7 +68,7 @@ def list_(tuning: Tuning) -> Sequence[JsonObject]:
     return rows
 
 
-@verb("study.show", Access.READ)
+@verb("study.show", Access.READ, "read")
 def show(tuning: Tuning, *, name: str) -> JsonObject:
     """A study: space, algorithm, limits, counts by state, and its best trial (or front)."""
     study, counts = tuning.study(name), tuning.counts(name)
@@ -80,13 +80,13 @@ def show(tuning: Tuning, *, name: str) -> JsonObject:
     }
 
 
-@verb("study.trials", Access.READ)
+@verb("study.trials", Access.READ, "read")
 def trials(tuning: Tuning, *, name: str, state: States = "", limit: Count = 1000) -> Sequence[JsonObject]:
     """The trials of a study in the order of their numbers."""
     return [_trial(t) for t in tuning.trials(name, states=(state,) if state else (), limit=limit)]
 
 
-@verb("study.update", Access.EDIT)
+@verb("study.update", Access.EDIT, "read")
 def update(
     tuning: Tuning,
     *,
@@ -99,21 +99,21 @@ def update(
     return _study(tuning.update(name, space=space, limits=limits, state=state))
 
 
-@verb("study.delete", Access.EDIT)
+@verb("study.delete", Access.EDIT, "read")
 def delete(tuning: Tuning, *, name: str) -> JsonObject:
     """Remove a study with its trials; their runs stay."""
     tuning.delete(name)
     return {"name": name, "deleted": True}
 
 
-@verb("study.ask", Access.EDIT)
+@verb("study.ask", Access.EDIT, "read")
 def ask(tuning: Tuning, *, name: str, worker: str, n: Count = 1, code_of: str = "") -> Sequence[JsonObject]:
     """Up to `n` trials to work on, each with its token. 409 `study_over` when nothing will come any more. Their runs
     get the code and the packages of the run `code_of`."""
     return [_trial(t) for t in tuning.ask(name, worker=worker, n=n, code_of=code_of)]
 
 
-@verb("study.start", Access.EDIT)
+@verb("study.start", Access.EDIT, "read")
 def start(
     tuning: Tuning, *, name: str, params: JsonObject, worker: str, code_of: str = "", key: str = ""
 ) -> JsonObject:
@@ -122,13 +122,13 @@ def start(
     return _trial(tuning.start(name, params, worker=worker, code_of=code_of, key=key))
 
 
-@verb("study.report", Access.EDIT)
+@verb("study.report", Access.EDIT, "read")
 def report(tuning: Tuning, *, trial: Count, value: Json, step: int | None = None, token: str = "") -> JsonObject:
     """Keep an intermediate value; `stop` says that the trial is not worth going on with."""
     return {"trial": trial, "stop": tuning.report(trial, value, step=step, token=token)}
 
 
-@verb("study.tell", Access.EDIT)
+@verb("study.tell", Access.EDIT, "read")
 def tell(
     tuning: Tuning, *, trial: Count, value: Json = None, state: Ended = "", reason: str = "", token: str = ""
 ) -> JsonObject:
@@ -136,19 +136,19 @@ def tell(
     return _trial(tuning.tell(trial, value, state=state or None, reason=reason, token=token))
 
 
-@verb("study.heartbeat", Access.EDIT)
+@verb("study.heartbeat", Access.EDIT, "read")
 def heartbeat(tuning: Tuning, *, trials: Sequence[Count], worker: str) -> JsonObject:
     """A worker lives; `lost` are the trials that are not its own any more."""
     return {"lost": tuning.heartbeat(trials, worker=worker)}
 
 
-@verb("study.enqueue", Access.EDIT)
+@verb("study.enqueue", Access.EDIT, "read")
 def enqueue(tuning: Tuning, *, name: str, params: JsonObject) -> JsonObject:
     """Try these parameters next."""
     return _trial(tuning.enqueue(name, params))
 
 
-@verb("study.register", Access.EDIT)
+@verb("study.register", Access.EDIT, "heavy")
 def register(
     tuning: Tuning,
     tracking: Tracking,
@@ -186,13 +186,13 @@ def register(
     }
 
 
-@verb("study.export", Access.READ)
+@verb("study.export", Access.READ, "heavy")
 def export(tuning: Tuning, *, name: str) -> JsonObject:
     """The study with all its trials, for `study.import` elsewhere."""
     return exported(tuning.study(name), tuning.trials(name))
 
 
-@verb("study.import", Access.EDIT)
+@verb("study.import", Access.EDIT, "long")
 def import_(tuning: Tuning, *, study: JsonObject, name: str = "") -> JsonObject:
     """Read an exported study. The trials of one that is there already are added to it."""
     declared, found = imported(study, name)

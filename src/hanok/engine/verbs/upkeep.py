@@ -32,7 +32,7 @@ from hanok.stores.disk import full_disk_named
 FREE_MIN = 1 << 30
 
 
-@verb("doctor", Access.OWN)
+@verb("doctor", Access.OWN, "long")
 def doctor(
     home: Home,
     durable: Durable,
@@ -80,7 +80,7 @@ def _durable_write(metadata: GuardedMetadata, clock: Clock) -> JsonObject:
     return {"what": "durable write", "ok": True, "detail": f"{(wall_seconds() - started) * 1000:.1f} ms"}
 
 
-@verb("backup", Access.OWN, on_this_machine=True)
+@verb("backup", Access.OWN, "long", on_this_machine=True)
 def backup(
     home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: PredictionLog, blobs: LocalBlobs, *, path: Path
 ) -> JsonObject:
@@ -96,7 +96,7 @@ def backup(
     return {**copied, **lacks} if gone else copied
 
 
-@verb("tick", Access.EDIT)
+@verb("tick", Access.EDIT, "long")
 def tick(upkeep: Upkeep) -> Sequence[JsonObject]:
     """Do now what the clock would do: move rollouts on, retrain what is due."""
     return [dict(to_body(d)) for d in upkeep.tick()]

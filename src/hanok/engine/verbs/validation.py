@@ -29,7 +29,7 @@ from hanok.parts.validation.service import Validation
 from hanok.wire.tfdv import Message, from_text, to_text
 
 
-@verb("validation.statistics", Access.USE)
+@verb("validation.statistics", Access.USE, "heavy")
 def validate_statistics(
     *,
     statistics: str,
@@ -64,13 +64,13 @@ def _message(argument: str, kind: str, text: str) -> Message:
     return from_text(kind, text, name=argument)
 
 
-@verb("quarantine.list", Access.READ)
+@verb("quarantine.list", Access.READ, "read")
 def list_quarantine(validation: Validation, *, table: str, limit: Count = 100) -> Sequence[JsonObject]:
     """Rows set aside, the newest first: id, batch, reason, the row, and the batch in which it was replayed."""
     return [to_body(r) for r in validation.quarantined(table, limit=limit)]
 
 
-@verb("quarantine.replay", Access.EDIT)
+@verb("quarantine.replay", Access.EDIT, "long")
 def replay_quarantine(
     validation: Validation,
     bus: Bus,
@@ -89,7 +89,7 @@ def replay_quarantine(
     return dict(body)
 
 
-@verb("schema.show", Access.READ)
+@verb("schema.show", Access.READ, "read")
 def show_schema(validation: Validation, *, table: str) -> JsonObject:
     """The declared schema of a table as protobuf text, with its version, environment and policy."""
     declared = validation.declared.current(table)
@@ -98,7 +98,7 @@ def show_schema(validation: Validation, *, table: str) -> JsonObject:
     return _schema(declared)
 
 
-@verb("schema.declare", Access.EDIT)
+@verb("schema.declare", Access.EDIT, "read")
 def declare_schema(
     validation: Validation,
     *,
@@ -122,14 +122,14 @@ def declare_schema(
     )
 
 
-@verb("schema.proposal", Access.READ)
+@verb("schema.proposal", Access.READ, "heavy")
 def schema_proposal(validation: Validation, *, table: str, batch: str = "") -> JsonObject:
     """The change of the declared schema that a batch (the newest with anomalies, without a name) would need."""
     found = validation.declared.proposal(table, batch)
     return {"table": table, "batch": found.batch, "of_version": found.of, "diff": list(found.diff)}
 
 
-@verb("schema.accept", Access.EDIT)
+@verb("schema.accept", Access.EDIT, "read")
 def accept_schema(validation: Validation, *, actor: str, table: str, batch: str = "") -> JsonObject:
     """Make the proposal of a batch the declared schema. Rows set aside before stay there until they are replayed."""
     return _schema(validation.declared.accept(table, batch, actor=actor))
@@ -147,13 +147,13 @@ def _schema(declared: Declared) -> dict[str, Json]:
     }
 
 
-@verb("skew", Access.READ)
+@verb("skew", Access.READ, "heavy")
 def skew_of(skew: Skew, *, model: str, since: str = "", until: str = "", effect: float = EFFECT) -> JsonObject:
     """How far what a model answers lies from what its version was trained on: statistics merged and compared."""
     return to_body(skew.measure(model, since=since, until=until, policy=Policy(effect=effect)))
 
 
-@verb("table.statistics", Access.READ)
+@verb("table.statistics", Access.READ, "heavy")
 def table_statistics(
     validation: Validation, *, name: str, batch: str = "", since: str = "", until: str = "", slice: str = ""
 ) -> JsonObject:
@@ -163,13 +163,13 @@ def table_statistics(
     return {"name": name, "rows": state.rows, "statistics": to_text(statistics_of(state))}
 
 
-@verb("table.slice", Access.EDIT)
+@verb("table.slice", Access.EDIT, "heavy")
 def slice_table(validation: Validation, *, name: str, columns: Sequence[str]) -> JsonObject:
     """From the next batch on keep statistics of each value of these columns apart; none ends it."""
     return {"name": name, "slices": list(validation.slice_by(name, tuple(columns)))}
 
 
-@verb("table.history", Access.READ)
+@verb("table.history", Access.READ, "read")
 def table_history(
     validation: Validation, *, name: str, since: str = "", until: str = "", slice: str = "", columns: Sequence[str] = ()
 ) -> Sequence[JsonObject]:
@@ -188,7 +188,7 @@ def table_history(
     ]
 
 
-@verb("table.anomalies", Access.READ)
+@verb("table.anomalies", Access.READ, "heavy")
 def table_anomalies(
     validation: Validation,
     *,
@@ -225,7 +225,7 @@ def table_anomalies(
     }
 
 
-@verb("table.profile", Access.READ)
+@verb("table.profile", Access.READ, "heavy")
 def table_profile(
     validation: Validation, *, name: str, since: str = "", until: str = "", slice: str = ""
 ) -> JsonObject:
@@ -241,7 +241,7 @@ def table_profile(
     }
 
 
-@verb("table.drift", Access.READ)
+@verb("table.drift", Access.READ, "heavy")
 def table_drift(
     validation: Validation, *, name: str, between: Sequence[str], slice: str = "", effect: float = EFFECT
 ) -> JsonObject:

@@ -17,7 +17,7 @@ from hanok.parts.tracking.service import Tracking
 VERSION_DIGITS_MAX = 10
 
 
-@verb("why", Access.READ)
+@verb("why", Access.READ, "heavy")
 def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: datetime | None = None) -> JsonObject:
     """Ranked causes of a strange prediction (its id), an alert (its id), or a model's day."""
     if "~" in subject:
@@ -43,7 +43,7 @@ def _forms(parts: Evidence, subject: str) -> str:
     )
 
 
-@verb("reproduce", Access.EDIT)
+@verb("reproduce", Access.EDIT, "heavy")
 def reproduce(parts: Evidence, tracking: Tracking, *, subject: str) -> JsonObject:
     """Rebuild the training set and the model of a version (MODEL@VERSION or a run id) and compare their bytes."""
     from hanok.engine.reproduce import reproduce as rebuild

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from hanok.core.access import Access
 from hanok.core.lineage import Edge, Event, Graph, Node, NodeKind
+from hanok.core.records import needed_of
 from hanok.parts.access.gate import Gate, Guarded
 from hanok.stores.ports import Document, Lineage, Outbox, Records
 from hanok.stores.ports_upkeep import TrackingUpkeep
@@ -72,7 +73,7 @@ class GuardedRecords(Guarded[Records]):
     __slots__ = ()
 
     def put(self, kind: str, name: str, key: str, body: Document, at: datetime) -> None:
-        self._gate.change(self._gate.record(kind, name))
+        self._gate.change(self._gate.record(kind, name), needed=needed_of(kind))
         self._inner.put(kind, name, key, body, at)
 
     def get(self, kind: str, name: str, key: str) -> Document | None:

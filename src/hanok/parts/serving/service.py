@@ -12,6 +12,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from hanok.compute.frames import Columns
+from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock, micros
 from hanok.core.errors import PredictionNotFound, SignatureMismatch
 from hanok.core.ids import PredictionId
@@ -246,7 +247,12 @@ class Serving:
         return self._log.size_bytes(name)
 
     def compact(self, *, everything: bool = False) -> int:
-        """Move finished segments (with `everything` the open ones too, and what shadows answer) into the tables."""
+        """Move finished segments (with `everything` the open ones too, and what shadows answer) into the tables:
+        those of all models, whoever caused it."""
+        with acting(SYSTEM):
+            return self._compact(everything)
+
+    def _compact(self, everything: bool) -> int:
         if everything:
             self._shadows.drain(DRAIN_S)
         known = {s.deployment.name: {v: m.signature for v, m in s.models.items()} for s in self._versions.snapshots()}

@@ -20,7 +20,7 @@ from hanok.parts.tracking import Tracking
 from hanok.parts.tracking.artifacts import checked_path
 from hanok.server.files import FileResponse, pieces_of
 from hanok.server.mlflow.endpoint import JSON, PREFIXES, answering
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.server.routes import Handler, Route, in_thread, uploading
 from hanok.wire.mlflow import entities
 from hanok.wire.mlflow.bulk import check_upload
 from hanok.wire.mlflow.decode import missing_value
@@ -60,7 +60,7 @@ def routes(tracking: Tracking) -> list[Route]:
 def _upload(tracking: Tracking) -> Handler:
     async def handle(request: Request) -> Response:
         pieces = pieces_of(request)
-        await in_thread(tracking.artifacts.put, request.path_params["path"], pieces)
+        await uploading(tracking.artifacts.put, request.path_params["path"], pieces)
         return Response(b"{}", media_type=JSON)
 
     return handle
@@ -75,10 +75,10 @@ def _upload_to_run(tracking: Tracking) -> Handler:
         target = checked_path(path)
         root = (await in_thread(tracking.runs.get, run_id)).artifact_uri
         pieces = pieces_of(request)
-        first = await in_thread(next, pieces, b"")
+        first = await uploading(next, pieces, b"")
         if not first:
             raise Invalid("Request must specify data.")
-        await in_thread(tracking.artifacts.put_under, root, target, chain([first], pieces))
+        await uploading(tracking.artifacts.put_under, root, target, chain([first], pieces))
         return Response(b"{}", media_type=JSON)
 
     return handle

@@ -17,7 +17,7 @@ from hanok.parts.tracking.uploads import PART_MAX_BYTES, UploadVerbs
 from hanok.server.files import pieces_of
 from hanok.server.mlflow.artifacts import PREFIXES_OF_ARTIFACTS, content
 from hanok.server.mlflow.endpoint import JSON, answering
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.server.routes import Handler, Route, in_thread, uploading
 from hanok.wire.mlflow import uploads as wire
 from hanok.wire.mlflow.decode import decode_body
 from hanok.wire.mlflow.errors import NotOffered
@@ -65,7 +65,7 @@ def _create(uploads: UploadVerbs, prefix: str) -> Handler:
 def _put_part(uploads: UploadVerbs) -> Handler:
     async def handle(request: Request) -> Response:
         number = request.path_params["number"]
-        part = await in_thread(uploads.put_part, _upload_id(request), number, pieces_of(request))
+        part = await uploading(uploads.put_part, _upload_id(request), number, pieces_of(request))
         return Response(b"{}", media_type=JSON, headers={"ETag": f'"{part.etag}"'})
 
     return handle
