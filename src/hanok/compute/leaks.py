@@ -139,7 +139,7 @@ def _own_mean(column: Column, x: NDArray[np.float64], known: NDArray[np.bool_], 
     if fits < MEAN_FITS:
         return None
     message = f"{column.name} is the mean label of the rows that share its value ({fits:.1%} of its variance)"
-    return Leak("label aggregated", column.name, f"{message}: their own labels are in it", fits >= MEAN_SURE)
+    return Leak("label aggregated", column.name, f"{message}: their own labels are in it", bool(fits >= MEAN_SURE))
 
 
 def _telling_word(column: Column, x: NDArray[np.float64], frame: Frame) -> Leak | None:
