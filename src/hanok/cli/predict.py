@@ -54,13 +54,26 @@ def predict(
     if out is not None or keys or at or keep:
         raise click.UsageError("--out, --key, --at and --keep go with --in FILE_OR_TABLE")
     if start and end:
-        show(ask(home, "predict.batch", model=model, start=start, end=end), as_json)
+        _due(ask(home, "predict.batch", model=model, start=start, end=end), as_json)
         return
     if not match:
         raise click.UsageError(
             "say which row, like flight=UA1545, which window with --from and --until, or which file with --in"
         )
     explained(ask(home, "predict", model=model, match=pairs(match), explain=explain), as_json)
+
+
+def _due(batch: dict[str, Any], as_json: bool) -> None:
+    """How many rows of a window were answered, by which version, and where the answers are."""
+    if as_json:
+        show(batch, as_json)
+        return
+    model, before = batch["model"], batch["answered_before"]
+    click.echo(f"{batch['predictions']} rows of {model} are due" + (f", {before} answered before" if before else ""))
+    for part in batch["by_version"]:
+        click.echo(f"version {part['version']} answered {part['rows']} of them")
+    click.echo(f"see them with 'hanok prediction list {model}', all ids with --json")
+    click.echo(f"answers to a file: hanok predict {model} --in TABLE_OR_FILE --out FILE")
 
 
 def _bulk(home: Path | None, model: str, source: str, out: Path | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,16 @@ def infer_schema(
             high = s.maximum + slack
         domain = _domain(rows.column(s.name)) if s.type == "STRING" and s.name in rows.column_names else None
         columns.append(ColumnSchema(s.name, s.type, round(s.presence, 6), low, high, domain, s.quantiles[1:-1]))
-    return TableSchema(table, tuple(columns), event_time, tuple(keys), rows.num_rows)
+    days = _days(rows, event_time)
+    return TableSchema(table, tuple(columns), event_time, tuple(keys), rows.num_rows, usual_days=days)
+
+
+def _days(rows: pa.Table, event_time: str) -> int:
+    if event_time not in rows.column_names or not pa.types.is_timestamp(rows.schema.field(event_time).type):
+        return 0
+    ends = pc.min_max(rows.column(event_time).cast(pa.timestamp("us", "UTC")))
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    return 0 if first is None else int((last - first).days)
 
 
 def _domain(column: pa.ChunkedArray) -> tuple[str, ...] | None:

@@ -15,6 +15,8 @@ _FACTORS = {
     60: "minutes for hours, or seconds for minutes",
     3600: "seconds for hours",
 }
+HALF_A_YEAR, A_YEAR = 150, 300  # days; so many hold nearly all that a year does
+BEYOND = 0.05, 1.5  # of the spread of a year, of half a year: farther beyond it lies no other season
 COLDER_THAN = 130  # temperatures are; amounts of money mostly are not
 CONVERSIONS = [
     *((float(f), 0.0, f"{f:g} times", hint) for f, hint in _FACTORS.items()),
@@ -27,9 +29,10 @@ CONVERSIONS = [
 """Factor, offset, how they are said, and which units they may be of."""
 
 
-def unit_change(usual: Sequence[float], now: Sequence[float], rows: int) -> str:
+def unit_change(usual: Sequence[float], now: Sequence[float], rows: int, *, days: int = 0) -> str:
     """What is to be said of a column whose quantiles, from low to high, are `now` in so many rows; empty where no
-    conversion explains them. A shift of a season or a growth does not fit: the spread has to follow too."""
+    conversion explains them. A shift of a season or a growth does not fit: the spread has to follow too, but where
+    what is usual is of so many `days` (0: unknown) that no season lies so far beyond it."""
     if rows < ROWS_MIN or len(usual) != len(now) or len(usual) < 3 or not all(map(math.isfinite, (*usual, *now))):
         return ""
     spread = usual[-1] - usual[0]
@@ -41,16 +44,32 @@ def unit_change(usual: Sequence[float], now: Sequence[float], rows: int) -> str:
         if offset and not (usual[0] >= -460 and usual[-1] <= COLDER_THAN):
             continue
         error = max(abs(n - (factor * u + offset)) for n, u in zip(now, usual, strict=True)) / (factor * spread)
+        if offset and days >= HALF_A_YEAR and _season(usual, now, factor, offset, BEYOND[days < A_YEAR]):
+            return _said(usual, now, how, what)
         if error < best:
             wide = abs(math.log10(factor)) >= 1
-            loose = wide or (offset != 0 and _back_among(usual, now, factor, offset))
+            loose = wide or (offset != 0 and not days and _back_among(usual, now, factor, offset))
             best, allowed, said, hint = error, LOOSE if loose else 0.1 + 1 / math.sqrt(rows), how, what
     if apart < FAR or best > allowed:
         return ""
+    return _said(usual, now, said, hint)
+
+
+def _said(usual: Sequence[float], now: Sequence[float], said: str, hint: str) -> str:
     middle = len(usual) // 2
     return f"about {said} what is usual (median {now[middle]:.4g} for {usual[middle]:.4g}): another unit" + (
         f", like {hint}?" if hint else "?"
     )
+
+
+def _season(usual: Sequence[float], now: Sequence[float], factor: float, offset: float, far: float) -> bool:
+    """Whether most values lie `far` beyond what was there, and among it when they are converted back: part of a year,
+    in another unit."""
+    middle, spread = len(now) // 2, usual[-1] - usual[0]
+    back = [(n - offset) / factor for n in now]
+    beyond = max(now[middle] - usual[-1], usual[0] - now[middle]) > far * spread
+    inside = usual[0] - 0.05 * spread <= back[middle] <= usual[-1] + 0.05 * spread
+    return beyond and inside and usual[0] - 0.2 * spread <= back[0] and back[-1] <= usual[-1] + 0.2 * spread
 
 
 def _back_among(usual: Sequence[float], now: Sequence[float], factor: float, offset: float) -> bool:

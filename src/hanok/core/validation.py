@@ -50,7 +50,8 @@ class ColumnSchema:
 @dataclass(frozen=True, slots=True)
 class TableSchema:
     """`keys` and the event time must be there in every row; rows of equal keys and event time are duplicates. Of each
-    value of the columns in `slices` statistics are kept apart."""
+    value of the columns in `slices` statistics are kept apart. `usual_days`: over how many days the rows spread that
+    what is usual was learned from."""
 
     table: str
     columns: tuple[ColumnSchema, ...]
@@ -58,6 +59,7 @@ class TableSchema:
     keys: tuple[str, ...] = ()
     rows_seen: int = 0
     slices: tuple[str, ...] = ()
+    usual_days: int = field(default=0, metadata=IF_SET)
 
     def column(self, name: str) -> ColumnSchema | None:
         return next((c for c in self.columns if c.name == name), None)

@@ -40,6 +40,33 @@ def test_the_same_or_moved_by_a_season_or_growth_is_no_other_unit(column, by, pl
     assert sum(found) <= (2 if by == 2 or plus else 0)
 
 
+def year_of(seed, *, days, first=0):
+    """Six sites' temperatures of a year like many: which day is warmest, how far seasons lie apart, how much it
+    changes."""
+    r = np.random.default_rng(seed)
+    middle, apart, noise = r.uniform(2, 22), r.uniform(3, 17), r.uniform(1, 4)
+    at = np.repeat(np.arange(first, first + days), 6)
+    return middle - apart * np.cos((at - 15) / 365 * 2 * np.pi) + r.normal(0, noise, len(at))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_month_in_fahrenheit_is_seen_in_every_season_and_no_season_is_another_unit(seed):
+    def said_of(usual, now, days):
+        return unit_change(tuple(np.quantile(usual, Q)), tuple(np.quantile(now, Q)), len(now), days=days)
+
+    usual = year_of(seed, days=365)
+    for month in range(12):
+        now = year_of(seed, days=30, first=365 + 30 * month)
+        assert not said_of(usual, now, 364)
+        assert "Fahrenheit" in said_of(usual, now * 1.8 + 32, 364) or np.median(now * 1.8 + 32) < np.quantile(
+            usual, 0.99
+        )
+    for start in range(0, 360, 60):
+        half = year_of(seed, days=180, first=start)
+        for month in range(12):
+            assert not said_of(half, year_of(seed, days=30, first=30 * month), 179)
+
+
 def test_few_rows_and_constants_say_nothing():
     usual = (0.0, 1.0, 2.0, 3.0, 4.0)
     assert not unit_change(usual, tuple(10 * u for u in usual), 5)

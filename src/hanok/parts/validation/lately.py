@@ -71,7 +71,7 @@ def judged(
         if rows < ROWS_MIN:
             continue
         units.append(now.name)
-        text = "" if _given_out(now) else unit_change(column.usual, quantiles, rows)
+        text = "" if _given_out(now) else unit_change(column.usual, quantiles, rows, days=schema.usual_days)
         if text and not _counts_on(column, new, now.rows, rows, came, schema.event_time):
             found.append(Anomaly(v.UNIT, now.name, "warning", f"{now.name} is {text}", rows=rows))
     return Judged(tuple(found), tuple(units), Lately(kept), usual)

@@ -58,7 +58,8 @@ def learned(schema: TableSchema, good: pa.Table) -> TableSchema:
             )
         )
     added = [c for c in fresh.columns if schema.column(c.name) is None]
-    return replace(schema, columns=(*columns, *added))
+    days = fresh.usual_days if good.num_rows > schema.rows_seen else schema.usual_days
+    return replace(schema, columns=(*columns, *added), usual_days=days)
 
 
 def _presence(usual: float, now: float, seen: int, rows: int) -> float:
