@@ -101,6 +101,7 @@ def measure(model: str, home: Path | None, as_json: bool) -> None:
     say(f"{model} measured at {result['measured_at'][:19]}")
     show([{"day": d["day"], "version": d["version"], "role": d["role"], "rows": d["rows"], **d["metrics"]}
           for d in result["days"]], as_json)  # fmt: skip
+    say(f"earlier days: hanok model show {model}")
     for feature in result["moved"]:
         alarm = "alarm" if feature["alarm"] else "harmless" if feature["harmless"] else "not an alarm yet"
         say(f"{feature['feature']} has moved by {result['newest_day']}: PSI {feature['psi']:.2f}, {alarm}")

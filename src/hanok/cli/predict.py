@@ -71,7 +71,7 @@ def _due(batch: dict[str, Any], as_json: bool) -> None:
     model, before = batch["model"], batch["answered_before"]
     click.echo(f"{batch['predictions']} rows of {model} are due" + (f", {before} answered before" if before else ""))
     for part in batch["by_version"]:
-        click.echo(f"version {part['version']} answered {part['rows']} of them")
+        click.echo(f"version {part['version']} answered {part['predictions']} of them")
     click.echo(f"see them with 'hanok prediction list {model}', all ids with --json")
     click.echo(f"answers to a file: hanok predict {model} --in TABLE_OR_FILE --out FILE")
 

@@ -60,6 +60,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # letters are shown as letters
     made.globals |= {
         "svg": svg,
         "plots": plots,

@@ -39,6 +39,8 @@ def convert(model: Any, frame: Frame) -> Package:
         except (ConversionFailed, Corrupt) as error:
             if error.message not in tried:
                 tried.append(error.message)
+    if needed := [said for said in tried if "pip install" in said]:
+        raise ConversionFailed(f"{needed[0]} (the model is a {type(model).__module__}.{type(model).__qualname__})")
     why = f" ({'; '.join(tried)})" if tried else ""
     raise ConversionFailed(
         f"train() returned a {type(model).__module__}.{type(model).__qualname__}, which cannot be turned into a format "

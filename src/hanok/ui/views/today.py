@@ -35,6 +35,7 @@ class Standing:
     since: str
     gate: float | None
     worse: bool
+    chance: bool  # whether so many labels lie so far from the gate by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +195,21 @@ def _standing(
     start, end = last - timedelta(days=KNOWN_DAYS - 1), last + timedelta(days=1)
     values, rows = app.monitoring.metric_over(name, facts.get("task", "binary"), start=start, end=end, version=version)
     known = values.get(trend.metric)
-    worse = (
-        known is not None
-        and gate is not None
-        and ((known < gate) if higher_is_better(trend.metric) else (known > gate))
-    )
-    return Standing(trend.metric, known, rows, f"{start:%Y-%m-%d}", gate, worse)
+    since = f"{start:%Y-%m-%d}"
+    if known is None or gate is None:
+        return Standing(trend.metric, known, rows, since, gate, False, False)
+    chance = by_chance(known, gate, rows)
+    worse = not chance and ((known < gate) if higher_is_better(trend.metric) else (known > gate))
+    return Standing(trend.metric, known, rows, since, gate, worse, chance)
+
+
+def by_chance(known: float, gate: float, rows: int) -> bool:
+    """Whether a metric over so many rows lies by chance as far from the gate's as it does (two standard errors): of a
+    mean between 0 and 1 they are at most those of a share, of another size those of a root mean square."""
+    if not rows or known == gate:
+        return True
+    off = gate * (1 - gate) / rows if 0 <= gate <= 1 and 0 <= known <= 1 else gate**2 / (2 * rows)
+    return bool(abs(known - gate) <= 2 * off**0.5)
 
 
 def drift_lines(app: App, name: str) -> tuple[DriftLine, ...]:
