@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from hanok.core.records import IF_SET
+
 Outcome: TypeAlias = Literal["", "labelled", "unlabelled", "right", "wrong", "failed"]
 OUTCOMES = ("labelled", "unlabelled", "right", "wrong", "failed")
 
@@ -28,7 +30,8 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer. `label` is what really happened, `right` whether the answer said so (of classes alone)."""
+    """An answer. `label` is what really happened, `right` whether the answer said so (of classes alone). `scores` are
+    those of each class, where there are more than two."""
 
     id: str
     at: datetime
@@ -40,3 +43,4 @@ class Found:
     error: str
     label: float | None
     right: bool | None
+    scores: tuple[float, ...] = field(default=(), metadata=IF_SET)

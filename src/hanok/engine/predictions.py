@@ -62,7 +62,21 @@ class Predictions:
                 and all(entity.get(k) == v for k, v in keys.items())
             ):
                 right = _right(task, e.score, e.scores, label)
-                found.append(Found(prediction, at, e.version, e.arm, e.score, entity, "", e.error, label, right))
+                found.append(
+                    Found(
+                        prediction,
+                        at,
+                        e.version,
+                        e.arm,
+                        e.score,
+                        entity,
+                        "",
+                        e.error,
+                        label,
+                        right,
+                        tuple(e.scores or ()),
+                    )
+                )
         return found
 
     def _kept(
@@ -95,6 +109,7 @@ class Predictions:
                 r["error"] or "",
                 r["label"],
                 _right(task, r["score"], r["scores"] or (), r["label"]),
+                tuple(r["scores"] or ()),
             )
             for r in rows.to_pylist()
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class AnswerLine:
     error: str
     label: float | None
     right: bool | None
+    says: str = ""  # the class that the score is of, where there are more than two
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,9 @@ def predictions(app: App, ask: Ask) -> PredictionsPage:
     if model in models:
         try:
             looked = _looked(find_, day, outcome, batch, version, shadows)
-            rows = tuple(map(_line, find(app, Answers).search(model, looked)))
+            found = find(app, Answers).search(model, looked)
+            classes = _classes(app, model, found)
+            rows = tuple(_line(one, classes.get(one.version, ())) for one in found)
         except HanokError as error:
             problem = error.message
     return PredictionsPage(app.clock.now(), model, models, version, shadows, find_, day, outcome, batch, rows, problem)
@@ -126,7 +129,7 @@ def _looked(words: str, day: str, outcome: str, batch: str, version: int, shadow
     return Looked(keys, since, until, version, kind, batch, shadows, SHOWN)  # type: ignore[arg-type]
 
 
-def _line(found: Found) -> AnswerLine:
+def _line(found: Found, classes: Sequence[str]) -> AnswerLine:
     entity = ", ".join(f"{k}={v[:60]}" for k, v in found.entity.items())
     return AnswerLine(
         found.id,
@@ -138,13 +141,32 @@ def _line(found: Found) -> AnswerLine:
         found.error,
         found.label,
         found.right,
+        most_likely(found.scores, classes),
     )
+
+
+def most_likely(scores: Sequence[float], classes: Sequence[str]) -> str:
+    """The class of the highest of more than two scores; empty where nothing names it."""
+    if not 2 < len(scores) == len(classes):
+        return ""
+    return str(classes[max(range(len(scores)), key=lambda i: scores[i])])
+
+
+def _classes(app: App, model: str, answers: Sequence[Found]) -> dict[int, Sequence[str]]:
+    """The names of the classes of each version that answered with more than two scores."""
+    named: dict[int, Sequence[str]] = {}
+    for found in answers:
+        if len(found.scores) > 2 and found.version not in named:
+            version = _version(app, model, found.version)
+            manifest = app.packages.manifest(version.package) if version and version.package else {}
+            named[found.version] = manifest.get("signature", {}).get("classes", [])
+    return named
 
 
 def prediction_page(app: App, ask: Ask) -> PredictionPage:
     """Raises Invalid for what is no id, PredictionNotFound."""
     found = app.serving.find(ask.path["prediction"])
-    version = _version(app, found)
+    version = _version(app, found.deployment, found.version)
     facts: Mapping[str, Any] = version.facts if version else {}
     manifest = app.packages.manifest(version.package) if version and version.package else {}
     importance = manifest.get("notes", {}).get("importance", {})
@@ -178,10 +200,10 @@ def prediction_page(app: App, ask: Ask) -> PredictionPage:
     )
 
 
-def _version(app: App, found: Prediction) -> Any:
+def _version(app: App, model: str, version: int) -> Any:
     """The version that answered; None when it was deleted since."""
     try:
-        return app.tracking.registry.version(found.deployment, found.version)
+        return app.tracking.registry.version(model, version)
     except HanokError:
         return None
 
