@@ -23,6 +23,7 @@ Losses = Callable[[Numbers, Numbers], Numbers]
 LABELS_MIN = 60
 SURE_Z = 3.0
 WORSE = 1.25
+NAMED_MIN = 0.02  # of the change; a cause that values tell, not records, and that takes away less is not named
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def suspects(incident: Incident, verdict: Verdict, found: Change, score: Scorer,
     made = []
     for i, cause in enumerate(verdict.causes):
         share = shares.get(i, min(rest, 1.0) if cause.proposal.kind in ("labels", "concept") else cause.share)
+        if i in shares and share < NAMED_MIN and not cause.proposal.known:
+            continue  # unlike, and not what moved the score or the loss
         after = restored(frozenset({i})) if i in players and len(rows) else None
         made.append(_suspect(incident, verdict, cause, share, restored(frozenset()) if len(rows) else found.now, after))
     return made

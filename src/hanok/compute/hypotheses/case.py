@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -33,6 +33,20 @@ class TableDays:
     kept_out_period: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     reason: str = ""
 
+    def alone(self, asked: int, onset: int) -> TableDays:
+        """Without the periods from `asked` up to `onset`; what checks found in them is left out."""
+        kept = (self.kept_out_period < asked) | (self.kept_out_period >= onset)
+        out = self.kept_out_period[kept]
+        return replace(
+            self,
+            rows=(*self.rows[:asked], *self.rows[onset:]),
+            lag_h=(*self.lag_h[:asked], *self.lag_h[onset:]),
+            faults=tuple(f for f in self.faults if f[3] <= asked),
+            aside=(*self.aside[:asked], *self.aside[onset:]),
+            kept_out={n: v[kept] for n, v in self.kept_out.items()},
+            kept_out_period=np.where(out < asked, out, out - onset + asked),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -57,6 +71,22 @@ class Case:
     asked: int = 1
     tables: tuple[TableDays, ...] = ()
     complete: bool = True
+
+    def alone(self, onset: int) -> tuple[Case, NDArray[np.int64]]:
+        """Only the periods asked about, with those before `onset` to compare with; and the numbers of its rows here."""
+        kept = np.flatnonzero((self.period < self.asked) | (self.period >= onset))
+        period = self.period[kept]
+        case = replace(
+            self,
+            columns={n: v[kept] for n, v in self.columns.items()},
+            period=np.where(period < self.asked, period, period - onset + self.asked),
+            score=self.score[kept],
+            label=self.label[kept],
+            loss=self.loss[kept],
+            answered=(*self.answered[: self.asked], *self.answered[onset:]),
+            tables=tuple(t.alone(self.asked, onset) for t in self.tables),
+        )
+        return case, kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ EDGE = 2  # periods on either side of the onset
 
 
 class Measure:
-    """Knows the case cut into suspect and good rows at its onset."""
+    """Knows the case cut into suspect and good rows at its onset, which is looked for where none is given."""
 
-    def __init__(self, case: Case, *, seed: int = 0) -> None:
+    def __init__(self, case: Case, *, onset: int = 0, seed: int = 0) -> None:
         self.case = case
         self._texts_labels = case.task != "regression"
-        self.onset = self._onset()
+        self.onset = onset or self._onset()
         rng = np.random.default_rng(seed)
         self.rows = _some(np.flatnonzero(case.period < self.onset), rng)
         self.good_rows = _some(np.flatnonzero(case.period >= self.onset), rng)

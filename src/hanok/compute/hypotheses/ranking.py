@@ -4,7 +4,7 @@ and the rest is asked again."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ precise before what fits anything."""
 CAUSES_MAX = 4
 GAIN_MIN = 15.0
 SHARE_MIN = 0.12
+ALONE_MIN = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,23 @@ class Verdict:
 
 
 def judged(case: Case) -> Verdict:
-    """The causes that hold, the likeliest first."""
-    measured = Measure(case)
+    """The causes that hold, the likeliest first. Where something began long before the periods asked about and these
+    have rows enough, they are also judged alone, so that what happened in them is not thinned by what came before."""
+    found = _judged(Measure(case))
+    if found.onset <= case.asked or int((case.period < case.asked).sum()) < ALONE_MIN:
+        return found
+    alone, rows = case.alone(found.onset)
+    now = _judged(Measure(alone, onset=case.asked))
+    if not now.causes or (found.causes and found.causes[0].proposal.name == now.causes[0].proposal.name):
+        return found
+    return replace(now, rows=rows[now.rows], good=rows[now.good])
+
+
+def _judged(measured: Measure) -> Verdict:
     if not measured.comparable:
         return Verdict(measured.onset, measured.rows, measured.good_rows, compared=False)
     proposals = [p for h in HYPOTHESES for p in h(measured)]
-    proposals += aside.kept_out(measured, lambda c: [b.proposal for b in judged(c).causes])
+    proposals += aside.kept_out(measured, lambda c: [b.proposal for b in _judged(Measure(c)).causes])
     proposals += labelled.meaning(measured, measured.good_rows, measured.rows)
     return _peeled(measured, [*proposals, *_moved(measured)])
 
