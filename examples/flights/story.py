@@ -12,7 +12,7 @@ def first_training(days: int) -> str:
 
 
 def challenge(app) -> dict:
-    """Ann trains a challenger on the last three months only. The gate refuses it; Ben promotes it all the same."""
+    """Ann trains a challenger on the last three months only. Ben promotes it, whatever the gate says."""
     result = app.training.train(
         MODEL,
         start=datetime(2013, 9, 1, tzinfo=UTC),
