@@ -17,7 +17,7 @@ LONGEST = 14  # periods of one incident
 GOOD_MIN = 3  # periods
 TIED_WELL = 0.5
 LABELS_MIN = 60
-SAMPLED = 5000
+SAMPLED = 2500
 EDGE = 2  # periods on either side of the onset
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hanok.compute.hypotheses.absent import NULL_JUMP
 from hanok.compute.hypotheses.case import Measured, Proposal, numeric
 from hanok.compute.hypotheses.streams import coded
 
@@ -26,6 +27,8 @@ def mixture(measured: Measured) -> Iterator[Proposal]:
         coding = coded(measured.good[name])
         good, now = coding.counts(measured.good[name]), coding.counts(measured.suspect[name])
         share_good, share_now = good / good.sum(), now / now.sum()
+        if share_now[-1] - share_good[-1] > NULL_JUMP:  # the last bin: values that are not there are no other traffic
+            continue
         covered = float(share_good[share_now > SUPPORT * share_good].sum())
         if covered < 0.8:
             continue
