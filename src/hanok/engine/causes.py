@@ -23,7 +23,7 @@ Losses = Callable[[Numbers, Numbers], Numbers]
 LABELS_MIN = 60
 SURE_Z = 3.0
 WORSE = 1.25
-NAMED_MIN = 0.02  # of the change; a cause that values tell, not records, and that takes away less is not named
+NAMED_MIN = 0.1  # of the change; a cause that values tell, not records, and that takes away less is not named
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ DAY = timedelta(days=1)
 BEFORE_DAYS = 10
 LABELS_MIN = 100
 RECENT_VERSION = timedelta(days=14)
+FIRST_REPORTS = 7  # a drift of few rows a day takes some days to be told
 DRAWS = 6  # of the training rows, in place of windows before where nothing was answered in them
 MEANS = ("log_loss", "brier", "mae")  # metrics that are a mean loss of rows
 
@@ -99,19 +100,20 @@ class _Case:
 
     @cached_property
     def drifted(self) -> Mapping[str, tuple[float, str]]:
-        """Features whose drift alarmed in this window: the distance, and the start of the first of the consecutive
-        reports in which they had moved. A fault that lasts is all that the windows before know: only training shows
-        it."""
+        """Features whose drift alarmed in this window and that were never as in training since the model answers, with
+        the distance and since when. What came later is held against the windows before."""
         found: dict[str, tuple[float, str]] = {}
         since: dict[str, str] = {}
-        for report in self.parts.monitoring.drift_reports(self.model.name):
+        reports = self.parts.monitoring.drift_reports(self.model.name)
+        first = {r.start for r in reports[:FIRST_REPORTS]}
+        for report in reports:
             if report.start >= self.end.isoformat():
                 break
             moved = {f.feature: f for f in report.features if f.suspicious or f.run_suspicious}
             since = {name: since.get(name, report.start) for name in moved}
             if report.end > self.start.isoformat():
-                alarms = [f for f in moved.values() if f.alarm]
-                found |= {f.feature: (max(f.psi, f.run_psi), since[f.feature]) for f in alarms}
+                ever = [f for f in moved.values() if f.alarm and since[f.feature] in first]
+                found |= {f.feature: (max(f.psi, f.run_psi), since[f.feature]) for f in ever}
         return found
 
     @property
