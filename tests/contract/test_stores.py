@@ -205,7 +205,7 @@ def test_every_port_is_small_and_has_a_contract_that_an_engine_runs():
     assert len(kept) > 40
     for port in kept:
         methods = [m for m in vars(port) if not m.startswith("_")]
-        assert len(methods) <= 8, (port.__name__, methods)
+        assert len(methods) <= 7, (port.__name__, methods)
         contract = getattr(testing, f"{port.__name__}Contract", None)
         assert contract is not None, f"{port.__name__} has no contract in hanok.stores.testing"
         assert any(issubclass(engine, contract) for engine in here), f"no engine runs the contract of {port.__name__}"

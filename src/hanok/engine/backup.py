@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import tarfile
 import tempfile
 from pathlib import Path
 
-from hanok.core.errors import AlreadyExists, BadData, HanokError, NotFound
+from hanok.core.errors import AlreadyExists, BadData, NotFound
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.serving.log import PredictionLog
 from hanok.stores.disk import full_disk_named, sync_directory, sync_file
 
-logger = logging.getLogger("hanok.backup")
 DATABASE = "hanok.db"
 PARTIAL = "hanok-backup-"
 KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online values are rebuilt
@@ -24,16 +22,12 @@ KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online va
 def backup(home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: PredictionLog, target: Path) -> Path:
     """One tar file with everything acknowledged so far, taken while the home is in use.
 
-    The database is copied first, so whatever it names is there when the files are copied; compaction and flushes wait.
+    The database is copied first, so whatever it names is there when the files are copied, as they are, tails and damage
+    included; compaction and flushes wait.
     """
     if target.exists():
         raise AlreadyExists(f"{target} exists; a backup never overwrites, name another file")
     log.sync()
-    for name in tables.names():
-        try:
-            tables.flush(name)
-        except HanokError as error:  # what is damaged goes into the backup as it is
-            logger.error("the backup holds table %s as it is: %s", name, error)
     with full_disk_named(f"backup {target}"), home.scratch("backup-") as work:
         copy = work / DATABASE
         metadata.backup(str(copy))

@@ -356,10 +356,6 @@ class Tables(Protocol):
 
     def names(self) -> list[str]: ...
 
-    def flush(self, name: str) -> None:
-        """Move the durable tail into the columnar log."""
-        ...
-
     def frozen(self) -> AbstractContextManager[None]:
         """While it is entered no file is moved or removed, so that all can be copied."""
         ...

@@ -10,6 +10,7 @@ import hanok as hk
 from hanok.cli import cli
 from hanok.compute.duck import read
 from hanok.core.errors import Invalid
+from hanok.stores.testing.tables import flush
 
 
 def batch(*ids):
@@ -20,7 +21,7 @@ def batch(*ids):
 def test_a_batch_whose_rows_a_disk_lost_is_named_and_taken_again(tmp_path, damage):
     with hk.open(tmp_path / "home") as h:
         h.app.ingesting.ingest("t", batch("a", "b"), key="first")
-        h.app.tables.flush("t")
+        flush(h.app.tables, "t")
         h.app.ingesting.ingest("t", batch("c", "d"), key="second")
         shutil.copytree(tmp_path / "home", tmp_path / "later")  # as after a kill: what is closed is flushed
     (segment,) = (tmp_path / "later/tables/t/tail").glob("*.seg")

@@ -12,7 +12,7 @@ from hanok.engine.doctor import check_blobs, check_home
 from hanok.engine.home import Home
 from hanok.engine.mlflow_import.database import SqliteSource
 from hanok.stores.sql import SqlMetadata, sqlite_file
-from hanok.stores.testing.tables import rows, values
+from hanok.stores.testing.tables import flush, rows, values
 
 ODD = """c#p?x=1&y % '"é*;"""
 
@@ -22,7 +22,7 @@ def test_a_home_lives_in_a_folder_of_any_name_and_its_damage_is_said(tmp_path):
     app = open_app(Config(home=root, project=None))
     for number in range(2):
         app.tables.append("t", rows(number), key=str(number))
-        app.tables.flush("t")
+        flush(app.tables, "t")
     assert values(app.tables.scan("t")) == [0, 1]
     app.blobs.put(iter([b"x"]))
     assert all(f.ok for f in [*check_home(app.home), *check_blobs(app.metadata, app.blobs)])

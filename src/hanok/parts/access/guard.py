@@ -123,9 +123,6 @@ class GuardedTables:
     def names(self) -> list[str]:
         return [name for name in self._inner.names() if self._visible(name)]
 
-    def flush(self, name: str) -> None:
-        self._inner.flush(name)
-
     def close(self) -> None:
         self._inner.close()
 

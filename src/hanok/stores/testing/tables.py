@@ -29,8 +29,13 @@ def values(scan: Scan) -> list[int]:
     return [v for v, s in zip(*(both.column(c).to_pylist() for c in ("v", SEQUENCE)), strict=True) if s < scan.upto]
 
 
+def flush(tables: Any, name: str) -> None:
+    """Move what is durable into the columnar log now, which an engine does by itself when enough has gathered."""
+    getattr(tables, "_inner", tables).flush(name)
+
+
 class TablesContract:
-    """Append-only tables."""
+    """Append-only tables, and `flush`, with which an engine moves what is durable to where it stays."""
 
     def test_rows_are_numbered_in_the_order_they_were_written(self, store: Any) -> None:
         assert store.append("t", rows(1, 2), key="a").first == 0
