@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from hanok.core.errors import DeclarationError
 
+LONGEST = timedelta(days=365_000)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 _RELATIVE = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:([+-])\s*(.+))?")
@@ -15,13 +16,16 @@ _OF_ANY_NAME = re.compile(r"\s*(\S.*?)\s*(?:([+-])\s*(\d+(?:\.\d+)?\s*(?:ms|s|m|
 
 
 def duration(text: str | timedelta) -> timedelta:
-    """Parse "3h" and the like (units ms, s, m, h, d, w). Raises DeclarationError."""
+    """Parse "3h" and the like (units ms, s, m, h, d, w), of at most 365,000 days. Raises DeclarationError."""
     if isinstance(text, timedelta):
         return text
     match = _DURATION.fullmatch(text)
     if match is None:
         raise DeclarationError(f"{text!r} is not a duration; write a number and one of ms, s, m, h, d, w, like '28d'")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST.total_seconds():
+        raise DeclarationError(f"{text!r} is longer than {LONGEST.days} days; write a shorter duration, like '28d'")
+    return timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

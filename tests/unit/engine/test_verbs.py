@@ -155,6 +155,12 @@ def test_values_that_mean_little_are_errors_of_the_caller(app, name, data, tmp_p
         json.dumps(answer, default=str)
 
 
+@pytest.mark.parametrize("since", ["9w", "0001-01-01T00:00+20:00"])
+def test_a_time_that_leaves_the_calendar_is_the_callers(app, since):
+    with pytest.raises(Invalid, match="before year 1"):
+        call(app, "replay", "local", {"model": "m", "version": 1, "since": since, "until": "0001-01-02"})
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "wanted"),
     [

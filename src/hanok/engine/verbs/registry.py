@@ -146,7 +146,14 @@ def call(app: App, name: str, actor: str, arguments: Mapping[str, Any]) -> Answe
         app.metadata.require_model(model, found.access)
     if found.takes_actor:
         taken[ACTOR] = actor
-    return found.function(*(find(app, kind) for kind in found.parts), **taken)
+    try:
+        return found.function(*(find(app, kind) for kind in found.parts), **taken)
+    except OverflowError as error:
+        if "date" not in str(error):
+            raise
+        raise Invalid(
+            f"{name}: an instant or a length of time among its arguments leads before year 1 or after 9999"
+        ) from error
 
 
 def load_all() -> None:
