@@ -28,6 +28,7 @@ from hanok.core.wording import near
 from hanok.engine.arguments import is_path
 from hanok.engine.files import read_file
 from hanok.parts.access import GuardedMetadata, GuardedTables
+from hanok.parts.features.asking import united
 from hanok.parts.features.service import Features, view_node
 from hanok.stores.blobs import LocalBlobs
 from hanok.stores.ports import Repositories
@@ -88,7 +89,7 @@ class FeatureSets:
         if not features:
             raise Invalid("say which features: names of services, views or features")
         given = [f for f in features if isinstance(f, FeatureView)]
-        return (*self.features.named([f for f in features if isinstance(f, str)]), *given)
+        return united((*self.features.named([f for f in features if isinstance(f, str)]), *given))
 
     def rows_of(self, spine: str) -> tuple[pa.Table, str]:
         """The rows that a text means: a file, one SELECT over tables, or a table of which the name is given too. Raises

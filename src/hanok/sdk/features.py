@@ -29,12 +29,14 @@ def point_in_time_join(
     later than the instant is not seen. Rows are never dropped, doubled or moved. Raises Invalid, BadData.
     """
     from hanok.core.errors import Invalid
+    from hanok.parts.features.asking import united
     from hanok.parts.features.joining import joined, scans_of
 
     given = [features] if isinstance(features, FeatureService | FeatureView | str) else list(features)
     if named := [f for f in given if isinstance(f, str)]:
         raise Invalid(f"{named[0]!r} is a name; point_in_time_join takes hk.FeatureView and hk.FeatureService values")
-    views = [v for f in given if not isinstance(f, str) for v in (f.views if isinstance(f, FeatureService) else (f,))]
+    asked = (f for f in given if not isinstance(f, str))
+    views = united(v for f in asked for v in (f.views if isinstance(f, FeatureService) else (f,)))
     scans = scans_of({name: as_arrow(rows) for name, rows in tables.items()}, views)
     return joined(as_arrow(spine), at, views, lambda table: scans[table], known_time=known_time)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,23 +33,46 @@ class OnlineFeature:
 def views_named(
     names: Sequence[str], views: Mapping[str, FeatureView], services: Mapping[str, FeatureService]
 ) -> tuple[FeatureView, ...]:
-    """The views of names: of a service, of a view, or of one feature ("weather__temp", "weather:temp"). Features of one
-    view that are named one by one come together. Raises FeatureViewNotFound with the near name."""
-    found: dict[str, FeatureView] = {}
-    chosen: dict[str, list[str]] = {}
+    """The views of names: of a service, of a view, or of one feature ("weather__temp", "weather:temp"); see `united`.
+    Raises FeatureViewNotFound with the near name, Invalid."""
+    found: list[FeatureView] = []
     for name in names:
-        if name in services or name in views:
-            for view in services[name].views if name in services else (views[name],):
-                found[view.name] = view
-                chosen[view.name] = [*view.feature_names]
-            continue
-        view, feature = _feature(name, views, services)
-        found.setdefault(view.name, view)
-        chosen.setdefault(view.name, [])
-        if feature not in chosen[view.name]:
-            chosen[view.name].append(feature)
-    whole = {n: v if v.feature_names == tuple(chosen[n]) else _whole(v) for n, v in found.items()}
-    return tuple(v if v.feature_names == tuple(chosen[n]) else v[chosen[n]] for n, v in whole.items())
+        if name in services:
+            found += services[name].views
+        elif name in views:
+            found.append(views[name])
+        else:
+            found.append(_of_feature(name, (*found, *views.values()), services, [*services, *views]))
+    return united(found)
+
+
+def united(views: Iterable[FeatureView]) -> tuple[FeatureView, ...]:
+    """Each view once, with all features of it that are asked for, in the order in which they were named first. Raises
+    Invalid where one name stands for two things."""
+    found: dict[str, FeatureView] = {}
+    for view in views:
+        known = found.setdefault(view.name, view)
+        if not _alike(known, view):
+            raise _ambiguous(known, view)
+        names = tuple(dict.fromkeys((*known.feature_names, *view.feature_names)))
+        if names != known.feature_names:
+            found[view.name] = _whole(known)[names]
+    return tuple(found.values())
+
+
+def _alike(one: FeatureView, other: FeatureView) -> bool:
+    return one.stored == other.stored and one.keys == other.keys
+
+
+def _ambiguous(one: FeatureView, other: FeatureView) -> Invalid:
+    meant = [f"feature view {v.stored.name!r} of table {v.source.table!r} by {', '.join(v.keys)}" for v in (one, other)]
+    how = "the two are declared differently: 'hanok apply' the project file, and ask for them by their names"
+    if meant[0] != meant[1]:
+        how = f"{meant[0]}, and {meant[1]}"
+    return Invalid(
+        f"{one.name!r} stands for two things here ({how}). Give one of them another name with view.alias(NAME, "
+        "keys=...), or ask for them one after the other"
+    )
 
 
 def _whole(view: FeatureView) -> FeatureView:
@@ -58,20 +81,29 @@ def _whole(view: FeatureView) -> FeatureView:
     return stored if view.alias_of is None else stored.alias(view.name, keys=view.keys)
 
 
-def _feature(
-    name: str, views: Mapping[str, FeatureView], services: Mapping[str, FeatureService]
-) -> tuple[FeatureView, str]:
-    aliased = {v.name: v for s in services.values() for v in s.views if v.alias_of is not None}
-    for view in (*views.values(), *aliased.values()):
-        whole = _whole(view)
-        for feature, column in zip(whole.feature_names, view_columns(whole), strict=True):
-            if name in (column, f"{view.name}:{feature}"):
-                return view, feature
-    known = [*services, *views, *(c for v in views.values() for c in view_columns(v))]
+def _of_feature(
+    name: str, views: Sequence[FeatureView], services: Mapping[str, FeatureService], named: Sequence[str]
+) -> FeatureView:
+    """The view of one feature, with that feature alone. A name that `views` do not have is one of a service's alias."""
+    aliased = [v for s in services.values() for v in s.views if v.alias_of is not None]
+    for candidates in (views, aliased):
+        found = [view[feature] for view in map(_whole, candidates) for feature in _features(view, name)]
+        for other in found[1:] if candidates is aliased else ():
+            if not _alike(found[0], other):
+                raise _ambiguous(found[0], other)
+        if found:
+            return found[0]
+    known = [*named, *(c for v in views for c in view_columns(v))]
     raise FeatureViewNotFound(
         f"there is no feature service, feature view or feature {name!r}"
-        f"{near(name, known) or '; there are ' + (', '.join([*services, *views]) or 'none: run hanok apply')}"
+        f"{near(name, known) or '; there are ' + (', '.join(named) or 'none: run hanok apply')}"
     )
+
+
+def _features(view: FeatureView, name: str) -> list[str]:
+    """The feature of a view that a name means, if it is one of its."""
+    named = zip(view.feature_names, view_columns(view), strict=True)
+    return [feature for feature, column in named if name in (column, f"{view.name}:{feature}")]
 
 
 def entity_columns(
