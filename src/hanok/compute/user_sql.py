@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,25 +11,37 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from hanok.compute.duck import closed
+from hanok.compute.duck import Relation, closed
 from hanok.core.clock import wall_seconds
 from hanok.core.errors import Cancelled, Invalid, TooLarge
 
 BATCH_ROWS = 10_000
 LOOK_S = 0.05
+_QUERY = re.compile(
+    r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*(?:SELECT|WITH|FROM)(?=[\s(*\"']|--|/\*)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one query: `memory` as DuckDB writes it ("512MB")."""
+    """Of one query: `memory` as DuckDB writes it ("512MB", "2GB")."""
 
     memory: str
     timeout_s: float
     rows_max: int
 
+    @property
+    def megabytes(self) -> int:
+        return int(self.memory[:-2]) * {"MB": 1, "GB": 1000}[self.memory[-2:]]
+
+
+def is_query(text: str) -> bool:
+    """Whether a text is meant as a SELECT: it begins with SELECT, WITH or FROM, behind comments and brackets."""
+    return _QUERY.match(text) is not None
+
 
 def select_only(
-    query: str, relations: Mapping[str, pa.Table], limits: Limits, gone: Callable[[], bool] = lambda: False
+    query: str, relations: Mapping[str, Relation], limits: Limits, gone: Callable[[], bool] = lambda: False
 ) -> pa.Table:
     """Its answer. Raises Invalid for anything but one SELECT, for wrong SQL, and when time runs out; TooLarge for an
     answer of too many rows or work beyond the memory; Cancelled when `gone` says that nobody waits any more."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,15 +17,17 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from hanok.compute.duck import read
-from hanok.compute.user_sql import Limits, select_only
+from hanok.compute.user_sql import Limits, is_query
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, as_dict, from_dict
-from hanok.core.errors import Invalid, NodeNotFound, SourceNotFound
+from hanok.core.errors import Cancelled, Invalid, NodeNotFound, SourceNotFound
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
-from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.core.tables import ARRIVED, SEQUENCE, Overlay
 from hanok.core.wording import near
 from hanok.engine.arguments import is_path
+from hanok.engine.executors.asking import hanging_up
+from hanok.engine.executors.inline import Executing
 from hanok.engine.files import read_file
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.features.asking import united
@@ -44,6 +46,16 @@ class AskedSet:
     features: tuple[FeatureView | str, ...]
     at: str = ""
     known_time: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SpineRows:
+    """Rows that features are asked for. Those of `table` are the ones that count of its first `upto`, by `row_key`."""
+
+    rows: pa.Table
+    table: str = ""
+    upto: int = 0
+    row_key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +78,13 @@ class FeatureSets:
     metadata: GuardedMetadata
     blobs: LocalBlobs
     clock: Clock
+    executing: Executing
 
-    def make(self, rows: pa.Table, asked: AskedSet, *, table: str = "") -> MadeFeatures:
-        """Join rows with features, as they were known at each row's instant, and record what was made of what. `table`:
-        the rows are all rows of that table. Raises Invalid, BadData, FeatureViewNotFound, SourceNotFound."""
-        views = self.views(asked.features)
+    def make(self, spine: SpineRows, asked: AskedSet) -> MadeFeatures:
+        """Join rows with features, as they were known at each row's instant, and record what was made of what. Raises
+        Invalid, BadData, FeatureViewNotFound, SourceNotFound; Cancelled when its caller hung up, and then nothing is
+        recorded."""
+        views, rows, table, gone = self.views(asked.features), spine.rows, spine.table, hanging_up()
         for view in views:
             if not self.tables.size(view.source.table):
                 raise SourceNotFound(
@@ -78,11 +92,13 @@ class FeatureSets:
                     f"hanok ingest {view.source.table} FILE"
                 )
         snapshots = {t: self.tables.size(t) for t in dict.fromkeys(v.source.table for v in views)}
-        made = self.features.join(rows, asked.at, views, known_time=asked.known_time, table=table, snapshots=snapshots)
-        digest, source = self._keep(made), "" if table else self._keep(rows)
         if table:
-            snapshots[table] = rows.num_rows
-        return self._record(asked, views, made, snapshots, digest, source, table)
+            snapshots[table] = spine.upto
+        made = self.features.join(rows, asked.at, views, known_time=asked.known_time, table=table, snapshots=snapshots)
+        if gone():
+            raise Cancelled("the training set was given up: its caller hung up")
+        digest, source = self._keep(made), "" if table else self._keep(rows)
+        return self._record(asked, views, made, snapshots, digest, source, spine)
 
     def views(self, features: Sequence[FeatureView | str]) -> tuple[FeatureView, ...]:
         """What is asked for, as views. Raises FeatureViewNotFound, Invalid for nothing."""
@@ -91,19 +107,31 @@ class FeatureSets:
         given = [f for f in features if isinstance(f, FeatureView)]
         return united((*self.features.named([f for f in features if isinstance(f, str)]), *given))
 
-    def rows_of(self, spine: str) -> tuple[pa.Table, str]:
-        """The rows that a text means: a file, one SELECT over tables, or a table of which the name is given too. Raises
-        BadData, Invalid, SourceNotFound."""
-        if spine.lstrip()[:7].upper().startswith(("SELECT", "WITH ", "FROM ")) and len(spine.split()) > 1:
-            return self._selected(spine), ""
-        if self.tables.size(spine) if spine in self.tables.names() else False:
-            return read(self.tables.scan(spine)), spine
-        if is_path(spine) and (Path(spine).suffix.lower() in FILES or Path(spine).exists()):
-            return read_file(Path(spine)), ""
+    def rows_of(self, spine: str) -> SpineRows:
+        """The rows that a text means: a file of this machine, or those of `of_tables`. Raises BadData, Invalid,
+        SourceNotFound."""
+        if not self._is_table(spine) and not is_query(spine) and is_path(spine):
+            path = Path(spine)
+            if path.suffix.lower() in FILES or path.exists():
+                return SpineRows(read_file(path))
+        return self.of_tables(spine)
+
+    def of_tables(self, spine: str) -> SpineRows:
+        """The rows of a table, each as it was corrected last, or the answer of one SELECT over tables. Raises Invalid,
+        SourceNotFound."""
+        if self._is_table(spine):
+            scan = self.features.spines.scan(spine)
+            key = scan.overlay.row_key if scan.overlay is not None else ()
+            return SpineRows(read(scan), spine, scan.upto, key)
+        if is_query(spine):
+            return SpineRows(self._selected(spine))
         raise SourceNotFound(
             f"{spine[:80]!r} is no table, file or SELECT{near(spine, self.tables.names())}; tables: "
             f"{', '.join(n for n in self.tables.names() if '--' not in n) or 'none'}"
         )
+
+    def _is_table(self, spine: str) -> bool:
+        return spine in self.tables.names() and self.tables.size(spine) > 0
 
     def again(self, identity: str) -> MadeFeatures:
         """The same training set from what is kept. Raises NodeNotFound, Invalid for one that a model was trained on."""
@@ -119,7 +147,9 @@ class FeatureSets:
         snapshots, table = dict(facts["snapshots"]), facts["table"]
         views = tuple(from_dict(v) for v in facts["asked"])
         if table:
-            rows = read(self.tables.scan(table, upto=snapshots[table]))
+            key = tuple(facts.get("row_key", ()))  # sets of earlier releases were made of all forms of a row
+            scan = self.tables.scan(table, upto=snapshots[table])
+            rows = read(replace(scan, overlay=Overlay(key) if key else None))
         else:
             with self.blobs.open(facts["source"]) as file:
                 rows = pq.read_table(io.BytesIO(file.read()))
@@ -133,8 +163,9 @@ class FeatureSets:
         return str(self.metadata.read(lambda r: r.lineage.node(identity)).facts["digest"])
 
     def _selected(self, query: str) -> pa.Table:
-        relations = {n: self.tables.scan(n) for n in self.tables.names() if n in query and self.tables.size(n)}
-        rows = select_only(query, relations, Limits(SQL_MEMORY, SQL_TIMEOUT_S, SQL_ROWS_MAX))
+        named = [n for n in self.tables.names() if n in query and self.tables.size(n)]
+        relations = {n: self.features.spines.scan(n) for n in named}
+        rows = self.executing.queries.select(query, relations, Limits(SQL_MEMORY, SQL_TIMEOUT_S, SQL_ROWS_MAX))
         return rows.drop_columns([n for n in (SEQUENCE, ARRIVED) if n in rows.column_names])
 
     def _keep(self, rows: pa.Table) -> str:
@@ -148,7 +179,7 @@ class FeatureSets:
         snapshots: dict[str, int],
         digest: str,
         source: str,
-        table: str,
+        spine: SpineRows,
     ) -> MadeFeatures:
         now: datetime = self.clock.now()
         names = tuple(made.column_names[len(made.column_names) - sum(len(v.feature_names) for v in views) :])
@@ -162,7 +193,8 @@ class FeatureSets:
             "snapshots": snapshots,
             "digest": digest,
             "source": source,
-            "table": table,
+            "table": spine.table,
+            "row_key": list(spine.row_key),
             "features": list(names),
         }
         of = ", ".join(f if isinstance(f, str) else f.name for f in asked.features)

@@ -131,13 +131,13 @@ class InProcess:
         return find(self._open, Batching).piece(model, batch, place, rows)
 
     def training_set(self, spine: pa.Table | str, features: Sequence[Json], at: str, known_time: bool) -> FoundSet:
-        from hanok.engine.feature_sets import AskedSet, FeatureSets
+        from hanok.engine.feature_sets import AskedSet, FeatureSets, SpineRows
         from hanok.engine.parts import find
         from hanok.engine.verbs.features import asked_features
 
         sets = find(self._open, FeatureSets)
-        rows, table = sets.rows_of(spine) if isinstance(spine, str) else (spine, "")
-        made = sets.make(rows, AskedSet(asked_features(features), at, known_time), table=table)
+        rows = sets.rows_of(spine) if isinstance(spine, str) else SpineRows(spine)
+        made = sets.make(rows, AskedSet(asked_features(features), at, known_time))
         return FoundSet(made.id, made.rows, made.digest)
 
     def upload(self, of: str, identity: str, path: str, file: Path) -> None:

@@ -9,16 +9,18 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hanok.compute.user_sql import is_query
 from hanok.core.access import Access
 from hanok.core.errors import BadData, Forbidden, Invalid
 from hanok.core.json import Json
 from hanok.engine.app import App
-from hanok.engine.feature_sets import FILES, AskedSet, FeatureSets
+from hanok.engine.feature_sets import FILES, AskedSet, FeatureSets, SpineRows
 from hanok.engine.parts import find
 from hanok.engine.table_formats import ARROW_STREAM, encoded
 from hanok.engine.verbs.features import asked_features
 from hanok.sdk.frames import DIGEST, SET
-from hanok.server.routes import Route, in_thread
+from hanok.server.lanes import while_asked
+from hanok.server.routes import Route
 
 BODY_MAX_BYTES = 1 << 30
 
@@ -38,25 +40,24 @@ def routes(app: App) -> list[Route]:
         body, spine = await request.body(), query.get("spine", "")
 
         def answer() -> bytes:
-            rows, table = _named(sets, spine) if spine else (_rows(body), "")
-            made = sets.make(rows, asked, table=table)
+            made = sets.make(_named(sets, spine) if spine else SpineRows(_rows(body)), asked)
             told = {**(made.rows.schema.metadata or {}), SET: made.id.encode(), DIGEST: made.digest.encode()}
             return encoded(made.rows.replace_schema_metadata(told), "arrow")
 
-        return Response(await in_thread(answer), media_type=ARROW_STREAM)
+        return Response(await while_asked("long", answer, request.receive), media_type=ARROW_STREAM)
 
     return [Route("POST", "/api/v1/feature/sets", make, Access.EDIT, BODY_MAX_BYTES)]
 
 
-def _named(sets: FeatureSets, spine: str) -> tuple[pa.Table, str]:
+def _named(sets: FeatureSets, spine: str) -> SpineRows:
     """Of tables only: files of this machine are none of a caller's."""
-    if spine not in sets.tables.names() and len(spine.split()) < 2:
+    if spine not in sets.tables.names() and not is_query(spine):
         if spine.lower().endswith(FILES):
             raise Forbidden("send the rows of a file as the body: a server reads no files for those who call it")
+        if len(spine.split()) > 1:
+            raise Invalid("spine is the name of a table, or one SELECT over tables")
         raise Invalid(f"there is no table {spine[:80]!r}")
-    if len(spine.split()) > 1 and not spine.lstrip()[:7].upper().startswith(("SELECT", "WITH ", "FROM ")):
-        raise Invalid("spine is the name of a table, or one SELECT over tables")
-    return sets.rows_of(spine)
+    return sets.of_tables(spine)
 
 
 def _rows(body: bytes) -> pa.Table:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +21,11 @@ from hanok.core import errors
 from hanok.core.access import current_call
 from hanok.core.clock import wall_seconds
 from hanok.core.errors import Cancelled, HanokError, Invalid, TooLarge, Unavailable, words
+from hanok.core.tables import Overlay, Scan
 from hanok.engine.executors.started import Child
 
 PROCESS_BYTES = 1 << 30  # of one process in all: an empty one has some 300 MB, and DuckDB's own bound is in `Limits`
+PROCESS_MB = 512  # of DuckDB in such a process, whatever a query may have elsewhere
 ANSWER_BYTES = 256 << 20
 START_S, OVER_S, LOOK_S = 60.0, 1.0, 0.05
 IDLE_MAX = 2
@@ -32,8 +34,9 @@ IDLE_MAX = 2
 class Queries(Protocol):
     """Where users' SQL runs."""
 
-    def select(self, query: str, relations: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
-        """Raises Invalid, TooLarge, and Cancelled when its caller hung up."""
+    def select(self, query: str, relations: Mapping[str, pa.Table | Scan], limits: Limits) -> pa.Table:
+        """The answer of one SELECT over tables and snapshots. Raises Invalid, TooLarge, and Cancelled when its caller
+        hung up."""
         ...
 
     def close(self) -> None: ...
@@ -48,7 +51,7 @@ def hanging_up() -> Callable[[], bool]:
 class InlineQueries:
     """In this process: for a command or a notebook, whose own SQL it is."""
 
-    def select(self, query: str, relations: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
+    def select(self, query: str, relations: Mapping[str, pa.Table | Scan], limits: Limits) -> pa.Table:
         return select_only(query, relations, limits, gone=hanging_up())
 
     def close(self) -> None:
@@ -63,8 +66,9 @@ class QueryProcesses:
         self._idle, self._all = list[Child](), set[Child]()
         self._lock, self._closed = threading.Lock(), False
 
-    def select(self, query: str, relations: Mapping[str, pa.Table], limits: Limits) -> pa.Table:
+    def select(self, query: str, relations: Mapping[str, pa.Table | Scan], limits: Limits) -> pa.Table:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        limits = replace(limits, memory=f"{min(limits.megabytes, PROCESS_MB)}MB")
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="sql-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             _write(folder, query, relations, limits)
@@ -166,16 +170,38 @@ class _Asked:
     query: str
     names: list[str]
     limits: Limits
+    scans: dict[str, _Snapshot]
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """A scan but for its tail, which lies beside it where it has one."""
+
+    files: tuple[str, ...]
+    upto: int
+    row_key: tuple[str, ...]
+    tail: bool
+
+    @classmethod
+    def of(cls, scan: Scan) -> _Snapshot:
+        key = scan.overlay.row_key if scan.overlay is not None else ()
+        return cls(scan.files, scan.upto, key, scan.tail is not None)
+
+    def scan(self, name: str, table: pa.Table) -> Scan:
+        overlay = Overlay(tuple(self.row_key)) if self.row_key else None
+        return Scan(name, tuple(self.files), table if self.tail else None, self.upto, table.schema, overlay)
 
 
 def answer(folder: Path) -> None:
     """In the process: the answer, or the error, beside the question."""
     try:
         said = orjson.loads((folder / "query.json").read_bytes())
-        relations = {}
+        relations: dict[str, pa.Table | Scan] = {}
         for place, name in enumerate(said["names"]):
             with pa.memory_map(str(folder / f"table{place}.arrow")) as source:
-                relations[name] = pa.ipc.open_file(source).read_all()
+                table = pa.ipc.open_file(source).read_all()
+            held = said["scans"].get(name)
+            relations[name] = table if held is None else _Snapshot(**held).scan(name, table)
         found = select_only(said["query"], relations, Limits(**said["limits"]))
         with pa.OSFile(str(folder / "answer.arrow"), "wb") as sink, pa.ipc.new_file(sink, found.schema) as writer:
             writer.write_table(found)
@@ -193,14 +219,18 @@ def answer(folder: Path) -> None:
         (folder / "error.json").write_bytes(orjson.dumps({"error": kind, "message": message}))
 
 
-def _write(folder: Path, query: str, relations: Mapping[str, pa.Table], limits: Limits) -> None:
-    for place, table in enumerate(relations.values()):
+def _write(folder: Path, query: str, relations: Mapping[str, pa.Table | Scan], limits: Limits) -> None:
+    scans = {n: _Snapshot.of(r) for n, r in relations.items() if isinstance(r, Scan)}
+    for place, relation in enumerate(relations.values()):
+        table = relation
+        if isinstance(relation, Scan):
+            table = relation.schema.empty_table() if relation.tail is None else relation.tail
         with (
             pa.OSFile(str(folder / f"table{place}.arrow"), "wb") as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
             writer.write_table(table)
-    (folder / "query.json").write_bytes(orjson.dumps(_Asked(query, list(relations), limits)))
+    (folder / "query.json").write_bytes(orjson.dumps(_Asked(query, list(relations), limits, scans)))
 
 
 def _read(folder: Path) -> pa.Table:

@@ -172,9 +172,8 @@ def training_set(
     """Rows (a Parquet or CSV file, a table, or one SELECT over tables) with features as they were known at each row's
     instant, written to a Parquet file and recorded in the lineage graph. `at` names the rows' instant, like "asked" or
     "scheduled - 2h"; without `known_time` late rows count from their event time on."""
-    rows, table = sets.rows_of(spine)
     asked = ([service] if service else []) + list(features)
-    made = sets.make(rows, AskedSet(asked_features(asked), at, known_time), table=table)
+    made = sets.make(sets.rows_of(spine), AskedSet(asked_features(asked), at, known_time))
     return _written(made, out)
 
 

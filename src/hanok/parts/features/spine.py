@@ -34,7 +34,7 @@ class Spines:
         self._tables, self._clock = tables, clock
         self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
 
-    def _scan(self, table: str, upto: int | None = None) -> Scan:
+    def scan(self, table: str, upto: int | None = None) -> Scan:
         """Rows to predict, each as it was corrected last."""
         scan, overlay = self._tables.scan(table, upto=upto), self.overlay(table)
         return replace(scan, overlay=overlay) if _fits(overlay, scan) else scan
@@ -66,7 +66,7 @@ class Spines:
     ) -> pa.Table:
         """Spine rows to be predicted in [start, end): keys, `_at`, when they arrived, their number, spine features,
         keys of views."""
-        scan = self._scan(model.spine.table, upto)
+        scan = self.scan(model.spine.table, upto)
         names, at = self._chosen(model, scan), predict_at(model)
         bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]
         with connect({"spine": scan}) as duck:
@@ -137,7 +137,7 @@ class Spines:
     def find(self, model: Model, match: Mapping[str, KeyValue | None]) -> dict[str, FeatureCell]:
         """The newest spine row that has the given values, preferring one still to be predicted. A value is read as the
         type of its column, in any spelling. Raises NotFound, BadKey."""
-        scan = self._scan(model.spine.table)
+        scan = self.scan(model.spine.table)
         unknown = [c for c in match if c not in scan.schema.names]
         if unknown:
             raise DeclarationError(

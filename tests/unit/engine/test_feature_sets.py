@@ -1,0 +1,79 @@
+"""Training sets of a table that the project keeps: the rows that count, and the same ones again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+import hanok as hk
+from hanok.core.access import Access, Actor, acting
+from hanok.core.clock import ReplayClock
+from hanok.core.declare import Project
+from hanok.core.errors import Cancelled
+from hanok.engine.app import open_app
+from hanok.engine.config import Config
+from hanok.engine.feature_sets import AskedSet, FeatureSets
+from hanok.engine.parts import find
+from hanok.sdk.client import Client
+from hanok.sdk.transports import InProcess
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TEMPS = hk.FeatureView("temps", keys="u", features=["t"], source=hk.Source("temps", event_time="e"))
+TRIPS = hk.Source("trips", event_time="e", row_key=["u", "e"])
+
+
+@pytest.fixture
+def app(tmp_path):
+    project = Project((TRIPS,), (TEMPS,), (), ())
+    made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(START), project=project)
+    arrive(made, "temps", u=["a", "b"], e=[START, START], t=[1.0, 2.0])
+    yield made
+    made.close()
+
+
+def arrive(app, table, *, e, **columns):
+    rows = pa.table({**columns, "e": pa.array(e, pa.timestamp("us", "UTC"))})
+    app.ingesting.batch(table, rows, key=f"{table} {app.tables.size(table)}")
+    app.bus.drain()
+    app.clock.move_to(app.clock.now() + timedelta(minutes=1))
+
+
+def fares(made):
+    return sorted(zip(made.column("u").to_pylist(), made.column("fare").to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("spine", ["trips", "SELECT u, e + INTERVAL 1 HOUR AS e, fare FROM trips"])
+def test_a_corrected_row_of_a_spine_takes_the_place_of_the_earlier_one_and_the_set_stays_as_it_was(app, spine):
+    client, later = Client(InProcess(app)), START + timedelta(hours=1)
+    arrive(app, "trips", u=["a", "b"], e=[later, later], fare=[5.0, 7.0])
+    before = client.training_set(spine, ["temps"], at="e")
+    arrive(app, "trips", u=["a", "c"], e=[later, later], fare=[6.0, 8.0])
+    after = client.training_set(spine, ["temps"], at="e")
+    arrive(app, "trips", u=["b"], e=[later], fare=[9.0])
+    assert (fares(before.rows), fares(after.rows)) == ([("a", 5.0), ("b", 7.0)], [("a", 6.0), ("b", 7.0), ("c", 8.0)])
+    for made in (before, after):
+        again = client.call("feature.reproduce", training_set=made.id)
+        assert again["bit_equal"] and again["rows"] == made.rows.num_rows
+
+
+def test_the_snapshot_of_a_table_that_lost_rows_names_the_rows_that_are_there(app):
+    at = pa.array([START + timedelta(hours=1)], pa.timestamp("us", "UTC"))
+    app.tables.append("gap", pa.table({"u": ["a"], "e": at, "_arrived": at}), key="1")
+    app.tables.append("gap", pa.table({"u": ["b"], "e": at, "_arrived": at}), key="2", first=5)
+    client = Client(InProcess(app))
+    made = client.training_set("gap", ["temps"], at="e")
+    again = client.call("feature.reproduce", training_set=made.id)
+    assert (again["rows"], again["bit_equal"], again["snapshots"]["gap"]) == (2, True, 6)
+
+
+def test_a_set_whose_caller_hung_up_is_not_recorded(app):
+    arrive(app, "trips", u=["a"], e=[START], fare=[5.0])
+    sets = find(app, FeatureSets)
+    with acting(Actor("eve", Access.EDIT)) as call:
+        rows, call.gone = sets.rows_of("trips"), True
+        with pytest.raises(Cancelled):
+            sets.make(rows, AskedSet(("temps",), "e"))
+        with pytest.raises(Cancelled):
+            sets.rows_of(
+                "SELECT u, e, sum(a.range * b.range) AS n FROM trips, range(9000000000) a, range(9) b GROUP BY ALL"
+            )
