@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 import pyarrow as pa
@@ -22,8 +23,12 @@ from hanok.core.errors import BadData, FeatureViewNotFound, Forbidden, HanokErro
 from hanok.core.json import Json, JsonObject
 from hanok.core.tables import ARRIVED
 from hanok.core.wording import near
+from hanok.core.work import Work
 from hanok.engine.app import App
-from hanok.server.routes import Handler, Route, in_thread
+from hanok.engine.parts import find
+from hanok.engine.pushing import Pushing
+from hanok.server.lanes import in_lane
+from hanok.server.routes import Handler, Route
 from hanok.wire import feast
 
 BODY_MAX_BYTES = 64 << 20
@@ -33,11 +38,11 @@ EVENT, CREATED = "event_timestamp", "created"  # what Feast's client calls the i
 def routes(app: App) -> list[Route]:
     server = FeatureServer(app)
 
-    def handler(answer: Callable[[bytes], bytes], *, later: bool = False) -> Handler:
+    def handler(work: Work, answer: Callable[[bytes], bytes], *, later: bool = False) -> Handler:
         async def handle(request: Request) -> Response:
             body = await request.body()
             try:
-                content = await in_thread(answer, body)
+                content = await in_lane(work, partial(answer, body))
             except Forbidden:
                 raise
             except HanokError as error:
@@ -51,11 +56,13 @@ def routes(app: App) -> list[Route]:
         return handle
 
     return [
-        Route("POST", "/get-online-features", handler(server.online), Access.READ),
-        Route("POST", "/push", handler(server.push), Access.EDIT, BODY_MAX_BYTES),
-        Route("POST", "/write-to-online-store", handler(server.write), Access.EDIT, BODY_MAX_BYTES),
-        Route("POST", "/materialize", handler(server.materialize, later=True), Access.EDIT),
-        Route("POST", "/materialize-incremental", handler(server.materialize_incremental, later=True), Access.EDIT),
+        Route("POST", "/get-online-features", handler("read", server.online), Access.READ),
+        Route("POST", "/push", handler("upload", server.push), Access.EDIT, BODY_MAX_BYTES),
+        Route("POST", "/write-to-online-store", handler("upload", server.write), Access.EDIT, BODY_MAX_BYTES),
+        Route("POST", "/materialize", handler("long", server.materialize, later=True), Access.EDIT),
+        Route(
+            "POST", "/materialize-incremental", handler("long", server.materialize_incremental, later=True), Access.EDIT
+        ),
     ]
 
 
@@ -89,13 +96,11 @@ class FeatureServer:
                 f"there is no push source {rows.name!r}{near(rows.name, list(tables))}; rows are pushed to the tables "
                 f"of feature views: {', '.join(tables) or 'none'}"
             )
-        self._append(tables[rows.name], rows, body)
-        return b""
+        return self._append(tables[rows.name], rows, body) or b""
 
     def write(self, body: bytes) -> bytes:
         rows = feast.written(body)
-        self._append(self.app.features.view(rows.name), rows, body)
-        return b"null"
+        return self._append(self.app.features.view(rows.name), rows, body) or b"null"
 
     def materialize(self, body: bytes) -> bytes:
         for view in self._views(feast.materialized(body)):
@@ -122,13 +127,17 @@ class FeatureServer:
             del given[CREATED]
         return given
 
-    def _append(self, view: FeatureView, pushed: feast.Pushed, body: bytes) -> None:
+    def _append(self, view: FeatureView, pushed: feast.Pushed, body: bytes) -> bytes:
+        """What is to be told of the rows, where not all of them were taken."""
         table, columns = view.source.table, dict[str, pa.ChunkedArray]()
+        known = self.app.tables.scan(table).schema if self.app.tables.size(table) else pa.schema([])
         for name, values in self._as_here(view, pushed).items():
             try:
                 made = pa.chunked_array([pa.array(values)])
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
                 raise BadData(f"column {name!r} of {pushed.name!r} holds values of several types: {error}") from None
+            if pa.types.is_null(made.type) and name in known.names:  # these rows say null; they do not leave it out
+                made = pa.chunked_array([pa.nulls(len(made), known.field(name).type)])
             instant = name in (view.source.event_time, view.source.known_at)
             columns[name] = bring(made, "TIMESTAMP").column if instant else made
         wanted = [n for n in (*view.key_columns, view.source.event_time) if n != ARRIVED]
@@ -136,20 +145,22 @@ class FeatureServer:
             raise BadData(f"the rows for {pushed.name!r} lack the column {lacking[0]!r}")
         rows = pa.table(columns)
         if not rows.num_rows:
-            return
-        key = f"push {sha256(body).hexdigest()[:32]}"
-        result = self.app.ingesting.batch(table, rows, key=key)
+            return b""
+        result = find(self.app, Pushing).push(table, rows, sha256(body).hexdigest()[:32])
         self.app.bus.drain()
-        if not result.rows.accepted:
-            raise BadData(
-                f"none of the {rows.num_rows} rows for {pushed.name!r} fits table {table!r}; they were set aside: "
-                f"hanok table show {table}"
-            )
+        if not result.quarantined:
+            return b""
+        reasons = list(dict.fromkeys(a.message for a in result.anomalies if a.severity == "error"))
+        if result.accepted or result.unchanged:
+            return feast.partly(result.accepted, result.unchanged, result.quarantined, reasons, table)
+        raise BadData(
+            f"none of the {rows.num_rows} rows for {pushed.name!r} fits table {table!r} ({'; '.join(reasons[:3])}); "
+            f"they were set aside: hanok quarantine list {table}"
+        )
 
 
 def _reference(name: str) -> str:
-    """`weather__temp` and `weather:temp` are one feature."""
-    view, colon, feature = name.partition(":")
-    if not colon:
+    """One feature, as Feast's clients name it."""
+    if ":" not in name:
         raise FeatureViewNotFound(f"{name!r} is no feature; name it like 'view:feature'")
-    return f"{view.partition('@')[0]}:{feature}"
+    return name

@@ -169,6 +169,12 @@ def refusal(error: HanokError) -> tuple[int, bytes]:
     return status, orjson.dumps(orjson.dumps(said).decode())
 
 
+def partly(taken: int, unchanged: int, set_aside: int, reasons: Sequence[str], table: str) -> bytes:
+    """The answer to rows of which some were set aside: Feast's clients read the status alone, people read this."""
+    told: dict[str, Json] = {"accepted": taken, "unchanged": unchanged, "set_aside": set_aside}
+    return orjson.dumps({**told, "reasons": list(reasons), "next": f"hanok quarantine list {table}"})
+
+
 def accepted(views: Sequence[str]) -> bytes:
     """The answer to what is done without being waited for."""
     return orjson.dumps({"status": "accepted", "feature_views": list(views)})

@@ -1,0 +1,80 @@
+"""Pushed rows: sent again they are one, a value that comes back counts, and the answer says what became of them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+import hanok as hk
+from hanok.core.clock import ReplayClock
+from hanok.core.declare import Project
+from hanok.core.errors import BadData
+from hanok.engine.app import open_app
+from hanok.engine.config import Config
+from hanok.server.feast import FeatureServer
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SOURCES = (hk.Source("arrived"), hk.Source("dated", event_time="e"), hk.Source("keyed", "e", row_key=["u", "e"]))
+VIEWS = tuple(hk.FeatureView(f"v_{s.table}", keys="u", features=["x"], source=s) for s in SOURCES)
+TRIPS = hk.FeatureView("trips", keys="u", windows=["1d"], aggregate={"n": hk.count()}, source=hk.Source("trips", "e"))
+
+
+class House:
+    def __init__(self, folder):
+        self.clock = ReplayClock(START)
+        project = Project(SOURCES[2:], (*VIEWS, TRIPS), (), ())
+        self.app = open_app(Config(home=folder / "home"), clock=self.clock, project=project)
+        self.server = FeatureServer(self.app)
+
+    def push(self, table, **columns):
+        self.clock.move_to(self.clock.now() + timedelta(minutes=1))
+        return self.server.push(json.dumps({"push_source_name": table, "df": columns}).encode())
+
+    def online(self, view, entity):
+        return next(iter(self.app.features.online(view, [[entity]])[0].values.values()))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    made = House(tmp_path_factory.mktemp("pushing"))
+    yield made
+    made.app.close()
+
+
+def rows(table, entity, value):
+    event = {} if table == "arrived" else {"e": [START.isoformat()]}
+    return {"u": [entity], **event, "x": [value]}
+
+
+@pytest.mark.parametrize("table", [s.table for s in SOURCES])
+def test_the_last_value_that_was_pushed_is_the_value_and_a_push_sent_again_is_one(house, table):
+    before, values = house.app.tables.size(table), (5, 5, 6, 5, 5, 6)
+    for value in values:
+        assert house.push(table, **rows(table, "a", value)) == b""
+        assert house.push(table, **rows(table, "b", 1)) == b""  # sent again and again; another entity's rows between
+        assert (house.online(f"v_{table}", "a"), house.online(f"v_{table}", "b")) == (value, 1)
+    changes = 1 + sum(one != other for one, other in pairwise(values))
+    assert house.app.tables.size(table) - before == changes + 1
+
+
+def test_an_event_that_is_sent_again_later_is_still_one_event(house):
+    hours = [(START - timedelta(hours=h)).isoformat() for h in range(3)]
+    for hour in (*hours, *hours):
+        house.push("trips", u=["a"], e=[hour])
+    assert house.online("trips", "a") == 3
+
+
+def test_rows_that_are_there_already_are_taken_and_a_null_is_a_value(house):
+    house.push("keyed", **rows("keyed", "c", 5))
+    assert house.push("keyed", **dict(reversed(rows("keyed", "c", 5).items()))) == b""
+    assert house.push("keyed", **rows("keyed", "c", None)) == b""
+    assert house.online("v_keyed", "c") is None
+
+
+def test_what_was_set_aside_is_told_and_nothing_taken_at_all_is_an_error(house):
+    told = json.loads(house.push("keyed", u=["d", "d"], e=[START.isoformat(), None], x=[1, 2]))
+    assert (told["accepted"], told["set_aside"]) == (1, 1) and told["reasons"] == ["e is null; it identifies the row"]
+    assert house.online("v_keyed", "d") == 1
+    with pytest.raises(BadData, match=r"e is null.*set aside: hanok quarantine list keyed"):
+        house.push("keyed", u=["d"], e=[None], x=[3])
