@@ -29,6 +29,9 @@ class AsOf:
 
     `own` names a column of the spine: the number, in `written`, of the row that must not be found, because the spine's
     row is that row itself. `asked` names the spine's columns with the keys, where they are called otherwise there.
+
+    Rows that are equal in `row_key` are forms of one row, each of which counts until a later one is visible: see
+    `living`. Where one form must not be found none of them is.
     """
 
     relation: Relation
@@ -40,6 +43,7 @@ class AsOf:
     ttl: timedelta | None = None
     own: str | None = None
     asked: tuple[str, ...] = ()
+    row_key: tuple[str, ...] = ()
 
 
 def point_in_time_join(
@@ -81,14 +85,20 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     in_ttl = "" if view.ttl is None else f"AND s.t - w.event_time <= to_microseconds({_micros(view.ttl)})"
     not_null = " AND ".join(f"{k} IS NOT NULL" for k in [*keys, event])
     asking = f", {quoted(view.own)} AS own" if view.own else ""
-    changes = _BEST_TWO if view.own else _BEST
-    winner = _NOT_OWN if view.own else "SELECT * FROM joined"
+    changes = (_BEST_TWO_ROWS if view.row_key else _BEST_TWO) if view.own else _BEST
+    winner = (_NOT_OWN_ROW if view.row_key else _NOT_OWN) if view.own else "SELECT * FROM joined"
+    forms, which = "", ""
+    if view.row_key:
+        forms = f", min({written}) OVER (PARTITION BY {', '.join(map(quoted, view.row_key))}) AS identity"
+        forms += f", {living(view.row_key, visible, written)} AS living"
+        which = "WHERE living"
     query = f"""
-    WITH ranked AS (
+    WITH held AS (
       SELECT {named}, {_utc(event)} AS event_time, {visible} AS visible, {written} AS written, {values},
              row_number() OVER (PARTITION BY {", ".join(keys)}
-                                ORDER BY {event}, {created} NULLS FIRST, {written}) AS rank
+                                ORDER BY {event}, {created} NULLS FIRST, {written}) AS rank{forms}
       FROM {quoted(name)} WHERE {not_null}),
+    ranked AS (SELECT * FROM held {which}),
     changes AS ({changes.format(keys=key_list)}),
     s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {asked}{asking} FROM pit_spine),
     joined AS (
@@ -100,6 +110,16 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     ORDER BY s.{ROW}
     """
     return arrow(duck, query)
+
+
+def living(row_key: Sequence[str], visible: str, written: str, now: str = "") -> str:
+    """Whether a form of a row counts at any instant (from `now` on), as SQL: no later form was visible by the time that
+    it was. `visible` says from when on a form is."""
+    later = (
+        f"min({visible}) OVER (PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {written} "
+        "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)"
+    )
+    return f"coalesce({later} > {f'greatest({visible}, {now})' if now else visible}, true)"
 
 
 def _same(one: str, other: str, keys: Sequence[str]) -> str:
@@ -127,6 +147,26 @@ _BEST_TWO = """
 _NOT_OWN = """
       SELECT j.* REPLACE (CASE WHEN w.written = j.own THEN j.second ELSE j.winner END AS winner)
       FROM joined j LEFT JOIN ranked w ON j.winner = w.rank AND {same}"""
+
+# The best rank, and the best one of another row: forms of one row stand for it one after the other. A rank that is not
+# the best, or is none any more, is remembered while the best is of another row. Whatever becomes the best in the place
+# of another row is above all that was remembered before, and so is the one in whose place it comes.
+_BEST_TWO_ROWS = """
+      SELECT {keys}, visible, best AS winner, second
+      FROM (SELECT *, max(rank) OVER so_far AS best,
+                   max(CASE WHEN identity <> identity_before THEN least(rank, best_before) END) OVER so_far AS second
+            FROM (SELECT {keys}, visible, rank, identity,
+                         max(rank) OVER before AS best_before, arg_max(identity, rank) OVER before AS identity_before
+                  FROM ranked
+                  WINDOW before AS (PARTITION BY {keys} ORDER BY visible, rank
+                                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))
+            WINDOW so_far AS (PARTITION BY {keys} ORDER BY visible, rank
+                              ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+            QUALIFY row_number() OVER (PARTITION BY {keys}, visible ORDER BY rank DESC) = 1)"""
+
+_NOT_OWN_ROW = """
+      SELECT j.* REPLACE (CASE WHEN w.identity = o.identity THEN j.second ELSE j.winner END AS winner)
+      FROM joined j LEFT JOIN ranked w ON j.winner = w.rank AND {same} LEFT JOIN held o ON o.written = j.own"""
 
 
 def _utc(expression: str) -> str:

@@ -70,16 +70,17 @@ class _Plain:
     def of(cls, view: FeatureView, spine: pa.Table, relation: Relation, own: bool) -> _Plain:
         keys, pairs = view.key_columns, list(zip(view.keys, view.key_columns, strict=True))
         spelled = not all(compare_alike(spine.column(k).type, relation.schema.field(s).type) for k, s in pairs)
+        row_key = tuple(n for n in view.source.row_key or () if n in relation.schema.names)
         columns = {f"_v{i}": name for i, name in enumerate(view.feature_names)}  # beside the keys, which are spelled
         if spelled:
-            names = dict.fromkeys((*keys, view.source.event_time, ARRIVED, SEQUENCE, *view.feature_names))
+            names = dict.fromkeys((*keys, view.source.event_time, ARRIVED, SEQUENCE, *view.feature_names, *row_key))
             held = read(relation, list(names))
             relation = spelled_keys(held, spine, keys, view.keys)
             for name, column in (("_event", view.source.event_time), *columns.items()):
                 relation = relation.append_column(name, held.column(column))
         event_time, taken = ("_event", tuple(columns)) if spelled else (view.source.event_time, view.feature_names)
         own_row = OWN if own else None
-        join = AsOf(relation, keys, event_time, ARRIVED, SEQUENCE, taken, view.ttl, own_row, view.keys)
+        join = AsOf(relation, keys, event_time, ARRIVED, SEQUENCE, taken, view.ttl, own_row, view.keys, row_key)
         return cls(view, join, spelled)
 
 

@@ -13,9 +13,10 @@ import msgspec
 import pyarrow as pa
 
 from hanok.compute.duck import connect, quoted
+from hanok.compute.point_in_time import living
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
-from hanok.parts.features.online import OnlineRow, SourceRows, Use, grouped, merged, read
+from hanok.parts.features.online import OnlineRow, Own, SourceRows, Use, grouped, merged, read
 from hanok.stores.ports import OnlineValues
 
 FORMAT = "v2"  # of what is stored; what has another one is dropped and filled again
@@ -41,7 +42,7 @@ class Generations:
         self._online, self._clock, self._scan = online, clock, scan
         self._filling = threading.RLock()
 
-    def read(self, use: Use, keys: Sequence[bytes | None], without: int | None = None) -> list[OnlineRow]:
+    def read(self, use: Use, keys: Sequence[bytes | None], without: Own | None = None) -> list[OnlineRow]:
         """The values of entities as they stand now; a null key is an unknown entity. Fills a use that nobody has."""
         try:
             return self._read(use, keys, without)
@@ -49,7 +50,7 @@ class Generations:
             self.fill(use)
         return self._read(use, keys, without)
 
-    def _read(self, use: Use, keys: Sequence[bytes | None], without: int | None) -> list[OnlineRow]:
+    def _read(self, use: Use, keys: Sequence[bytes | None], without: Own | None) -> list[OnlineRow]:
         asked = [k for k in keys if k is not None]
         pointer = self._answering(use)
         while True:
@@ -142,7 +143,8 @@ class Generations:
         """The rows of a source that can still matter, a bounded number at a time."""
         view = use.view
         event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
-        names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))
+        row_key = [n for n in use.row_key if n in scan.schema.names]
+        names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns, *row_key))
         now = f"TIMESTAMPTZ '{from_micros(micros(self._clock.now())).isoformat()}'"
         seen = f"({event} <= {now} AND coalesce({ARRIVED}, {event}) <= {now})"  # the best of these, and all others
         keys = ", ".join(map(quoted, view.keys))
@@ -153,8 +155,12 @@ class Generations:
         if view.aggregate and view.horizon is not None:
             oldest = from_micros(micros(self._clock.now())) - view.horizon
             where = f"WHERE {event} > TIMESTAMPTZ '{oldest.isoformat()}'"
+        rows = "source"
+        if row_key:  # forms in whose place later ones have come are none of the best
+            visible = f"greatest({event}, coalesce({ARRIVED}, {event}))"
+            rows = f"(SELECT * FROM source QUALIFY {living(row_key, visible, SEQUENCE, now)})"
         with connect({"source": scan}) as duck:
-            reader = duck.sql(f"SELECT {', '.join(map(quoted, names))} FROM source {where}").to_arrow_reader(CHUNK_ROWS)
+            reader = duck.sql(f"SELECT {', '.join(map(quoted, names))} FROM {rows} {where}").to_arrow_reader(CHUNK_ROWS)
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hanok.compute.keys import canonical_column
+from hanok.compute.keys import canonical_column, key_type
 from hanok.compute.windows import Rows, aggregated
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView, digest
@@ -51,14 +51,27 @@ class Use:
         return 2 if self.own else 1
 
     @property
+    def row_key(self) -> tuple[str, ...]:
+        """The columns that tell rows apart of which there are several forms; () where each row comes once."""
+        return self.view.source.row_key or ()
+
+    @property
     def id(self) -> str:
         return _use_id(self)
 
 
 @lru_cache(4096)
 def _use_id(use: Use) -> str:
-    text = "|".join((digest(use.view), *use.kinds, "own" * use.own))
+    text = "|".join((digest(use.view), *use.kinds, "own" * use.own, *(["forms"] if use.row_key else [])))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The row of the source that asks, which is left out: its number, and its `identity` where that is known."""
+
+    number: int
+    identity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +85,19 @@ class OnlineRow:
 
 @dataclass(frozen=True, slots=True)
 class SourceRows:
-    """Rows of one entity, column by column. A windowed view has float64 arrays, others lists of cells."""
+    """Rows of one entity, column by column. A windowed view has float64 arrays, others lists of cells. `identity` is
+    the same for all forms of a row, where there are several."""
 
     event_time: Int64
     arrived: Int64
     sequence: Int64
     columns: tuple[Column, ...]
+    identity: Int64 | None = None
 
     def take(self, places: Int64) -> SourceRows:
         columns = tuple(c[places] if isinstance(c, np.ndarray) else [c[i] for i in places] for c in self.columns)
-        return SourceRows(self.event_time[places], self.arrived[places], self.sequence[places], columns)
+        identity = None if self.identity is None else self.identity[places]
+        return SourceRows(self.event_time[places], self.arrived[places], self.sequence[places], columns, identity)
 
     def and_new(self, other: SourceRows) -> SourceRows:
         """With the rows of `other` that are not there yet."""
@@ -93,7 +109,10 @@ class SourceRows:
         )
         numbered = ((self.event_time, other.event_time), (self.arrived, other.arrived), (self.sequence, other.sequence))
         event, arrived, sequence = (np.concatenate(pair) for pair in numbered)
-        return SourceRows(event, arrived, sequence, columns)
+        identity = None
+        if self.identity is not None and other.identity is not None:
+            identity = np.concatenate((self.identity, other.identity))
+        return SourceRows(event, arrived, sequence, columns, identity)
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -104,6 +123,7 @@ class _Stored(msgspec.Struct, array_like=True):
     sequence: bytes
     windows: list[bytes]
     latest: list[list[msgspec.Raw]]
+    identity: bytes = b""
 
 
 _decode = msgspec.msgpack.Decoder(_Stored).decode
@@ -139,17 +159,36 @@ def grouped(use: Use, rows: pa.Table) -> Iterator[tuple[bytes, SourceRows]]:
         arrived[keep],
         rows.column(SEQUENCE).to_numpy()[keep],
     )
+    identity = identities(use, rows.take(pa.array(keep)), ordered[0]) if use.row_key else None
     starts = np.flatnonzero(np.diff(codes[keep], prepend=-1))
     first = pa.array(keep[starts])
     names = list(zip(*(t.take(first).to_pylist() for t in texts), strict=True))
     for name, low, high in zip(names, starts, [*starts[1:], len(keep)], strict=True):
         numbered = [a[low:high] for a in ordered]
-        yield entity_key(name), SourceRows(numbered[0], numbered[1], numbered[2], tuple(c[low:high] for c in columns))
+        own = None if identity is None else identity[low:high]
+        taken = tuple(c[low:high] for c in columns)
+        yield entity_key(name), SourceRows(numbered[0], numbered[1], numbered[2], taken, own)
+
+
+def identities(use: Use, rows: pa.Table, event: Int64) -> Int64:
+    """A number for each row of one entity that all its forms have: its event time where that and the keys tell rows
+    apart."""
+    view = use.view
+    others = [n for n in use.row_key if n not in (*view.keys, view.source.event_time) and n in rows.column_names]
+    at = event if view.source.event_time in use.row_key else np.zeros(len(event), np.int64)
+    if not others:
+        return at
+    spelled = [canonical_column(key_type(rows.column(n).type, name=n), rows.column(n), name=n) for n in others]
+    texts = zip(at.tolist(), *(c.to_pylist() for c in spelled), strict=True)
+    hashed = [hashlib.blake2b(repr(t).encode(), digest_size=8).digest() for t in texts]
+    return np.frombuffer(b"".join(hashed), np.int64)
 
 
 def merged(use: Use, found: bytes | None, new: SourceRows, now_us: int) -> bytes:
     """What is to be kept of the rows that are there and new ones."""
     rows = new if found is None else opened(use, found).and_new(new)
+    if rows.identity is not None:
+        rows = _living(rows, rows.identity, now_us)
     if len(rows.sequence) > 1:
         order = (
             np.lexsort((rows.sequence, rows.event_time))  # as the offline window has them: bits depend on the order
@@ -159,6 +198,19 @@ def merged(use: Use, found: bytes | None, new: SourceRows, now_us: int) -> bytes
         rows = rows.take(order)
     first = _first_kept(use, rows, now_us)
     return _written(rows if not first else rows.take(np.arange(first, len(rows.sequence))))
+
+
+def _living(rows: SourceRows, identity: Int64, now_us: int) -> SourceRows:
+    """Without forms of rows in whose place a later form has come, or will have by the time that they are visible."""
+    if len(np.unique(identity)) == len(identity):
+        return rows
+    visible, soonest, kept = np.maximum(rows.event_time, rows.arrived), dict[int, int](), list[int]()
+    for place in np.argsort(-rows.sequence).tolist():
+        who, at = int(identity[place]), int(visible[place])
+        if who not in soonest or soonest[who] > max(now_us, at):
+            kept.append(place)
+        soonest[who] = min(at, soonest.get(who, at))
+    return rows.take(np.sort(np.array(kept, np.int64)))
 
 
 def _first_kept(use: Use, rows: SourceRows, now_us: int) -> int:
@@ -173,7 +225,8 @@ def _written(rows: SourceRows) -> bytes:
     event, arrived, sequence = (a.astype(np.int64).tobytes() for a in (rows.event_time, rows.arrived, rows.sequence))
     windows = [c.tobytes() for c in rows.columns if isinstance(c, np.ndarray)]
     latest = [[msgspec.Raw(_encode(_packed(v))) for v in c] for c in rows.columns if not isinstance(c, np.ndarray)]
-    return _encode(_Stored(event, arrived, sequence, windows, latest))
+    identity = b"" if rows.identity is None else rows.identity.astype(np.int64).tobytes()
+    return _encode(_Stored(event, arrived, sequence, windows, latest, identity))
 
 
 def _packed(value: FeatureCell) -> FeatureCell | msgspec.msgpack.Ext:
@@ -193,18 +246,23 @@ def opened(use: Use, stored: bytes) -> SourceRows:
     )
     if use.view.aggregate:
         return SourceRows(event, arrived, sequence, tuple(np.frombuffer(b, np.float64) for b in entity.windows))
-    return SourceRows(event, arrived, sequence, tuple([_cell(v) for v in column] for column in entity.latest))
+    identity = np.frombuffer(entity.identity, np.int64) if use.row_key else None
+    return SourceRows(event, arrived, sequence, tuple([_cell(v) for v in column] for column in entity.latest), identity)
 
 
-def read(use: Use, stored: bytes | None, at_us: int, without: int | None = None) -> OnlineRow:
-    """The values of an entity as they stand at an instant, row `without` of the source left out."""
+def read(use: Use, stored: bytes | None, at_us: int, without: Own | None = None) -> OnlineRow:
+    """The values of an entity as they stand at an instant, row `without` of the source left out in all its forms."""
     if stored is not None and without is None and not use.view.aggregate:
         entity = _decode(stored)
         if len(entity.event_time) == 8:  # one row, as most entities of most views have it
             return _only_row(use.view, entity, at_us)
     rows = None if stored is None else opened(use, stored)
     if rows is not None and without is not None:
-        rows = rows.take(np.flatnonzero(rows.sequence != without))
+        own = rows.sequence == without.number
+        if rows.identity is not None:
+            known = rows.identity[own] if without.identity is None else without.identity
+            own = own | np.isin(rows.identity, known)
+        rows = rows.take(np.flatnonzero(~own))
     return _windows(use.view, rows, at_us) if use.view.aggregate else _latest(use.view, rows, at_us)
 
 

@@ -85,7 +85,14 @@ def _of_view(
         return SourceRows(view.name, view.source.table, keys, 0)
     where = [test for test, _ in tests]
     where += [f"{event} <= {instant}", f"coalesce({ARRIVED}, {event}) <= {instant}"]
-    if own is not None:
+    source, row_key = quoted(view.source.table), [n for n in view.source.row_key or () if n in schema.names]
+    if row_key:  # each row in the form that stood for it
+        by, came = ", ".join(map(quoted, row_key)), f"greatest({event}, coalesce({ARRIVED}, {event})) <= {instant}"
+        forms = f"SELECT *, min(CASE WHEN {SEQUENCE} = {-1 if own is None else int(own)} THEN 0 END) OVER "
+        forms += f"(PARTITION BY {by}) IS NOT NULL AS _own, max(CASE WHEN {came} THEN {SEQUENCE} END) OVER "
+        source = f"({forms}(PARTITION BY {by}) AS _stands FROM {source})"
+        where += ["NOT _own", f"_stands = {SEQUENCE}"]
+    elif own is not None:
         where.append(f"{SEQUENCE} <> {int(own)}")
     if view.horizon is not None:
         bound = ">" if view.aggregate else ">="  # a window is open at its start, a ttl is inclusive
@@ -93,7 +100,7 @@ def _of_view(
     order = f"({event}, coalesce(epoch_us({ARRIVED}), {NEVER}), {SEQUENCE})"  # no arrival is the earliest
     found = duck.execute(
         f"SELECT count(*), arg_max({SEQUENCE}, {order}), epoch_us(max({event})), "
-        f"arg_max(coalesce(epoch_us({ARRIVED}), {NEVER}), {order}) FROM {quoted(view.source.table)} "
+        f"arg_max(coalesce(epoch_us({ARRIVED}), {NEVER}), {order}) FROM {source} "
         f"WHERE {' AND '.join(where)}",
         [text for _, text in tests],
     ).fetchone()

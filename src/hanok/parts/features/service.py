@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,9 +25,9 @@ from hanok.parts.features.assemble import feature_columns
 from hanok.parts.features.generations import Generations
 from hanok.parts.features.honesty import check_declared, own_labels, own_values, refuse
 from hanok.parts.features.joining import joined
-from hanok.parts.features.online import FeatureCell, OnlineRow, Use, entity_key
+from hanok.parts.features.online import FeatureCell, OnlineRow, Own, Use, entity_key, identities
 from hanok.parts.features.provenance import SourceRows, source_rows
-from hanok.parts.features.rows import as_key
+from hanok.parts.features.rows import as_key, micros_of
 from hanok.parts.features.seen import KNOWN
 from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
 from hanok.parts.features.transforming import in_bulk, input_types, of_row
@@ -283,16 +284,31 @@ class Features:
         """All features of one spine row (its columns and keys in `row`), from the online store, as the declaration has
         them that a model version was trained with. A row that has its number is left out of its own features."""
         values: dict[str, FeatureCell] = {name: row.get(name) for name in declaration.spine_columns}
-        number = row.get(SEQUENCE)
         for view in declaration.views:
             use = self._use(view, declaration)
-            own = number if use.own and isinstance(number, int) else None
-            (found,) = self._values.read(use, [_key(use, [as_key(row.get(k)) for k in view.keys])], own)
+            key = _key(use, [as_key(row.get(k)) for k in view.keys])
+            (found,) = self._values.read(use, [key], self._own(use, row, key) if use.own else None)
             values |= {f"{view.name}__{name}": found.values[name] for name in view.feature_names}
         if declaration.transforms:
             own_columns = {name: row.get(name) for name in declaration.spine_inputs}
             values |= of_row(declaration, own_columns | values, self._input_types(declaration))
         return values
+
+    def _own(self, use: Use, row: Mapping[str, FeatureCell], key: bytes | None) -> Own | None:
+        """The asking row, by its number; where there are other forms of it by what tells it apart too, if the row says
+        that and is one of the entity asked for."""
+        number, names = row.get(SEQUENCE), use.row_key
+        if not isinstance(number, int):
+            return None
+        if not names or not set(names) <= set(row) or any(row[n] is None for n in names):
+            return Own(number)
+        if _key(use, [as_key(row.get(k)) for k in use.view.keys]) != key:
+            return Own(number)
+        schema = self._tables.scan(use.view.source.table).schema
+        told = pa.table({n: pa.array([row[n]], schema.field(n).type) for n in names})
+        event = use.view.source.event_time
+        at = micros_of(told.column(event)).to_numpy() if event in names else np.zeros(1, np.int64)
+        return Own(number, int(identities(use, told, at)[0]))
 
     def _input_types(self, model: Model) -> Mapping[str, pa.DataType]:
         """What the inputs of transforms are in the tables, whose columns never change their types."""
