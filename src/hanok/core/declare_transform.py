@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -16,6 +20,10 @@ from hanok.core.wording import give
 
 RETURNS = ("number", "integer", "boolean", "text")
 PLAIN = (str, int, float, bool, type(None))
+_NOT_KEPT = (
+    "its code is not kept with the versions that are trained, so they would answer otherwise once that file changes; "
+    "put what it needs into the function, or install it as a package"
+)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -24,7 +32,8 @@ class Transform:
 
     It gets an Arrow array for each of `inputs`, which are features of views ("weather__temp") or columns of the spine,
     and gives an array of the same length for each of `returns`. Every row must depend on itself alone. The text may use
-    modules that its file imports (`modules`) and plain constants of its file (`constants`), and nothing else of it.
+    modules that its file imports (`modules`) and plain constants of its file (`constants`), and nothing else of it. A
+    module is one that is installed: those of the project's folder are not kept with the version.
     """
 
     name: str
@@ -56,6 +65,7 @@ class Transform:
                 f"{title} has {len(self.inputs)} inputs, and its function takes {wanted} positional arguments: one each"
             )
         modules, constants = _used(title, function)
+        _installed(title, function, [*modules.values(), *_imported(title, tree)])
         give(self, "source", text)
         give(self, "modules", tuple(sorted(modules.items())))
         give(self, "constants", tuple(sorted(constants.items())))
@@ -102,7 +112,7 @@ def _used(title: str, function: Callable[..., Any]) -> tuple[dict[str, str], dic
     if function.__closure__:
         raise DeclarationError(f"{title} uses variables of the function around it; write it at the top of its file")
     modules, constants = dict[str, str](), dict[str, str]()
-    for name in _names(function.__code__):
+    for name in sorted(_globals(function.__code__)):
         if name not in function.__globals__:
             continue
         value = function.__globals__[name]
@@ -118,6 +128,45 @@ def _used(title: str, function: Callable[..., Any]) -> tuple[dict[str, str], dic
     return modules, constants
 
 
-def _names(code: CodeType) -> set[str]:
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*map(_names, inner)) if inner else set(code.co_names)
+def _globals(code: CodeType) -> set[str]:
+    """The names that code takes from its file, attributes and names of its own not among them."""
+    found = {str(i.argval) for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return found.union(*(_globals(c) for c in code.co_consts if isinstance(c, CodeType)))
+
+
+def _imported(title: str, tree: ast.FunctionDef) -> list[str]:
+    """The modules that the function imports itself."""
+    found = list[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise DeclarationError(f"{title} imports {'.' * node.level}{node.module or ''}: {_NOT_KEPT}")
+            found.append(node.module)
+    return found
+
+
+def _installed(title: str, function: Callable[..., Any], modules: Sequence[str]) -> None:
+    """Refuse modules that lie beside the function's own file, or below."""
+    folder = Path(function.__code__.co_filename).resolve().parent
+    for name in modules:
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            continue
+        for file in _files(top):
+            beside = file.relative_to(folder).parts if file.is_relative_to(folder) else ("site-packages",)
+            if not {"site-packages", "dist-packages"} & set(beside):
+                raise DeclarationError(f"{title} uses the module {name!r} of its own folder: {_NOT_KEPT}")
+
+
+def _files(module: str) -> list[Path]:
+    """Where a module lies, without importing it."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    found = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
+    return [Path(f).resolve() for f in found]

@@ -1,7 +1,9 @@
 """`hk.transform`: one function in training, in batches and online, kept with the version that was trained with it."""
 
+import importlib
 import json
 import math
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -149,3 +151,60 @@ def test_declarations_that_cannot_work_are_refused():
 
 def same(y):
     return y
+
+
+@hk.transform(inputs="dep", returns="integer")
+def hour(dep):
+    return pc.hour(dep)
+
+
+def test_an_attribute_and_a_name_of_its_own_are_not_what_the_file_calls_so():
+    def first_hour(dep):
+        return pc.hour(dep)
+
+    def own_hour(dep):
+        hour = [pc.add(dep, ZERO) for ZERO in (1, 2)]
+        return hour[0]
+
+    for function in (first_hour, own_hour):
+        declared = hk.transform(inputs="dep")(function)
+        assert (declared.modules, declared.constants) == ((("pc", "pyarrow.compute"),), ())
+    with pytest.raises(DeclarationError, match="uses 'hour' of its file, which is a Transform"):
+        hk.transform(inputs="dep")(uses_hour)
+
+
+def uses_hour(dep):
+    def inner():
+        return hour
+
+    return inner()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import helper_m\n\ndef f(x):\n    return helper_m.rated(x)\n", "module 'helper_m' of its own folder"),
+        ("import parts_m.rates as r\n\ndef f(x):\n    return r.rated(x)\n", "module 'parts_m.rates' of its own"),
+        ("def f(x):\n    import helper_m\n    return helper_m.rated(x)\n", "module 'helper_m' of its own folder"),
+        ("def f(x):\n    def g():\n        from helper_m import rated\n    return x\n", "module 'helper_m' of its"),
+        ("def f(x):\n    from . import helper_m\n    return x\n", "imports .: its code is not kept"),
+        ("import json, numpy as np\nimport pyarrow.compute as pc\nfrom helper_m import RATE\n\n"
+         "def f(x):\n    import math\n    return pc.multiply(x, np.float64(RATE) + math.e + len(json.dumps(1)))\n", ""),
+    ],
+)  # fmt: skip
+def test_modules_of_the_project_are_refused_and_installed_ones_and_constants_are_not(tmp_path, monkeypatch, text, said):
+    (tmp_path / "helper_m.py").write_text("RATE = 2.0\n\ndef rated(x):\n    return x\n")
+    (tmp_path / "parts_m").mkdir()
+    (tmp_path / "parts_m" / "rates.py").write_text("def rated(x):\n    return x\n")
+    (tmp_path / "of_a_user.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("helper_m", "parts_m", "parts_m.rates", "of_a_user"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    function = importlib.import_module("of_a_user").f
+    for name in ("helper_m", "parts_m", "parts_m.rates", "of_a_user"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    if said:
+        with pytest.raises(DeclarationError, match=said):
+            hk.transform(inputs="x")(function)
+    else:
+        assert dict(hk.transform(inputs="x")(function).constants) == {"RATE": "2.0"}
