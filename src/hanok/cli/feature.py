@@ -68,10 +68,13 @@ def _line(row: dict[str, Any], column: str) -> dict[str, Any]:
 @click.argument("name")
 @common
 def stats(name: str, home: Path | None, as_json: bool) -> None:
-    """What the values of a view or service NAME are now, over all entities: nulls, mean, quartiles, newest event."""
+    """What the values of a view or service NAME are now, over its entities (at most 200,000): nulls, mean, quartiles,
+    newest event."""
     found = ask(home, "feature.stats", name=name)
-    columns = list(dict.fromkeys(key for row in found for key in row))
+    columns = list(dict.fromkeys(key for row in found for key in row if key != "of_entities"))
     show([{c: row.get(c) for c in columns} for row in found] if not as_json else found, as_json, columns=columns)
+    if short := [r for r in found if r["entities"] < r.get("of_entities", 0)]:
+        say(f"of {short[0]['of_entities']:,} entities the first {short[0]['entities']:,} by their keys were looked at")
 
 
 @feature.command("training-set")

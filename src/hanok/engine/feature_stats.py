@@ -1,4 +1,5 @@
-"""What the values of a feature view are now, of all its entities."""
+"""What the values of a feature view are now, of its entities: of the first `ENTITIES_MAX` by their keys where there
+are more, and then `entities` is less than `of_entities`."""
 
 from __future__ import annotations
 
@@ -46,6 +47,7 @@ class FeatureStats:
             entities = arrow(
                 duck, f"SELECT DISTINCT {keys} FROM source WHERE {known} ORDER BY {keys} LIMIT {ENTITIES_MAX}"
             )
+            every = arrow(duck, f"SELECT count(*) AS n FROM (SELECT DISTINCT {keys} FROM source WHERE {known})")
             event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
             newest = arrow(duck, f"SELECT max({event}) AS newest FROM source").column("newest")[0].as_py()
         asking = entities.append_column(AT, pa.repeat(self.clock.now(), entities.num_rows).cast(MICROS))
@@ -55,6 +57,7 @@ class FeatureStats:
                 {
                     "feature": f"{view.name}__{feature}",
                     "entities": made.num_rows,
+                    "of_entities": every.column("n")[0].as_py(),
                     **_described(duck, column, made.schema.field(column).type),
                     "newest": newest.isoformat() if newest is not None else None,
                 }

@@ -14,6 +14,7 @@ from hanok.core.clock import ReplayClock
 from hanok.core.declare import Project, as_dict, digest, from_dict
 from hanok.core.errors import BadData, DeclarationError, FeatureViewNotFound, HanokError, Invalid
 from hanok.core.lineage import NodeKind
+from hanok.engine import feature_stats
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.project import load_project
@@ -175,6 +176,14 @@ def test_an_expired_value_is_stale_and_training_sets_stay_as_they_were(tmp_path)
     house.app.close()
 
 
+def of_sent(client, function="mean", columns=None):
+    """Ask for a declaration as a client might send it."""
+    body = as_dict(LATE)
+    body["aggregate"] = [["n", {"kind": "Aggregate", "function": function, "column": "delay"}]]
+    body = body | {"source": body["source"] | {"columns": columns}}
+    return client.call("feature.online", features=[body], entities=[])
+
+
 REFUSED = [
     (lambda c: c.training_set(SPINE, "tripp", at="asked"), FeatureViewNotFound, "did you mean 'trip'"),
     (lambda c: c.training_set(SPINE, "weather", at="asked"), Invalid, "keyed by 'airport'.*alias"),
@@ -188,6 +197,10 @@ REFUSED = [
     (lambda c: c.online("weather", [{"airport": "J"}], defaults={"temp": 1}), Invalid, "defaults name 'temp'"),
     (lambda c: c.online(hk.FeatureView("z", keys="k", features=["v"], source=WEATHER.source), [{"k": 1}]),
      FeatureViewNotFound, "not applied"),
+    (lambda c: of_sent(c, function="evil"), DeclarationError, "function='evil'"),
+    (lambda c: of_sent(c, function="ratio"), DeclarationError, "ratio over"),
+    (lambda c: of_sent(c, columns=[["x", "evil"]]), DeclarationError, "'evil'"),
+    (lambda c: of_sent(c, columns=5), FeatureViewNotFound, "is none"),
 ]  # fmt: skip
 
 
@@ -269,6 +282,9 @@ def test_the_command_line_gets_counts_and_makes_training_sets(tmp_path, monkeypa
     assert jfk["values"]["origin__temp"] == 2.0 and jfk["statuses"]["dest__temp"] == "missing"
     assert lax["values"] == {"dest__temp": 2.0, "dest__wind": 6.0, "origin__temp": 20.0, "origin__wind": None}
     assert [(r["entities"], r["nulls"], r["max"]) for r in hanok("stats", "weather")] == [(2, 0, 20.0), (2, 1, 6.0)]
+    monkeypatch.setattr(feature_stats, "ENTITIES_MAX", 1)
+    assert [(r["entities"], r["of_entities"]) for r in hanok("stats", "weather")] == [(1, 2)] * 2
+    assert "of 2 entities the first 1 by their keys" in CliRunner().invoke(cli, ["feature", "stats", "weather"]).output
     rows = "SELECT *, TIMESTAMP '2100-01-01' AS t FROM (SELECT airport AS \"from\", 'LAX' AS \"to\" FROM weather)"
     made = hanok("training-set", rows, "--features", "dest__temp", "--out", "o.parquet")
     assert pq.read_table("o.parquet").column_names == ["from", "to", "t", "dest__temp"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from pyarrow import parquet as pq
 
 from hanok.core.access import Access
-from hanok.core.declare import FeatureService, FeatureView, as_dict, from_dict, view_columns
+from hanok.core.declare import Aggregate, FeatureService, FeatureView, Source, as_dict, from_dict, view_columns
 from hanok.core.errors import FeatureViewNotFound, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.engine.arguments import Cell
@@ -151,10 +151,10 @@ def _plain(value: FeatureCell) -> Json:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-@verb("feature.stats", Access.READ, "read")
+@verb("feature.stats", Access.READ, "heavy")
 def stats(found: FeatureStats, *, name: str) -> Sequence[JsonObject]:
     """What the values of a view are now: entities, nulls, mean, spread and quartiles of each feature, how old they
-    are."""
+    are. Of more than 200,000 entities (`of_entities`) the first ones by their keys are looked at (`entities`)."""
     return found.of(name)
 
 
@@ -217,14 +217,22 @@ def asked_features(asked: Sequence[Json]) -> tuple[FeatureView | str, ...]:
 def _checked(view: FeatureView) -> FeatureView:
     """A view that a client sent, held to what a declaration must be."""
     try:
+        said = view.source
+        source = Source(
+            said.table,
+            said.event_time,
+            row_key=said.row_key,
+            known_at=said.known_at,
+            columns=None if said.columns is None else dict(said.columns),
+        )
         made = FeatureView(
             view.alias_of or view.name,
             keys=view.key_columns,
-            source=view.source,
+            source=source,
             features=view.features,
             ttl=view.ttl,
             windows=view.windows,
-            aggregate=dict(view.aggregate),
+            aggregate={n: Aggregate(a.function, a.column, a.over) for n, a in view.aggregate},
         )
         made = made if view.alias_of is None else made.alias(view.name, keys=view.keys)
         return made if view.picked is None else made[view.picked]

@@ -139,8 +139,13 @@ def entity_key(texts: Sequence[str]) -> bytes:
 
 def grouped(use: Use, rows: pa.Table) -> Iterator[tuple[bytes, SourceRows]]:
     """The rows of each entity. What has a null key, a null event time, or a key that is none of its type is left out:
-    it can match nothing."""
+    it can match nothing. A column that no row of the table had yet is null."""
     view = use.view
+    if not {*view.keys, view.source.event_time} <= {*rows.column_names}:
+        return
+    for lacking in view.columns:
+        if lacking not in rows.column_names:
+            rows = rows.append_column(lacking, pa.nulls(rows.num_rows))
     texts = [
         canonical_column(kind, rows.column(key), name=key, strict=False)
         for kind, key in zip(use.kinds, view.keys, strict=True)

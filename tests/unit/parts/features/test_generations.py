@@ -138,6 +138,21 @@ def test_an_idle_and_an_unknown_entity_have_count_0_and_nulls_by_every_door(hous
     assert shown.statuses == {"n_1h": "PRESENT", "x_1h": "NULL_VALUE"}
 
 
+@pytest.mark.parametrize("lacking", ["k", "v", "e"])
+@pytest.mark.parametrize("windowed", [False, True])
+def test_the_first_rows_of_a_table_may_lack_what_a_view_reads(house, lacking, windowed):
+    """A label that is told has its keys and its value alone."""
+    reading = view() if windowed else view(aggregate=None, windows=(), features="v")
+    house.features.apply(reading)
+    house.features.keep_online([])
+    told = {"k": [1], "v": [1.0], "e": pa.array([START], MICROS), ARRIVED: pa.array([START], MICROS)}
+    first = pa.table({n: column for n, column in told.items() if n != lacking})
+    house.tables.append("events", first, key="told")
+    house.features.push("events", first.append_column(SEQUENCE, pa.array([0], pa.int64())))
+    house.arrive("events", rows([2], [2.0]))
+    assert [next(iter(r.values.values())) for r in house.features.online("f", [[1], [2]])] == [None, 2.0]
+
+
 def test_concurrent_pushes_lose_nothing(house):
     counted = view(aggregate={"n": hk.count(), "x": hk.sum("v")})
     house.arrive("spine", rows([1], [0.0]), push=False)
