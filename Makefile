@@ -4,13 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP = $(VENV)/.installed-$(1)
 
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes, and each would compile the source again
+
 .PHONY: demo test check conformance bench soak clean
 
 demo: $(call STAMP,demo)
 	$(BIN)/hanok demo $(ARGS)
 
 test: $(call STAMP,dev)
-	$(BIN)/python -m pytest -m "not conformance and not browser and not soak" -n 2 -rs tests
+	$(BIN)/python -m pytest -m "not conformance and not browser and not soak" -n 2 --dist worksteal -rs tests
 
 check: $(call STAMP,dev)
 	$(BIN)/ruff check src tests examples bench

@@ -135,3 +135,12 @@ def test_gc_leaves_the_kept_code(place):
     with opened(place, PROJECT.replace("seed=1", "seed=2")) as client:
         client.call("gc", grace="0d")
         assert client.call("reproduce", subject="late@1")["model_bit_equal"]
+
+
+def test_a_project_is_read_as_it_stands_even_when_it_was_edited_within_the_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "project.py"
+    for table in ("aa", "bb"):
+        file.write_text(f"import hanok as hk\nSHOPS = hk.Source({table!r})\n")
+        os.utime(file, (1e9, 1e9))
+        assert [s.table for s in load_project(file).sources] == [table]
