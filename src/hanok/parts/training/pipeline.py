@@ -23,7 +23,7 @@ from hanok.compute.metrics import Floats, best_constant, chosen_metric, evaluate
 from hanok.compute.runtimes import Package
 from hanok.compute.states import TableState
 from hanok.core.clock import Clock, from_micros, micros, wall_seconds
-from hanok.core.declare import AutoML, Model, TimeSplit, as_dict, digest, view_columns
+from hanok.core.declare import AutoML, Model, as_dict, digest, view_columns
 from hanok.core.errors import LeaseLost, NotTrainable, Suspended
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.records import from_body, to_body
@@ -260,19 +260,19 @@ def _gate(job: Job, tools: Tools, made: MadeSet, searched: Searched) -> Gated:
     challenger = tools.packages.load(searched.package).score_table(held_out)
     constant = _constant(model, train, test)
     version = _version(tools, model.name, job.asked.champion if model.gate.beats == "champion" else 0)
-    champion = Answers(None)
+    champion, in_time = Answers(None), by_time(model, frame)
     if version is not None:
-        by_time = isinstance(model.split, TimeSplit) and frame.at.min() != frame.at.max()
-        unseen = by_time and (seen is None or has_unseen(frame, seen))
+        unseen = in_time and (seen is None or has_unseen(frame, seen))
         package = version.package if unseen else facts_of(version).challenger_package or version.package
         ground = Ground(model, made, rows, parts[1], frame.signature.classes)
         champion = answers(version, package, ground, metadata=tools.metadata, sets=tools.sets, packages=tools.packages)
     if version is not None and champion.scores is not None:
         sides = gate.Sides(test.y, challenger, champion.scores, constant)
-        verdict = gate.judge(model.gate, model.task, metric, sides, held_out, f"champion (version {version.version})")
+        against = f"champion (version {version.version})"
+        verdict = gate.judge(model.gate, model.task, metric, sides, held_out, against, in_time=in_time)
     else:
         sides = gate.Sides(test.y, challenger, constant, None)
-        verdict = gate.judge(model.gate, model.task, metric, sides, held_out, gate.BASELINE)
+        verdict = gate.judge(model.gate, model.task, metric, sides, held_out, gate.BASELINE, in_time=in_time)
         verdict = gate.without_champion(verdict, champion.why)
     verdict = gate.without_leaks(verdict, made.leaks)
     node_id, now = job.steps.workflow.made_id("gate"), tools.clock.now()

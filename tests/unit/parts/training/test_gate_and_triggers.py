@@ -53,6 +53,35 @@ def test_what_passes_beats_both(challenger, champion):
     assert from_body(Verdict, to_body(verdict)) == verdict
 
 
+def _few_days(days, seed, *, gain=0.0, in_time=True, against="champion (version 1)", rows=240):
+    """Two models of which one is better by `gain` a row, and by chance on each day as a whole; by a little on each."""
+    random = np.random.default_rng(seed)
+    day = np.arange(rows) * days // rows
+    better = gain + random.normal(0, 0.02, days)[day] + random.normal(0, 0.05, rows)
+    at = pa.table({"_at": pa.array(day * 86_400_000_000 + np.arange(rows), pa.timestamp("us", "UTC"))})
+    sides = gate.Sides(np.zeros(rows), 1 - np.exp(np.minimum(-0.01, np.log(0.5) + better)), np.full(rows, 0.5), None)
+    return gate.judge(hk.Gate(), "binary", "log_loss", sides, at, against, in_time=in_time)
+
+
+@pytest.mark.parametrize("days", [2, 3, 4, 6])
+def test_an_equal_challenger_passes_no_more_often_on_few_days_than_the_confidence_says(days):
+    """5 % of 60 are 3; of such a binomial no more than 8 in 99.5 % of the cases. Rows let every third pass."""
+    assert sum(_few_days(days, seed).passed for seed in range(60)) <= 8
+    assert days < 3 or sum(_few_days(days, seed, gain=0.1).passed for seed in range(10)) >= 8
+
+
+def test_one_and_two_days_show_nothing_against_a_champion_and_the_verdict_says_what_happens():
+    verdict = _few_days(2, 1, gain=0.3)
+    assert not verdict.passed and verdict.low is None
+    assert "rows of 2 days): too few days to tell, 3 are needed at least, so the champion stays" in verdict.why
+    assert "rows of 1 day)" in _few_days(1, 1, gain=0.3).why
+
+
+def test_a_first_model_and_a_random_holdout_of_few_days_are_judged_by_rows():
+    assert _few_days(2, 1, gain=0.3, against=gate.BASELINE).passed
+    assert _few_days(2, 1, gain=0.3, in_time=False).passed
+
+
 def test_a_certain_leak_refuses_and_a_suspicion_is_said():
     passed = _judged(0.3, 0.0)
     suspicion, fact = LeakNote("alone", "x", "x gives it away", False), LeakNote("late", "", "rows come late", True)
