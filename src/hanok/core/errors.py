@@ -138,6 +138,16 @@ class SourceNotFound(NotFound):
     code = "source_not_found"
 
 
+def no_model(name: str) -> ModelNotFound:
+    """The same words for a model that is not there and for one that the caller may not see, and no other's name."""
+    return ModelNotFound(f"there is no model {name[:120]!r} that answers or is declared; 'hanok model list' shows all")
+
+
+def no_table(name: str) -> SourceNotFound:
+    """As `no_model`, for tables."""
+    return SourceNotFound(f"there is no table {name[:120]!r}; 'hanok table list' shows all")
+
+
 class FeatureViewNotFound(NotFound):
     code = "feature_view_not_found"
 

@@ -19,6 +19,7 @@ from hanok.engine.declared import Declared
 from hanok.engine.feature_sets import AskedSet, FeatureSets, MadeFeatures
 from hanok.engine.feature_stats import FeatureStats
 from hanok.engine.verbs.registry import verb
+from hanok.parts.access import GuardedMetadata
 from hanok.parts.features.asking import STATUSES
 from hanok.parts.features.service import FeatureCell, Features
 from hanok.parts.training.service import Training
@@ -59,6 +60,7 @@ def show_feature(
     features: Features,
     training: Training,
     declared: Declared,
+    metadata: GuardedMetadata,
     *,
     name: str,
     entity: Sequence[Cell] | Mapping[str, Cell] = (),
@@ -69,24 +71,37 @@ def show_feature(
     if service is not None:
         if entity:
             raise Invalid(f"{name!r} is a feature service: its values are read by feature.online (hanok feature get)")
-        models = [m.name for m in training.models() if name in (m.services or ())]
+        seen = metadata.read(lambda r: r.declarations.names("model"))
+        models = [m.name for m in training.models() if name in (m.services or ()) and m.name in seen]
         return {"declaration": as_dict(service), "used_by": [f"model {m}" for m in models]}
     view = features.view(name)
-    body: dict[str, Json] = {"declaration": as_dict(view), "used_by": list(_users(view, features, training, declared))}
+    body: dict[str, Json] = {
+        "declaration": as_dict(view),
+        "used_by": list(_users(view, features, training, declared, metadata)),
+    }
     if entity:
         row = features.online(name, [_key_values(view, entity)])[0]
         body["online"] = {**asdict(row), "event_time": row.event_time.isoformat() if row.event_time else None}
     return body
 
 
-def _users(view: FeatureView, features: Features, training: Training, declared: Declared) -> list[str]:
+def _users(
+    view: FeatureView, features: Features, training: Training, declared: Declared, metadata: GuardedMetadata
+) -> list[str]:
+    """The services that read a view, and the models and versions of those that the caller may see."""
+    seen = {
+        *metadata.read(lambda r: r.declarations.names("model")),
+        *metadata.read(lambda r: [m.name for m in r.registry.models()]),
+    }
+
     def reads(views: Sequence[FeatureView]) -> bool:
         return any(v.stored == view.stored for v in views)
 
     found = [f"service {s.name}" for s in features.services() if reads(s.views)]
-    found += [f"model {m.name}" for m in training.models() if reads(m.views)]
+    found += [f"model {m.name}" for m in training.models() if reads(m.views) and m.name in seen]
     live = declared.live_versions().items()
-    return found + [f"version {version} of {name}, which answers" for (name, version), m in live if reads(m.views)]
+    answering = [(name, version) for (name, version), m in live if reads(m.views) and name in seen]
+    return found + [f"version {version} of {name}, which answers" for name, version in answering]
 
 
 def _key_values(view: FeatureView, entity: Sequence[Cell] | Mapping[str, Cell]) -> list[Cell]:

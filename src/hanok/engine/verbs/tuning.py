@@ -148,7 +148,7 @@ def enqueue(tuning: Tuning, *, name: str, params: JsonObject) -> JsonObject:
     return _trial(tuning.enqueue(name, params))
 
 
-@verb("study.register", Access.EDIT, "heavy")
+@verb("study.register", Access.EDIT, "heavy", of_model="")  # one that is not there yet is made
 def register(
     tuning: Tuning,
     tracking: Tracking,

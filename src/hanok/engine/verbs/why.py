@@ -22,7 +22,7 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
     """Ranked causes of a strange prediction (its id), an alert (its id), or a model's day."""
     if "~" in subject:
         return diagnose.why_prediction(parts, subject).as_dict()
-    if subject in {m.name for m in parts.training.models()}:
+    if subject in _models(parts):
         start = day or _last_day(parts.clock)
         parts.serving.compact(everything=True)
         return diagnose.why_window(parts, subject, start, until or start + timedelta(days=1)).as_dict()
@@ -33,9 +33,15 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
     return diagnose.why_alert(parts, subject).as_dict()
 
 
+def _models(parts: Evidence) -> list[str]:
+    """The declared models that the caller may see."""
+    seen = set(parts.metadata.read(lambda r: r.declarations.names("model")))
+    return [m.name for m in parts.training.models() if m.name in seen]
+
+
 def _forms(parts: Evidence, subject: str) -> str:
     """What `why` takes, with the models that there are."""
-    known = [m.name for m in parts.training.models()]
+    known = _models(parts)
     models = f"; models: {', '.join(known)}" if known else ""
     return (
         f"{near(subject, known) or '.'} Ask about a prediction (the id that 'hanok predict' prints), an alert (its id "

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from hanok.core.access import ANONYMOUS, SYSTEM, Access, Call, current_call
-from hanok.core.errors import Forbidden, SourceNotFound
+from hanok.core.errors import Forbidden, no_model, no_table
 from hanok.parts.access.directory import Directory
 from hanok.parts.access.gate import Gate
 from hanok.parts.access.repositories import GuardedRepositories
@@ -66,11 +66,16 @@ class GuardedMetadata:
         return call
 
     def require_model(self, name: str, needed: Access) -> None:
-        """Raises ModelNotFound or Forbidden unless the caller may do so in the project of a registered model."""
+        """Raises Forbidden unless the caller may do so in the project of a model, and ModelNotFound where he may not
+        see it, in the words for one that is neither registered nor declared."""
         call = self.call()
         if call is None:
             return
         project = self.project_of_model(name)
+        if project is None and self.inner.read(lambda r: r.declarations.newest("model", name)) is None:
+            raise no_model(name)
+        if project is not None and call.actor.access_in(project) < Access.READ:
+            raise no_model(name)
         if project is not None and call.actor.access_in(project) < needed:
             self.inner.read(lambda r: _require(Gate(r, call, self.directory), name, needed))
 
@@ -114,7 +119,7 @@ class GuardedTables:
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
         if not self._visible(name):
-            raise SourceNotFound(f"there is no table {name[:120]!r}; 'hanok table list' shows all")
+            raise no_table(name)
         return self._inner.scan(name, upto=upto, since=since)
 
     def size(self, name: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hanok.core.clock import Clock, wall_seconds
-from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable, words
+from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGeneration, Unavailable, no_model, words
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import ModelVersion
@@ -137,8 +137,7 @@ class Deployments:
         """What answers under `name` now. Raises ModelNotFound."""
         found = self._live.get(name)
         if found is None:
-            known = ", ".join(sorted(self._live)) or "none"
-            raise ModelNotFound(f"no model {name!r} is deployed (deployed: {known}); see 'hanok deploy --help'")
+            raise no_model(name)
         return found
 
     def pinned(self, deployment: Deployment) -> Snapshot:
@@ -154,7 +153,7 @@ class Deployments:
         if not found:
             versions = self._metadata.read(lambda r: r.registry.versions(name))
             if not versions:
-                raise ModelNotFound(f"there is no model {name!r}; 'hanok model list' shows all")
+                raise no_model(name)
             raise ModelNotFound(
                 f"model {name!r} has no version {version}; the newest is {versions[0].version}. "
                 f"See: hanok model show {name}"

@@ -38,10 +38,12 @@ class Sides:
 def judge(
     gate: Gate, task: str, metric: str, sides: Sides, rows: pa.Table, against: str, *, in_time: bool = True
 ) -> Verdict:
-    """Compare models on the same rows. `in_time`: they are the newest ones, so days are counted (`_blocks`). A challenger has to beat the champion and the constant baseline: a champion that
-    has gone bad is no measure. Slices refuse only against a champion: a first model that beats the baseline overall is
-    better than none. Slices of fewer than 200 rows cannot tell and are not judged; the confidence of slice bounds is
-    raised by Bonferroni, so that many slices do not refuse by chance."""
+    """Compare models on the same rows. `in_time`: they are the newest ones, so days are counted (`_blocks`).
+
+    A challenger has to beat the champion and the constant baseline: a champion that has gone bad is no measure.
+    Slices refuse only against a champion: a first model that beats the baseline overall is better than none. Slices
+    of fewer than 200 rows cannot tell and are not judged; the confidence of slice bounds is raised by Bonferroni,
+    so that many slices do not refuse by chance."""
     y, days = sides.y, _blocks(rows, in_time, against)
     champion, challenger = (row_losses(task, metric, y, s) for s in (sides.champion, sides.challenger))
     gain = _gain(champion, challenger, days, gate.confidence)

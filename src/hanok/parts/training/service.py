@@ -21,6 +21,7 @@ from hanok.core.errors import (
     Suspended,
     TrainingDied,
     TrainingTimedOut,
+    no_model,
     words,
 )
 from hanok.core.ids import new_id
@@ -141,8 +142,7 @@ class Training:
     def model(self, name: str) -> Model:
         """Raises ModelNotFound."""
         if name not in self._models:
-            known = ", ".join(sorted(self._models)) or "none; run 'hanok apply'"
-            raise ModelNotFound(f"no model {name!r} is declared (declared: {known})")
+            raise no_model(name)
         return self._models[name]
 
     def version(self, name: str, version: int) -> ModelVersion:

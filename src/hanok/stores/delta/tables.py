@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hanok.core.clock import micros
-from hanok.core.errors import HanokError, SchemaMismatch, SourceNotFound, StorageFull
+from hanok.core.errors import HanokError, SchemaMismatch, SourceNotFound, StorageFull, no_table
 from hanok.core.ids import checked_name
 from hanok.core.names import twins
 from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
@@ -136,8 +136,7 @@ class DeltaTables:
             if name not in self._open:
                 root = self._root / checked_name("table", name)
                 if not create and not _holds_a_table(root):
-                    known = ", ".join(self.names()[:8]) or "none yet"
-                    raise SourceNotFound(f"there is no table {name!r} (tables: {known}); see 'hanok ingest --help'")
+                    raise no_table(name)
                 self._open[name] = self._load(root)
             return self._open[name]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from hanok.core.errors import SchemaMismatch, SourceNotFound
+from hanok.core.errors import SchemaMismatch, no_table
 from hanok.core.tables import ARRIVED, SEQUENCE, Appended, Scan
 
 
@@ -44,7 +44,7 @@ class MemoryTables:
 
     def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
         if name not in self._tables:
-            raise SourceNotFound(f"there is no table {name!r}")
+            raise no_table(name)
         rows = pa.concat_tables(self._tables[name], promote_options="default")
         size = self.size(name)
         return Scan(name, (), rows, size if upto is None else min(upto, size), rows.schema)

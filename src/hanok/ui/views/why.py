@@ -37,7 +37,7 @@ def why(app: App, ask: Ask) -> Why:
     app.serving.compact(everything=True)
     if "~" in subject:
         found = diagnose.why_prediction(find(app, Evidence), subject)
-    elif subject in {m.name for m in app.training.models()}:
+    elif subject in app.metadata.read(lambda r: r.declarations.names("model")):
         start = (
             _day(text)
             if text
