@@ -16,6 +16,8 @@ from hanok.core.errors import Forbidden, NotFound
 from hanok.core.records import owner_of
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
+from hanok.engine.verbs import VERBS
+from hanok.engine.verbs.registry import load_all
 from hanok.parts.access.directory import Directory
 from hanok.parts.access.gate import Gate, Guarded
 from hanok.parts.access.repositories import GuardedRepositories
@@ -469,3 +471,23 @@ def test_logins_and_ones_own_tokens_are_on_record_and_reading_is_not(team):
     rows = team.app.metadata.inner.read(lambda r: r.audit.list())
     found = [(e.route, e.status, e.resource.partition(" ")[0]) for e in rows]
     assert found == [("/api/v1/token/create", 200, "token"), ("/login", 303, "token")]
+
+
+LOGGED_ELSEWHERE = {"predict", "predict.batch", "predict.begin", "predict.finish"}
+"""What the prediction log keeps, with who asked in the batch."""
+READS = {"validation.statistics"}
+
+
+def test_every_verb_that_writes_leaves_a_row_in_the_audit_record(app, team):
+    """Also where it asks for no more than to use a model, and where it is refused."""
+    load_all()
+    assert {v.name for v in VERBS.values() if v.access is Access.USE and not v.audited} == LOGGED_ELSEWHERE | READS
+    assert all(v.audited for v in VERBS.values() if v.access >= Access.EDIT)
+    uma, admin = team.member("uma", {"*": "user"}), team.admin()
+    assert admin.post(f"{API}/registered-models/create", json={"name": "m"}).status_code == 200
+    for verb in VERBS.values():
+        if verb.audited and verb.access is Access.USE:
+            uma.post(f"/api/v1/{verb.name.replace('.', '/')}", json={"model": "m", "value": 1})
+    team.server.keep()
+    rows = admin.post("/api/v1/audit", json={"who": "uma"}).json()
+    assert [(r["route"], r["resource"]) for r in rows] == [("/api/v1/label/add", "model m")]

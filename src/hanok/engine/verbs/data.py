@@ -137,7 +137,7 @@ def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
     return made.column
 
 
-@verb("label.add", Access.USE, "urgent")
+@verb("label.add", Access.USE, "urgent", audited=True)
 def add_label(
     labelling: Labelling,
     bus: Bus,

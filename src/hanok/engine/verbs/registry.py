@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar
 
-from hanok.core.access import Access
+from hanok.core.access import Access, current_call
 from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
 from hanok.core.work import VerbWork
@@ -44,7 +44,8 @@ class Argument:
 class Verb:
     """`on_this_machine`: it takes a path of the server's disk, so it is not offered to callers from elsewhere. An
     owner's verb needs the owner of all projects unless `everywhere` says otherwise. `of_model` is the argument that
-    names a registered model: the caller needs the access in that model's project."""
+    names a registered model: the caller needs the access in that model's project. `audited`: it leaves a row in the
+    audit record, as every verb does that asks for more than to use a model."""
 
     name: str
     function: Function
@@ -57,6 +58,7 @@ class Verb:
     on_this_machine: bool = False
     everywhere: bool | None = None
     of_model: str = ""
+    audited: bool = False
 
     @property
     def summary(self) -> str:
@@ -103,6 +105,7 @@ def verb(
     on_this_machine: bool = False,
     everywhere: bool | None = None,
     of_model: str = "model",
+    audited: bool = False,
 ) -> Callable[[F], F]:
     """Make a function callable as `name` by everyone with `access`. `work` says in which lane of a server it runs."""
 
@@ -129,6 +132,7 @@ def verb(
             on_this_machine,
             everywhere,
             of_model if of_model in arguments else "",
+            audited or access >= Access.EDIT,
         )
         return function
 
@@ -144,6 +148,8 @@ def call(app: App, name: str, actor: str, arguments: Mapping[str, Any]) -> Answe
     taken = found.bound(arguments)
     if found.of_model and (model := taken.get(found.of_model)):
         app.metadata.require_model(model, found.access)
+        if found.audited and (answering := current_call()) is not None:
+            answering.touched.append((app.metadata.project_of_model(model) or "", f"model {model}"))
     if found.takes_actor:
         taken[ACTOR] = actor
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -52,14 +52,15 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's evidence: gain in mean loss per row over `against`, with its interval."""
+    """The gate's evidence: gain in mean loss per row over `against`, with its interval; None where the rows cover too
+    few days for one."""
 
     passed: bool
     why: str
     against: str
     gain: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     rows: int
     slices: tuple[Slice, ...]
     metrics: tuple[tuple[str, float | None, float | None], ...]
@@ -67,8 +68,14 @@ class Verdict:
     @property
     def bounds(self) -> tuple[float, float]:
         """The ends of the overall interval and of all slices, for plots on one scale."""
-        every = [(self.low, self.high), *((s.low, s.high) for s in self.slices)]
-        return min(low for low, _ in every), max(high for _, high in every)
+        return _ends([self, *self.slices])
+
+
+def _ends(intervals: Sequence[Verdict | Slice]) -> tuple[float, float]:
+    """The ends of those that are known."""
+    low = [one.low for one in intervals if one.low is not None]
+    high = [one.high for one in intervals if one.high is not None]
+    return min(low, default=0.0), max(high, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +250,7 @@ class ModelPage:
     @property
     def gain_bounds(self) -> tuple[float, float]:
         """The ends of all versions' intervals, so that they are drawn on one scale."""
-        found = [v.verdict for v in self.versions if v.verdict]
-        return min((w.low for w in found), default=0.0), max((w.high for w in found), default=0.0)
+        return _ends([v.verdict for v in self.versions if v.verdict])
 
 
 def models(app: App, ask: Ask) -> Models:
