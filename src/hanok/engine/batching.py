@@ -25,6 +25,7 @@ from hanok.parts.serving.service import Serving
 _KINDS = {"FP64": "FLOAT", "INT64": "INT", "BOOL": "BOOL", "BYTES": "STRING"}
 _WORDS = {"FLOAT": "a number", "INT": "a whole number", "BOOL": "true or false", "STRING": "text"}
 NO_ROW = -1
+PLACE_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Batching:
         and have an error here. Raises Invalid for rows of another form."""
         self.metadata.require_model(model, Access.USE)
         batch = self.serving.batches.get(model, batch_id)
+        if place > PLACE_MAX:
+            raise Invalid(f"there is no piece {place}: pieces are numbered from 0 to {PLACE_MAX}")
         if rows is None:
             rows = self._slice(batch, place)
         if missing := [n for n in batch.columns if n not in rows.column_names]:

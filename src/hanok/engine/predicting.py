@@ -162,6 +162,8 @@ class Predicting:
                 if arm is routed.arm and arm.mode != "canary":
                     raise
                 own[arm.version] = {}
+        if explain and own[routed.arm.version]:
+            self._serving.check_explainable(name, routed.arm.version, own[routed.arm.version], 1)
         answer = self._serving.answer(routed, own[routed.arm.version], by_version=own)[0]
         features = {n: values[0] for n, values in own[answer.version].items()}
         body = {**asdict(answer), "model": name, "entity": dict(routed.keys), "features": features}

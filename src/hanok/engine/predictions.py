@@ -42,7 +42,9 @@ class Predictions:
         fresh = [] if looked.batch else self._fresh(model, looked, keys, task, labels)
         found = [f for f in fresh if _fits(f, looked.outcome)][: looked.limit]
         if len(found) < looked.limit and self.tables.size(TABLE + model):
-            found += self._kept(model, looked, keys, task, labels, looked.limit - len(found))
+            told = {f.id for f in found}  # some may have come into the table meanwhile
+            kept = self._kept(model, looked, keys, task, labels, looked.limit)
+            found += [f for f in kept if f.id not in told][: looked.limit - len(found)]
         return found
 
     def _spelled(self, model: str, keys: Mapping[str, str]) -> Mapping[str, str]:

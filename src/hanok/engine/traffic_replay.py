@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -25,6 +25,7 @@ from hanok.parts.serving.packages import Loaded
 from hanok.parts.serving.scorer import decide_apart
 
 ROWS_MAX = 200_000
+OTHER_TASK = "answered by a version of another task, or by one that is gone"
 SLICE_ROWS_MIN, SLICES_MAX, VALUES_MAX, LARGEST = 20, 12, 50, 10
 TIMED_ROWS, TIMED_S = 200, 2.0
 Floats = NDArray[np.float64]
@@ -42,7 +43,9 @@ def replay(parts: Evidence, name: str, version: int, since: datetime, until: dat
     if not rows.num_rows:
         raise NotFound(f"{name} answered nothing from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}")
     bounded = rows.num_rows == ROWS_MAX
-    rows, inputs, left_out = _inputs(parts, name, version, loaded, rows)
+    rows, other = _of_its_task(parts, name, loaded.signature, rows)
+    rows, inputs, left_out = _inputs(parts, name, version, loaded, rows) if rows.num_rows else (rows, rows, {})
+    left_out |= {OTHER_TASK: other} if other else {}
     if not rows.num_rows:
         why = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())
         raise Invalid(f"version {version} of {name!r} cannot be replayed: {why}")
@@ -55,12 +58,16 @@ def replay(parts: Evidence, name: str, version: int, since: datetime, until: dat
         raise Invalid(f"version {version} of {name!r} fails on all {rows.num_rows} rows: {decision.failure.message}")
     fine = pa.array(~broken)
     theirs, kept = scores[~broken], rows.filter(fine)
-    ours = _scores(kept, theirs)
     signature = loaded.signature
+    several = signature.task == "multiclass"
+    classes_of = {v: _classes(parts, name, v) for v in set(kept.column("version").to_pylist())} if several else {}
+    classes = tuple(dict.fromkeys(c for one in (signature.classes, *classes_of.values()) for c in one))
+    ours, theirs = _scores(kept, theirs, classes, classes_of), _in_classes(theirs, signature.classes, classes)
     was, would_be = _decided(signature, ours), _decided(signature, theirs)
-    change = _single(theirs) - _single(ours) if theirs.ndim == 1 else _distance(theirs, ours)
+    change = theirs - ours if theirs.ndim == 1 else np.abs(theirs - ours).sum(axis=1) / 2  # 0 to 1
     otherwise = was != would_be if signature.task != "regression" else np.zeros(len(was), bool)
-    labelled, known = _known(parts, name, signature, kept, ours, theirs)
+    alike = all(c == signature.classes for c in classes_of.values())
+    labelled, known = _known(parts, name, signature, kept, ours, theirs, alike)
     made = TrafficReplay(
         name,
         version,
@@ -73,7 +80,7 @@ def replay(parts: Evidence, name: str, version: int, since: datetime, until: dat
         int(broken.sum()),
         decision.failure.message if decision.failure is not None else "",
         int(otherwise.sum()),
-        _directions(signature, was[otherwise], would_be[otherwise]),
+        _directions(classes, was[otherwise], would_be[otherwise]),
         float(change.mean()),
         {q: float(np.quantile(np.abs(change), p)) for q, p in (("p50", 0.5), ("p95", 0.95), ("max", 1.0))},
         _slices(parts, name, inputs.filter(fine), otherwise, change),
@@ -133,10 +140,48 @@ def _same(logged: LoggedInputs, version: int) -> bool:
         return False
 
 
-def _scores(rows: pa.Table, theirs: Floats) -> Floats:
-    if theirs.ndim == 2:
-        return np.array(rows.column("scores").to_pylist(), float).reshape(rows.num_rows, -1)
-    return rows.column("score").to_numpy().astype(float)
+def _classes(parts: Evidence, name: str, version: int) -> tuple[str, ...]:
+    return parts.serving.model(name, version).signature.classes
+
+
+def _of_its_task(parts: Evidence, name: str, signature: Signature, rows: pa.Table) -> tuple[pa.Table, int]:
+    """The rows whose answers can be held against those of the signature, and how many cannot. Of a version that is
+    gone nobody knows the classes; that it gave one number shows that it had none or two."""
+
+    def fits(version: int | None) -> bool | None:
+        try:
+            theirs = parts.serving.model(name, version).signature if version else None
+        except HanokError:
+            theirs = None
+        return None if theirs is None else theirs.task == signature.task
+
+    known = {v: fits(v) for v in set(rows.column("version").to_pylist())}
+    several = signature.task == "multiclass"
+    single = [not scores for scores in rows.column("scores").to_pylist()] if "scores" in rows.column_names else None
+    fine = np.array(
+        [
+            fit if (fit := known[v]) is not None else not several and (single is None or single[i])
+            for i, v in enumerate(rows.column("version").to_pylist())
+        ],
+        bool,
+    )
+    return rows.filter(pa.array(fine)), int((~fine).sum())
+
+
+def _scores(rows: pa.Table, theirs: Floats, classes: Sequence[str], of: Mapping[int, Sequence[str]]) -> Floats:
+    """What was answered, as the candidate's scores are: of several classes by their names in `classes`."""
+    if theirs.ndim == 1:
+        return rows.column("score").to_numpy().astype(float)
+    found, place = np.zeros((rows.num_rows, len(classes))), {c: i for i, c in enumerate(classes)}
+    pairs = zip(rows.column("version").to_pylist(), rows.column("scores").to_pylist(), strict=True)
+    for row, (version, scores) in enumerate(pairs):
+        found[row, [place[c] for c in of[version]]] = scores
+    return found
+
+
+def _in_classes(scores: Floats, own: Sequence[str], classes: Sequence[str]) -> Floats:
+    """Probabilities of `own` as those of `classes`, which begin with them."""
+    return scores if scores.ndim == 1 else np.pad(scores, ((0, 0), (0, len(classes) - len(own))))
 
 
 def _decided(signature: Signature, scores: Floats) -> NDArray[np.int64]:
@@ -149,14 +194,8 @@ def _single(scores: Floats) -> Floats:
     return scores if scores.ndim == 1 else scores.max(axis=1)
 
 
-def _distance(theirs: Floats, ours: Floats) -> Floats:
-    """Of probabilities of classes: half the sum of the differences, 0 to 1."""
-    return np.abs(theirs - ours).sum(axis=1) / 2 if theirs.shape == ours.shape else np.ones(len(theirs))
-
-
-def _directions(signature: Signature, was: NDArray[np.int64], would_be: NDArray[np.int64]) -> dict[str, int]:
+def _directions(names: Sequence[str], was: NDArray[np.int64], would_be: NDArray[np.int64]) -> dict[str, int]:
     counts = Counter(zip(was.tolist(), would_be.tolist(), strict=True))
-    names = signature.classes
     return {f"{names[a]} -> {names[b]}": n for (a, b), n in counts.most_common(12)}
 
 
@@ -199,7 +238,7 @@ def _largest(rows: pa.Table, ours: Floats, theirs: Floats, change: Floats) -> tu
 
 
 def _known(
-    parts: Evidence, name: str, signature: Signature, rows: pa.Table, ours: Floats, theirs: Floats
+    parts: Evidence, name: str, signature: Signature, rows: pa.Table, ours: Floats, theirs: Floats, alike: bool
 ) -> tuple[int, dict[str, tuple[float, float]]]:
     """How many of the rows are labelled, and each metric on those: as answered, and of the candidate."""
     outcomes = parts.monitoring.outcomes(name)
@@ -208,7 +247,7 @@ def _known(
     labels = dict(zip(outcomes.column("prediction_id").to_pylist(), outcomes.column("label").to_pylist(), strict=True))
     truth = np.array([labels.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
     mask = np.isfinite(truth)
-    if not mask.any() or ours.shape != theirs.shape:
+    if not mask.any() or not alike:  # a label is the number of a class
         return int(mask.sum()), {}
     was = evaluate(signature.task, truth[mask], ours[mask])
     would_be = evaluate(signature.task, truth[mask], theirs[mask])

@@ -348,6 +348,8 @@ class Inference:
         name, entity = target.name, request.entity
         if entity:
             _check_keys(name, entity, self._keys(name))
+        if explain or request.explain:
+            self._serving.check_explainable(name, target.version, request.columns, request.rows)
         started = wall_seconds()
         try:
             answers = self.scoring.timed(

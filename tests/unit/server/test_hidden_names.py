@@ -38,7 +38,7 @@ def eve_and_names():
         run = ann.post(f"{API}/runs/create", json={"experiment_id": experiment, "run_name": HIDDEN}).json()
         assert ann.post("/api/v1/study/create", json={"name": HIDDEN, "space": {}}).status_code in (200, 400)
         with acting(SYSTEM):
-            version = _deployed(app, HIDDEN)
+            version = deployed(app, HIDDEN)
             model = shop.returns.__class__(**{**_fields(shop.returns), "name": HIDDEN})
             app.declaring.apply(Project((), model.views, (model,)))
             answer = app.serving.predict(HIDDEN, {"x": [1.0], "y": [2.0]})
@@ -61,7 +61,7 @@ def _fields(declared):
     return {n: getattr(declared, n) for n in ("task", "spine", "label", "features", "train", "gate")}
 
 
-def _deployed(app, name):
+def deployed(app, name):
     now, digest, node = app.clock.now(), app.packages.save(linear(["x", "y"])), new_id(app.clock.now())
 
     def work(r):

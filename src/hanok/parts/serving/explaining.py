@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from hanok.compute.frames import Columns
 from hanok.compute.runtimes.encoded import Scores
-from hanok.compute.runtimes.explain import Contributions, permuted
+from hanok.compute.runtimes.explain import SCORED_MAX, Contributions, permuted
 from hanok.core.errors import Invalid
 from hanok.core.serving import Cell
 from hanok.parts.serving.packages import Loaded
 
+ROWS_MAX = 5_000  # of a model that tells by itself: TreeSHAP takes far longer than a score
 Typical = Callable[[str, int], Mapping[str, Cell] | None]
 
 
@@ -63,6 +64,18 @@ def explained(loaded: Loaded, columns: Columns, typical: Callable[[], Mapping[st
     ]
 
 
+def check_explainable(
+    loaded: Loaded, columns: Columns, rows: int, typical: Callable[[], Mapping[str, Cell] | None]
+) -> None:
+    """Raises Invalid for what `explained` would refuse, at the price of one row: before an answer is logged."""
+    if not rows:
+        return
+    first = explained(loaded, {n: _listed(column)[:1] for n, column in columns.items()}, typical)[0]
+    most = max(1, SCORED_MAX // first.rows_scored) if first.rows_scored else ROWS_MAX
+    if rows > most:
+        raise Invalid(f"{rows} rows are to be explained, and of this model {most} are at once: ask about fewer")
+
+
 def _listed(column: pa.Array | pa.ChunkedArray | Sequence[Cell]) -> Sequence[Cell]:
     found: Sequence[Cell] = column.to_pylist() if isinstance(column, pa.Array | pa.ChunkedArray) else column
     return found
@@ -73,4 +86,4 @@ def _classes(scores: Scores) -> np.ndarray:
     return scores.argmax(axis=1) if scores.ndim == 2 else np.ones(len(scores), np.int64)
 
 
-__all__ = ["Contributions", "Explanation", "Typical", "explained"]
+__all__ = ["Contributions", "Explanation", "Typical", "check_explainable", "explained"]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from hanok.compute.frames import Columns
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock, micros
-from hanok.core.errors import PredictionNotFound, SignatureMismatch
+from hanok.core.errors import Invalid, PredictionNotFound, SignatureMismatch
 from hanok.core.ids import PredictionId
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import KEY
@@ -23,7 +23,7 @@ from hanok.parts.serving.batches import Batches
 from hanok.parts.serving.beside import Answered, score_beside
 from hanok.parts.serving.bulk import Rows, decided, log_rows
 from hanok.parts.serving.deployments import Deployments, Snapshot
-from hanok.parts.serving.explaining import Explanation, Typical, explained
+from hanok.parts.serving.explaining import Explanation, Typical, check_explainable, explained
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.needs import EntityKeys, UndeclaredKeys
 from hanok.parts.serving.packages import Loaded, Packages
@@ -215,6 +215,18 @@ class Serving:
     def explain(self, name: str, version: int, columns: Columns) -> list[Explanation]:
         """What each input does to the score of each row, as a version would give it. Nothing of it is logged."""
         return explained(self.model(name, version), columns, lambda: self.typical(name, version))
+
+    def check_explainable(self, name: str, version: int | None, columns: Columns, rows: int) -> None:
+        """Raises Invalid before anything is answered where the version, or without one each that may answer, could not
+        be explained. What else is wrong with a version or with the rows is for the answer to say."""
+        deployed = self.deployment(name) if version is None else None
+        arms = deployed.arms if deployed is not None else ()
+        for asked in [a.version for a in arms if a.mode != "shadow"] if version is None else [version]:
+            try:
+                check_explainable(self.model(name, asked), columns, rows, partial(self.typical, name, asked))
+            except Exception as error:  # a model library's own too
+                if type(error) is Invalid:
+                    raise
 
     def tell_batch(self, name: str, key: str) -> None:
         """Say that a batch was asked for that left nothing to answer: labels that came before answers are joined."""

@@ -11,7 +11,7 @@ from hanok.compute.runtimes import Package
 from hanok.compute.runtimes.explain import permuted
 from hanok.core.errors import Invalid
 from hanok.core.serving import Column, Signature
-from hanok.parts.serving.explaining import explained
+from hanok.parts.serving.explaining import check_explainable, explained
 from hanok.parts.serving.packages import Packages
 from hanok.stores.memory import MemoryBlobs
 from tests.unit.parts.serving.conftest import linear
@@ -117,3 +117,11 @@ def test_what_is_too_much_or_cannot_be_compared_is_refused():
         explained(opaque, {"x": [1.0], "y": [2.0]}, lambda: None)
     (why,) = explained(opaque, {"x": [1.0], "y": [2.0]}, lambda: {"x": 0.0, "y": 0.0})
     assert why.contributions == {"x": 1.0, "y": 2.0} and why.rows_scored == 24
+
+
+def test_what_cannot_be_explained_is_refused_at_the_price_of_one_row():
+    package, _ = forest("binary", ("n", "y"))
+    model = loaded(package)
+    check_explainable(model, ROWS, 5_000, lambda: None)
+    with pytest.raises(Invalid, match="5000 are at once"):
+        check_explainable(model, ROWS, 5_001, lambda: None)
