@@ -3,6 +3,7 @@ ends with them."""
 
 import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -128,3 +129,19 @@ def test_what_it_needs_is_named_and_its_process_ends_with_the_server(models, tmp
             break
         time.sleep(0.02)
     assert not Path(f"/proc/{pid}").exists() and not (tmp_path / "models").exists()
+
+
+def test_the_process_outlives_the_thread_that_asked_first_and_another_interpreter_takes_its_place(models, python):
+    models.approve()
+    runtime = opened(models)
+    first = threading.Thread(target=score, args=(runtime, 1.0))
+    first.start()
+    first.join()
+    process = models._running[content_hash(FILES)]._called
+    pid = process.pid
+    time.sleep(0.1)
+    assert score(runtime, 1.0) == [5.0] and process.pid == pid
+    models.approve(python="/no/python")
+    opened(models)
+    with pytest.raises(Unavailable):
+        score(runtime, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ import pyarrow as pa
 
 from hanok.compute.runtimes import mlflow_files
 from hanok.core.clock import Clock
-from hanok.core.errors import Conflict, ConversionFailed, Invalid, Unsafe
+from hanok.core.errors import Conflict, ConversionFailed, Corrupt, Invalid, Unsafe
 from hanok.core.foreign import APPROVAL, Approval
 from hanok.core.json import JsonObject
 from hanok.core.serving import Column, Signature
+from hanok.core.tracking import Artifact
 from hanok.engine.executors.foreign import Answering, ForeignModel, content_hash
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata
@@ -78,13 +80,17 @@ class Approving:
         """Raises Unsafe for another hash than that of the files, Conflict where the version has another package."""
         content = content_hash(asked.files)
         with self.home.scratch("approve-") as folder:
-            for name in asked.files:
+            for name, digest in asked.files.items():
                 target = (folder / name).resolve()
                 if not target.is_relative_to(folder.resolve()):
                     raise Invalid(f"the file {name[:200]!r} of this model lies outside its folder")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with self.tracking.artifacts.open(f"{asked.root}/{name}") as file:
-                    target.write_bytes(file.read())
+                # by digest, never by path: what lies at the path may have been replaced since it was looked at
+                with self.tracking.artifacts.stream(Artifact(name, digest)) as file:
+                    content_bytes = file.read()
+                if hashlib.sha256(content_bytes).hexdigest() != digest:
+                    raise Corrupt(f"the file {name[:200]!r} of this model is damaged; restore it from a backup")
+                target.write_bytes(content_bytes)
             flavors, inputs, example = mlflow_files.described(folder)
             told = Approved(asked.model, asked.version, content, len(asked.files), flavors, tuple(n for n, _ in inputs))
             if not asked.hash:
@@ -142,6 +148,7 @@ class Approving:
             r.registry.put_version(replace(version, package=digest))
 
         self.metadata.write(work)
+        self.packages.forget(digest)  # another interpreter may have been named
         self.packages.load(digest)
 
 

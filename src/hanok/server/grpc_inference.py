@@ -4,6 +4,7 @@ the same, and is answered by the same application, with its rights, limits, log 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -15,7 +16,8 @@ import orjson
 from hanok.core.errors import HanokError, Invalid, MissingExtra, PortInUse
 from hanok.wire.inference import grpc as messages
 
-THREADS = 8
+THREADS, WAITING_MAX = 32, 64
+STREAMS, IDLE_S = 8, 30.0  # streams hold a thread each, so they never have all of them
 BODY_MAX = 32 << 20
 ANSWER_S = 300.0
 HEADER = b"inference-header-content-length"
@@ -42,7 +44,12 @@ class GrpcServer:
         self._application, self._loop = application, asyncio.new_event_loop()
         self._loop.close()
         options = [("grpc.max_receive_message_length", BODY_MAX), ("grpc.so_reuseport", 0)]
-        self._server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="hanok-grpc"), options=options)
+        self._server = grpc.server(
+            ThreadPoolExecutor(THREADS, thread_name_prefix="hanok-grpc"),
+            options=options,
+            maximum_concurrent_rpcs=WAITING_MAX,
+        )
+        self._streams = threading.BoundedSemaphore(STREAMS)
         unary = {
             "ServerLive": lambda data, call: messages.flag(bool(self._json(call, "GET", "/v2/health/live"))),
             "ServerReady": lambda data, call: messages.flag(bool(self._json(call, "GET", "/v2/health/ready"))),
@@ -82,11 +89,16 @@ class GrpcServer:
 
     def _stream(self, requests: Iterator[bytes], call: Any) -> Iterator[bytes]:
         """One answer for each request, in their order; an error ends no stream."""
-        for data in requests:
-            try:
-                yield messages.stream_response(self._infer(data, call))
-            except (HanokError, Refused) as error:
-                yield messages.stream_response(error=str(error))
+        if not self._streams.acquire(blocking=False):
+            raise _full(call)
+        try:
+            for data in _soon(requests, call):
+                try:
+                    yield messages.stream_response(self._infer(data, call))
+                except (HanokError, Refused) as error:
+                    yield messages.stream_response(error=str(error))
+        finally:
+            self._streams.release()
 
     def _model_ready(self, data: bytes, call: Any) -> bytes:
         try:
@@ -124,6 +136,29 @@ class GrpcServer:
         if found[0] != 200:
             raise Refused(found[0], _said(found[2]))
         return found
+
+
+def _soon(requests: Iterator[bytes], call: Any) -> Iterator[bytes]:
+    """The requests of a stream, which is ended when none came for `IDLE_S`."""
+    while True:
+        ends = threading.Timer(IDLE_S, call.cancel)
+        ends.daemon = True
+        ends.start()
+        try:
+            data = next(requests, None)
+        finally:
+            ends.cancel()
+        if data is None:
+            return
+        yield data
+
+
+def _full(call: Any) -> Refused:
+    import grpc
+
+    said = f"{STREAMS} streams are open, which is as many as there may be: ask with ModelInfer, or later"
+    call.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
+    return Refused(429, said)
 
 
 async def _answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from multiprocessing.connection import Connection
 
 from hanok.core.clock import wall_seconds
@@ -83,12 +85,14 @@ class Called:
         for bound in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # half a message holds nothing up for ever either
             ours.setsockopt(socket.SOL_SOCKET, bound, struct.pack("@ll", int(self._answer_s) + 1, 0))
         with theirs:
-            self._process = subprocess.Popen(
-                list(self._command(theirs.fileno())),
-                env=dict(self._environment()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+            self._process = _kept(
+                lambda: subprocess.Popen(
+                    list(self._command(theirs.fileno())),
+                    env=dict(self._environment()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
             )
         self._connection = Connection(ours.detach())
         self._started(self._connection)
@@ -101,6 +105,25 @@ class Called:
             self._process.kill()  # it holds nothing that could be lost
             self._process.wait()
         self._process = self._connection = None
+
+
+def _kept(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Started by a thread that lives as long as the process does: a child that asked to die with its parent dies with
+    the thread that started it, and a thread that asked for an answer may end at any time."""
+    begun: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = start()
+        except BaseException as error:  # noqa: BLE001 (raised to the caller)
+            begun.set_exception(error)
+            return
+        begun.set_result(process)
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # who called reaps it
+
+    threading.Thread(target=keep, name="hanok-child", daemon=True).start()
+    return begun.result()
 
 
 def _how(process: subprocess.Popen[bytes] | None) -> str:

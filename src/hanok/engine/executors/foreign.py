@@ -58,6 +58,8 @@ class ForeignModels:
             model = self._running.get(content)
             if model is None:
                 model = self._running[content] = ForeignModel(self._laid_out(files, read), approval.python)
+            else:
+                model.run_by(approval.python)
         return ByColumn(Answering(model, signature), signature)
 
     def close(self) -> None:
@@ -106,6 +108,13 @@ class ForeignModel:
         if isinstance(memory := said.get("memory"), int):
             self.memory_bytes = memory
         return said
+
+    def run_by(self, python: str) -> None:
+        """The interpreter from the next start on; a process of another one is ended."""
+        python = python or sys.executable
+        if python != self._python:
+            self._python = python
+            self._called.close()
 
     def close(self) -> None:
         self._called.close()

@@ -91,16 +91,21 @@ class Batches:
 
     def snapshot(self, batch: Batch) -> Snapshot:
         """The arms that answer a batch, loaded. Raises what loading the primary does."""
-        if self._pinned is None or self._pinned[0] != batch.id:
+        pinned = self._pinned  # read once: another thread may pin another batch at any time
+        if pinned is None or pinned[0] != batch.id:
             deployed = Deployment(batch.model, batch.generation, batch.arms, batch.begun, batch.actor, "")
-            self._pinned = batch.id, self._versions.pinned(deployed)
-        return self._pinned[1]
+            pinned = self._pinned = batch.id, self._versions.pinned(deployed)
+        return pinned[1]
 
     def answer(self, batch: Batch, place: int, rows: pa.Table, keys: Mapping[str, pa.ChunkedArray]) -> pa.Table:
         """The answers to a piece, logged: see `answers_logged`. `rows` are features as they came, `keys` those of the
-        entities, spelled. Raises Conflict for a piece that was answered with other rows."""
+        entities, spelled. Raises Conflict for a piece that was answered with other rows, Unavailable where the model
+        could not answer now: nothing is logged then, and the piece may be asked for again."""
         key, snapshot = batch.piece(place), self.snapshot(batch)
         made = decided(snapshot, Rows(batch.model, key, rows, keys, micros(batch.begun), NO_ROWS))
+        if (fault := made.passing) is not None:
+            self._pinned = None
+            raise fault
         if log_rows(self._log, made):
             return answers(made)
         signatures = {version: loaded.signature for version, loaded in snapshot.models.items()}

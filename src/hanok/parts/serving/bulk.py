@@ -23,7 +23,7 @@ from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.router import answering_rows, sticky
 from hanok.parts.serving.rows import BatchRows, errors_of
-from hanok.parts.serving.scorer import Decision, decide_apart, rows_of
+from hanok.parts.serving.scorer import Decision, decide_apart, passing, rows_of
 
 BATCH_WORKERS = 0x8000  # ids of batches have worker numbers that no process has
 
@@ -74,6 +74,14 @@ class Decided:
             if own.any() and (failure := decision.failure) is not None:
                 failed[decision.arm.version] = failure.message
         return failed
+
+    @property
+    def passing(self) -> HanokError | None:
+        """Why rows have no answer that may have one when they are asked again."""
+        for place, decision in enumerate(self.decisions):
+            if decision.error is not None and passing(decision.error) and (self.places == place).any():
+                return decision.error
+        return None
 
     def logged(self, known: pa.Schema | None) -> pa.Table:
         """The rows of the log, for a table that has the columns `known` already."""

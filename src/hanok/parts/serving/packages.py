@@ -79,6 +79,11 @@ class Packages:
         if self.foreign is not None:
             self.foreign.close()
 
+    def forget(self, digest: str) -> None:
+        """Open it anew when it is next loaded."""
+        with self._lock:
+            self._loaded.pop(digest, None)
+
     def load(self, digest: str) -> Loaded:
         """Raises Corrupt when a file does not match its digest."""
         with self._lock:

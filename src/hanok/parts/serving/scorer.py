@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from types import MappingProxyType
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from hanok.compute.frames import Columns
 from hanok.compute.runtimes.encoded import Prepared, Scores
 from hanok.core.clock import wall_seconds
-from hanok.core.errors import HanokError, ScoringFailed, words
+from hanok.core.errors import HanokError, ScoringFailed, Unavailable, words
 from hanok.core.serving import Arm, Signature
 from hanok.parts.serving.packages import Loaded
 
 NONE_BROKEN = np.empty(0, np.int64)
 NO_ERRORS: Mapping[int, HanokError] = MappingProxyType({})
 APART_CALLS = 2_000  # so often a model is tried to find the rows that it cannot take
+APART_S = 60.0  # and for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ def answer_of(signature: Signature, scores: Scores, row: int) -> tuple[float | N
     return value, (), None
 
 
+def passing(error: HanokError) -> bool:
+    """Whether the rows have no part in it: asked again, they may have their answers."""
+    return isinstance(error, Unavailable)
+
+
 def rows_of(columns: Columns) -> int:
     return len(next(iter(columns.values()), ()))
 
@@ -120,11 +126,12 @@ def decide_many(loaded: Loaded, arm: Arm, requests: Sequence[Columns]) -> list[D
 
 def decide_apart(loaded: Loaded, arm: Arm, rows: pa.Table) -> Decision:
     """`decide_with` for many rows, of which those that the model cannot take fail no others: rows without a null are
-    tried apart from those with one, then halves, as long as that takes no more than `APART_CALLS` tries."""
+    tried apart from those with one, then halves, as long as that takes no more than `APART_CALLS`
+    tries and `APART_S`. What is no fault of a row, such as a process that is gone, is tried with no other rows."""
     names = [c.name for c in loaded.signature.inputs if c.name in rows.column_names]
     rows = rows.select(names)
     whole = decide_with(loaded, arm, dict(zip(names, rows.columns, strict=True)))
-    if whole.error is None or rows.num_rows < 2 or len(names) < len(loaded.signature.inputs):
+    if whole.error is None or passing(whole.error) or rows.num_rows < 2 or len(names) < len(loaded.signature.inputs):
         return whole
     started = wall_seconds()
     scores: Scores | None = None
@@ -135,10 +142,13 @@ def decide_apart(loaded: Loaded, arm: Arm, rows: pa.Table) -> Decision:
         given = rows.take(pa.array(places))
         found = decide_with(loaded, arm, dict(zip(names, given.columns, strict=True)))
         tries += 1
+        if found.error is not None and passing(found.error):
+            return replace(whole, error=found.error)
+        ended = tries + len(waiting) >= APART_CALLS or wall_seconds() - started > APART_S
         if found.error is None and found.scores is not None:
             scores = np.full((rows.num_rows, *found.scores.shape[1:]), np.nan) if scores is None else scores
             scores[places] = found.scores
-        elif len(places) == 1 or tries + len(waiting) >= APART_CALLS:
+        elif len(places) == 1 or ended:
             assert found.error is not None
             errors |= dict.fromkeys(places.tolist(), found.error)
         else:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hanok.compute.duck import read
 from hanok.core.batches import DONE, RUNNING, Wanted
-from hanok.core.errors import Conflict, Invalid, NotFound
+from hanok.core.errors import Conflict, Invalid, NotFound, Unavailable
 from hanok.parts.serving.bulk import answers_logged
 from tests.unit.parts.serving.conftest import linear
 
@@ -134,3 +134,26 @@ def test_a_batch_is_in_the_lineage_from_its_source_to_what_answered(place):
     graph = place.metadata.read(lambda r: r.lineage.walk(batch.node, depth=3))
     assert {e.target for e in graph.edges if e.source == batch.node} == {deployed.node_id, "d" * 32}
     assert np.all([n.kind for n in graph.nodes if n.id == "d" * 32] == ["source_snapshot"])
+
+
+def test_a_fault_that_passes_is_nobodys_answer_and_the_rows_are_answered_when_they_are_asked_for_again(place):
+    class Away:
+        down, asked = True, 0
+
+        def score(self, matrix):
+            self.asked += 1
+            if self.down:
+                raise Unavailable("the process of this model ended")
+            return matrix.sum(axis=1)
+
+    version, model = place.version(linear(["x", "y"])), Away()
+    place.deploy(version)
+    place.swap_model(version, model)
+    batch = begin(place)
+    with pytest.raises(Unavailable):
+        answered(place, batch, 0, [1.0, 2.0, 3.0])
+    assert model.asked == 1, "rows were tried apart for what is no fault of a row"
+    assert begin(place).state == RUNNING
+    model.down = False
+    place.swap_model(version, model)
+    assert [a["score"] for a in answered(place, begin(place), 0, [1.0, 2.0, 3.0])] == [2.0, 3.0, 4.0]
