@@ -65,7 +65,7 @@ class GrpcServer:
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(messages.SERVICE, handlers),))
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
+            self.port = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         except RuntimeError:
             raise PortInUse(f"port {port} of {host} is in use: name another with --grpc") from None
 

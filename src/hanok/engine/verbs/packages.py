@@ -66,7 +66,7 @@ def package(
     return {"model": model, "version": version, "package": digest, "runtime": runtime}
 
 
-@verb("model.approve", Access.OWN, "read")
+@verb("model.approve", Access.OWN, "long")
 def approve(
     approving: Approving,
     *,
