@@ -6,6 +6,7 @@ server answers with, and the exit status the command line ends with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -138,9 +139,13 @@ class SourceNotFound(NotFound):
     code = "source_not_found"
 
 
-def no_model(name: str) -> ModelNotFound:
-    """The same words for a model that is not there and for one that the caller may not see, and no other's name."""
-    return ModelNotFound(f"there is no model {name[:120]!r} that answers or is declared; 'hanok model list' shows all")
+def no_model(name: str, seen: Sequence[str] = ()) -> ModelNotFound:
+    """The same words for a model that is not there and for one that the caller may not see, with none but the names
+    that he may see."""
+    told = f" (declared: {', '.join(sorted(seen))})" if seen else ""
+    return ModelNotFound(
+        f"there is no model {name[:120]!r} that answers or is declared{told}; 'hanok model list' shows all"
+    )
 
 
 def no_table(name: str) -> SourceNotFound:

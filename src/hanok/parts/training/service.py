@@ -142,7 +142,8 @@ class Training:
     def model(self, name: str) -> Model:
         """Raises ModelNotFound."""
         if name not in self._models:
-            raise no_model(name)
+            seen = self._metadata.read(lambda r: r.declarations.names("model"))
+            raise no_model(name, [n for n in seen if n in self._models])
         return self._models[name]
 
     def version(self, name: str, version: int) -> ModelVersion:
