@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hanok.engine.diagnose import why_alert, why_prediction, why_window
+from hanok.engine.diagnose import why_alert, why_window
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
+from hanok.engine.why_prediction import why_prediction
 
 DAY = timedelta(days=1)
 
@@ -71,6 +72,23 @@ def test_a_feed_that_stops_raises_an_alert_that_leads_to_it(shop):
 
     with pytest.raises(NotFound, match="answered nothing"):  # nothing was predicted that day, and that is said
         why_alert(find(shop, Evidence), alert.id)
+
+
+def test_answers_that_failed_are_told_and_spoil_no_mean(shop):
+    from hanok.core.clock import micros
+    from hanok.parts.serving.entries import Entry
+
+    start, ids = fresh_day(shop, lambda rows: rows)
+    clean = why_window(find(shop, Evidence), "returns", start, start + DAY)
+    found = shop.serving.find(ids[0])
+    failed = Entry(micros(start) + 1, found.version, "primary", None, [], found.features, {}, "no such product")
+    shop.serving._log.append("returns", failed)
+    shop.serving.compact(everything=True)
+    beside = why_window(find(shop, Evidence), "returns", start, start + DAY)
+    assert beside.sentence.startswith(f"1 of {len(ids) + 1} answers failed, the first with: no such product.")
+    assert beside.symptom == {**clean.symptom, "failed": 1} and beside.suspects == clean.suspects
+    alone = why_window(find(shop, Evidence), "returns", start, start + timedelta(microseconds=2))
+    assert alone.sentence.startswith("returns answered nothing: 1 of 1") and alone.symptom["mean_score"] is None
 
 
 def test_the_page_shows_the_same_causes(shop):

@@ -28,7 +28,7 @@ def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) ->
     symptom = result["symptom"]
     usual = symptom["usual_mean_score"]
     click.echo(
-        f"mean score {symptom['mean_score']:.3f}"
+        ("no mean score" if symptom["mean_score"] is None else f"mean score {symptom['mean_score']:.3f}")
         + (f" (usually {usual:.3f})" if usual is not None else "")
         + (f", loss {symptom['loss']:.3f}" if symptom["loss"] is not None else "")
         + (f" (usually {symptom['usual_loss']:.3f})" if None not in (symptom["loss"], symptom["usual_loss"]) else "")

@@ -123,9 +123,10 @@ def _outside(reference: Reference, column: pa.ChunkedArray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What restoring a suspect does to the window: mean score, and mean loss where labels are known."""
+    """What restoring a suspect does to the window: mean score (None: nothing was answered), and mean loss where labels
+    are known."""
 
-    score: float
+    score: float | None
     loss: float | None
 
 
@@ -146,9 +147,10 @@ def explained(observed: Effect, after: Effect, usual_score: float | None, usual_
     shares = []
     if observed.loss is not None and after.loss is not None and usual_loss is not None and observed.loss > usual_loss:
         shares.append((observed.loss - after.loss) / (observed.loss - usual_loss))
-    if usual_score is not None and abs(observed.score - usual_score) > 1e-9:
+    if usual_score is not None and observed.score is not None and after.score is not None:
         gap = abs(observed.score - usual_score)
-        shares.append((gap - abs(after.score - usual_score)) / gap)
+        if gap > 1e-9:
+            shares.append((gap - abs(after.score - usual_score)) / gap)
     return float(np.clip(max(shares, default=0.0), 0.0, 1.0))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -23,6 +23,19 @@ Losses = Callable[[Numbers, Numbers], Numbers]
 LABELS_MIN = 60
 SURE_Z = 3.0
 WORSE = 1.25
+OF_FEEDS: Mapping[str, frozenset[str]] = {
+    "late": frozenset({"late", "time", "label delay"}),
+    "silent": frozenset({"missing", "label delay"}),
+    "cut down": frozenset({"partial", "label delay"}),
+}
+OF_COLUMNS: Mapping[str, frozenset[str]] = {
+    "null": frozenset({"null", "schema", "missing"}),
+    "constant": frozenset({"constant", "fill", "clip"}),
+    "rescaled": frozenset({"unit", "sign", "outliers"}),
+    "exchanged": frozenset({"swap", "join"}),
+    "written otherwise": frozenset({"encoding", "codes", "schema"}),
+}
+"""What is looked for, by the kinds of causes that say so."""
 NAMED_MIN = 0.1  # of the change; a cause that values tell, not records, and that takes away less is not named
 
 
@@ -45,7 +58,7 @@ def change(incident: Incident, verdict: Verdict) -> Change:
     scores = [case.score[r] for r in (now, usual)]
     rose = known and _beyond(*losses) and losses[0].mean() > WORSE * losses[1].mean()
     loss_now, loss_usual = (float(x.mean()) if known else None for x in losses)
-    score_now, score_usual = (float(x.mean()) if len(x) else 0.0 for x in scores)
+    score_now, score_usual = (float(x.mean()) if len(x) else None for x in scores)
     moved = _beyond(*scores) or _beyond(scores[1], scores[0])
     return Change(Effect(score_now, loss_now), Effect(score_usual, loss_usual), bool(rose), moved)
 
@@ -59,7 +72,8 @@ def _beyond(a: Numbers, b: Numbers) -> bool:
 
 
 def suspects(incident: Incident, verdict: Verdict, found: Change, score: Scorer, losses: Losses) -> list[Suspect]:
-    """The causes in their order, each with its share and its proof."""
+    """The causes in their order, each with its share of the change in score or loss, and its proof. What was not
+    measured, or where neither changed beyond chance, has a share of 0."""
     case, rows = incident.case, verdict.rows
     label = case.label[rows]
     known = np.isfinite(label)
@@ -84,7 +98,8 @@ def suspects(incident: Incident, verdict: Verdict, found: Change, score: Scorer,
     rest = max(0.0, 1.0 - sum(shares.values()))
     made = []
     for i, cause in enumerate(verdict.causes):
-        share = shares.get(i, min(rest, 1.0) if cause.proposal.kind in ("labels", "concept") else cause.share)
+        by_labels = found.loss_rose and cause.proposal.kind in ("labels", "concept")
+        share = shares.get(i, min(rest, 1.0) if by_labels else 0.0)
         if i in shares and share < NAMED_MIN and not cause.proposal.known:
             continue  # unlike, and not what moved the score or the loss
         after = restored(frozenset({i})) if i in players and len(rows) else None
@@ -132,17 +147,41 @@ def _array(values: Values) -> pa.Array:
     return pa.array(values.tolist(), pa.string())
 
 
-def unexplained(incident: Incident, verdict: Verdict, found: Change, ours: Sequence[Suspect]) -> str:
-    """In words: what moved and has no cause that holds, with what was ruled out. "" where nothing did."""
-    if ours or not (found.loss_rose or verdict.left):
+def unexplained(incident: Incident, verdict: Verdict, found: Change, *, exchanged: bool) -> str:
+    """In words, where no cause is named: what moved, what was seen and takes too little of it away, and what was ruled
+    out. "" where no loss rose and nothing was seen. `exchanged`: whether a version was replaced shortly before."""
+    if not (found.loss_rose or verdict.left or verdict.causes):
         return ""
     what = []
     if found.loss_rose and found.now.loss is not None and found.usual.loss is not None:
         what.append(f"the loss is {found.now.loss:.3f} where {found.usual.loss:.3f} is usual")
-    if verdict.left:
-        what.append(f"{', '.join(n for n, _ in verdict.left[:3])} no longer fit the other columns as before")
-    out = (
-        "no feed is late, silent or cut down, no column is null, constant, rescaled or written otherwise, no version "
-        "changed"
-    )
-    return f"unexplained: {'; '.join(what)}. Ruled out: {out}"
+    if found.score_moved:
+        what.append(scores_moved(found))
+    seen = {cause.proposal.kind for cause in verdict.causes}
+    for proposal in (cause.proposal for cause in verdict.causes):
+        what.append(f"seen, but its share of that is under {NAMED_MIN:.0%}: {proposal.name}: {proposal.reason}")
+    columns = {c for cause in verdict.causes for c in cause.proposal.columns}
+    if left := [n for n, _ in verdict.left if n not in columns]:
+        what.append(f"{', '.join(left[:3])} no longer fit the other columns as before")
+    out = _ruled_out(seen, feeds=bool(incident.case.tables), exchanged=exchanged)
+    return f"unexplained: {'; '.join(what)}." + (f" Ruled out: {out}" if out else "")
+
+
+def scores_moved(found: Change) -> str:
+    """ "" where the mean score did not move beyond chance."""
+    if not found.score_moved or found.now.score is None or found.usual.score is None:
+        return ""
+    return f"the mean score is {found.now.score:.3f} where {found.usual.score:.3f} is usual"
+
+
+def _ruled_out(seen: Collection[str], *, feeds: bool, exchanged: bool) -> str:
+    """What was tried and not believed."""
+    late = [word for word, kinds in OF_FEEDS.items() if not kinds & set(seen)] if feeds else []
+    wrong = [word for word, kinds in OF_COLUMNS.items() if not kinds & set(seen)]
+    made = [f"no feed is {_either(late)}"] if late else []
+    made += [f"no column is {_either(wrong)}"] if wrong else []
+    return ", ".join([*made, *([] if exchanged else ["no version changed"])])
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

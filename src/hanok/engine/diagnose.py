@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeAlias
 
@@ -18,21 +18,23 @@ import pyarrow.compute as pc
 
 from hanok.compute.diagnosis import EXPLAINS_MIN, Effect, Suspicion, effect, explained, resampled, skewed, strange
 from hanok.compute.drift import Reference, sampled
-from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.duck import connect, quoted
 from hanok.compute.hypotheses import judged
 from hanok.compute.metrics import paired_gain, row_losses
+from hanok.core.clock import from_micros
 from hanok.core.declare import Model
 from hanok.core.errors import NotFound
+from hanok.core.monitoring import DriftReport
 from hanok.core.serving import Deployment
-from hanok.core.tables import SEQUENCE
 from hanok.core.training import facts_of
-from hanok.engine.causes import change, suspects, unexplained
-from hanok.engine.diagnosed import Diagnosis, InputEffect, Suspect, Value
+from hanok.engine.answered import answers, failures
+from hanok.engine.causes import change, scores_moved, suspects, unexplained
+from hanok.engine.diagnosed import Diagnosis, Suspect
 from hanok.engine.evidence import Evidence
 from hanok.engine.incident import incident
 from hanok.engine.unanswered import why_nothing
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
-from hanok.parts.serving.log import FEATURE, TABLE
+from hanok.parts.serving.log import FEATURE
 
 DAY = timedelta(days=1)
 BEFORE_DAYS = 10
@@ -65,7 +67,7 @@ class _Case:
         """Windows of the same length before this one, the oldest first."""
         alike, length = LoggedInputs(self.parts, self.model.name, self.version).of, self.end - self.start
         starts = [self.start - (i + 1) * length for i in range(BEFORE_DAYS)]
-        return [alike(_answers(self.parts, self.model.name, s, s + length)) for s in reversed(starts)]
+        return [alike(answers(self.parts, self.model.name, s, s + length)) for s in reversed(starts)]
 
     @property
     def labelled(self) -> np.ndarray:
@@ -127,10 +129,16 @@ def why_window(
 ) -> Diagnosis:
     """Rank the causes of what changed in [start, end), for `version` or else the one that answered most. Raises
     NotFound when nothing was predicted then."""
-    if not _answers(parts, model_name, start, end).num_rows and (kept := why_nothing(parts, model_name, start, end)):
+    failed = failures(parts, model_name, start, end)
+    if failed.all_failed:
+        return failed.alone(model_name, start, end)
+    if not failed.asked and (kept := why_nothing(parts, model_name, start, end)):
         return kept
-    case = _case(parts, model_name, start, end, version)
-    house = incident(parts, case.model, case.version, case.references, start, end)
+    return failed.beside(_diagnosed(_case(parts, model_name, start, end, version)))
+
+
+def _diagnosed(case: _Case) -> Diagnosis:
+    house = incident(case.parts, case.model, case.version, case.references, case.start, case.end)
     verdict = judged(house.case)
     if not verdict.compared:
         return _beside_training(case)
@@ -146,8 +154,10 @@ def why_window(
         ours = _suspects(case, _drifted(case), observed, usual)
     symptom = _symptom(case, observed, usual)
     ranked = _with_version(case, ours, found.usual.loss)
-    sentence = _sentence(case, ranked) if ranked else unexplained(house, verdict, found, ours) or _sentence(case, [])
-    return Diagnosis(model_name, start.isoformat(), end.isoformat(), sentence, symptom, tuple(ranked))
+    sentence = "" if ranked else unexplained(house, verdict, found, exchanged=_replaced(case) is not None)
+    sentence = sentence or _sentence(case, ranked, scores_moved(found))
+    ends = case.start.isoformat(), case.end.isoformat()
+    return Diagnosis(case.model.name, *ends, sentence, symptom, tuple(ranked))
 
 
 def _beside_training(case: _Case) -> Diagnosis:
@@ -192,55 +202,41 @@ def _with_version(case: _Case, found: Sequence[Suspect], usual_loss: float | Non
     return [*others[:place], exchanged, *others[place:]]
 
 
-def why_prediction(parts: Evidence, prediction_id: str) -> Diagnosis:
-    """The causes of the day of a prediction, and what each of its own inputs does to its score."""
-    found = parts.serving.find(prediction_id)
-    start = found.at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    parts.serving.compact(everything=True)
-    whole = why_window(parts, found.deployment, start, start + DAY, version=found.version)
-    version = parts.training.version(found.deployment, found.version)
-    loaded = parts.packages.load(version.package)
-    references = parts.references.of(version.facts.get("reference", ""))
-    base = float(np.max(loaded.score({k: [v] for k, v in found.features.items()})[0]))
-    rows = []
-    for reference in references:
-        value = found.features.get(reference.column)
-        typical = _typical(reference)
-        changed = {**found.features, reference.column: typical}
-        restored = float(np.max(loaded.score({k: [v] for k, v in changed.items()})[0]))
-        rows.append(InputEffect(reference.column, value, typical, base - restored, _flag(reference, value)))
-    ranked = sorted(rows, key=lambda r: -abs(r.moves_score_by))
-    top = ranked[0] if ranked else None
-    own = f" Its own score is moved most by {top.feature} ({top.moves_score_by:+.3f})." if top else ""
-    return Diagnosis(
-        whole.model, whole.start, whole.end, whole.sentence + own, whole.symptom, whole.suspects, tuple(ranked)
-    )
-
-
 def why_alert(parts: Evidence, alert_id: str) -> Diagnosis:
-    """The causes of what an alert is about: of the answers in which a drift or a fault was seen, else of the day on
-    which it was raised, or, about a model, the newest one before it that was answered."""
+    """The causes of what an alert is about: of the newest answers until it was resolved or last seen in which a drift
+    or a fault was seen, else of the day on which it was raised, or, about a model, the newest one before it that was
+    answered."""
     alert = parts.alerts.get(alert_id)
     known = [*parts.declared.live(), *parts.training.models()]
     models = [m for m in known if m.name == alert.subject] or [m for m in known if alert.subject in m.tables]
     if not models:
         raise NotFound(f"alert {alert_id} is about {alert.subject!r}, which no declared model reads")
     name, feature = models[0].name, alert.fingerprint.removeprefix("drift:")
-    for report in reversed(parts.monitoring.drift_reports(name)):
-        if any(f.feature == feature and (f.alarm or f.integrity) for f in report.features):
-            start, end = (report.run_start, report.run_end) if report.run_end else (report.start, report.end)
-            return why_window(parts, name, datetime.fromisoformat(start), datetime.fromisoformat(end))
+    seen = seen_in(parts.monitoring.drift_reports(name), feature, until=alert.resolved or alert.last_seen)
+    if seen is not None:
+        return why_window(parts, name, *seen)
     day = (alert.raised - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     if alert.subject == name:
         day = max(parts.monitoring.answered_days(name, until=day + DAY, limit=1), default=day)
     return why_window(parts, name, day, day + DAY)
 
 
+def seen_in(reports: Sequence[DriftReport], feature: str, *, until: datetime) -> tuple[datetime, datetime] | None:
+    """The newest answers until then in which a drift or a fault of a feature was seen; reports come the oldest first.
+    A later one is of another incident."""
+    for report in reversed(reports):
+        ends = (report.run_start, report.run_end) if report.run_end else (report.start, report.end)
+        start, end = (datetime.fromisoformat(x) for x in ends)
+        if end <= until and any(f.feature == feature and (f.alarm or f.integrity) for f in report.features):
+            return start, end
+    return None
+
+
 # -- the case ------------------------------------------------------------------------------------------------
 
 
 def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: int | None) -> _Case:
-    rows = _answers(parts, name, start, end)
+    rows = answers(parts, name, start, end)
     if not rows.num_rows:
         raise NotFound(f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}")
     versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
@@ -260,18 +256,6 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
     truth = np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
     references = parts.references.of(facts.get("reference", ""))
     return _Case(parts, model, start, end, rows, deployment, version, references, truth)
-
-
-def _answers(parts: Evidence, name: str, start: datetime, end: datetime) -> pa.Table:
-    """What was answered in a window, in order."""
-    if not parts.tables.size(TABLE + name):
-        return pa.table({})
-    with connect({"log": parts.tables.scan(TABLE + name, since=start)}) as duck:
-        return arrow(
-            duck,
-            f"SELECT * FROM log WHERE {quoted('at')} >= TIMESTAMPTZ '{start.isoformat()}' "
-            f"AND {quoted('at')} < TIMESTAMPTZ '{end.isoformat()}' AND arm <> 'shadow' ORDER BY {SEQUENCE}",
-        )
 
 
 def _usual(case: _Case) -> dict[str, float | None]:
@@ -411,8 +395,6 @@ def _newest(case: _Case, table: str, event_time: str) -> datetime | None:
             f"SELECT epoch_us(max(CAST({quoted(event_time)} AS TIMESTAMPTZ))) FROM source "
             f"WHERE CAST({quoted(event_time)} AS TIMESTAMPTZ) < TIMESTAMPTZ '{case.end.isoformat()}'"
         ).fetchone()
-    from hanok.core.clock import from_micros
-
     return None if row is None or row[0] is None else from_micros(row[0])
 
 
@@ -434,14 +416,11 @@ def _since(case: _Case, column: str, kind: str) -> str:
 
 def _version(case: _Case, usual: float | None) -> Suspect | None:
     """Was the model exchanged shortly before, and would its predecessor have done better on these very rows?"""
-    history = case.parts.serving.history(case.model.name)
-    began = [d for d in history if any(a.version == case.version and a.mode == "primary" for a in d.arms)]
-    if not began or case.start - began[-1].at > RECENT_VERSION or case.loss is None:
+    replaced = _replaced(case)
+    if replaced is None or case.loss is None or not _takes(case, replaced[0]):
         return None
-    earlier = [d.primary for d in history if d.at < began[-1].at and d.primary != case.version]
-    if not earlier or not _takes(case, earlier[0]):
-        return None
-    ours, theirs = (case.losses(case.score(case.columns(), v)) for v in (case.version, earlier[0]))
+    earlier, began = replaced
+    ours, theirs = (case.losses(case.score(case.columns(), v)) for v in (case.version, earlier))
     gain = paired_gain(ours, theirs, confidence=0.99, seed=7)
     if gain.low <= 0:
         return None
@@ -450,14 +429,24 @@ def _version(case: _Case, usual: float | None) -> Suspect | None:
     return Suspect(
         f"model version {case.version}",
         "version",
-        f"version {earlier[0]}, which it replaced, has a lower loss on the same rows by {gain.mean:.4f} "
+        f"version {earlier}, which it replaced, has a lower loss on the same rows by {gain.mean:.4f} "
         f"(99% interval {gain.low:.4f} to {gain.high:.4f})",
         share,
-        began[-1].at.isoformat(),
+        began.isoformat(),
         (),
         {"loss_before": float(ours.mean()), "loss_restored": float(theirs.mean()), "rows": gain.rows},
-        f"hanok rollback {case.model.name} --to {earlier[0]}",
+        f"hanok rollback {case.model.name} --to {earlier}",
     )
+
+
+def _replaced(case: _Case) -> tuple[int, datetime] | None:
+    """The version that this one replaced shortly before, and when."""
+    history = case.parts.serving.history(case.model.name)
+    began = [d.at for d in history if any(a.version == case.version and a.mode == "primary" for a in d.arms)]
+    if not began or case.start - began[-1] > RECENT_VERSION:
+        return None
+    earlier = next((d.primary for d in history if d.at < began[-1] and d.primary != case.version), None)
+    return None if earlier is None else (earlier, began[-1])
 
 
 def _takes(case: _Case, version: int) -> bool:
@@ -470,31 +459,14 @@ def _takes(case: _Case, version: int) -> bool:
     return same and all(known.get(c.name) == c.datatype for c in inputs)
 
 
-def _sentence(case: _Case, suspects: Sequence[Suspect]) -> str:
+def _sentence(case: _Case, suspects: Sequence[Suspect], moved: str = "") -> str:
     if not suspects:
         beside = "the days before" if case.answered_before else "its training (it answered nothing in the days before)"
-        return f"no cause found: nothing about {case.model.name} on {case.start:%Y-%m-%d} is unlike {beside}."
+        day = f"{case.model.name} on {case.start:%Y-%m-%d}"
+        if moved:
+            return f"no cause found: no input of {day} is unlike {beside}, but {moved}."
+        return f"no cause found: nothing about {day} is unlike {beside}."
     first = suspects[0]
-    scored = first.proof.get("score_restored") != first.proof.get("score_before")
-    goes = f" Restoring it takes away {first.explains:.0%} of the change." if scored else ""
+    measured = first.proof.get("score_restored") != first.proof.get("score_before") and first.explains > 0
+    goes = f" Restoring it takes away {first.explains:.0%} of the change." if measured else ""
     return f"{first.name}: {first.reason}.{goes}"
-
-
-def _typical(reference: Reference) -> Value:
-    """The most frequent value, or the middle edge."""
-    points = reference.counts[: len(reference.points)]
-    if not reference.numeric or (points and max(points) > 0.3 * sum(reference.counts)):
-        return reference.points[int(np.argmax(points))] if points else None
-    known = sorted([*reference.points, *reference.edges])
-    return known[len(known) // 2] if known else None
-
-
-def _flag(reference: Reference, value: Value) -> str:
-    if value is None:
-        return "null" if reference.counts[-1] < 0.5 * sum(reference.counts) else ""
-    if not reference.numeric:
-        return "" if value in reference.points else "rare or unseen in training"
-    known = [*reference.points, *reference.edges]
-    if known and not min(known) <= value <= max(known):
-        return "among the extremes of training"
-    return ""

@@ -17,15 +17,18 @@ from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.hypotheses import Case, TableDays
 from hanok.compute.hypotheses.case import Numbers, Values
 from hanok.compute.metrics import row_losses
+from hanok.core.clock import micros
 from hanok.core.declare import Model
 from hanok.core.json import Json
 from hanok.core.tables import ARRIVED, SEQUENCE
+from hanok.engine.answered import SCORED, within
 from hanok.engine.evidence import Evidence
 from hanok.engine.version_inputs import LoggedInputs
 from hanok.parts.serving.log import FEATURE, TABLE
 from hanok.parts.validation.batches import QUARANTINE
 
 DAY = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
 BEFORE = 21  # periods before the window
 ROWS_MAX = 40_000
 ASKED_MAX = 14
@@ -54,8 +57,7 @@ def incident(
     rows, answered = _answers(parts, model.name, end, length, periods)
     rows = LoggedInputs(parts, model.name, version).of(rows)
     at = rows.column("at").cast(pa.int64()).to_numpy() if rows.num_rows else np.empty(0, np.int64)
-    ends = int(end.timestamp() * 1_000_000)
-    period = np.minimum((ends - 1 - at) // int(length.total_seconds() * 1_000_000), periods - 1).astype(np.int64)
+    period = np.minimum((micros(end) - 1 - at) // (length // MICROSECOND), periods - 1).astype(np.int64)
     columns = {r.column: _values(rows.column(FEATURE + r.column), r.numeric) for r in references} if len(at) else {}
     kinds = {r.column: r.numeric for r in references}
     scores = _scores(parts, model, version, rows)
@@ -87,20 +89,19 @@ def incident(
 def _answers(
     parts: Evidence, name: str, end: datetime, length: timedelta, periods: int
 ) -> tuple[pa.Table, tuple[int, ...]]:
-    """Rows of all periods, at most some ten thousands of them; and how many answers there were in each."""
+    """Rows of all periods that have a score, at most some ten thousands of them; and how many answers there were in
+    each, failed ones among them."""
     start = end - periods * length
-    within = (
-        f"{quoted('at')} >= TIMESTAMPTZ '{start.isoformat()}' AND {quoted('at')} < TIMESTAMPTZ '{end.isoformat()}' "
-        "AND arm <> 'shadow'"
-    )
-    micros, last = int(length.total_seconds() * 1_000_000), int(end.timestamp() * 1_000_000)
+    if not parts.tables.size(TABLE + name):
+        return pa.table({}), (0,) * periods
+    window = within(start, end)
     with connect({"log": parts.tables.scan(TABLE + name, since=start)}) as duck:
-        ago = f"({last} - 1 - epoch_us({quoted('at')})) // {micros}"
-        found = duck.execute(f"SELECT {ago} AS p, count(*) FROM log WHERE {within} GROUP BY p").fetchall()
+        ago = _ago(end, length, "at")
+        found = duck.execute(f"SELECT {ago} AS p, count(*) FROM log WHERE {window} GROUP BY p").fetchall()
         counts = {int(p): int(n) for p, n in found}
         every = 1 + sum(counts.values()) // ROWS_MAX
         some = "" if every == 1 else f" AND hash({SEQUENCE}) % {every} = 0"
-        rows = arrow(duck, f"SELECT * FROM log WHERE {within}{some} ORDER BY {SEQUENCE}")
+        rows = arrow(duck, f"SELECT * FROM log WHERE {window} AND {SCORED}{some} ORDER BY {SEQUENCE}")
     return rows, tuple(counts.get(p, 0) for p in range(periods))
 
 
@@ -153,7 +154,6 @@ def _arrivals(
     if not parts.tables.size(table):
         return TableDays(table, (0,) * periods, (float("nan"),) * periods)
     start = end - periods * length
-    micros, last = int(length.total_seconds() * 1_000_000), int(end.timestamp() * 1_000_000)
     scan = parts.tables.scan(table, since=start)
     dated = _dated(model, table)
     kind = scan.schema.field(dated).type if dated in scan.schema.names else None
@@ -162,7 +162,7 @@ def _arrivals(
         lag = f"median(epoch_us({ARRIVED}) - epoch_us(CAST({quoted(dated)} AS TIMESTAMPTZ)))"
     with connect({"arrived": scan}) as duck:
         found = duck.execute(
-            f"SELECT ({last} - 1 - epoch_us({ARRIVED})) // {micros} AS p, count(*), {lag} FROM arrived "
+            f"SELECT {_ago(end, length, ARRIVED)} AS p, count(*), {lag} FROM arrived "
             f"WHERE {ARRIVED} >= TIMESTAMPTZ '{start.isoformat()}' AND {ARRIVED} < TIMESTAMPTZ '{end.isoformat()}' "
             "GROUP BY p"
         ).fetchall()
@@ -176,23 +176,27 @@ def _arrivals(
 def _kept_out(
     parts: Evidence, model: Model, table: str, end: datetime, length: timedelta, periods: int, kinds: Mapping[str, bool]
 ) -> tuple[tuple[int, ...], dict[str, Values], NDArray[np.int64], str]:
-    """The rows that checks set aside: how many a period, the newest of them by feature, and the commonest reason."""
+    """The rows that checks set aside: how many a period, the newest of them by feature (some thousands), and the
+    commonest reason."""
     nothing: tuple[tuple[int, ...], dict[str, Values], NDArray[np.int64], str]
     nothing = (0,) * periods, {}, np.empty(0, np.int64), ""
     start, name = end - periods * length, QUARANTINE + table
     if not parts.tables.size(name):
         return nothing
-    micros, last = int(length.total_seconds() * 1_000_000), int(end.timestamp() * 1_000_000)
+    ago = _ago(end, length, ARRIVED)
+    window = f"{ARRIVED} >= TIMESTAMPTZ '{start.isoformat()}' AND {ARRIVED} < TIMESTAMPTZ '{end.isoformat()}'"
     with connect({"aside": parts.tables.scan(name, since=start)}) as duck:
-        found = duck.execute(
-            f"SELECT ({last} - 1 - epoch_us({ARRIVED})) // {micros} AS p, reason, row FROM aside "
-            f"WHERE {ARRIVED} >= TIMESTAMPTZ '{start.isoformat()}' AND {ARRIVED} < TIMESTAMPTZ '{end.isoformat()}' "
-            f"ORDER BY p LIMIT {KEPT_OUT_MAX}"
+        counted = duck.execute(f"SELECT {ago} AS p, count(*) FROM aside WHERE {window} GROUP BY p").fetchall()
+        if not counted:
+            return nothing
+        common = duck.execute(
+            f"SELECT reason FROM aside WHERE {window} GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 1"
         ).fetchall()
-    if not found:
-        return nothing
-    counts = np.bincount([int(p) for p, _, _ in found], minlength=periods)
-    rows = [orjson.loads(row) for _, _, row in found]
+        found = duck.execute(
+            f"SELECT {ago} AS p, row FROM aside WHERE {window} ORDER BY p LIMIT {KEPT_OUT_MAX}"
+        ).fetchall()
+    counts = {int(p): int(n) for p, n in counted}
+    rows = [orjson.loads(row) for _, row in found]
     values: dict[str, Values] = {}
     for feature, source in _tables(model).items():
         own = feature.rpartition("__")[2]
@@ -203,9 +207,13 @@ def _kept_out(
                 if kinds[feature]
                 else np.array([None if v is None else str(v) for v in cells], object)
             )
-    reasons = [reason for _, reason, _ in found]
-    common = max(set(reasons), key=reasons.count)
-    return tuple(counts.tolist()), values, np.array([int(p) for p, _, _ in found], np.int64), str(common)
+    shown = np.array([int(p) for p, _ in found], np.int64)
+    return tuple(counts.get(p, 0) for p in range(periods)), values, shown, str(common[0][0])
+
+
+def _ago(end: datetime, length: timedelta, instant: str) -> str:
+    """The period of an instant, in SQL: 0 is the last one before `end`."""
+    return f"({micros(end)} - 1 - epoch_us({quoted(instant)})) // {length // MICROSECOND}"
 
 
 def _float(value: Json) -> float:

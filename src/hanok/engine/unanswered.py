@@ -32,7 +32,7 @@ def why_nothing(parts: Evidence, name: str, start: datetime, end: datetime) -> D
     )
     told = f"{found[0].name}: {found[0].reason}" if found else f"{spine.reason}"
     symptom = {
-        "rows": 0, "labelled": 0, "mean_score": 0.0, "usual_mean_score": usual.score, "loss": None,
+        "rows": 0, "labelled": 0, "mean_score": None, "usual_mean_score": usual.score, "loss": None,
         "usual_loss": usual.loss,
     }  # fmt: skip
     sentence = f"{name} answered nothing, as every row of {model.spine.table} was set aside. {told}"

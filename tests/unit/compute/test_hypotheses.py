@@ -120,6 +120,22 @@ def test_a_feed_that_stopped_is_named_before_the_nulls_that_it_leaves():
     assert judged(case(silent, tables=days)).causes[0].proposal.kind == "missing"
 
 
+def test_a_feed_that_was_cut_down_in_all_that_is_asked_about_is_held_against_what_came_before():
+    """Twelve of fifteen days are asked about: the few rows of these are not what is usual."""
+    asked = 12
+
+    def cut(columns: dict[str, np.ndarray], broken: np.ndarray) -> None:
+        lost = np.repeat(np.arange(DAYS)[::-1] < asked, ROWS) & (np.arange(DAYS * ROWS) % 5 > 1)
+        columns |= {n: np.where(lost, np.nan, columns[n]) for n in ("wide", "deep", "hue")}
+
+    days = tuple(
+        TableDays(t, tuple(40 if t == "facts" and d < asked else ROWS for d in range(DAYS)), (0.2,) * DAYS)
+        for t in ("asks", "facts", "labels")
+    )
+    first = judged(case(cut, tables=days, asked=asked)).causes[0].proposal
+    assert first.kind == "partial" and f"at least {ROWS} before" in first.reason
+
+
 def test_rows_that_checks_kept_out_are_asked_what_is_wrong_with_them():
     def gone(columns: dict[str, np.ndarray], broken: np.ndarray) -> None:
         for name in ("wide", "deep", "hue"):

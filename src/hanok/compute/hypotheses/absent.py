@@ -60,13 +60,14 @@ def _volume(measured: Measured, table: TableDays, columns: tuple[str, ...]) -> I
         np.array(table.aside, float) if table.aside else 0.0
     )  # kept out is told apart
     first = 0 if case.complete else 1
-    history = came[EARLIER:][came[EARLIER:] > 0]
+    earlier = max(EARLIER, case.asked)  # what is asked about is not what is usual
+    history = came[earlier:][came[earlier:] > 0]
     before = history if len(history) >= 5 else came[measured.onset :]
     before = before[: max(3, len(before) - 1)]
     if len(before) < 3 or np.median(before) < 5 or table.table == case.spine:
         return
     onset = first
-    while onset < EARLIER and came[onset] < FEWER * before.min():
+    while onset < min(earlier, len(came)) and came[onset] < FEWER * before.min():
         onset += 1
     now = came[first : max(onset, first + 1)]
     usual, fewest = float(np.median(before)), float(before.min())

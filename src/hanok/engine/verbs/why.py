@@ -12,6 +12,7 @@ from hanok.core.wording import near
 from hanok.engine import diagnose
 from hanok.engine.evidence import Evidence
 from hanok.engine.verbs.registry import verb
+from hanok.engine.why_prediction import why_prediction
 from hanok.parts.tracking.service import Tracking
 
 VERSION_DIGITS_MAX = 10
@@ -21,7 +22,7 @@ VERSION_DIGITS_MAX = 10
 def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: datetime | None = None) -> JsonObject:
     """Ranked causes of a strange prediction (its id), an alert (its id), or a model's day."""
     if "~" in subject:
-        return diagnose.why_prediction(parts, subject).as_dict()
+        return why_prediction(parts, subject).as_dict()
     if subject in _models(parts):
         start = day or _last_day(parts.clock)
         parts.serving.compact(everything=True)

@@ -11,6 +11,7 @@ from hanok.engine import diagnose
 from hanok.engine.diagnosed import Diagnosis
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
+from hanok.engine.why_prediction import why_prediction
 from hanok.ui.views.common import Ask
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def why(app: App, ask: Ask) -> Why:
     subject, text = ask.path["subject"], ask.text("day", "")
     app.serving.compact(everything=True)
     if "~" in subject:
-        found = diagnose.why_prediction(find(app, Evidence), subject)
+        found = why_prediction(find(app, Evidence), subject)
     elif subject in app.metadata.read(lambda r: r.declarations.names("model")):
         start = (
             _day(text)
