@@ -42,6 +42,7 @@ LABELS_MIN = 100
 RECENT_VERSION = timedelta(days=14)
 FIRST_REPORTS = 7  # a drift of few rows a day takes some days to be told
 DRAWS = 6  # of the training rows, in place of windows before where nothing was answered in them
+MOST = 0.5  # of the rows; values that were served otherwise in more of them are no guess about the same column
 MEANS = ("log_loss", "brier", "mae")  # metrics that are a mean loss of rows
 
 Suspicions: TypeAlias = Mapping[str, tuple[Suspicion, pa.ChunkedArray]]
@@ -147,7 +148,7 @@ def _diagnosed(case: _Case) -> Diagnosis:
     usual = {"score": found.usual.score, "loss": found.usual.loss}
     observed = effect(case.score, case.columns(), {}, case.loss)
     skews = _suspects(case, served, observed, usual)
-    told = {c for s in skews if s.explains >= EXPLAINS_MIN for c in s.columns}
+    told = {c for s in skews if s.explains >= EXPLAINS_MIN or (s.proof["rows"] or 0.0) > MOST for c in s.columns}
     ours = [s for s in suspects(house, verdict, found, case.score, case.losses_of) if not _told(s, told)]
     ours = [*(s for s in skews if s.columns[0] in told), *ours, *(s for s in skews if s.columns[0] not in told)]
     if not ours:
