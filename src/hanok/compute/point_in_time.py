@@ -115,11 +115,16 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
 def living(row_key: Sequence[str], visible: str, written: str, now: str = "") -> str:
     """Whether a form of a row counts at any instant (from `now` on), as SQL: no later form was visible by the time that
     it was. `visible` says from when on a form is."""
-    later = (
-        f"min({visible}) OVER (PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {written} "
+    later = superseded(row_key, visible, written)
+    return f"coalesce({later} > {f'greatest({visible}, {now})' if now else visible}, true)"
+
+
+def superseded(row_key: Sequence[str], known: str, written: str) -> str:
+    """When the first of the later forms of a row was known, as SQL, null where there is none: `known` is of one."""
+    return (
+        f"min({known}) OVER (PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {written} "
         "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)"
     )
-    return f"coalesce({later} > {f'greatest({visible}, {now})' if now else visible}, true)"
 
 
 def _same(one: str, other: str, keys: Sequence[str]) -> str:

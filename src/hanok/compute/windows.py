@@ -26,7 +26,9 @@ class Rows:
     """Rows of all entities, sorted by (entity, event time). Instants are microseconds.
 
     `starts[e]:starts[e + 1]` are the rows of entity e. `visible` is when a row became known (>= event time).
-    Values are float64 with NaN for null.
+    Values are float64 with NaN for null. Where rows are corrected `until` is when a later form of a row was known: a
+    form counts before that; `numbers` are then equal for all forms of a row, and `several` says that more than one is
+    here.
     """
 
     starts: NDArray[np.int64]
@@ -34,14 +36,19 @@ class Rows:
     visible: Instants
     values: dict[str, Floats]
     numbers: NDArray[np.int64] | None = None
+    until: Instants | None = None
+    several: NDArray[np.bool_] | None = None
 
     def places_of(self, numbers: NDArray[np.int64], entity: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the rows with these numbers are, -1 for those that are not here, or not among the rows of `entity`."""
+        """Where the rows with these numbers are, -1 for those that are not here, or not among the rows of `entity`. Of
+        rows that are corrected one form, whosever it is."""
         assert self.numbers is not None
         if not len(self.numbers):
             return np.full(len(numbers), -1)
         order = np.argsort(self.numbers)
         nearest = order[np.minimum(np.searchsorted(self.numbers[order], numbers), len(order) - 1)]
+        if self.until is not None:
+            return np.where(self.numbers[nearest] == numbers, nearest, -1)
         inside = (self.starts[entity] <= nearest) & (nearest < self.starts[entity + 1]) & (entity >= 0)
         return np.where((self.numbers[nearest] == numbers) & inside, nearest, -1)
 
@@ -53,17 +60,24 @@ def sorted_rows(
     visible: Instants,
     values: dict[str, Floats],
     numbers: NDArray[np.int64] | None = None,
+    until: Instants | None = None,
 ) -> Rows:
     """Sort rows into `Rows`; rows with a negative entity are left out. The order of equal event times is kept."""
     keep = np.flatnonzero(entity >= 0)
     order = keep[np.lexsort((event_time[keep], entity[keep]))]
     starts = np.searchsorted(entity[order], np.arange(entities + 1))
+    several = None
+    if until is not None and numbers is not None:
+        _, which, times = np.unique(numbers[order], return_inverse=True, return_counts=True)
+        several = times[which] > 1
     return Rows(
         starts,
         event_time[order],
         np.maximum(visible[order], event_time[order]),
         {name: column[order] for name, column in values.items()},
         None if numbers is None else numbers[order],
+        None if until is None else until[order],
+        several,
     )
 
 
@@ -81,23 +95,49 @@ def window_aggregate(
     `count` of a column counts its non-null values, `count` of None the rows. An empty window has count 0, and NaN for
     every other function. `std` is that of a sample (n - 1 below), NaN for fewer than two values; `first` and `last` are
     the values of the earliest and the latest row that has one. `own` is for each instant the place of a row that is
-    left out, or -1.
+    left out in all its forms, or -1.
     """
     low, high = _ranges(rows, entity, at, window_us)
     late = np.zeros(len(at), bool)
     if own is not None:
         low, high = low + (own == low) * (high > low), high - ((own == high - 1) & (high - 1 > low))
         late = (own > low) & (own < high - 1)
+        if rows.several is not None and len(rows.several):
+            late |= rows.several[own] & (own >= 0)
     values = rows.values[column] if column is not None else np.ones(len(rows.event_time))
     result = _reduce(values, low, high, function)
-    late |= _late(rows, low, high, at)
-    for i in np.flatnonzero(late):
-        counts = rows.visible[low[i] : high[i]] <= at[i]
-        if own is not None and low[i] < own[i] < high[i] - 1:
-            counts[own[i] - low[i]] = False
-        known = values[low[i] : high[i]][counts]
-        result[i] = _reduce(known, np.array([0]), np.array([len(known)]), function)[0]
+    late |= _late(rows, low, high, at) | _superseded(rows, low, high, at)
+    for part in _parts(np.flatnonzero(late), high - low):
+        laid, whose = _laid(low[part], high[part])
+        counts = _counting(rows, laid, at[part][whose], None if own is None else own[part][whose])
+        many = np.bincount(whose[counts], minlength=len(part))
+        ends = np.cumsum(many)
+        result[part] = _reduce(values[laid[counts]], ends - many, ends, function)
     return result
+
+
+def _counting(rows: Rows, places: NDArray[np.int64], at: Instants, own: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """Whether each of the rows at these places counts at its instant, beside a row that is left out."""
+    counts: NDArray[np.bool_] = rows.visible[places] <= at
+    if rows.until is not None:
+        counts &= rows.until[places] > at
+    if own is None:
+        return counts
+    if rows.until is None or rows.numbers is None:
+        return counts & (places != own)
+    return counts & ((own < 0) | (rows.numbers[places] != rows.numbers[own]))
+
+
+def _parts(which: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Ranges in parts of which the rows are few enough to be laid out side by side."""
+    return np.split(which, np.flatnonzero(np.diff(np.cumsum(sizes[which]) // SPREAD_ROWS)) + 1) if len(which) else []
+
+
+def _laid(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of the rows of ranges, one range after the other, and which range each is of."""
+    size = np.maximum(high - low, 0)
+    whose = np.repeat(np.arange(len(low)), size)
+    return (low - (np.cumsum(size) - size))[whose] + np.arange(len(whose)), whose
 
 
 def _ranges(
@@ -138,6 +178,13 @@ def _late(rows: Rows, low: NDArray[np.int64], high: NDArray[np.int64], at: Insta
     return (_reduce(rows.visible, low, high, "max") > at) & (high > low)
 
 
+def _superseded(rows: Rows, low: NDArray[np.int64], high: NDArray[np.int64], at: Instants) -> NDArray[np.bool_]:
+    """Whether a range holds a form of a row that another one has come in the place of."""
+    if rows.until is None or not len(rows.until):
+        return np.zeros(len(at), bool)
+    return (_reduce(rows.until, low, high, "min") <= at) & (high > low)
+
+
 def _reduce(values: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[np.int64], function: str) -> Floats:
     empty = high <= low
     if function in ("first", "last"):
@@ -175,9 +222,7 @@ def _spread(values: Floats, low: NDArray[np.int64], high: NDArray[np.int64]) -> 
     counts, means = (_reduce(values, low, high, function) for function in ("count", "mean"))
     result = np.full(len(low), np.nan)
     some = np.flatnonzero(counts > 1)
-    sizes = high[some] - low[some]
-    parts = np.split(some, np.flatnonzero(np.diff(np.cumsum(sizes) // SPREAD_ROWS)) + 1) if len(some) else []
-    for part in parts:
+    for part in _parts(some, high - low):
         size = high[part] - low[part]
         begins = np.cumsum(size) - size
         laid = values[np.repeat(low[part] - begins, size) + np.arange(size.sum())]

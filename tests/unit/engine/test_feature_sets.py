@@ -20,11 +20,18 @@ from hanok.sdk.transports import InProcess
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEMPS = hk.FeatureView("temps", keys="u", features=["t"], source=hk.Source("temps", event_time="e"))
 TRIPS = hk.Source("trips", event_time="e", row_key=["u", "e"])
+SPENT = hk.FeatureView(
+    "spent",
+    keys="u",
+    source=hk.Source("trips", "e"),
+    windows=["1d"],
+    aggregate={"n": hk.count(), "sum": hk.sum("fare")},
+)
 
 
 @pytest.fixture
 def app(tmp_path):
-    project = Project((TRIPS,), (TEMPS,), (), ())
+    project = Project((TRIPS,), (TEMPS, SPENT), (), ())
     made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(START), project=project)
     arrive(made, "temps", u=["a", "b"], e=[START, START], t=[1.0, 2.0])
     yield made
@@ -54,6 +61,18 @@ def test_a_corrected_row_of_a_spine_takes_the_place_of_the_earlier_one_and_the_s
     for made in (before, after):
         again = client.call("feature.reproduce", training_set=made.id)
         assert again["bit_equal"] and again["rows"] == made.rows.num_rows
+
+
+def test_a_window_counts_a_corrected_row_once_though_only_another_source_says_which_rows_are_the_same(app):
+    client = Client(InProcess(app))
+    for fare in (5.0, 6.0):
+        arrive(app, "trips", u=["a"], e=[START], fare=[fare])
+    rows = pa.table({"u": ["a", "a"], "at": [START + timedelta(seconds=90), app.clock.now()]})
+    for asked in ("spent", SPENT):
+        made = client.training_set(rows, [asked], at="at").rows
+        assert made.column("spent__n_1d").to_pylist() == [1.0, 1.0]
+        assert made.column("spent__sum_1d").to_pylist() == [5.0, 6.0]
+    assert client.online("spent", {"u": "a"})[0]["values"] == {"spent__n_1d": 1.0, "spent__sum_1d": 6.0}
 
 
 def test_the_snapshot_of_a_table_that_lost_rows_names_the_rows_that_are_there(app):

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from hanok.compute.duck import Relation, arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import canonical_column, compare_alike, key_type
-from hanok.compute.point_in_time import AsOf, point_in_time_join
+from hanok.compute.point_in_time import AsOf, point_in_time_join, superseded
 from hanok.compute.windows import aggregated, sorted_rows
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView, view_columns
 from hanok.core.durations import duration
 from hanok.core.errors import DeclarationError
 from hanok.core.tables import ARRIVED, SEQUENCE
-from hanok.parts.features.rows import entity_codes_of, numbers
+from hanok.parts.features.rows import EVER, UNTIL, entity_codes_of, numbers
 
 Scans = Callable[[str], Relation]
 OWN = SEQUENCE  # of a spine row: its number in the spine's table
+ROW, LONG_AGO = "_hanok_row", str(-(1 << 62))
 
 
 def feature_columns(
@@ -105,7 +106,9 @@ def _windowed(
     spine: pa.Table, view: FeatureView, relation: Relation, own: pa.ChunkedArray | None, known_time: bool
 ) -> dict[str, pa.ChunkedArray]:
     at = spine.column(PREDICT_AT).cast(pa.int64()).to_numpy()
-    events = window_rows(view, relation, int(at.min()) if len(at) else 0, int(at.max()) if len(at) else 0)
+    ends = (int(at.min()), int(at.max())) if len(at) else (0, 0)
+    row_key = tuple(n for n in view.source.row_key or () if n in relation.schema.names)
+    events = window_rows(view, relation, *ends, row_key, known_time)
     asked = spelled_keys(spine.select(list(view.keys)), spine, view.keys)
     had = spelled_keys(events.select(list(view.key_columns)), spine, view.key_columns, view.keys)
     known = [pc.unique(asked.column(k)).drop_null() for k in view.keys]
@@ -119,11 +122,13 @@ def _windowed(
         events.column("_event").to_numpy(),
         events.column("_visible" if known_time else "_event").to_numpy(),
         {c: numbers(events.column(c)) for c in view.columns},
-        events.column(SEQUENCE).to_numpy() if own is not None else None,
+        None if own is None else events.column(ROW if row_key else SEQUENCE).to_numpy(),
+        events.column(UNTIL).to_numpy() if row_key else None,
     )
+    own_numbers = None if own is None else _row_numbers(relation, row_key, own) if row_key else own.to_numpy()
     order = np.lexsort((at, spine_entity))  # searches that follow each other find what the last one had in its cache
     spine_entity, at = spine_entity[order], at[order]
-    own_rows = None if own is None else rows.places_of(own.to_numpy()[order], spine_entity)
+    own_rows = None if own_numbers is None else rows.places_of(own_numbers[order], spine_entity)
     columns = {}
     for name, aggregate, window in view.windowed:
         span = duration(window) // timedelta(microseconds=1)
@@ -144,18 +149,50 @@ def _dense(spine: NDArray[np.int64], events: NDArray[np.int64]) -> tuple[int, ND
     return len(entities), numbered, np.where(entities[place] == events, place, -1)
 
 
-def window_rows(view: FeatureView, relation: Relation, first_us: int, last_us: int) -> pa.Table:
+def window_rows(
+    view: FeatureView,
+    relation: Relation,
+    first_us: int,
+    last_us: int,
+    row_key: Sequence[str] = (),
+    known_time: bool = True,
+) -> pa.Table:
     """Keys, `_event` and `_visible` (microseconds), the value columns and `_seq` of the rows that windows ending in
-    [first, last] can hold, in the order they were written."""
+    [first, last] can hold, in the order they were written.
+
+    With a `row_key` also `ROW`, which all forms of a row have in common, and `UNTIL`, when the next was known. Without
+    `known_time` the last form of a row stands for it at all times."""
     assert view.horizon is not None
     event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
     low, high = from_micros(first_us) - view.horizon, from_micros(last_us)
     names = ", ".join(quoted(n) for n in dict.fromkeys((*view.key_columns, *view.columns)))
+    source, forms, where = "source", "", ""
+    if row_key:
+        known = (
+            f"epoch_us(coalesce({ARRIVED}, {event}))" if known_time or view.source.event_time == ARRIVED else LONG_AGO
+        )
+        source = f"(SELECT *, coalesce({superseded(row_key, known, SEQUENCE)}, {EVER}) AS {UNTIL}, "
+        source += f"{_row_number(row_key)} AS {ROW} FROM source)"
+        forms, where = f", {UNTIL}, {ROW}", f" AND {UNTIL} > {first_us}"
     with connect({"source": relation}) as duck:
         return arrow(
             duck,
             f"SELECT {names}, epoch_us({event}) AS _event, epoch_us(coalesce({ARRIVED}, {event})) AS _visible, "
-            f"{SEQUENCE} FROM source "
-            f"WHERE {event} > TIMESTAMPTZ '{low.isoformat()}' AND {event} <= TIMESTAMPTZ '{high.isoformat()}' "
+            f"{SEQUENCE}{forms} FROM {source} "
+            f"WHERE {event} > TIMESTAMPTZ '{low.isoformat()}' AND {event} <= TIMESTAMPTZ '{high.isoformat()}'{where} "
             f"ORDER BY {SEQUENCE}",
         )
+
+
+def _row_number(row_key: Sequence[str]) -> str:
+    """The number of the first form of each row, as SQL."""
+    return f"min({SEQUENCE}) OVER (PARTITION BY {', '.join(map(quoted, row_key))})"
+
+
+def _row_numbers(relation: Relation, row_key: Sequence[str], forms: pa.ChunkedArray) -> NDArray[np.int64]:
+    """What all forms of a row have in common, for the forms with these numbers; -1 for those that are not there."""
+    asked = pa.table({"form": forms, "i": np.arange(len(forms))})
+    with connect({"source": relation, "asked": asked}) as duck:
+        rows = f"(SELECT {SEQUENCE} AS form, {_row_number(row_key)} AS number FROM source)"
+        query = f"SELECT coalesce(r.number, -1) AS n FROM asked a LEFT JOIN {rows} r ON a.form = r.form ORDER BY a.i"
+        return arrow(duck, query).column("n").to_numpy()

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 import pyarrow as pa
 
-from hanok.compute.duck import connect, quoted
-from hanok.compute.point_in_time import living
+from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.point_in_time import living, superseded
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
 from hanok.parts.features.online import OnlineRow, Own, SourceRows, Use, grouped, merged, read
+from hanok.parts.features.rows import EVER, UNTIL
 from hanok.stores.ports import OnlineValues
 
 FORMAT = "v2"  # of what is stored; what has another one is dropped and filled again
@@ -66,7 +67,8 @@ class Generations:
         pointer = self._pointer(use)
         if not pointer.current and not pointer.filling:
             return self.fill(use)
-        return max(self._merge(use, n, [rows]) for n in {pointer.current, pointer.filling} - {0})
+        forms = self._forms(use, rows) if use.scattered else rows
+        return max(self._merge(use, n, [forms]) for n in {pointer.current, pointer.filling} - {0})
 
     def fill(self, use: Use) -> int:
         """Build all values again from the source, then let them answer; returns how many entities there are."""
@@ -139,6 +141,23 @@ class Generations:
             entities += len(new)
         return entities
 
+    def _forms(self, use: Use, rows: pa.Table) -> pa.Table:
+        """All forms of these rows in their table, each with when the next one was known: earlier ones may be of other
+        entities, which are told."""
+        view, scan = use.view, self._scan(use.view.source.table)
+        row_key = [n for n in use.row_key if n in rows.column_names]
+        if scan is None or not row_key or not self._has_columns(use, scan):
+            return rows
+        event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
+        names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns, *row_key))
+        same = " AND ".join(f"source.{quoted(n)} = pushed.{quoted(n)}" for n in row_key)
+        with connect({"source": scan, "pushed": rows.select(row_key)}) as duck:
+            return arrow(
+                duck,
+                f"SELECT {', '.join(map(quoted, names))}, {_until(row_key, event)} AS {UNTIL} "
+                f"FROM source SEMI JOIN pushed ON {same}",
+            )
+
     def _chunks(self, use: Use, scan: Scan) -> Iterator[pa.Table]:
         """The rows of a source that can still matter, a bounded number at a time."""
         view = use.view
@@ -156,7 +175,10 @@ class Generations:
             oldest = from_micros(micros(self._clock.now())) - view.horizon
             where = f"WHERE {event} > TIMESTAMPTZ '{oldest.isoformat()}'"
         rows = "source"
-        if row_key:  # forms in whose place later ones have come are none of the best
+        if row_key and view.aggregate:
+            rows = f"(SELECT *, {_until(row_key, event)} AS {UNTIL} FROM source)"
+            names |= {UNTIL: None}
+        elif row_key:  # forms in whose place later ones have come are none of the best
             visible = f"greatest({event}, coalesce({ARRIVED}, {event}))"
             rows = f"(SELECT * FROM source QUALIFY {living(row_key, visible, SEQUENCE, now)})"
         with connect({"source": scan}) as duck:
@@ -168,6 +190,11 @@ class Generations:
     def _has_columns(use: Use, scan: Scan) -> bool:
         view = use.view
         return {*view.keys, view.source.event_time, *view.columns} <= set(scan.schema.names)
+
+
+def _until(row_key: Sequence[str], event: str) -> str:
+    """When the next form of a row was known, as SQL."""
+    return f"coalesce({superseded(row_key, f'epoch_us(coalesce({ARRIVED}, {event}))', SEQUENCE)}, {EVER})"
 
 
 def _merging(use: Use, new: Mapping[bytes, SourceRows], now_us: int) -> Callable[[bytes, bytes | None], bytes]:

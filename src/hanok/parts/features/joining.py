@@ -95,6 +95,7 @@ def as_source(rows: pa.Table, view: FeatureView) -> pa.Table:
     """Rows that somebody has as those of a table: numbered as they stand, arrived when the source's `known_at` says."""
     known = view.source.known_at
     wanted = (*view.key_columns, view.source.event_time, *view.columns, *([known] if known else ()))
+    wanted += (view.source.row_key or ()) if view.aggregate else ()
     for column in dict.fromkeys(wanted):
         if column not in rows.column_names and column != ARRIVED:
             raise Invalid(

@@ -1,8 +1,9 @@
 """The rows of one entity that can still matter, as bytes: merging newly arrived ones, reading under the join's rules.
 
 A view of latest values keeps the best row that is visible and those above it that are not visible yet; a windowed view
-keeps the rows of its longest window. Merging is by the row's number in its table: rows may come in any order and more
-than once. Everything here is a pure function of bytes, so that a store can call it inside its own transaction.
+keeps the rows of its longest window, each with the instant from which on a later form stands for it. Merging is by the
+row's number in its table: rows may come in any order and more than once. Everything here is a pure function of bytes,
+so that a store can call it inside its own transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -27,11 +28,12 @@ from hanok.core.declare import FeatureView, digest
 from hanok.core.durations import duration
 from hanok.core.keys import KeyType
 from hanok.core.tables import ARRIVED, SEQUENCE
-from hanok.parts.features.rows import entity_codes, micros_of, numbers
+from hanok.parts.features.rows import EVER, UNTIL, entity_codes, micros_of, numbers
 
 FeatureCell = str | int | float | bool | bytes | datetime | date | Decimal | None
 PRESENT, NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE = "PRESENT", "NOT_FOUND", "NULL_VALUE", "OUTSIDE_MAX_AGE"
 UNKNOWN_ARRIVAL = np.iinfo(np.int64).min
+GRACE_US = 3_600_000_000  # how long forms that count no more are kept, for pushes and fills that are under way
 Int64 = NDArray[np.int64]
 Column = NDArray[np.float64] | list[FeatureCell]
 
@@ -54,6 +56,12 @@ class Use:
     def row_key(self) -> tuple[str, ...]:
         """The columns that tell rows apart of which there are several forms; () where each row comes once."""
         return self.view.source.row_key or ()
+
+    @property
+    def scattered(self) -> bool:
+        """Whether forms of one row may be of several entities or instants: then the table tells which still count."""
+        fixed = {*self.view.keys, self.view.source.event_time} - {ARRIVED}
+        return bool(self.row_key and self.view.aggregate) and not fixed <= set(self.row_key)
 
     @property
     def id(self) -> str:
@@ -86,21 +94,26 @@ class OnlineRow:
 @dataclass(frozen=True, slots=True)
 class SourceRows:
     """Rows of one entity, column by column. A windowed view has float64 arrays, others lists of cells. `identity` is
-    the same for all forms of a row, where there are several."""
+    the same for all forms of a row, where there are several; in a windowed view a form counts before `until`."""
 
     event_time: Int64
     arrived: Int64
     sequence: Int64
     columns: tuple[Column, ...]
     identity: Int64 | None = None
+    until: Int64 | None = None
 
     def take(self, places: Int64) -> SourceRows:
         columns = tuple(c[places] if isinstance(c, np.ndarray) else [c[i] for i in places] for c in self.columns)
         identity = None if self.identity is None else self.identity[places]
-        return SourceRows(self.event_time[places], self.arrived[places], self.sequence[places], columns, identity)
+        until = None if self.until is None else self.until[places]
+        return SourceRows(
+            self.event_time[places], self.arrived[places], self.sequence[places], columns, identity, until
+        )
 
     def and_new(self, other: SourceRows) -> SourceRows:
-        """With the rows of `other` that are not there yet."""
+        """With the rows of `other` that are not there yet; a row that is ends as soon as either says."""
+        ends = self._ended_by(other)
         if len(known := np.isin(other.sequence, self.sequence)) and known.any():
             other = other.take(np.flatnonzero(~known))
         columns = tuple(
@@ -112,7 +125,17 @@ class SourceRows:
         identity = None
         if self.identity is not None and other.identity is not None:
             identity = np.concatenate((self.identity, other.identity))
-        return SourceRows(event, arrived, sequence, columns, identity)
+        until = None if ends is None or other.until is None else np.concatenate((ends, other.until))
+        return SourceRows(event, arrived, sequence, columns, identity, until)
+
+    def _ended_by(self, other: SourceRows) -> Int64 | None:
+        """Until when each of these rows counts, where `other` may have it too."""
+        if self.until is None or other.until is None or not len(other.sequence):
+            return self.until
+        order = np.argsort(other.sequence)
+        place = order[np.minimum(np.searchsorted(other.sequence[order], self.sequence), len(order) - 1)]
+        here = other.sequence[place] == self.sequence
+        return np.where(here, np.minimum(self.until, other.until[place]), self.until)
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -124,6 +147,7 @@ class _Stored(msgspec.Struct, array_like=True):
     windows: list[bytes]
     latest: list[list[msgspec.Raw]]
     identity: bytes = b""
+    until: bytes = b""
 
 
 _decode = msgspec.msgpack.Decoder(_Stored).decode
@@ -165,6 +189,7 @@ def grouped(use: Use, rows: pa.Table) -> Iterator[tuple[bytes, SourceRows]]:
         rows.column(SEQUENCE).to_numpy()[keep],
     )
     identity = identities(use, rows.take(pa.array(keep)), ordered[0]) if use.row_key else None
+    until = _ends(use, rows, keep)
     starts = np.flatnonzero(np.diff(codes[keep], prepend=-1))
     first = pa.array(keep[starts])
     names = list(zip(*(t.take(first).to_pylist() for t in texts), strict=True))
@@ -172,7 +197,18 @@ def grouped(use: Use, rows: pa.Table) -> Iterator[tuple[bytes, SourceRows]]:
         numbered = [a[low:high] for a in ordered]
         own = None if identity is None else identity[low:high]
         taken = tuple(c[low:high] for c in columns)
-        yield entity_key(name), SourceRows(numbered[0], numbered[1], numbered[2], taken, own)
+        ends = None if until is None else until[low:high]
+        yield entity_key(name), SourceRows(numbered[0], numbered[1], numbered[2], taken, own, ends)
+
+
+def _ends(use: Use, rows: pa.Table, keep: Int64) -> Int64 | None:
+    """Until when rows count, as far as it is said of them."""
+    if not use.row_key or not use.view.aggregate:
+        return None
+    if UNTIL not in rows.column_names:
+        return np.full(len(keep), EVER)
+    ends: Int64 = rows.column(UNTIL).to_numpy()[keep]
+    return ends
 
 
 def identities(use: Use, rows: pa.Table, event: Int64) -> Int64:
@@ -193,7 +229,7 @@ def merged(use: Use, found: bytes | None, new: SourceRows, now_us: int) -> bytes
     """What is to be kept of the rows that are there and new ones."""
     rows = new if found is None else opened(use, found).and_new(new)
     if rows.identity is not None:
-        rows = _living(rows, rows.identity, now_us)
+        rows = _living(rows, rows.identity, now_us) if rows.until is None else _counting(use, rows, now_us)
     if len(rows.sequence) > 1:
         order = (
             np.lexsort((rows.sequence, rows.event_time))  # as the offline window has them: bits depend on the order
@@ -218,6 +254,24 @@ def _living(rows: SourceRows, identity: Int64, now_us: int) -> SourceRows:
     return rows.take(np.sort(np.array(kept, np.int64)))
 
 
+def _counting(use: Use, rows: SourceRows, now_us: int) -> SourceRows:
+    """With what these rows say of each other, and without forms that have not counted for a while."""
+    assert rows.until is not None and rows.identity is not None
+    until = rows.until
+    if not use.scattered and len((found := np.unique(rows.identity, return_counts=True))[0]) < len(until):
+        forms = np.flatnonzero(np.isin(rows.identity, found[0][found[1] > 1]))
+        known = np.where(rows.arrived == UNKNOWN_ARRIVAL, rows.event_time, rows.arrived)
+        until, soonest, last = until.copy(), EVER, None
+        order = np.lexsort((-rows.sequence[forms], rows.identity[forms]))  # of each row the last form first
+        for place in forms[order].tolist():
+            who = rows.identity[place]
+            soonest = soonest if who == last else EVER
+            until[place] = min(until[place], soonest)
+            soonest, last = min(soonest, known[place]), who
+    rows = replace(rows, until=until)
+    return rows if until.min() > now_us - GRACE_US else rows.take(np.flatnonzero(until > now_us - GRACE_US))
+
+
 def _first_kept(use: Use, rows: SourceRows, now_us: int) -> int:
     if use.view.aggregate:
         assert use.view.horizon is not None
@@ -231,7 +285,9 @@ def _written(rows: SourceRows) -> bytes:
     windows = [c.tobytes() for c in rows.columns if isinstance(c, np.ndarray)]
     latest = [[msgspec.Raw(_encode(_packed(v))) for v in c] for c in rows.columns if not isinstance(c, np.ndarray)]
     identity = b"" if rows.identity is None else rows.identity.astype(np.int64).tobytes()
-    return _encode(_Stored(event, arrived, sequence, windows, latest, identity))
+    ending = rows.until is not None and len(rows.until) and rows.until.min() < EVER
+    until = rows.until.astype(np.int64).tobytes() if ending and rows.until is not None else b""
+    return _encode(_Stored(event, arrived, sequence, windows, latest, identity, until))
 
 
 def _packed(value: FeatureCell) -> FeatureCell | msgspec.msgpack.Ext:
@@ -249,9 +305,13 @@ def opened(use: Use, stored: bytes) -> SourceRows:
     event, arrived, sequence = (
         np.frombuffer(b, np.int64) for b in (entity.event_time, entity.arrived, entity.sequence)
     )
-    if use.view.aggregate:
-        return SourceRows(event, arrived, sequence, tuple(np.frombuffer(b, np.float64) for b in entity.windows))
     identity = np.frombuffer(entity.identity, np.int64) if use.row_key else None
+    if use.view.aggregate:
+        until = None
+        if use.row_key:
+            until = np.frombuffer(entity.until, np.int64) if entity.until else np.full(len(sequence), EVER)
+        windows = tuple(np.frombuffer(b, np.float64) for b in entity.windows)
+        return SourceRows(event, arrived, sequence, windows, identity, until)
     return SourceRows(event, arrived, sequence, tuple([_cell(v) for v in column] for column in entity.latest), identity)
 
 
@@ -268,6 +328,8 @@ def read(use: Use, stored: bytes | None, at_us: int, without: Own | None = None)
             known = rows.identity[own] if without.identity is None else without.identity
             own = own | np.isin(rows.identity, known)
         rows = rows.take(np.flatnonzero(~own))
+    if rows is not None and rows.until is not None and len(rows.until) and rows.until.min() <= at_us:
+        rows = rows.take(np.flatnonzero(rows.until > at_us))
     return _windows(use.view, rows, at_us) if use.view.aggregate else _latest(use.view, rows, at_us)
 
 

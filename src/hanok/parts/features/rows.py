@@ -14,6 +14,7 @@ from hanok.compute.keys import key_type
 from hanok.core.keys import KeyType, KeyValue, canonical
 
 HUGE = 38  # digits of DuckDB's widest integer
+UNTIL, EVER = "_hanok_until", 1 << 62  # of a row: when a later form of it was known, in microseconds
 
 
 def micros_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
