@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -86,3 +87,42 @@ def test_a_repaired_month_is_in_order_and_a_batch_alone_is_told_as_it_came(valid
     assert [s.columns["temp"].maximum for s in found.by_partition.values()] == [29.0] * 10
     assert found.merged.rows == 200 and found.batches == 2
     assert validation.state("t", batch="wrong").columns["temp"].maximum == 145.0
+
+
+def test_a_column_without_a_value_corrects_to_null(validation):
+    rows = of_days(random.Random(0), range(3), known_at=lambda d: d)
+    validation.ingest("t", rows, key="a", row_key=("site", "day"))
+    told = rows.set_column(3, "temp", pa.nulls(3))
+    result = validation.ingest("t", told, key="b", row_key=("site", "day"))
+    assert (result.corrected, result.unchanged) == (3, 0)
+    counts = read(replace(validation._tables.scan("t"), overlay=Overlay(("site", "day"))))
+    assert counts.column("temp").null_count == counts.num_rows == 3
+
+
+def one(temp):
+    at = pa.array([START], pa.timestamp("us", "UTC"))
+    return pa.table({"site": ["s"], "day": [0], "at": at, "temp": [temp]})
+
+
+def test_batches_that_come_at_once_are_taken_one_after_the_other(validation):
+    def push(number):
+        return validation.ingest("t", one(number), key=str(number), row_key=("site", "day"))
+
+    push(0.0)
+    seen = validation.schema("t").rows_seen
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(push, [float(n) for n in range(1, 17)]))
+    assert [r.corrected for r in results] == [1] * 16
+    assert read(validation._tables.scan("t")).num_rows == 17
+    assert validation.schema("t").rows_seen == seen + 16
+
+
+def test_a_batch_that_was_lost_is_held_to_what_came_since(validation):
+    def send(key, temp):
+        return validation.ingest("t", one(temp), key=key, row_key=("site", "day"))
+
+    send("a", 1.0)
+    send("b", 2.0)
+    del validation._tables._keys["t", "b"], validation._tables._tables["t"][1:]
+    assert send("c", 2.0).corrected == 1
+    assert send("b", 2.0).unchanged == 1

@@ -18,7 +18,7 @@ from hanok.compute.schemas import Checked, allowing, as_came, check_batch, infer
 from hanok.compute.states import TableState
 from hanok.compute.statistics import measure, statistics, summary
 from hanok.compute.units import USUAL_ROWS_MIN
-from hanok.compute.values import Brought, Cell, cells, column_type, unviewed
+from hanok.compute.values import ARROW, Brought, Cell, cells, column_type, unviewed
 from hanok.core import validation as v
 from hanok.core.clock import Clock
 from hanok.core.errors import BadData, Invalid
@@ -52,6 +52,7 @@ from hanok.parts.validation.kept import KeptStates
 from hanok.parts.validation.lately import judged
 from hanok.parts.validation.learning import learned, promising, without_ranges
 from hanok.parts.validation.readings import Readings
+from hanok.parts.validation.turns import Turns, in_turn
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
 
 LEARNING_ROWS = 1000
@@ -67,9 +68,11 @@ class Validation:
         self.declared = DeclaredSchemas(metadata=metadata, kept=self.kept, clock=clock)
         self.readings = Readings(metadata=metadata, clock=clock)
         self.batches = Batches(metadata=metadata, tables=tables)
+        self.turns = Turns()
         self.identifying: Callable[[str], Collection[str]] = lambda _: ()  # a table's keys, by whoever knows them
         self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
 
+    @in_turn
     def ingest(
         self,
         table: str,
@@ -107,6 +110,7 @@ class Validation:
         before = self.batches.earlier(table, key)
         schema = self.schema(table)
         rows, spelt = _named(table, unviewed(rows), schema)
+        rows = _of_known_types(rows, schema)
         untyped = [f.name for f in rows.schema if pa.types.is_null(f.type)]  # no value yet, so no type: left out
         rows = rows.drop_columns(untyped)
         now = self._clock.now()
@@ -192,13 +196,13 @@ class Validation:
 
     def _again(self, table: str, key: str, good: pa.Table, came: Sequence[str], row_key: Sequence[str]) -> Again:
         """Which rows are new, against the table as it was when the batch was begun: a batch that was cut down between
-        its rows and their record finds the same ones."""
+        its rows and their record finds the same ones. One that was recorded, and whose rows are lost, begins anew."""
         if not row_key or not good.num_rows:
             return Again(good)
 
         def begun(repositories: Repositories) -> int:
             body = repositories.records.get(BEGUN, table, key)
-            if body is None:
+            if body is None or repositories.records.get(CHECK.name, table, key) is not None:
                 body = {"upto": self._tables.size(table)}
                 repositories.records.put(BEGUN, table, key, body, self._clock.now())
             return int(body["upto"])
@@ -245,6 +249,7 @@ class Validation:
         later = [f for f in self._tables.scan(schema.table).schema if f.name not in known]
         return replace(schema, columns=(*schema.columns, *(ColumnSchema(f.name, column_type(f.type)) for f in later)))
 
+    @in_turn
     def slice_by(self, table: str, columns: Sequence[str]) -> tuple[str, ...]:
         """Keep statistics of each value of these columns apart, from the next batch on. Raises Invalid."""
         schema = self.schema(table)
@@ -279,6 +284,7 @@ class Validation:
             for r in reversed(rows)
         ]
 
+    @in_turn
     def replay(
         self,
         table: str,
@@ -414,6 +420,15 @@ def _named(table: str, rows: pa.Table, schema: TableSchema | None) -> tuple[pa.T
         for mine, theirs in other.items()
     )
     return rows.rename_columns([other.get(n, n) for n in rows.column_names]), said
+
+
+def _of_known_types(rows: pa.Table, schema: TableSchema | None) -> pa.Table:
+    """A column without a value has the type of its column in the table: that it is null is what the batch says."""
+    for i, field in enumerate(rows.schema):
+        column = schema.column(field.name) if schema is not None and pa.types.is_null(field.type) else None
+        if column is not None and column.type in ARROW:
+            rows = rows.set_column(i, field.name, pa.nulls(rows.num_rows, ARROW[column.type]))
+    return rows
 
 
 def _changed(made: Mapping[str, Brought]) -> tuple[Anomaly, ...]:
