@@ -7,13 +7,15 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from hanok.core.errors import MissingExtra, ScoringFailed, Unavailable, Unsafe
 from hanok.core.foreign import Approval
-from hanok.core.serving import Column, Signature
-from hanok.engine.executors import foreign
+from hanok.core.serving import Arm, Column, Signature
 from hanok.engine.executors.foreign import ForeignModels, content_hash
+from hanok.parts.serving.apart import decide_apart
+from hanok.parts.serving.packages import Loaded
 
 INPUTS = (Column("a", "FP64"), Column("t", "BYTES"))
 LOADER = """
@@ -101,7 +103,7 @@ def test_a_model_that_ends_its_process_ends_that_request_alone(models, monkeypat
     ):
         with monkeypatch.context() as hurried, pytest.raises(error, match=said):
             if value == 888:  # it never answers
-                hurried.setattr(foreign, "ANSWER_S", 0.5)
+                hurried.setattr(runtime._model.process._called, "_answer_s", 0.5)
             score(runtime, float(value), 1.0)
         if value in (666, 888):
             assert score(runtime, 3.0) == [9.0], "the next request starts it again"
@@ -145,3 +147,21 @@ def test_the_process_outlives_the_thread_that_asked_first_and_another_interprete
     opened(models)
     with pytest.raises(Unavailable):
         score(runtime, 1.0)
+
+
+def test_of_many_rows_the_one_that_ends_the_process_is_found_and_the_others_are_answered(models):
+    models.approve()
+    runtime = opened(models)
+    loaded = Loaded("d", Signature(INPUTS, "regression"), runtime, {}, away=True)
+    values = [666.0, 2.0, 3.0, 4.0]  # the stand-in looks at the first row that it is given
+
+    def decided():
+        return decide_apart(loaded, Arm(1, "primary", 100), pa.table({"a": values, "t": ["hey"] * 4}))
+
+    found = decided()
+    assert found.error is None and found.broken_rows.tolist() == [0]
+    assert "exit code 7" in str(found.row_errors[0]) and "it is this row" in str(found.row_errors[0])
+    assert found.scores[1:].tolist() == [v * 2 + 3 for v in values[1:]]
+    models.approve(python="/no/python")
+    opened(models)
+    assert isinstance(decided().error, Unavailable), "a process that does not start is no row's fault"

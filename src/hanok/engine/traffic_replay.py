@@ -21,8 +21,8 @@ from hanok.core.tables import SEQUENCE
 from hanok.core.traffic_replay import TRAFFIC_REPLAY, Changed, Latency, ReplayedSlice, TrafficReplay
 from hanok.engine.evidence import Evidence
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
+from hanok.parts.serving.apart import decide_apart
 from hanok.parts.serving.packages import Loaded
-from hanok.parts.serving.scorer import decide_apart
 
 ROWS_MAX = 200_000
 OTHER_TASK = "answered by a version of another task, or by one that is gone"

@@ -325,7 +325,7 @@ class Inference:
                 def work() -> Reply:
                     return self._finish(target, decoding.unpacked(packed), reply, explain)
 
-                return await scoring.beside(work)
+                return await (scoring.apart(work) if target.away else scoring.beside(work))
             if target.away:
                 return await scoring.apart(
                     lambda: self._finish(

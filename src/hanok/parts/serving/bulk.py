@@ -19,11 +19,12 @@ from hanok.core.clock import from_micros
 from hanok.core.errors import HanokError
 from hanok.core.ids import PredictionId
 from hanok.core.serving import Arm, Prediction, Signature
+from hanok.parts.serving.apart import decide_apart
 from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.router import answering_rows, sticky
 from hanok.parts.serving.rows import BatchRows, errors_of
-from hanok.parts.serving.scorer import Decision, decide_apart, passing, rows_of
+from hanok.parts.serving.scorer import Decision, passing, rows_of
 
 BATCH_WORKERS = 0x8000  # ids of batches have worker numbers that no process has
 

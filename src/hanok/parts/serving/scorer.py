@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanok.compute.frames import Columns
 from hanok.compute.runtimes.encoded import Prepared, Scores
 from hanok.core.clock import wall_seconds
-from hanok.core.errors import HanokError, ScoringFailed, Unavailable, words
+from hanok.core.errors import Corrupt, HanokError, MissingExtra, ScoringFailed, Unavailable, Unsafe, words
 from hanok.core.serving import Arm, Signature
 from hanok.parts.serving.packages import Loaded
 
 NONE_BROKEN = np.empty(0, np.int64)
 NO_ERRORS: Mapping[int, HanokError] = MappingProxyType({})
-APART_CALLS = 2_000  # so often a model is tried to find the rows that it cannot take
-APART_S = 60.0  # and for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ def answer_of(signature: Signature, scores: Scores, row: int) -> tuple[float | N
 
 def passing(error: HanokError) -> bool:
     """Whether the rows have no part in it: asked again, they may have their answers."""
-    return isinstance(error, Unavailable)
+    return isinstance(error, Unavailable | MissingExtra | Corrupt | Unsafe)
 
 
 def rows_of(columns: Columns) -> int:
@@ -122,48 +119,3 @@ def decide_many(loaded: Loaded, arm: Arm, requests: Sequence[Columns]) -> list[D
         found[place] = Decision(arm, rows, loaded.signature, own, None, spent * rows // max(1, total))
         low += rows
     return [d for d in found if d is not None]
-
-
-def decide_apart(loaded: Loaded, arm: Arm, rows: pa.Table) -> Decision:
-    """`decide_with` for many rows, of which those that the model cannot take fail no others: rows without a null are
-    tried apart from those with one, then halves, as long as that takes no more than `APART_CALLS`
-    tries and `APART_S`. What is no fault of a row, such as a process that is gone, is tried with no other rows."""
-    names = [c.name for c in loaded.signature.inputs if c.name in rows.column_names]
-    rows = rows.select(names)
-    whole = decide_with(loaded, arm, dict(zip(names, rows.columns, strict=True)))
-    if whole.error is None or passing(whole.error) or rows.num_rows < 2 or len(names) < len(loaded.signature.inputs):
-        return whole
-    started = wall_seconds()
-    scores: Scores | None = None
-    errors: dict[int, HanokError] = {}
-    waiting, tries = _groups(rows), 0
-    while waiting:
-        places = waiting.pop()
-        given = rows.take(pa.array(places))
-        found = decide_with(loaded, arm, dict(zip(names, given.columns, strict=True)))
-        tries += 1
-        if found.error is not None and passing(found.error):
-            return replace(whole, error=found.error)
-        ended = tries + len(waiting) >= APART_CALLS or wall_seconds() - started > APART_S
-        if found.error is None and found.scores is not None:
-            scores = np.full((rows.num_rows, *found.scores.shape[1:]), np.nan) if scores is None else scores
-            scores[places] = found.scores
-        elif len(places) == 1 or ended:
-            assert found.error is not None
-            errors |= dict.fromkeys(places.tolist(), found.error)
-        else:
-            middle = len(places) // 2
-            waiting += [places[:middle], places[middle:]]
-    if scores is None:
-        return whole
-    spent = whole.microseconds + int((wall_seconds() - started) * 1e6)
-    return Decision(arm, rows.num_rows, loaded.signature, scores, None, spent, errors)
-
-
-def _groups(rows: pa.Table) -> list[NDArray[np.int64]]:
-    """The places of rows with a null, and of the others."""
-    null = np.zeros(rows.num_rows, bool)
-    for column in rows.columns:
-        if column.null_count:
-            null |= column.is_null().to_numpy(zero_copy_only=False)
-    return [places for places in (np.flatnonzero(null), np.flatnonzero(~null)) if len(places)]

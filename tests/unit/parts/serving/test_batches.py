@@ -152,8 +152,58 @@ def test_a_fault_that_passes_is_nobodys_answer_and_the_rows_are_answered_when_th
     batch = begin(place)
     with pytest.raises(Unavailable):
         answered(place, batch, 0, [1.0, 2.0, 3.0])
-    assert model.asked == 1, "rows were tried apart for what is no fault of a row"
+    assert model.asked == 2 + 3, "it is asked again, then for rows alone, and no more"
     assert begin(place).state == RUNNING
     model.down = False
     place.swap_model(version, model)
     assert [a["score"] for a in answered(place, begin(place), 0, [1.0, 2.0, 3.0])] == [2.0, 3.0, 4.0]
+
+
+class Dying:
+    """A model in a process of its own, which ends over some rows, and over all while it is away."""
+
+    def __init__(self, over, away_after=10**9):
+        self.over, self.away_after, self.asked = set(over), away_after, 0
+
+    def score(self, matrix):
+        self.asked += 1
+        if self.asked > self.away_after or self.over & set(matrix[:, 0].tolist()):
+            raise Unavailable(
+                f"the process of this model ended over {len(matrix)} rows; the next request starts it again"
+            )
+        return matrix.sum(axis=1)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(2, 40), over=st.sets(st.integers(0, 39), max_size=3), away_after=st.integers(0, 120))
+def test_a_row_over_which_the_process_ends_is_that_rows_error_unless_it_is_away(place, count, over, away_after):
+    over = {row for row in over if row < count}
+    name = f"m{len(place.serving.deployments())}"
+    version = place.version(linear(["x", "y"]), name)
+    place.deploy(version, model=name)
+    batch = place.serving.batches.begin(name, wanted(), upto=0, actor="me")
+    values = [float(i) for i in range(count)]
+    for model in (Dying(over, away_after), Dying(over)):
+        place.swap_model(version, model, name)
+        try:
+            found = place.serving.batches.answer(batch, 0, rows(values), {}).to_pylist()
+        except Unavailable:
+            some = {0, count // 4, count // 2, 3 * count // 4, count - 1}
+            assert model.asked > away_after or len(over & some) > 1
+            continue
+        assert {i for i, f in enumerate(found) if f["error"]} == over
+        assert all("it is this row" in found[i]["error"] for i in over)
+        assert [f["score"] for i, f in enumerate(found) if i not in over] == [
+            v + 1 for i, v in enumerate(values) if i not in over
+        ]
+        break
+
+
+def test_when_most_rows_end_the_process_the_tries_are_bounded_and_the_others_keep_their_answers(place):
+    version = place.version(linear(["x", "y"]))
+    place.deploy(version)
+    model = Dying(range(1, 3000, 2))
+    place.swap_model(version, model)
+    found = answered(place, begin(place), 0, [float(i) for i in range(3000)])
+    assert model.asked < 150
+    assert found[0]["score"] == 1.0 and "were not tried alone" in found[1]["error"]
