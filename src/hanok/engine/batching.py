@@ -73,6 +73,12 @@ class Batching:
         numbers = pa.array(np.arange(first, first + rows.num_rows))
         return _joined(pa.table({"row": numbers, **beside}), refused.tolist(), given)
 
+    def runs_away(self, model: str, batch_id: str) -> bool:
+        """Whether a model that scores the rows of a batch runs in a process of its own."""
+        self.metadata.require_model(model, Access.USE)
+        snapshot = self.serving.batches.snapshot(self.serving.batches.get(model, batch_id))
+        return any(loaded.away for loaded in snapshot.models.values())
+
     def _slice(self, batch: Batch, place: int) -> pa.Table:
         if batch.digest:
             raise Invalid(f"the rows of {batch.source} are sent with each piece: it is a file")

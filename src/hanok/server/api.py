@@ -13,13 +13,16 @@ from starlette.responses import Response
 from hanok.core.access import Access
 from hanok.core.errors import Invalid
 from hanok.core.ids import checked_name
+from hanok.core.json import JsonObject
+from hanok.core.work import Work
 from hanok.engine.app import App
 from hanok.engine.batching import Batching
 from hanok.engine.parts import find
 from hanok.engine.table_formats import ARROW_STREAM, encoded
 from hanok.engine.verbs import VERBS, call
-from hanok.engine.verbs.registry import load_all
-from hanok.server.lanes import while_asked
+from hanok.engine.verbs.registry import Verb, load_all
+from hanok.parts.serving.service import Serving
+from hanok.server.lanes import in_lane, while_asked
 from hanok.server.routes import Handler, Route, uploading
 
 UPLOAD_MAX_BYTES = 1 << 30
@@ -97,7 +100,9 @@ def _piece(app: App) -> Handler:
     async def handle(request: Request) -> Response:
         named = request.path_params
         body = await request.body()
-        content = await uploading(answered, named["model"], named["batch"], named["place"], body)
+        away = await uploading(batching.runs_away, named["model"], named["batch"])
+        work = partial(answered, named["model"], named["batch"], named["place"], body)
+        content = await in_lane("away_bulk" if away else "upload", work)
         return Response(content, media_type=ARROW_STREAM)
 
     return handle
@@ -113,6 +118,14 @@ def _handler(app: App, name: str) -> Handler:
         if not isinstance(arguments, dict):
             raise Invalid("the body is a JSON object with the verb's arguments")
         actor = request.state.actor.name
-        return Json(await while_asked(VERBS[name].work, partial(call, app, name, actor, arguments), request.receive))
+        work = work_of(app.serving, VERBS[name], arguments)
+        return Json(await while_asked(work, partial(call, app, name, actor, arguments), request.receive))
 
     return handle
+
+
+def work_of(serving: Serving, verb: Verb, arguments: JsonObject) -> Work:
+    """The lane of a call: nothing but models in processes of their own waits for one that hangs."""
+    model = arguments.get("model")
+    away = verb.away is not None and isinstance(model, str) and serving.answers_away(model)
+    return verb.away if away and verb.away is not None else verb.work

@@ -42,6 +42,8 @@ BOUNDS: Mapping[Work, Bounds] = {
     "heavy": Bounds(4, 16, 10.0, each=3),
     "upload": Bounds(16, 64),
     "long": Bounds(4, 16),
+    "away": Bounds(8, 16, 10.0),
+    "away_bulk": Bounds(2, 16),
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -11,7 +12,10 @@ from hanok.core.access import LOCAL, Access, Actor, acting
 from hanok.core.errors import Throttled, Unavailable
 from hanok.core.work import VerbWork, Work
 from hanok.engine.verbs.registry import VERBS, load_all
+from hanok.parts.serving.deployments import Snapshot
+from hanok.server.api import work_of
 from hanok.server.lanes import BOUNDS, Bounds, Lane, Lanes, in_lane, use, while_asked
+from tests.unit.parts.serving.conftest import Place, linear
 
 load_all()
 EVE, ANN = Actor("eve", Access.READ), Actor("ann", Access.READ)
@@ -29,6 +33,26 @@ def test_readers_hold_up_nothing_that_must_go_on():
     assert {name for name in must if VERBS[name].work != "urgent"} == set()
     assert [v.name for v in VERBS.values() if v.work == "long" and v.access < Access.EDIT] == []
     assert {VERBS[n].work for n in ("sql", "why", "lineage", "table.profile", "reproduce")} == {"heavy"}
+
+
+def test_whoever_asks_a_model_in_a_process_of_its_own_waits_with_its_kind_alone(tmp_path):
+    place = Place(tmp_path)
+    one, two = place.version(linear(["x"])), place.version(linear(["x"]), "foreign")
+    place.deploy(one)
+    place.deploy(two, model="foreign")
+    live = place.serving._versions._live["foreign"]
+    away = Snapshot(live.deployment, {two: replace(live.models[two], away=True)}, {})
+    place.serving._versions._live["foreign"] = away
+    asked = {(v, m): work_of(place.serving, VERBS[v], {"model": m})
+        for v in ("predict", "predict.batch") for m in ("m", "foreign", "no")
+    }  # fmt: skip
+    assert asked == {
+        ("predict", "m"): "urgent", ("predict", "foreign"): "away", ("predict", "no"): "urgent",
+        ("predict.batch", "m"): "heavy", ("predict.batch", "foreign"): "away_bulk", ("predict.batch", "no"): "heavy",
+    }  # fmt: skip
+    assert work_of(place.serving, VERBS["rollback"], {"model": "foreign"}) == "urgent"
+    assert work_of(place.serving, VERBS["predict"], {"model": ["foreign"]}) == "urgent"
+    place.close()
 
 
 @pytest.mark.parametrize("taken", WORK)

@@ -159,7 +159,7 @@ def _since(text: str, end: datetime) -> datetime:
         return end - duration(text)
 
 
-@verb("predict.batch", Access.USE, "heavy")
+@verb("predict.batch", Access.USE, "heavy", away="away_bulk")
 def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: datetime, end: datetime) -> JsonObject:
     """Predict every row that is due in [start, end) in bulk, with features as they were known at each row's instant.
     Asked again, only rows that came since are answered; `answered_before` says how many were. `by_version` says which
@@ -210,7 +210,7 @@ def finish_batch(
     return BATCH.body(done)
 
 
-@verb("predict", Access.USE, "urgent")
+@verb("predict", Access.USE, "urgent", away="away")
 def predict(predicting: Predicting, *, model: str, match: Mapping[str, Cell], explain: bool = False) -> JsonObject:
     """Predict one entity, with its features read from the online store; `explain` says what each input did to it."""
     return dict(predicting.predict_entity(model, match, explain=explain))

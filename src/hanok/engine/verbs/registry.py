@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 from hanok.core.access import Access, current_call
 from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
-from hanok.core.work import VerbWork
+from hanok.core.work import VerbWork, Work
 from hanok.engine.app import App
 from hanok.engine.arguments import checked, worded
 from hanok.engine.parts import find
@@ -45,7 +45,8 @@ class Verb:
     """`on_this_machine`: it takes a path of the server's disk, so it is not offered to callers from elsewhere. An
     owner's verb needs the owner of all projects unless `everywhere` says otherwise. `of_model` is the argument that
     names a registered model: the caller needs the access in that model's project. `audited`: it leaves a row in the
-    audit record, as every verb does that asks for more than to use a model."""
+    audit record, as every verb does that asks for more than to use a model. `away` is its work where the model runs in
+    a process of its own."""
 
     name: str
     function: Function
@@ -59,6 +60,7 @@ class Verb:
     everywhere: bool | None = None
     of_model: str = ""
     audited: bool = False
+    away: Work | None = None
 
     @property
     def summary(self) -> str:
@@ -106,6 +108,7 @@ def verb(
     everywhere: bool | None = None,
     of_model: str = "model",
     audited: bool = False,
+    away: Work | None = None,
 ) -> Callable[[F], F]:
     """Make a function callable as `name` by everyone with `access`. `work` says in which lane of a server it runs."""
 
@@ -133,6 +136,7 @@ def verb(
             everywhere,
             of_model if of_model in arguments else "",
             audited or access >= Access.EDIT,
+            away,
         )
         return function
 

@@ -75,15 +75,15 @@ class _Search:
             places = waiting.popleft()
             if not self._goes_on(len(waiting)):
                 return self._rest([places, *waiting])
-            error = self._answered(places)
-            if error is None:
+            why = self._answered(places)
+            if why is None:
                 continue
-            if passing(error) and not isinstance(error, Unavailable):
-                return error
+            if passing(why) and not isinstance(why, Unavailable):
+                return why
             if len(places) > 1:
                 waiting += [places[: len(places) // 2], places[len(places) // 2 :]]
-            elif not isinstance(error, Unavailable):
-                self.errors[int(places[0])] = error
+            elif not isinstance(why, Unavailable):
+                self.errors[int(places[0])] = why
             elif (stopped := self._again(places)) is not None:
                 return stopped
         return None

@@ -212,6 +212,12 @@ class Serving:
         loaded = self._versions.snapshot(name).models.get(version)
         return loaded is not None and loaded.away
 
+    def answers_away(self, name: str) -> bool:
+        """Whether an arm that may answer under `name` runs in a process of its own."""
+        live = next((s for s in self._versions.snapshots() if s.deployment.name == name), None)
+        arms = live.deployment.arms if live is not None else ()
+        return any(a.mode != "shadow" and self.runs_away(name, a.version) for a in arms)
+
     def explain(self, name: str, version: int, columns: Columns) -> list[Explanation]:
         """What each input does to the score of each row, as a version would give it. Nothing of it is logged."""
         return explained(self.model(name, version), columns, lambda: self.typical(name, version))
