@@ -187,7 +187,8 @@ def _shown(value: Any) -> str:
 class Frame:
     """What a `def train(frame)` is given.
 
-    `groups` numbers rows that stay on one side of every split; None: each may lie on either.
+    `groups` numbers rows that stay on one side of every split; None: each may lie on either. What is judged lies more
+    than `gap_us` microseconds after what is learnt from, unless it is chosen `at_random`, whatever the instants.
     `X` is the float64 matrix with categories as their numbers and free text as counts of its terms
     (`signature.width` columns), `y` the label: 0/1, class numbers or
     values. `to_pandas()` and `to_arrow()` give the features as they are, with names and text.
@@ -198,6 +199,8 @@ class Frame:
     label: str
     at: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
+    gap_us: int = 0
+    at_random: bool = False
 
     @classmethod
     def of(cls, rows: pa.Table, features: Sequence[str], task: str, label: str) -> Frame:

@@ -73,12 +73,6 @@ def suspects(frame: Frame) -> list[Leak]:
     return sorted(found, key=lambda leak: not leak.certain)
 
 
-def alone(frame: Frame) -> list[Leak]:
-    """Columns that give the label away by themselves: what `suspects` finds certain, or predicts almost perfectly on
-    rows that the rule was not learnt from (AUC, accuracy or R2 above 0.995)."""
-    return [leak for leak in suspects(frame) if leak.certain or leak.kind == "alone"]
-
-
 def _blocks(frame: Frame) -> Iterator[tuple[Column, NDArray[np.float64]]]:
     """Each input with its columns of the matrix."""
     place = 0

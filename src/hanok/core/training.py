@@ -48,7 +48,8 @@ class Member:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a search tried and chose: run again it needs no clock. A user's own code has none (no candidates). With
-    `members` it is an ensemble, and `chosen` the heaviest of them."""
+    `members` it is an ensemble, and `chosen` the heaviest of them. `log` says whether the members that ask for it were
+    judged on the label's logarithm; None in what earlier versions wrote, which looked at the rows of each fit anew."""
 
     candidates: tuple[Recipe, ...] = ()
     chosen: int = 0
@@ -57,6 +58,7 @@ class Plan:
     metric: str = ""
     members: tuple[Member, ...] = field(default=(), metadata=IF_SET)
     temperature: float = field(default=1.0, metadata=IF_SET)
+    log: bool | None = field(default=None, metadata=IF_SET)
 
     @property
     def recipe(self) -> Recipe:

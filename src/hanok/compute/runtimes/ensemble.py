@@ -27,14 +27,13 @@ NUMBER_MAX = 8.0  # standard deviations: beyond it a number is that far away
 @dataclass(frozen=True, slots=True)
 class MemberFile:
     """A member: its `kind` (trees, linear, net), the columns of the extended matrix that it takes, its weight. Where
-    `log` is said it answers the logarithm of the value less `shift`; a number is held between `low` and `high`."""
+    `log` is said it answers the logarithm of the value; a number is held between `low` and `high`."""
 
     kind: str
     file: str
     columns: tuple[int, ...]
     weight: float
     log: bool = False
-    shift: float = 0.0
     low: float | None = None
     high: float | None = None
 
@@ -99,7 +98,7 @@ def member_of(said: MemberFile, content: bytes) -> Callable[[Floats], Floats]:
     def answer(matrix: Floats) -> Floats:
         found = model.score(np.ascontiguousarray(matrix[:, columns]))
         if said.log:
-            found = np.exp(np.clip(found, -700, 700)) + said.shift
+            found = np.exp(np.clip(found, -700, 700))
         return found if said.low is None else np.clip(found, said.low, said.high)
 
     return answer

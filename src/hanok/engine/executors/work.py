@@ -92,7 +92,8 @@ def write_work(folder: Path, frame: Frame, work: FitWork) -> None:
     np.save(folder / "at.npy", frame.at, allow_pickle=False)
     if frame.groups is not None:
         np.save(folder / "groups.npy", frame.groups, allow_pickle=False)
-    said = {"signature": frame.signature.as_dict(), "label": frame.label, "work": to_body(work)}
+    rows: JsonObject = {"gap_us": frame.gap_us, "at_random": frame.at_random}
+    said: JsonObject = {"signature": frame.signature.as_dict(), "label": frame.label, "work": to_body(work), **rows}
     (folder / "work.json").write_bytes(orjson.dumps(said))
 
 
@@ -102,7 +103,9 @@ def read_work(folder: Path) -> tuple[Frame, FitWork]:
     said = orjson.loads((folder / "work.json").read_bytes())
     at = np.load(folder / "at.npy", allow_pickle=False)
     groups = np.load(folder / "groups.npy", allow_pickle=False) if (folder / "groups.npy").exists() else None
-    frame = Frame(table, Signature.from_dict(said["signature"]), said["label"], at, groups)
+    frame = Frame(
+        table, Signature.from_dict(said["signature"]), said["label"], at, groups, said["gap_us"], said["at_random"]
+    )
     return frame, from_body(FitWork, said["work"], what="work")
 
 

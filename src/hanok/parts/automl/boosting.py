@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hanok.compute.frames import Frame
 from hanok.compute.runtimes import Package
 from hanok.core.training import Number
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 MANY_ROWS = 100_000  # below it a second thread costs more than it gives
 ROUNDS_MAX = 200
 PATIENCE = 25
+GAIN_MAX = 3e38  # as which the gains of very large labels count, which are infinite in 32 bits
 DEFAULTS: dict[str, Number] = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 40}
 
 
@@ -51,7 +54,7 @@ def fit_boosting(
     if frame.task == "multiclass" and valid is None:
         kept = booster.current_iteration()
     text = booster.model_to_string(num_iteration=kept)
-    gains = booster.feature_importance(importance_type="gain", iteration=kept)
+    gains = np.nan_to_num(booster.feature_importance(importance_type="gain", iteration=kept), posinf=GAIN_MAX)
     shares = frame.signature.by_input(gains / (float(gains.sum()) or 1.0))
     return Package("lightgbm", frame.signature, {"model.txt": text.encode()}, {"importance": shares}), int(kept)
 

@@ -11,6 +11,7 @@ from hanok.compute.feature_steps import Floats
 from hanok.compute.metrics import row_losses
 from hanok.compute.runtimes.ensemble import MemberFile, member_of
 from hanok.compute.runtimes.growing import Booster, Rows, settings_text, until_it_stops
+from hanok.core.errors import NotTrainable
 from hanok.core.training import Number, Recipe
 from hanok.parts.automl.solving import NetInTraining, Shape, design_of, linear, shape_of
 from hanok.parts.automl.steps import Learnt
@@ -25,7 +26,8 @@ GoOn = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is learnt: the task, how many classes, the range of a number, whether its logarithm is better behaved."""
+    """What is learnt: the task, how many classes, the range of a number, whether its logarithm is better behaved.
+    `floor` is the smallest label above 0: as that a logarithm learns what lies at 0 or below."""
 
     task: str
     classes: int
@@ -33,17 +35,27 @@ class Problem:
     low: float = 0.0
     high: float = 0.0
     skewed: bool = False
+    floor: float = 0.0
 
     def loss(self, y: Floats, score: Floats) -> float:
         return float(row_losses(self.task, self.metric, y, score).mean())
 
 
-def problem_of(y: Floats, task: str, classes: int, metric: str) -> Problem:
+def problem_of(y: Floats, task: str, classes: int, metric: str, log: bool | None = None) -> Problem:
+    """`log` is what a plan says of the logarithm; without it these labels tell. Raises NotTrainable where a plan asks
+    for the logarithm of labels of which none is above 0."""
     if task != "regression":
         return Problem(task, classes, metric)
-    spread = float(y.std()) or 1.0
-    skew = float((((y - y.mean()) / spread) ** 3).mean())
-    return Problem(task, classes, metric, float(y.min()), float(y.max()), bool(y.min() > 0 and skew > 1))
+    low, high = float(y.min()), float(y.max())
+    if log is None:
+        spread = float(y.std()) or 1.0
+        log = low > 0 and float((((y - y.mean()) / spread) ** 3).mean()) > 1
+    if log and high <= 0:
+        raise NotTrainable(
+            f"the plan learns the logarithm of the label, and none of the {len(y)} labels is above 0: "
+            "what the label means has changed, so search anew"
+        )
+    return Problem(task, classes, metric, low, high, log, float(y[y > 0].min()) if log else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,8 @@ def fit_member(
     said = MemberFile(recipe.kind, "", tuple(columns), 1.0, log=log, low=low, high=high)
     taken = np.ascontiguousarray(learnt.matrix[:, columns])
     held = (np.ascontiguousarray(valid[0][:, columns]), valid[1]) if valid is not None else None
-    work = _Work(recipe, problem, said, taken, np.log(y) if log else y, held, seed, rounds, go_on)
+    target = np.log(np.maximum(y, problem.floor)) if log else y
+    work = _Work(recipe, problem, said, taken, target, held, seed, rounds, go_on)
     gains = np.zeros(learnt.matrix.shape[1])
     gains[columns] = 1 / max(1, len(columns))
     answers = np.empty(0)

@@ -28,7 +28,8 @@ from hanok.core.errors import NotTrainable
 from hanok.core.records import to_body
 from hanok.core.training import Member, Number, Plan, Recipe
 from hanok.parts.automl import blending
-from hanok.parts.automl.folding import Fold, folds_of, inner_folds, thinned
+from hanok.parts.automl.boosting import GAIN_MAX
+from hanok.parts.automl.folding import Fold, by_instants, folds_of, inner_folds, thinned
 from hanok.parts.automl.members import FittedMember, Problem, fit_member, problem_of
 from hanok.parts.automl.steps import Learnt, learn
 
@@ -102,6 +103,17 @@ class Budget:
         return wall_seconds() - self._began
 
 
+class Clock:
+    """When a fit has to end, and whether it was stopped by that."""
+
+    def __init__(self, ends: float) -> None:
+        self._ends, self.stopped = ends, False
+
+    def go_on(self) -> bool:
+        self.stopped = wall_seconds() >= self._ends
+        return not self.stopped
+
+
 class Finished(Protocol):
     """Parts of a search that were finished before it was cut down."""
 
@@ -119,6 +131,7 @@ class Part:
     answers: Floats
     rounds: int
     seconds: float
+    stopped: bool = False  # by the clock: not what a search with more time would find
 
     def written(self) -> bytes:
         said = {"rounds": self.rounds, "seconds": self.seconds, "shape": self.answers.shape}
@@ -194,14 +207,14 @@ class Searching:
             kept = self._finished.get(key) if self._finished is not None else None
             if kept is not None:
                 parts.append(Part.read(kept))
-                continue
-            expected = max((p.seconds for p in parts), default=self._expected(recipe))
-            needed = expected * (len(self._folds) - place) + self._refit(expected)
-            if not hasty and needed > self._budget.left - self._reserve():
-                return not self.tried
-            parts.append(self._part(recipe, place, fold))
-            if self._finished is not None:
-                self._finished.put(key, parts[-1].written())
+            else:
+                expected = max((p.seconds for p in parts), default=self._expected(recipe))
+                needed = expected * (len(self._folds) - place) + self._refit(expected)
+                if not hasty and needed > self._budget.left - self._reserve():
+                    return not self.tried
+                parts.append(self._part(recipe, place, fold))
+                if self._finished is not None and not parts[-1].stopped:
+                    self._finished.put(key, parts[-1].written())
             if not self.tried and place == 0 and self._few(parts[0].seconds):
                 self._folds = self._folds[:1]
                 break
@@ -217,8 +230,9 @@ class Searching:
     def _part(self, recipe: Recipe, place: int, fold: Fold) -> Part:
         at = wall_seconds()
         learnt, held = self._of_fold(place, fold)
-        made = self._fitted(recipe, learnt, held, fold, self._ends(at))
-        return Part(made.answers, made.rounds, wall_seconds() - at)
+        clock = Clock(self._ends(at))
+        made = self._fitted(recipe, learnt, held, fold, clock)
+        return Part(made.answers, made.rounds, wall_seconds() - at, clock.stopped)
 
     def _ends(self, began: float) -> float:
         """When a fit on one fold has to end."""
@@ -258,7 +272,7 @@ class Searching:
             self._learnt[place] = learnt, held
         return self._learnt[place]
 
-    def _fitted(self, recipe: Recipe, learnt: Learnt, held: Floats, fold: Fold, ends: float) -> FittedMember:
+    def _fitted(self, recipe: Recipe, learnt: Learnt, held: Floats, fold: Fold, clock: Clock) -> FittedMember:
         y = self.frame.y
         return fit_member(
             recipe,
@@ -268,7 +282,7 @@ class Searching:
             self._levels,
             self._settings.seed,
             valid=(held, y[fold.valid]),
-            go_on=lambda: wall_seconds() < ends,
+            go_on=clock.go_on,
         )
 
     def _add(self, recipe: Recipe, parts: list[Part]) -> None:
@@ -335,7 +349,8 @@ class Searching:
         grown = (self._whole.rows / max(1, len(self._folds[0].fit))) ** 0.5
         members = tuple(self._member(i, weight, grown) for i, weight in chosen)
         recipes, seed = tuple(t.recipe for t in self.tried), self._settings.seed
-        plan = Plan(recipes, chosen[0][0], members[0].rounds, seed, self.problem.metric, members, warm)
+        metric, log = self.problem.metric, self.problem.skewed
+        plan = Plan(recipes, chosen[0][0], members[0].rounds, seed, metric, members, warm, log)
         return plan, tempered(mixed, warm)
 
     def _member(self, place: int, weight: float, grown: float) -> Member:
@@ -346,6 +361,8 @@ class Searching:
     def _why(self, chosen: list[tuple[int, float]]) -> str:
         rows = len(self.truth)
         over = f"{rows} rows of {len(self._folds)} validation {'parts' if len(self._folds) > 1 else 'part'}"
+        if not self._folds[0].ahead and by_instants(self.frame):
+            over += " at random, because no window of time has enough rows of both classes and groups to judge on"
         if len(chosen) == 1:
             return f"the best of {len(self.tried)} candidates on {over}"
         return f"{len(chosen)} of {len(self.tried)} candidates, whose weighted mean is best on {over}"
@@ -411,7 +428,8 @@ class Fitting:
             name = f"member{place}.{'txt' if made.said.kind == 'trees' else 'json'}"
             files[name] = made.content
             said.append(replace(made.said, file=name, weight=member.weight))
-            gains += member.weight * made.gains / (float(made.gains.sum()) or 1.0)
+            told = np.nan_to_num(made.gains, posinf=GAIN_MAX)
+            gains += member.weight * told / (float(told.sum()) or 1.0)
         used = self._learnt.made
         for name, matrix in used.matrices.items():
             sink = io.BytesIO()
@@ -427,7 +445,7 @@ class Fitting:
 
 def assembled(frame: Frame, plan: Plan) -> Package:
     """The members of a plan, fitted once on all rows of the frame, as one package."""
-    problem = problem_of(frame.y, frame.task, len(frame.signature.classes), plan.metric)
+    problem = problem_of(frame.y, frame.task, len(frame.signature.classes), plan.metric, plan.log)
     return Fitting(frame, problem, plan.seed).package(plan)
 
 

@@ -26,6 +26,7 @@ from hanok.core.json import JsonObject
 from hanok.core.training import Line, Plan, Recipe
 from hanok.parts.automl import quality
 from hanok.parts.automl.boosting import DEFAULTS, ROUNDS_MAX, fit_boosting, suggest
+from hanok.parts.automl.folding import newest_part
 from hanok.parts.automl.linear import fit_linear, importance
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ VALID_SHARE = 0.2
 WIDE = 100  # columns of the matrix from which a linear model needs stronger regularisation than its default
 LINEAR_STRENGTHS = (1.0, 0.03, 0.001)
 TUNING_ROWS_MAX = 40_000
-FORMAT = 1  # of finished parts of a search
+LABEL_MAX = 1e36  # of a number: differences, and sums of some hundreds of them, stay within 32 bits
+FORMAT = 2  # of finished parts of a search
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def search_key(frame: Frame, settings: AutoML) -> str:
     with pa.ipc.new_stream(sink, frame.table.schema) as writer:
         writer.write_table(frame.table)
     said = orjson.dumps([FORMAT, frame.signature.as_dict(), frame.label, settings.metric, settings.seed])
+    said += orjson.dumps([frame.gap_us, frame.at_random])
     found = sha256(said + frame.at.tobytes() + (frame.groups.tobytes() if frame.groups is not None else b""))
     found.update(sink.getvalue())
     return found.hexdigest()[:40]
@@ -108,6 +111,7 @@ def search(frame: Frame, settings: AutoML, finished: quality.Finished | None = N
 
 def run_plan(frame: Frame, plan: Plan) -> Search:
     """Train what the plan chose, with the rounds it found: no clock, no sampler."""
+    _check_label(frame)
     if plan.members:
         return _of_plan(frame, plan)
     _need_extra()
@@ -121,6 +125,12 @@ def _check_label(frame: Frame) -> None:
     infinite = int((~np.isfinite(frame.y)).sum())
     if infinite:
         raise NotTrainable(f"the label is infinite in {infinite} of {frame.rows} rows: mend them in the source first")
+    largest = float(np.abs(frame.y).max())
+    if frame.task == "regression" and largest > LABEL_MAX:
+        raise NotTrainable(
+            f"the label reaches {largest:.3g}, and trees learn in 32 bits, up to {LABEL_MAX:g}: "
+            "give it in a larger unit, or its logarithm, in the source first"
+        )
     if frame.y.min() == frame.y.max():
         raise NotTrainable(f"the label has the same value in all {frame.rows} rows that are learnt from")
 
@@ -252,12 +262,8 @@ def _constant(frame: Frame) -> Package:
 
 def _validation_split(frame: Frame) -> tuple[Frame, Frame]:
     """The last fifth by time, a seeded fifth when all rows are of one instant; large sets are thinned."""
-    order = np.argsort(frame.at, kind="stable")
-    if frame.at.min() == frame.at.max():
-        order = np.random.default_rng(0).permutation(frame.rows)
-    cut = round(frame.rows * (1 - VALID_SHARE))
-    fit, valid = order[:cut], order[cut:]
-    return frame.take(_thinned(fit, TUNING_ROWS_MAX)), frame.take(_thinned(valid, TUNING_ROWS_MAX // 4))
+    fold = newest_part(frame, VALID_SHARE)
+    return frame.take(_thinned(fold.fit, TUNING_ROWS_MAX)), frame.take(_thinned(fold.valid, TUNING_ROWS_MAX // 4))
 
 
 def _thinned(indices: np.ndarray, rows_max: int) -> np.ndarray:

@@ -38,7 +38,13 @@ def training_rows(blobs: Blobs, digest_: str) -> pa.Table:
 def frame_of(model: Model, rows: pa.Table) -> Frame:
     """The labelled rows as models see them, with what stays on one side of every split of them."""
     frame = Frame.of(rows, model.feature_columns, model.task, LABEL)
-    return replace(frame, groups=_together(model, frame, labelled(rows)))
+    gap = model.split.gap if isinstance(model.split, TimeSplit) else None
+    return replace(
+        frame,
+        groups=_together(model, frame, labelled(rows)),
+        gap_us=gap // timedelta(microseconds=1) if gap is not None else 0,
+        at_random=isinstance(model.split, RandomSplit),
+    )
 
 
 def by_time(model: Model, frame: Frame) -> bool:

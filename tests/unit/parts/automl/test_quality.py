@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pytest
 
 from hanok.compute.feature_steps import products
 from hanok.compute.frames import Frame, encode
 from hanok.compute.metrics import evaluate
+from hanok.compute.runtimes.ensemble import Assembly
 from hanok.compute.runtimes.growing import Booster, Rows, settings_text
 from hanok.core.declare import AutoML, as_dict, from_dict
 from hanok.core.errors import NotTrainable
@@ -16,7 +18,7 @@ from hanok.core.records import from_body, to_body
 from hanok.core.training import Plan
 from hanok.engine.executors.finished import Finished
 from hanok.parts.automl.blending import selected, temperature
-from hanok.parts.automl.folding import folds_of
+from hanok.parts.automl.folding import folds_of, newest_part
 from hanok.parts.automl.service import run_plan, search, search_key
 from hanok.parts.automl.solving import linear, shape_of
 from hanok.parts.automl.steps import learn
@@ -72,6 +74,34 @@ def test_what_serves_is_what_was_trained_row_by_row_and_its_plan_makes_it_again(
     assert sum(found.package.notes["importance"].values()) == pytest.approx(1, abs=0.02)
 
 
+def settings_of(package):
+    said = from_body(Assembly, orjson.loads(package.files["ensemble.json"]), what="an ensemble")
+    return [(m.kind, m.columns, m.weight, m.log) for m in said.members], said.temperature
+
+
+@pytest.mark.parametrize(("tail", "news"), [(True, ([0.0], [-90.0] * 60)), (False, ([900.0],))])
+def test_what_is_fitted_at_the_end_has_the_settings_that_were_judged_whatever_the_held_out_labels_are(tail, news):
+    rows = rows_of("regression", rows=120)
+    if not tail:  # nothing asks for a logarithm until the last rows are there
+        rows = rows.set_column(4, "y", pa.array(5 + np.log(rows.column("y").to_numpy())))
+    judged = Frame.of(rows, FEATURES, "regression", "y")
+    found = search(judged, AutoML(trials=4 if tail else 2, mode="quality"))
+    assert found.plan.log is tail and any(m[3] for m in settings_of(found.package)[0]) is tail
+    again = from_body(Plan, to_body(found.plan), what="plan")
+    for more in news:
+        later = rows.slice(0, len(more)).set_column(4, "y", pa.array(more))
+        whole = replace(judged, table=pa.concat_tables([judged.table, later.select([*FEATURES, "y"])]))
+        made = run_plan(replace(whole, at=np.zeros(whole.rows, np.int64)), again).package
+        assert settings_of(made) == settings_of(found.package)
+        assert np.isfinite(made.load().score(judged.X)).all()
+
+
+def test_a_plan_of_an_earlier_version_looks_at_the_rows_of_each_fit_as_it_did():
+    found = search(frame("regression"), AutoML(trials=2, mode="quality"))
+    old = from_body(Plan, {k: v for k, v in to_body(found.plan).items() if k != "log"}, what="plan")
+    assert old.log is None and run_plan(frame("regression"), old).package.files == found.package.files
+
+
 def test_a_light_model_has_one_member_and_a_bound_on_the_microseconds_is_kept_by_leaving_members_out():
     light = search(frame(), AutoML(trials=2, mode="light"))
     assert len(light.plan.members) == 1
@@ -108,6 +138,44 @@ def test_folds_keep_groups_whole_share_out_classes_and_windows_look_ahead():
     assert all(timed.at[f.fit].max() < timed.at[f.valid].min() for f in folds_of(timed, 1))
 
 
+def grouped(groups, at, **said):
+    rows = len(groups)
+    return replace(frame(rows=rows), groups=np.asarray(groups), at=np.asarray(at, np.int64), **said)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_split_is_declared_no_validation_knows_later_rows_those_of_the_gap_or_other_rows_of_a_group(seed):
+    rng = np.random.default_rng(seed)
+    rows, gap = int(rng.integers(200, 400)), int(rng.choice([0, 3]))
+    lasting = rng.integers(0, rng.integers(4, 40), rows)  # groups that live on through time
+    at = np.sort(rng.integers(0, rng.choice([12, 30, 1000]), rows))
+    for groups in (lasting, None):
+        data = replace(frame(rows=rows), groups=groups, at=at, gap_us=gap)
+        folds = folds_of(data, seed)
+        for fold in (*folds, newest_part(data, 0.2)):
+            assert fold.ahead or (groups is None and not gap)
+            assert data.at[fold.fit].max() + gap < data.at[fold.valid].min() or not fold.ahead
+            assert groups is None or not set(groups[fold.fit]) & set(groups[fold.valid])
+        judged = np.concatenate([fold.valid for fold in folds])
+        assert len(judged) == len(set(judged))  # a row counts once
+
+
+def test_windows_of_few_instants_do_not_overlap():
+    for days, windows in ((2, 1), (8, 3)):
+        folds = folds_of(replace(frame(rows=200), at=np.repeat(np.arange(days), 200 // days)), 1)
+        judged = np.concatenate([fold.valid for fold in folds])
+        assert len(folds) == windows and len(judged) == len(set(judged))
+
+
+def test_a_random_split_is_judged_at_random_and_rows_of_one_group_alone_are_not_judged():
+    folds = folds_of(grouped(np.arange(200) % 20, np.arange(200), at_random=True), 1)
+    assert len(folds) == 5 and sorted(np.concatenate([f.valid for f in folds])) == list(range(200))
+    for at in (np.zeros(200), np.arange(200)):
+        for settings in (AutoML(trials=1, mode="quality"), AutoML(trials=0)):
+            with pytest.raises(NotTrainable, match="one group"):
+                search(grouped(np.zeros(200, int), at), settings)
+
+
 def test_members_are_chosen_that_help_each_other():
     rng = np.random.default_rng(3)
     y = rng.normal(size=500)
@@ -122,8 +190,6 @@ def test_members_are_chosen_that_help_each_other():
 
 def test_linear_models_equal_those_of_scikit_learn():
     models = pytest.importorskip("sklearn.linear_model")
-    import orjson
-
     data = frame("multiclass")
     x = np.ascontiguousarray(np.nan_to_num(data.X[:, :2]))
     scaled = (x - x.mean(axis=0)) / x.std(axis=0)
@@ -175,6 +241,20 @@ def test_a_search_whose_metric_has_no_value_says_so():
         search(infinite, AutoML(trials=0, mode="quality"))
 
 
+@pytest.mark.parametrize("settings", [AutoML(trials=0), AutoML(trials=1, mode="light")])
+def test_labels_beyond_what_trees_learn_in_are_refused_and_large_ones_have_finite_importances(settings):
+    data = frame("regression")
+
+    def times(factor):
+        return replace(data, table=data.table.set_column(4, "y", pa.array(data.y * factor)))
+
+    for factor in (1e39, 1e160, -1e300):
+        with pytest.raises(NotTrainable, match="larger unit"):
+            search(times(factor), settings)
+    found = search(times(1e30), settings)
+    assert np.isfinite(list(found.package.notes["importance"].values())).all()
+
+
 class Cut(Exception):
     pass
 
@@ -209,6 +289,27 @@ def test_a_search_that_was_cut_down_goes_on_with_what_is_finished_and_ends_as_if
     found = search(data, settings, again)
     assert again.read == 6 and found.package.files == whole.package.files  # the damaged one was fitted again
     assert not (tmp_path / "s").exists()
+
+
+def test_what_the_clock_ended_is_not_kept_and_a_search_that_takes_finished_parts_is_as_one_without(
+    tmp_path, monkeypatch
+):
+    data, whole = frame(rows=200), AutoML(trials=1, mode="quality")
+    expected = search(data, whole)
+
+    def hurried(kept):
+        now = iter(np.arange(0, 1000, 0.05))
+        with monkeypatch.context() as patched:
+            patched.setattr("hanok.parts.automl.quality.wall_seconds", lambda: float(next(now)))
+            return search(data, AutoML(budget="5s"), kept)
+
+    kept = CutDown(tmp_path, 10_000)
+    kept.done = lambda: None
+    stopped = hurried(kept)
+    assert not any((tmp_path / "s").glob("*"))
+    found = search(data, whole, CutDown(tmp_path, 10_000))
+    assert found.package.files == expected.package.files and found.lines[0].why == expected.lines[0].why
+    assert "1 validation part" in stopped.lines[0].why
 
 
 def test_the_parts_of_other_rows_or_another_seed_are_not_taken_and_a_larger_budget_goes_on():

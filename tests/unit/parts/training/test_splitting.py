@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import hanok as hk
 from hanok.core.declare import as_dict, from_dict
 from hanok.core.errors import DeclarationError, LabelGivenAway
+from hanok.engine.executors.work import FitWork, read_work, write_work
 from hanok.parts.training.splitting import frame_of, judged_part, split
 from hanok.parts.training.suspicion import stop_if_certain, suspicions
 
@@ -84,6 +85,15 @@ def test_the_rows_of_the_gap_are_neither_learnt_from_nor_held_out():
     assert (frame.at[test].min() - frame.at[train].max()) / DAY == pytest.approx(3, abs=0.5)
     newest = datetime.fromtimestamp(int(frame.at[train].max()) / 1e6, UTC)
     assert judged_part(declared, frame, rows, newest).rows == len(train)
+
+
+def test_what_a_search_has_to_know_of_the_split_goes_with_the_rows_also_into_another_process(tmp_path):
+    rows = rows_of(400, 1, days=40)
+    for chosen, gap, random in ((hk.by_time("8d", gap="3d"), 3 * DAY, False), (hk.at_random(), 0, True)):
+        frame = frame_of(model(chosen), rows)
+        write_work(tmp_path, frame, FitWork())
+        for found in (frame, frame.take(np.arange(50)), read_work(tmp_path)[0]):
+            assert (found.gap_us, found.at_random) == (gap, random)
 
 
 def test_a_split_is_a_declaration_that_comes_back_and_a_plain_one_is_written_as_before():
