@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+from hanok.core.errors import Invalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,6 +55,19 @@ def micros(instant: datetime) -> int:
 def from_micros(value: int) -> datetime:
     """The inverse of `micros`."""
     return EPOCH + timedelta(microseconds=value)
+
+
+@contextmanager
+def within_calendar(what: str) -> Iterator[None]:
+    """Raises Invalid where an instant that a caller gave leads, with what is computed from it, out of the calendar."""
+    try:
+        yield
+    except OverflowError as error:
+        if "date" not in str(error):
+            raise
+        raise Invalid(
+            f"{what}: an instant or a length of time among its arguments leads before year 1 or after 9999"
+        ) from error
 
 
 def wall_seconds() -> float:

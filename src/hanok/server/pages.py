@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hanok.core.access import Access
+from hanok.core.clock import within_calendar
 from hanok.core.errors import HanokError
 from hanok.core.work import Work
 from hanok.engine.app import App
@@ -94,13 +95,18 @@ def _work_of(build: Build) -> Work:
     return "heavy" if build in HEAVY else "read"
 
 
+def _built(app: App, build: Build, ask: Ask) -> Any:
+    with within_calendar("this page"):
+        return build(app, ask)
+
+
 def _html(app: App, template: str, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
         ask, path = _ask(request), request.url.path
 
         def work() -> tuple[int, str]:
             try:
-                view = build(app, ask)
+                view = _built(app, build, ask)
                 return getattr(view, "http_status", 200), render(template, view, now=view.now, path=path)
             except HanokError as error:
                 return error.status, render("error.html", error, now=app.clock.now(), path=path)
@@ -113,7 +119,7 @@ def _html(app: App, template: str, build: Build) -> Handler:
 
 def _json(app: App, build: Build) -> Handler:
     async def handle(request: Request) -> Response:
-        view = await in_lane(_work_of(build), partial(build, app, _ask(request)))
+        view = await in_lane(_work_of(build), partial(_built, app, build, _ask(request)))
         return _zipped(request, bytes(Json(view).body), "application/json")
 
     return handle

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any, TypeAlias, TypeVar
 
 from hanok.core.access import Access, current_call
+from hanok.core.clock import within_calendar
 from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
 from hanok.core.work import VerbWork, Work
@@ -156,14 +157,8 @@ def call(app: App, name: str, actor: str, arguments: Mapping[str, Any]) -> Answe
             answering.touched.append((app.metadata.project_of_model(model) or "", f"model {model}"))
     if found.takes_actor:
         taken[ACTOR] = actor
-    try:
+    with within_calendar(name):
         return found.function(*(find(app, kind) for kind in found.parts), **taken)
-    except OverflowError as error:
-        if "date" not in str(error):
-            raise
-        raise Invalid(
-            f"{name}: an instant or a length of time among its arguments leads before year 1 or after 9999"
-        ) from error
 
 
 def load_all() -> None:
