@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import hanok as hk
@@ -148,6 +148,13 @@ row = st.tuples(
     st.none() | st.sampled_from([1.0, 2.5, 7.0]),
 )
 
+# Rows that move between instants, entities and out of both, and rows that come back.
+MOVES = [
+    ([("a", 1, 0, 0, 1.0), ("a", 2, 1, 0, 2.5), ("b", 3, 1, 2, None)], 2),
+    ([("b", 1, 1, 3, 7.0), ("a", 2, 4, 3, 2.5), ("a", 3, None, 3, 1.0), ("a", 4, 1, 2, 1.0)], 2),
+    ([("a", 1, 2, 5, 2.5), ("a", 4, 1, 2, 7.0)], 3),
+]
+
 
 def fitted(batch, row_key, now):
     """Columns that tell rows apart have values; where rows arrive as they are pushed they arrive now."""
@@ -161,7 +168,11 @@ def fitted(batch, row_key, now):
     st.booleans(),
     st.sampled_from([1, 1800]),
 )
-@settings(max_examples=4, deadline=None)
+@example(MOVES, ("id",), False, 1)
+@example(MOVES, ("id",), True, 1800)
+@example(MOVES, ("k", "id"), True, 1)
+@example(MOVES, ("k", "e"), False, 1)
+@settings(max_examples=3, deadline=None)
 def test_at_each_time_a_row_counts_once_in_the_form_that_stood_then(metadata, steps, row_key, own, unit):
     world, now, asked = World(metadata, row_key, own, unit), 0, []
     for batch, later in steps:
