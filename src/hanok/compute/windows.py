@@ -18,6 +18,8 @@ from hanok.core.declare import Aggregate
 Instants = NDArray[np.int64]
 Floats = NDArray[np.float64]
 FUNCTIONS = ("count", "sum", "mean", "min", "max", "std", "first", "last")
+NO_NUMBER = np.array([0x7FF8_0000_0000_6E61]).view(np.float64)[0]
+"""A NaN of its own bits: a value is there, and is no number. It is counted, and null for all other functions."""
 SPREAD_ROWS = 1 << 22  # rows of windows that are laid out side by side at once, for the sums of squares
 
 
@@ -192,7 +194,9 @@ def _reduce(values: NDArray[np.generic], low: NDArray[np.int64], high: NDArray[n
     if function == "std":
         return _spread(values.astype(np.float64), low, high)
     if function in ("sum", "mean", "count"):
-        missing = np.isnan(values.astype(np.float64))
+        missing = np.isnan(read := values.astype(np.float64))
+        if function == "count" and missing.any():
+            missing &= read.view(np.int64) != NO_NUMBER.view(np.int64)
         counts = _ranged(np.add, (~missing).astype(np.float64), low, high, empty, 0.0)
         if function == "count":
             return counts

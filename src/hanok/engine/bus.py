@@ -46,24 +46,30 @@ class Bus:
     def drain(self) -> int:
         """Until no reaction has anything left; returns the number of reactions run. Raises the first error met, after
         all others had their turn."""
+        count, errors = self._drained()
+        for error in errors:
+            raise error
+        return count
+
+    def settle(self) -> None:
+        """`drain` after what is done and stays done, whatever comes of its reactions: a failure of these is logged, and
+        tried again by the next drain."""
+        self._drained()
+
+    def _drained(self) -> tuple[int, list[Exception]]:
         me = threading.get_ident()
         if self._drainer == me:
-            return 0
+            return 0, []
+        count, errors = 0, dict[str, Exception]()
         with self._draining:
             self._drainer = me
             try:
-                return self._drained()
+                with acting(SYSTEM):  # whoever caused an event, its reactions see everything
+                    while ran := sum(self._advance(r, errors) for r in self._reactions if r.name not in errors):
+                        count += ran
             finally:
                 self._drainer = 0
-
-    def _drained(self) -> int:
-        count, errors = 0, dict[str, Exception]()
-        with acting(SYSTEM):  # whoever caused an event, its reactions see everything
-            while ran := sum(self._advance(r, errors) for r in self._reactions if r.name not in errors):
-                count += ran
-        for error in errors.values():
-            raise error
-        return count
+        return count, list(errors.values())
 
     def _advance(self, reaction: Reaction, errors: dict[str, Exception]) -> int:
         cursor = self._metadata.read(lambda r: r.outbox.cursor(reaction.name))

@@ -27,6 +27,7 @@ from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
 from hanok.engine.project import load_project
 from hanok.engine.sources import Sources, says_more
+from hanok.parts.features.rows import check_numbers
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.tracking.service import Tracking
@@ -197,6 +198,9 @@ class Declaring:
         names = {t for m in models for t in m.tables} | {v.source.table for v in views}
         columns = {n: self._columns(n) for n in names if self._tables.size(n)}
         check_fit(Project((), tuple(views), tuple(models)), columns)
+        for view in {v.stored: None for v in (*views, *(v for m in models for v in m.views))}:
+            if view.source.table in columns:
+                check_numbers(view, self._tables.scan(view.source.table).schema)
 
     def _columns(self, table: str) -> list[str]:
         return [c for c in self._tables.scan(table).schema.names if c not in BOOKKEEPING]

@@ -50,6 +50,23 @@ class Reactions:
         table, rows = event.facts["table"], self._batch(event)
         if rows is not None:
             self._features.push(table, rows)
+            self._tell_of_views(table, event, rows)
+
+    def _tell_of_views(self, table: str, event: Event, rows: pa.Table) -> None:
+        """Alert on windows that took values for null because they are no numbers, and on views that have no online
+        values; until a batch is without."""
+        facts = {"batch": str(event.facts["batch"])}
+        said = {f"not-a-number:{column}": text for column, text in self._features.no_numbers(table, rows).items()}
+        unfilled, views = self._features.unfilled(), [v.name for v in self._features.views() if v.source.table == table]
+        said |= {f"no-online-values:{v}": f"feature view {v}: {unfilled[v]}" for v in views if v in unfilled}
+        alerts = self._monitoring.alerts
+        for fingerprint, text in said.items():
+            alerts.raise_(
+                table, "features", fingerprint, f"{table}: {text}"[:400], facts=facts, caused_by=event.subject
+            )
+        for alert in alerts.list(table, state="open"):
+            if alert.kind == "features" and alert.fingerprint not in said:
+                alerts.resolve(table, alert.fingerprint, f"in order again in {facts['batch']!r}")
 
     def alert_on_data(self, event: Event) -> None:
         result = self._validation.result(event.facts["table"], event.facts["batch"])

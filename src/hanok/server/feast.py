@@ -147,7 +147,7 @@ class FeatureServer:
         if not rows.num_rows:
             return b""
         result = find(self.app, Pushing).push(table, rows, sha256(body).hexdigest()[:32])
-        self.app.bus.drain()
+        self.app.bus.settle()
         if not result.quarantined:
             return b""
         reasons = list(dict.fromkeys(a.message for a in result.anomalies if a.severity == "error"))

@@ -107,7 +107,7 @@ def ingest(
     )
     if schema is None and said != Reading():
         validation.readings.keep(table, said)
-    bus.drain()
+    bus.settle()
     body = result.rows.as_dict() | {"repeated": before is not None, "notes": list(found.notes)}
     del body["statistics"]
     if result.labels:
@@ -151,7 +151,7 @@ def add_label(
 ) -> JsonObject:
     """Tell what really happened, for a prediction id or for an entity. The same `key` again has no effect."""
     found = labelling.add(model, value, prediction=prediction, entity=entity, key=key, actor=actor)
-    bus.drain()
+    bus.settle()
     return to_body(found)
 
 

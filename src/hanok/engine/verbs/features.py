@@ -30,6 +30,7 @@ ENTITIES_MAX = 10_000
 @verb("feature.list", Access.READ, "read")
 def list_features(features: Features) -> Sequence[JsonObject]:
     """All feature views and feature services with their keys, features and number of online entities."""
+    unfilled = features.unfilled()
     views: list[JsonObject] = [
         {
             "name": v.name,
@@ -38,6 +39,7 @@ def list_features(features: Features) -> Sequence[JsonObject]:
             "source": v.source.table,
             "features": list(v.feature_names),
             "entities_online": features.entities_online(v.name),
+            **({"not_filled": unfilled[v.name]} if v.name in unfilled else {}),
         }
         for v in features.views()
     ]

@@ -22,6 +22,7 @@ from hanok.engine.home import Home
 from hanok.engine.upkeep import Upkeep
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata, GuardedTables
+from hanok.parts.features.service import Features
 from hanok.parts.serving.log import PredictionLog
 from hanok.parts.tracking.named import addresses_of, named
 from hanok.parts.training.durable import Durable
@@ -40,6 +41,7 @@ def doctor(
     blobs: LocalBlobs,
     tables: GuardedTables,
     validation: Validation,
+    features: Features,
     clock: Clock,
     *,
     repair: bool = False,
@@ -63,6 +65,9 @@ def doctor(
     aside = SET_ASIDE.all(metadata.read(lambda r: r.records.list(SET_ASIDE.name, limit=100)))
     detail = f"{len(aside)} set aside, the last: {aside[0].error}; see: hanok job events" if aside else "all handled"
     rows.append({"what": "events", "ok": not aside, "detail": detail})
+    for view, why in features.unfilled().items():
+        detail = f"no online values: {why}; mend it, then: hanok feature materialize {view}"
+        rows.append({"what": f"feature view {view}", "ok": False, "detail": detail})
     rows.append(_durable_write(metadata, clock))
     done = list(mend(home, metadata, blobs, clock.now())) if repair else []
     found = [*done, *check_home(home), *check_batches(validation.batches, tables), *check_blobs(metadata, blobs)]

@@ -83,7 +83,7 @@ def replay_quarantine(
 ) -> JsonObject:
     """Try rows set aside again, mended by `changes`; with `allow` the schema takes the values of these columns."""
     result = validation.replay(table, list(ids), changes=changes, allow=tuple(allow), actor=actor)
-    bus.drain()
+    bus.settle()
     body = result.as_dict()
     del body["statistics"]
     return dict(body)

@@ -114,6 +114,14 @@ class Generations:
         current = self._pointer(use).current
         return self._online.count(_space(use, current)) if current else 0
 
+    def answers(self, use: Use) -> bool:
+        """Whether there are values that answer."""
+        return self._pointer(use).current > 0
+
+    def withdraw(self, use: Use) -> None:
+        """Let nothing answer until the use is filled again."""
+        self._point(use, _Pointer(last=self._pointer(use).last))
+
     def _answering(self, use: Use) -> _Pointer:
         pointer = self._pointer(use)
         if not pointer.current:

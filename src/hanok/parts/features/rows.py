@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.keys import key_type
+from hanok.compute.windows import NO_NUMBER
+from hanok.core.declare import FeatureView
+from hanok.core.errors import DeclarationError
 from hanok.core.keys import KeyType, KeyValue, canonical
 
 HUGE = 38  # digits of DuckDB's widest integer
@@ -40,10 +43,61 @@ def entity_codes_of(texts: Sequence[pa.ChunkedArray], known: Sequence[pa.Array])
     return codes
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type has a number in each of its cells that is not null."""
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def not_numbers(view: FeatureView, schema: pa.Schema) -> dict[str, str]:
+    """The columns of a table that a view's windows want numbers of, and that are none: each with what is wanted."""
+    wanted = [(c, a.function) for _, a in view.aggregate for c in (a.column, a.over) if c and a.function != "count"]
+    return {c: f for c, f in wanted if c in schema.names and not is_number(_plain(schema.field(c).type))}
+
+
+def check_numbers(view: FeatureView, schema: pa.Schema) -> None:
+    """Raises DeclarationError for a window that wants numbers of a column that is none."""
+    for column, function in not_numbers(view, schema).items():
+        raise DeclarationError(
+            f"feature view {view.name!r} aggregate: {function} takes numbers, and column {column!r} of table "
+            f"{view.source.table!r} is {schema.field(column).type}. hk.count({column!r}) takes any column; "
+            "features=[...] gives its latest value as it is; a number that is kept as text is brought in as one into a "
+            f"new table, with hk.Source(..., columns={{{column!r}: 'number'}})"
+        )
+
+
+def no_numbers_in(view: FeatureView, rows: pa.Table) -> dict[str, str]:
+    """What is to be said of columns whose values in these rows are no numbers where a view's windows take numbers."""
+    said = {}
+    for column, function in not_numbers(view, rows.schema).items():
+        values = numbers(rows.column(column))
+        if odd := np.flatnonzero(values.view(np.int64) == NO_NUMBER.view(np.int64)).tolist():
+            example = str(rows.column(column)[odd[0]].as_py())[:40]
+            said[column] = (
+                f"{len(odd)} values of {column!r} are no numbers ({example!r}), so {function} in feature view "
+                f"{view.name!r} takes them for null"
+            )
+    return said
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Float64 with NaN for null."""
-    found: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return found.astype(np.float64)
+    """Float64 with NaN for null, and NO_NUMBER for what is there and is no number. Each cell is read by itself."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    valid, kind = column.is_valid().to_numpy(), column.type
+    if is_number(kind):
+        found = column.cast(pa.float64(), safe=False)
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        with connect({"rows": pa.table({"i": range(len(column)), "c": column})}) as duck:
+            found = arrow(duck, "SELECT TRY_CAST(c AS DOUBLE) AS c FROM rows ORDER BY i").column("c")
+    else:
+        found = pa.chunked_array([pa.nulls(len(column), pa.float64())])
+    made: NDArray[np.float64] = found.to_numpy(zero_copy_only=False).astype(np.float64)
+    return made if is_number(kind) else np.where(valid & np.isnan(made), NO_NUMBER, made)
 
 
 def as_key(value: KeyValue | bytes | None) -> KeyValue | None:

@@ -25,9 +25,10 @@ from hanok.parts.features.assemble import feature_columns
 from hanok.parts.features.generations import Generations
 from hanok.parts.features.honesty import check_declared, own_labels, own_values, refuse
 from hanok.parts.features.joining import joined
+from hanok.parts.features.keeping import Keeping
 from hanok.parts.features.online import FeatureCell, OnlineRow, Own, Use, entity_key, identities
 from hanok.parts.features.provenance import SourceRows, source_rows
-from hanok.parts.features.rows import as_key, micros_of
+from hanok.parts.features.rows import as_key, micros_of, no_numbers_in
 from hanok.parts.features.seen import KNOWN
 from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
 from hanok.parts.features.transforming import in_bulk, input_types, of_row
@@ -64,7 +65,7 @@ class Features:
         self._models: tuple[Model, ...] = ()
         self._inputs: dict[int, tuple[Model, Mapping[str, pa.DataType]]] = {}
         self._types: dict[tuple[str, tuple[str, ...]], tuple[KeyType, ...]] = {}
-        self._values = Generations(online, clock, self._scan_or_none)
+        self._values = Keeping(Generations(online, clock, self._scan_or_none))
         self.spines = spines = Spines(tables, clock)
         self.spine_keys, self.spine_rows, self.find_spine_row = spines.keys, spines.rows, spines.find
         self.seen_rows = spines.seen
@@ -118,12 +119,9 @@ class Features:
 
     def keep_online(self, models: Iterable[Model]) -> None:
         """Hold online values for the views of these declarations and for the applied views, and for nothing else. What
-        is missing is filled first."""
+        is missing is filled first; a view that cannot be filled stops no other (`unfilled`)."""
         self._models = tuple(models)
-        uses = self._uses()
-        for use in uses:
-            self._values.ensure(use)
-        self._values.keep(uses)
+        self._values.keep(self._uses())
 
     def views(self) -> list[FeatureView]:
         return list(self._views.values())
@@ -256,7 +254,17 @@ class Features:
     def push(self, table: str, rows: pa.Table) -> int:
         """Update the online values of every view over `table` with newly arrived rows; returns how many entities of
         views were touched."""
-        return sum(self._values.push(use, rows) for use in self._uses() if use.view.source.table == table)
+        return self._values.push((use for use in self._uses() if use.view.source.table == table), rows)
+
+    def unfilled(self) -> dict[str, str]:
+        """The views whose online values cannot be made, and why."""
+        return {use.view.name: why for use, why in self._values.failed()}
+
+    def no_numbers(self, table: str, rows: pa.Table) -> dict[str, str]:
+        """The columns of which windows take numbers, and that have others in these rows of a table: what is said of
+        each."""
+        views = [v for v in self._views.values() if v.source.table == table]
+        return {c: said for v in views for c, said in no_numbers_in(v, rows).items()}
 
     def materialize(self, name: str) -> int:
         """Rebuild a view's online values from its source, beside those that answer; returns the number of entities."""
