@@ -74,13 +74,24 @@ def import_(model: str, data: str | None, approve: str, home: Path | None, as_js
 @click.option("--python", default="", help="An interpreter of the server's machine that has the model's libraries.")
 @click.option("--task", default="", type=click.Choice(["", "regression", "binary", "multiclass"]))
 @click.option("--classes", default="", help="Of classes: their names in order, like no,yes.")
+@click.option("--revoke", is_flag=True, help="Take the approval back: its process ends, in every server.")
 @common
-def approve(model: str, hash_: str, python: str, task: str, classes: str, home: Path | None, as_json: bool) -> None:
+def approve(
+    model: str, hash_: str, python: str, task: str, classes: str, revoke: bool, home: Path | None, as_json: bool
+) -> None:
     """Let a version that cannot be converted run as it was logged, in a process of its own. Without --hash: say what it
     is, and which hash to approve."""
     name, version = versioned(model)
     if not version:
         raise click.UsageError("say which version, like churn@3")
+    if revoke:
+        if hash_ or python or task or classes:
+            raise click.UsageError("--revoke takes nothing beside MODEL@VERSION")
+        taken = ask(home, "model.revoke", model=name, version=version)
+        show(taken, as_json)
+        if taken["answers"] and not as_json:
+            say(f"it is deployed, and its requests are refused now. Let another version answer: hanok rollback {name}")
+        return
     named = [c.strip() for c in classes.split(",") if c.strip()]
     options = {"hash": hash_, "python": python, "task": task, "classes": named}
     found = ask(home, "model.approve", model=name, version=version, **options)

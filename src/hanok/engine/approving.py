@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hanok.compute.runtimes import mlflow_files
 from hanok.core.clock import Clock
-from hanok.core.errors import Conflict, ConversionFailed, Corrupt, Invalid, Unsafe
+from hanok.core.errors import Conflict, ConversionFailed, Corrupt, Invalid, NotFound, Unsafe
 from hanok.core.foreign import APPROVAL, Approval
 from hanok.core.json import JsonObject
 from hanok.core.serving import Column, Signature
@@ -67,6 +67,18 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """A version that runs no more. `answers` says of how many of the requests of its model it is asked, in percent, and
+    `shadow` whether it is asked beside another."""
+
+    model: str
+    version: int
+    hash: str
+    answers: int = 0
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Approving:
     """Made of an App by `parts.find`."""
 
@@ -109,6 +121,24 @@ class Approving:
                 model.close()
         self._keep(told, asked, inputs, actor)
         return replace(told, approved=True)
+
+    def revoke(self, model: str, number: int, actor: str) -> Revoked:
+        """Take an approval back, of all versions that have the same files. Raises NotFound where there is none."""
+        version = self.tracking.registry.version(model, number)
+        manifest = self.packages.manifest(version.package) if version.package else {}
+        content = str(manifest["notes"]["hash"]) if manifest.get("runtime") == FOREIGN else ""
+        now = self.clock.now()
+
+        def work(r: Repositories) -> None:
+            approval = APPROVAL.open(r.records.get(APPROVAL.name, content, "")) if content else None
+            if approval is None:
+                raise NotFound(f"version {number} of {model!r} was not approved to run code of its own")
+            if not approval.revoked:
+                taken = replace(approval, revoked=actor, revoked_at=now)
+                r.records.put(APPROVAL.name, content, "", APPROVAL.body(taken), now)
+
+        self.metadata.write(work)
+        return Revoked(model, number, content)
 
     def _tried(
         self, told: Approved, model: ForeignModel, asked: Asked, inputs: Sequence[tuple[str, str]], rows: pa.Table

@@ -49,11 +49,8 @@ class ForeignModels:
         """Raises Unsafe for files that nobody approved. The process starts with the first row."""
         content = content_hash(files)
         approval = self._approved(content)
-        if approval is None:
-            raise Unsafe(
-                f"this model runs code of its own, and nobody approved its files: hanok model approve "
-                f"MODEL@VERSION --hash {content}"
-            )
+        if (why := refusal(content, approval)) or approval is None:
+            raise Unsafe(why)
         with self._lock:
             model = self._running.get(content)
             if model is None:
@@ -61,6 +58,21 @@ class ForeignModels:
             else:
                 model.run_by(approval.python)
         return ByColumn(Answering(model, signature), signature)
+
+    def follow(self) -> frozenset[str]:
+        """End what is not approved any more, by whichever process of the home that was said, and start by another
+        interpreter what was approved anew. Gives the content hashes of what was ended."""
+        ended = set()
+        for content, model in list(self._running.items()):
+            approval = self._approved(content)
+            if (why := refusal(content, approval)) or approval is None:
+                with self._lock:
+                    self._running.pop(content, None)
+                model.forbid(why)
+                ended.add(content)
+            else:
+                model.run_by(approval.python)
+        return frozenset(ended)
 
     def close(self) -> None:
         with self._lock:
@@ -81,11 +93,27 @@ class ForeignModels:
         return root
 
 
+def refusal(content: str, approval: Approval | None) -> str:
+    """Why files may not run; "" for those that may."""
+    if approval is None:
+        return (
+            "this model runs code of its own, and nobody approved its files: hanok model approve "
+            f"MODEL@VERSION --hash {content}"
+        )
+    if approval.revoked:
+        return (
+            f"{approval.revoked} took back the approval of its files: let another version answer (hanok rollback "
+            f"{approval.model}), or approve it again: hanok model approve {approval.model}@{approval.version} "
+            f"--hash {content}"
+        )
+    return ""
+
+
 class ForeignModel:
     """One process for one model. A crash or a hang ends it, and the next row starts it again."""
 
     def __init__(self, folder: Path, python: str) -> None:
-        self._python = python or sys.executable
+        self._python, self._forbidden, self._folder = python or sys.executable, "", folder
         self.start_s, self.memory_bytes = 0.0, 0
         self._called = Called(
             lambda descriptor: [self._python, "-I", str(CHILD), str(descriptor), str(folder), str(MEMORY_BYTES)],
@@ -95,10 +123,13 @@ class ForeignModel:
         )
 
     def ask(self, columns: list[tuple[str, str, list[object]]], rows: int) -> JsonObject:
-        """What it says to these rows. Raises Unavailable when it ended, ScoringFailed for what it raised."""
+        """What it says to these rows. Raises Unavailable when it ended, ScoringFailed for what it raised, Unsafe once
+        it is forbidden."""
         try:
             reply = self._called(json.dumps({"columns": columns}).encode())
         except Ended as ended:
+            if self._forbidden:
+                raise Unsafe(self._forbidden) from None
             raise Unavailable(
                 f"the process of this model {ended} over {rows} rows; the next request starts it again"
             ) from None
@@ -116,11 +147,19 @@ class ForeignModel:
             self._python = python
             self._called.close()
 
+    def forbid(self, why: str) -> None:
+        """End it for good: who still holds it and asks is told why."""
+        self._forbidden = why
+        self._called.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def close(self) -> None:
         self._called.close()
 
     def _heard(self, connection: Connection) -> None:
         """Wait until it is loaded. Raises MissingExtra where a library is not there, Corrupt where it cannot be."""
+        if self._forbidden:
+            raise Unsafe(self._forbidden)
         if not connection.poll(START_S):
             raise Unavailable(f"the process of this model had not loaded it after {START_S:.0f} s")
         said = json.loads(connection.recv_bytes())

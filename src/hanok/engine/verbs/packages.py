@@ -16,6 +16,7 @@ from hanok.engine.arguments import Count
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.serving.packages import Packages
+from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.artifacts import in_tree
 from hanok.parts.tracking.service import Tracking
 
@@ -82,6 +83,18 @@ def approve(
     without the hash: say what it is. `python` is an interpreter of this machine that has its libraries."""
     root, files = _tree(approving.tracking, approving.tracking.registry.version(model, version))
     return to_body(approving.approve(Asked(model, version, root, files, hash, python, task, tuple(classes)), actor))
+
+
+@verb("model.revoke", Access.OWN, "urgent")
+def revoke(approving: Approving, serving: Serving, *, actor: str, model: str, version: Count) -> JsonObject:
+    """Take back the approval of a version that runs as it was logged: its process ends, in every server of the home,
+    and whoever asks it is told so. `answers` says how many percent of the requests it had."""
+    taken = approving.revoke(model, version, actor)
+    serving.refresh()
+    arms = deployed.arms if (deployed := serving.deployment(model)) is not None else ()
+    for arm in (a for a in arms if a.version == version):
+        taken = replace(taken, answers=arm.share, shadow=arm.mode == "shadow")
+    return to_body(taken)
 
 
 def _tree(tracking: Tracking, version: ModelVersion) -> tuple[str, dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -111,6 +111,9 @@ class Deployments:
         """Load what is deployed by now. An arm that cannot be loaded is broken and tried again after some seconds; the
         others answer. Cheap while nothing was deployed."""
         generation = self._metadata.read(lambda r: r.deployments.generation())
+        if ended := self._packages.follow():
+            self._mend_at = 0.0
+            self._without(ended)
         self._mend()
         if generation == self._generation:
             return
@@ -121,6 +124,15 @@ class Deployments:
                 with self._lock:
                     self._swap(loaded)
         self._generation = generation
+
+    def _without(self, ended: Set[str]) -> None:
+        """Models whose processes were ended for good answer no more."""
+        for snapshot in self.snapshots():
+            held = {v: m for v, m in snapshot.models.items() if m.content not in ended}
+            if len(held) < len(snapshot.models):
+                broken = dict.fromkeys(snapshot.models.keys() - held.keys(), "it may not run any more")
+                with self._lock:
+                    self._swap(Snapshot(snapshot.deployment, held, {**snapshot.broken, **broken}))
 
     def _mend(self) -> None:
         """Load again the arms that could not be loaded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from typing import Protocol
 
@@ -34,6 +34,10 @@ class ForeignRuntimes(Protocol):
 
     def open(self, signature: Signature, files: Mapping[str, str], read: Callable[[str], bytes]) -> Scored:
         """`files` are digests by name, `read` gives the bytes of one. Raises Unsafe for files that nobody approved."""
+        ...
+
+    def follow(self) -> Set[str]:
+        """End what nobody approves any more. Gives the content hashes of what was ended."""
         ...
 
     def close(self) -> None:

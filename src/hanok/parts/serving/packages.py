@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,11 @@ class Loaded:
     runtime: Scored
     notes: Mapping[str, Any]
     away: bool = False  # it runs in a process of its own, and may take its time
+
+    @property
+    def content(self) -> str:
+        """The hash of the files that were approved; "" for a model that runs in this process."""
+        return str(self.notes.get("hash", "")) if self.away else ""
 
     def score(self, columns: Columns) -> Scores:
         """Scores of raw named columns; raises SignatureMismatch, ScoringFailed and whatever the model raises."""
@@ -78,6 +83,14 @@ class Packages:
         """End the processes of models that have one."""
         if self.foreign is not None:
             self.foreign.close()
+
+    def follow(self) -> Set[str]:
+        """End models that run code of their own and may not any more. Gives the content hashes of what was ended."""
+        ended = self.foreign.follow() if self.foreign is not None else frozenset[str]()
+        with self._lock:
+            for digest in [d for d, loaded in self._loaded.items() if loaded.content in ended]:
+                del self._loaded[digest]
+        return ended
 
     def forget(self, digest: str) -> None:
         """Open it anew when it is next loaded."""
