@@ -45,6 +45,8 @@ def predict_bulk(transport: Transport, asked: Bulk, told: Told = lambda done, ro
     batch. Raises BadData before anything is answered where the source cannot be read."""
     path = Path(asked.source)
     source = _source(path) if path.exists() or path.suffix or os.sep in asked.source else None
+    if source is not None and not source.rows:
+        raise BadData(f"{asked.source} has a header and no rows: there is nothing to answer")
     if asked.out is not None:
         _check_out(asked.out)
     batch = _begun(transport, asked, source)

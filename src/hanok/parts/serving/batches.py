@@ -75,8 +75,7 @@ class Batches:
             upto,
             wanted.out,
         )
-        self._metadata.write(lambda r: _record(r, batch))
-        return batch
+        return self._metadata.write(lambda r: _record(r, batch))
 
     def get(self, model: str, batch_id: str) -> Batch:
         """Raises NotFound."""
@@ -156,7 +155,10 @@ def _digest(*said: object) -> str:
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _record(r: Repositories, batch: Batch) -> None:
+def _record(r: Repositories, batch: Batch) -> Batch:
+    """The batch, or the same one that another call began meanwhile."""
+    if (known := BATCH.open(r.records.get(BATCH.name, batch.model, batch.id))) is not None:
+        return known
     facts = {
         "model": batch.model,
         "source": batch.source,
@@ -170,6 +172,7 @@ def _record(r: Repositories, batch: Batch) -> None:
     edges = [Edge(batch.node, EdgeKind.SERVED_BY, batch.deployment), Edge(batch.node, EdgeKind.READ, source.id)]
     r.lineage.add([source, node], edges)
     r.records.put(BATCH.name, batch.model, batch.id, BATCH.body(batch), batch.begun)
+    return batch
 
 
 def _source(batch: Batch) -> Node:

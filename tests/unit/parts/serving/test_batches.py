@@ -207,3 +207,14 @@ def test_when_most_rows_end_the_process_the_tries_are_bounded_and_the_others_kee
     found = answered(place, begin(place), 0, [float(i) for i in range(3000)])
     assert model.asked < 150
     assert found[0]["score"] == 1.0 and "were not tried alone" in found[1]["error"]
+
+
+def test_two_that_begin_the_same_at_once_have_one_batch(place):
+    place.deploy(place.version(linear(["x", "y"])))
+    read, batches = place.serving.batches.list, place.serving.batches
+    batches.list = lambda model=None: []  # what the other began came after it was looked for
+    first = begin(place)
+    place.clock.move_to(place.clock.now().replace(year=2027))
+    second = begin(place)
+    batches.list = read
+    assert second == first and batches.list("m") == [first]
