@@ -18,8 +18,8 @@ from hanok.cli.validate import text_files
     "--column",
     "columns",
     multiple=True,
-    help="NAME=KIND, where values do not say it: number, category, text, id, date, or ignored. A date may come with "
-    "its spelling: 'sold=date %d.%m.%Y'. Repeatable.",
+    help="NAME=KIND, where values do not say it: number (integer, float), category, text, id, date, or "
+    "ignored. A date may come with its spelling: 'sold=date %d.%m.%Y'. Repeatable.",
 )
 @text_files
 @common

@@ -192,7 +192,7 @@ def check_batch(rows: pa.Table, schema: TableSchema, row_key: Sequence[str] = ()
         else:
             came[expected.name] = brought.column
             _converted(expected, kind, brought, found)
-        _check_column(brought.column, expected, found)
+        _check_column(brought, expected, found)
     for name in rows.column_names:
         if schema.column(name) is None and name not in BOOKKEEPING:
             found.warn(v.NEW_COLUMN, name, f"column {name!r} was not there before")
@@ -239,9 +239,11 @@ def _check_identity(rows: pa.Table, schema: TableSchema, row_key: Sequence[str],
         found.mark(again, Anomaly(v.DUPLICATE_KEY, listed, "error", f"a second row of the same {listed}"))
 
 
-def _check_column(column: pa.ChunkedArray, expected: ColumnSchema, found: _Findings) -> None:
+def _check_column(brought: Brought, expected: ColumnSchema, found: _Findings) -> None:
+    column = brought.column
     name, rows = expected.name, len(column)
-    present = (rows - column.null_count) / rows if rows else 1.0
+    unreadable = int(brought.bad.sum())  # values that came, and are null here
+    present = (rows - column.null_count + unreadable) / rows if rows else 1.0
     usual = expected.presence
     if rows and not present and usual > 0:
         kind = v.NOT_PRESENT if usual >= MOSTLY_PRESENT else v.LOW_FRACTION

@@ -14,7 +14,7 @@ from hanok.core.errors import DeclarationError
 from hanok.core.tables import ARRIVED
 from hanok.core.wording import declaration, give, spoken
 
-COLUMN_KINDS = ("number", "category", "text", "id", "date", "ignored")
+COLUMN_KINDS = ("number", "integer", "float", "category", "text", "id", "date", "ignored")
 AGGREGATES = ("count", "sum", "mean", "min", "max", "std", "first", "last", "ratio")
 SOURCE_LIKE = "hk.Source('weather', event_time='time_hour')"
 
@@ -28,7 +28,8 @@ class Source:
     `row_key` names the columns that tell one row from another: a row that comes again changes nothing, and one that
     comes with other values corrects the earlier row. `known_at` names the column that says when a row became known,
     where that is not its arrival here. `columns` says what a column is where its values do not, like
-    {"zip": "category", "due": "date %d.%m.%Y"}: number, category, text, id, date (with its spelling) or ignored.
+    {"zip": "category", "due": "date %d.%m.%Y"}: number (integer or float says which), category, text, id, date (with
+    its spelling) or ignored.
     """
 
     table: str

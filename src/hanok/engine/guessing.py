@@ -239,7 +239,7 @@ def _as_key(name: str, column: pa.ChunkedArray, declared: str) -> str:
     kind, rows = column_type(column.type), len(column)
     if kind == "INT" and numbers_rows(name, column) and declared != "id":
         return ""
-    if kind not in ("STRING", "INT") or declared in ("category", "text", "number"):
+    if kind not in ("STRING", "INT") or declared in ("category", "text", "number", "integer", "float"):
         return ""
     distinct = pc.count_distinct(column).as_py()
     named = declared == "id" or bool(IDENTIFIER.search(name))
@@ -318,7 +318,7 @@ def _looked_at(name: str, column: pa.ChunkedArray, declared: str) -> tuple[str, 
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2:
         return "it holds one value only" if distinct else "it is empty", False
-    if declared in ("category", "text", "number"):
+    if declared in ("category", "text", "number", "integer", "float"):
         return f"it is declared to be a {declared}", True
     if declared == "id":
         return "it is declared to be an identifier", False

@@ -58,6 +58,7 @@ class Ingesting:
         event_time: str = "",
         slices: Sequence[str] = (),
         again: Sequence[str] = (),
+        learned_ranges: bool = True,
         actor: str = "local",
     ) -> Ingested:
         """Ingest a file in the shape that its table is declared in: columns as what they are declared to be, rows that
@@ -86,6 +87,7 @@ class Ingesting:
             event_time=event_time,
             slices=slices,
             known_by=known_by,
+            learned_ranges=learned_ranges,
             actor=actor,
         )
         others = tuple(
@@ -134,6 +136,7 @@ class Ingesting:
         known_by: Sequence[str] = (),
         digest: str = "",
         partial: bool = False,
+        learned_ranges: bool = True,
         actor: str,
     ) -> CheckResult:
         if self._elsewhere is not None:
@@ -153,6 +156,7 @@ class Ingesting:
             known_by=known_by,
             digest=digest,
             partial=partial,
+            learned_ranges=learned_ranges,
             actor=actor,
         )
 

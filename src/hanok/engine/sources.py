@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hanok.compute.dates import read_dates
 from hanok.compute.values import bring
@@ -12,8 +13,11 @@ from hanok.core.declare import Source
 from hanok.core.names import folded
 from hanok.core.tables import Overlay
 
+FRACTION = r"[.eE]"
 TYPES = {
     "number": ("INT", "FLOAT"),
+    "integer": ("INT",),
+    "float": ("FLOAT",),
     "date": ("TIMESTAMP",),
     "category": ("STRING",),
     "text": ("STRING",),
@@ -70,11 +74,19 @@ def as_declared(rows: pa.Table, kinds: dict[str, str]) -> pa.Table:
 def _declared(column: pa.ChunkedArray, kind: str, spelling: str) -> pa.ChunkedArray:
     if kind == "date" and spelling and pa.types.is_string(column.type):
         column = read_dates(column, spelling)
-    for wanted in TYPES[kind]:
+    for wanted in ("FLOAT",) if kind == "number" and _is_fractional(column) else TYPES[kind]:
         made = bring(column, wanted)
         if not made.bad.any():
             return made.column
     return column
+
+
+def _is_fractional(column: pa.ChunkedArray) -> bool:
+    """Whether numbers are written as numbers with fractions, like 2.0: the next ones may be 2.5."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return bool(pc.any(pc.match_substring_regex(column, FRACTION)).as_py())
+    return bool(pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale > 0))
 
 
 def says_more(source: Source) -> bool:

@@ -16,10 +16,10 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hanok.compute.values import bring
+from hanok.compute.values import ARROW, bring, column_type
 from hanok.core.access import Access
 from hanok.core.declare import FeatureView
-from hanok.core.errors import BadData, FeatureViewNotFound, Forbidden, HanokError, Invalid
+from hanok.core.errors import BadData, BadKey, FeatureViewNotFound, Forbidden, HanokError, Invalid
 from hanok.core.json import Json, JsonObject
 from hanok.core.tables import ARRIVED
 from hanok.core.wording import near
@@ -27,6 +27,7 @@ from hanok.core.work import Work
 from hanok.engine.app import App
 from hanok.engine.parts import find
 from hanok.engine.pushing import Pushing
+from hanok.parts.features.asking import OnlineFeature
 from hanok.server.lanes import in_lane
 from hanok.server.routes import Handler, Route
 from hanok.wire import feast
@@ -74,33 +75,61 @@ class FeatureServer:
 
     def online(self, body: bytes) -> bytes:
         asked, features = feast.asked(body), self.app.features
-        views = features.named([asked.service] if asked.service else asked.features)
+        views = features.named(asked.features) if not asked.service else self._of_service(asked.service)
         keys = list(dict.fromkeys(k for v in views for k in v.keys))
         if missing := [k for k in keys if k not in asked.entities]:
             raise Invalid(f"entities lack the join key {missing[0]!r}; these features need {', '.join(keys)}")
-        entities = [{k: asked.entities[k][i] for k in keys} for i in range(asked.rows)]
-        found = {f"{f.view}:{f.feature}": f for f in features.online_of(views, entities)}
-        columns = [found[_reference(name)] for name in asked.features] if asked.features else list(found.values())
-        names = [f.column if asked.full_names else f.feature for f in columns]
+        columns = {k: asked.entities[k] for k in keys}
+        try:
+            found = self._found(views, columns, asked.rows)
+        except BadKey:
+            instants = self._instants(views)
+            if not instants:
+                raise
+            told = {k: feast.instants(v) if k in instants else v for k, v in columns.items()}
+            found = self._found(views, told, asked.rows)
+        chosen = [found[_reference(name)] for name in asked.features] if asked.features else list(found.values())
+        names = [f.column if asked.full_names else f.feature for f in chosen]
         if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise Invalid(f"two features are named {twice[0]!r}: ask with full_feature_names")
-        answered = [feast.Answered(n, f.values, f.statuses, f.event_times) for n, f in zip(names, columns, strict=True)]
+            raise feast.NamesCollide(f"two features are named {twice[0]!r}: ask with full_feature_names")
+        answered = [feast.Answered(n, f.values, f.statuses, f.event_times) for n, f in zip(names, chosen, strict=True)]
         versions: list[JsonObject] = [{"name": v.name, "version": 0} for v in views]
-        return feast.answer(asked.entities, asked.rows, answered, versions if asked.versions else None)
+        given = {name: values for name, values in asked.entities.items() if name in keys}
+        return feast.answer(given, asked.rows, answered, versions if asked.versions else None)
+
+    def _found(self, views: Sequence[FeatureView], keys: feast.Columns, rows: int) -> dict[str, OnlineFeature]:
+        entities = [{k: values[i] for k, values in keys.items()} for i in range(rows)]
+        return {f"{f.view}:{f.feature}": f for f in self.app.features.online_of(views, entities)}
+
+    def _instants(self, views: Sequence[FeatureView]) -> set[str]:
+        """The keys of views that are instants, which Feast's clients send as numbers."""
+        tables = {v.source.table for v in views if self.app.tables.size(v.source.table)}
+        known = {table: self.app.tables.scan(table).schema for table in tables}
+        return {
+            key
+            for view in views
+            for key, column in zip(view.keys, view.key_columns, strict=True)
+            if _kind(view, known.get(view.source.table, pa.schema([])), column) == "TIMESTAMP"
+        }
 
     def push(self, body: bytes) -> bytes:
         rows = feast.pushed(body)
         tables = {v.source.table: v for v in self.app.features.views()}
         if rows.name not in tables:
-            raise Invalid(
+            raise feast.NoPushSource(
                 f"there is no push source {rows.name!r}{near(rows.name, list(tables))}; rows are pushed to the tables "
                 f"of feature views: {', '.join(tables) or 'none'}"
             )
-        return self._append(tables[rows.name], rows, body) or b""
+        keys = [set(v.key_columns) for v in self.app.features.views() if v.source.table == rows.name]
+        view = tables[rows.name]
+        self._append(view, rows, body, [k for k in view.key_columns if all(k in of for of in keys)])
+        return b""
 
     def write(self, body: bytes) -> bytes:
         rows = feast.written(body)
-        return self._append(self.app.features.view(rows.name), rows, body) or b"null"
+        view = self.app.features.view(rows.name)
+        self._append(view, rows, body, view.key_columns)
+        return b"null"
 
     def materialize(self, body: bytes) -> bytes:
         for view in self._views(feast.materialized(body)):
@@ -110,6 +139,12 @@ class FeatureServer:
     def materialize_incremental(self, body: bytes) -> bytes:
         self._views(feast.materialized(body))
         return b"null"
+
+    def _of_service(self, name: str) -> tuple[FeatureView, ...]:
+        try:
+            return self.app.features.named([name])
+        except FeatureViewNotFound as error:
+            raise feast.NoFeatureService(error.message) from None
 
     def _views(self, names: tuple[str, ...]) -> list[FeatureView]:
         known = self.app.features.views()
@@ -127,36 +162,66 @@ class FeatureServer:
             del given[CREATED]
         return given
 
-    def _append(self, view: FeatureView, pushed: feast.Pushed, body: bytes) -> bytes:
-        """What is to be told of the rows, where not all of them were taken."""
+    def _append(self, view: FeatureView, pushed: feast.Pushed, body: bytes, by: Sequence[str]) -> None:
+        """Every row of a write is in, or an error says which are not. `by` are the keys that no row may lack."""
         table, columns = view.source.table, dict[str, pa.ChunkedArray]()
+        given = self._as_here(view, pushed)
         known = self.app.tables.scan(table).schema if self.app.tables.size(table) else pa.schema([])
-        for name, values in self._as_here(view, pushed).items():
-            try:
-                made = pa.chunked_array([pa.array(values)])
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-                raise BadData(f"column {name!r} of {pushed.name!r} holds values of several types: {error}") from None
-            if pa.types.is_null(made.type) and name in known.names:  # these rows say null; they do not leave it out
-                made = pa.chunked_array([pa.nulls(len(made), known.field(name).type)])
-            instant = name in (view.source.event_time, view.source.known_at)
-            columns[name] = bring(made, "TIMESTAMP").column if instant else made
+        for name, values in given.items():
+            columns[name] = _column(pushed.name, name, values, _kind(view, known, name), name in known.names)
         wanted = [n for n in (*view.key_columns, view.source.event_time) if n != ARRIVED]
         if lacking := [n for n in wanted if n not in columns]:
             raise BadData(f"the rows for {pushed.name!r} lack the column {lacking[0]!r}")
+        for name in by:
+            if (row := next((i for i, v in enumerate(given[name]) if v is None), None)) is not None:
+                raise BadData(
+                    f"row {row + 1} for {pushed.name!r} has no {name!r}, which says whose values they are; no row of "
+                    "this write was taken"
+                )
         rows = pa.table(columns)
         if not rows.num_rows:
-            return b""
+            return
         result = find(self.app, Pushing).push(table, rows, sha256(body).hexdigest()[:32])
         self.app.bus.settle()
         if not result.quarantined:
-            return b""
+            return
         reasons = list(dict.fromkeys(a.message for a in result.anomalies if a.severity == "error"))
-        if result.accepted or result.unchanged:
-            return feast.partly(result.accepted, result.unchanged, result.quarantined, reasons, table)
+        taken = result.accepted + result.unchanged
+        some = f"{result.quarantined} of the {rows.num_rows} rows for {pushed.name!r} do not fit"
+        fit = some if taken else f"none of the {rows.num_rows} rows for {pushed.name!r} fits"
+        rest = f"; the other {taken} are in" if taken else ""
         raise BadData(
-            f"none of the {rows.num_rows} rows for {pushed.name!r} fits table {table!r} ({'; '.join(reasons[:3])}); "
-            f"they were set aside: hanok quarantine list {table}"
+            f"{fit} table {table!r} ({'; '.join(reasons[:3])}); they were set aside: hanok quarantine list "
+            f"{table}{rest}"
         )
+
+
+def _kind(view: FeatureView, known: pa.Schema, name: str) -> str:
+    """The type of a column, where the table or its declaration says it."""
+    declared = dict(view.source.columns or ()).get(name, "")
+    if name in (view.source.event_time, view.source.known_at) or declared.startswith("date"):
+        return "TIMESTAMP"
+    return column_type(known.field(name).type) if name in known.names else ""
+
+
+def _column(rows: str, name: str, values: Sequence[Json], kind: str, there: bool) -> pa.ChunkedArray:
+    """A column as it came, in the type of its values; `kind` is that of the column, which is `there` already or new.
+
+    Raises BadData for values of several types, and for instants of a new column that nobody can read."""
+    if kind == "TIMESTAMP":
+        values = feast.instants(values)
+    try:
+        came = pa.chunked_array([pa.array(values)])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise BadData(f"column {name!r} of {rows!r} holds values of several types: {error}") from None
+    if pa.types.is_null(came.type) and there:  # these rows say null; they do not leave it out
+        return pa.chunked_array([pa.nulls(len(came), ARROW[kind])])
+    if kind != "TIMESTAMP":
+        return came
+    made = bring(came, kind)
+    if made.bad.any() and not there:
+        raise BadData(f"column {name!r} of {rows!r} {made.reason}: {made.first}")
+    return came if made.bad.any() else made.column  # what nobody can read is set aside as it came
 
 
 def _reference(name: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
@@ -24,6 +25,26 @@ T = TypeVar("T", bound=msgspec.Struct)
 NO_TIME = "1970-01-01T00:00:00Z"
 Cell = str | int | float | bool | bytes | datetime | date | Decimal | None
 Columns = Mapping[str, Sequence[str | int | float | bool | None]]
+
+
+class NoFeatureService(NotFound):
+    code = "feature_service_not_found"
+
+
+class NoPushSource(Invalid):
+    """Feast answers 422."""
+
+
+class NamesCollide(Invalid):
+    """Two features of an answer would have one name."""
+
+
+RAISED = {
+    NoFeatureService: "FeatureServiceNotFoundException",
+    NoPushSource: "PushSourceNotFoundException",
+    NamesCollide: "FeatureNameCollisionError",
+    NotFound: "FeatureViewNotFoundException",
+}
 
 
 class _Ask(msgspec.Struct):
@@ -60,7 +81,8 @@ class _Materialize(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for: `service`, or `features` like "weather:temp"; entities column by column, all of one length."""
+    """What is asked for: `service`, or `features` like "weather:temp"; entities column by column, all of one length.
+    A service counts before features, and `weather@latest:temp` is `weather:temp`."""
 
     features: tuple[str, ...]
     service: str
@@ -96,12 +118,12 @@ class Answered:
 def asked(body: bytes) -> Asked:
     """Raises Invalid (422, as pydantic answers)."""
     found = _read(body, _Ask)
-    if bool(found.features) == bool(found.feature_service):
+    if not found.features and not found.feature_service:
         raise Invalid('give either `features`, like ["weather:temp"], or `feature_service`')
     if len({len(v) for v in found.entities.values()}) > 1:
         raise Invalid("the lists of `entities` have different lengths")
     return Asked(
-        tuple(found.features or ()),
+        () if found.feature_service else tuple(f.replace("@latest:", ":") for f in found.features or ()),
         found.feature_service or "",
         found.entities,
         found.full_feature_names,
@@ -124,6 +146,18 @@ def written(body: bytes) -> Pushed:
     """The body of /write-to-online-store. Raises Invalid."""
     found = _read(body, _Write)
     return Pushed(found.feature_view_name, _columns(found.df))
+
+
+def instants(values: Sequence[Json]) -> list[str | None]:
+    """The values of a column of instants, where numbers are seconds since 1970; what is no instant stays as text."""
+    return [v if v is None or isinstance(v, str) else _from_epoch(v) for v in values]
+
+
+def _from_epoch(value: Json) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value)).isoformat()
+    return str(value)
 
 
 def materialized(body: bytes) -> tuple[str, ...]:
@@ -163,16 +197,10 @@ def answer(keys: Columns, rows: int, found: Sequence[Answered], versions: Sequen
 
 def refusal(error: HanokError) -> tuple[int, bytes]:
     """Status and body: a JSON text that names an error of Feast's, which its client raises again."""
-    kind = "FeatureViewNotFoundException" if isinstance(error, NotFound) else "FeastError"
+    kind = next((name for one, name in RAISED.items() if isinstance(error, one)), "FeastError")
     status = 404 if isinstance(error, NotFound) else 422 if isinstance(error, Invalid) else error.status
     said = {"module": "feast.errors", "class": kind, "message": error.message}
     return status, orjson.dumps(orjson.dumps(said).decode())
-
-
-def partly(taken: int, unchanged: int, set_aside: int, reasons: Sequence[str], table: str) -> bytes:
-    """The answer to rows of which some were set aside: Feast's clients read the status alone, people read this."""
-    told: dict[str, Json] = {"accepted": taken, "unchanged": unchanged, "set_aside": set_aside}
-    return orjson.dumps({**told, "reasons": list(reasons), "next": f"hanok quarantine list {table}"})
 
 
 def accepted(views: Sequence[str]) -> bytes:
@@ -196,7 +224,9 @@ def _columns(df: Mapping[str, Sequence[msgspec.Raw]]) -> dict[str, list[Json]]:
 def _value(value: Cell) -> Json:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime):  # Feast's UnixTimestamp: whole seconds
+        return math.floor(value.timestamp())
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value)

@@ -21,6 +21,10 @@ STATS = hk.FeatureView(
     source=hk.Source("driver_stats_push", event_time="event_timestamp"),
 )  # fmt: skip
 TRIPS = hk.FeatureView("trips", keys="driver_id", windows=["1d"], aggregate={"n": hk.count()}, source=STATS.source)
+SHIFTS = hk.FeatureView(
+    "shifts", keys=["driver", "day"], features=["since"],
+    source=hk.Source("shifts", event_time="at", columns={"since": "date", "day": "date"}),
+)  # fmt: skip
 SERVICE = hk.FeatureService("driver_activity", features=[STATS["conv_rate"], TRIPS])
 
 
@@ -29,7 +33,7 @@ def house(tmp_path_factory):
     app = open_app(
         Config(home=tmp_path_factory.mktemp("feast") / "home"),
         clock=ReplayClock(START + timedelta(hours=2)),
-        project=Project((), (STATS, TRIPS), (), (SERVICE,)),
+        project=Project((SHIFTS.source,), (STATS, TRIPS, SHIFTS), (), (SERVICE,)),
     )
     rows = pa.table(
         {
@@ -105,6 +109,23 @@ def test_pushed_rows_are_read_online_and_kept_in_the_table(ask, house):
     ] == [0.75]  # the newest event counts, whatever comes last
 
 
+def test_instants_are_seconds_since_1970_as_feast_s_clients_send_and_read_them(ask):
+    since, later = int(START.timestamp()), "2013-01-01T00:00:07.5+00:00"
+    for name, sent in (("a", [since, "2013-01-01"]), ("b", [since + 0.25, None]), ("c", [later, since])):
+        df = {"at": ["2013-01-01"] * 2, "since": sent, "driver": [f"{name}1", f"{name}2"], "day": [since, "2013-01-02"]}
+        assert ask("/write-to-online-store", {"feature_view_name": "shifts", "df": df}) == (200, b"null")
+    names = [f"{n}{i}" for n in "abc" for i in (1, 2)]
+    asked = {"driver": names, "day": [since, "2013-01-02"] * 3, "colour": ["red"] * 6}
+    found = online(ask, features=["shifts@latest:since"], entities=asked)
+    assert found["metadata"]["feature_names"] == ["driver", "day", "since"], "what is no key is not sent back"
+    assert found["results"][2]["values"] == [since, since, since, None, since + 7, since]
+
+
+def test_a_service_counts_before_features(ask):
+    both = online(ask, feature_service="driver_activity", features=["nope:x"], entities={"driver_id": [1001]})
+    assert both == online(ask, feature_service="driver_activity", entities={"driver_id": [1001]})
+
+
 def test_materialize_and_health(ask):
     span = {"start_ts": "2013-01-01T00:00:00", "end_ts": "2013-01-02T00:00:00"}
     assert ask("/materialize", span) == (200, b"null")
@@ -118,6 +139,9 @@ def test_materialize_and_health(ask):
 ENTITIES = {"driver_id": [1]}
 REFUSED = [
     ("/get-online-features", {"features": ["nope:x"], "entities": ENTITIES}, 404, "FeatureViewNotFoundException"),
+    ("/get-online-features", {"feature_service": "x", "entities": ENTITIES}, 404, "FeatureServiceNotFoundException"),
+    ("/get-online-features", {"features": ["trips:n_1d"] * 2, "entities": ENTITIES}, 422, "FeatureNameCollisionError"),
+    ("/push", {"push_source_name": "nope", "df": {}}, 422, "PushSourceNotFoundException"),
     ("/get-online-features", {"features": ["trips:n_1d"], "entities": {"d": [1]}}, 422, "join key 'driver_id'"),
     ("/get-online-features", {"features": ["trips:n_1d"], "entities": {"driver_id": 1}}, 422, "entities"),
     ("/get-online-features", {"entities": ENTITIES}, 422, "either"),

@@ -87,6 +87,7 @@ class Validation:
         arrived: pa.ChunkedArray | pa.Array | None = None,
         digest: str = "",
         partial: bool = False,
+        learned_ranges: bool = True,
         actor: str = "local",
     ) -> CheckResult:
         """Check a batch and append what is good; the rest goes to quarantine with its reasons.
@@ -95,7 +96,8 @@ class Validation:
         `row_key` tells apart, those that are there already are not appended again, and those that are there with other
         values are said to be corrected; of several in the batch each comes after the one before it. `known_by` says the
         same of a file that was read before, each of whose rows comes once. `partial` rows hold some columns of the
-        table and lack none: they teach nothing about the others.
+        table and lack none: they teach nothing about the others. Without `learned_ranges` only what was declared says
+        how far values may go.
 
         `key` names the batch: the same key again has no effect, and raises Conflict with other rows (of another
         `digest`, which is of their content where none is given). `arrived` gives each row's instant of arrival and is
@@ -124,7 +126,8 @@ class Validation:
             schema = infer_schema(table, statistics(typed), typed, event_time=event_time, keys=keys)
         identity = {*schema.keys, *keys, *self.identifying(table)}  # a new entity may have any value
         schema = without_ranges(schema, identity)
-        expected = without_ranges(schema) if not first and schema.rows_seen < LEARNING_ROWS else schema
+        held_to = learned_ranges and (first or schema.rows_seen >= LEARNING_ROWS)
+        expected = schema if held_to else without_ranges(schema)
         if partial:
             expected = promising(expected, rows.column_names)
         _sliceable(schema, slices)
