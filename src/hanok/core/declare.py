@@ -37,7 +37,7 @@ from hanok.core.declare_data import std as std
 from hanok.core.declare_data import sum_ as sum_
 from hanok.core.declare_data import view_columns as view_columns
 from hanok.core.declare_features import columns_of, flat
-from hanok.core.declare_rows import keyed, over_rows, row_keys_of
+from hanok.core.declare_rows import agreed, keyed, over_rows, row_keys_of
 from hanok.core.declare_transform import Transform as Transform
 from hanok.core.declare_transform import transform as transform
 from hanok.core.durations import RelativeTime, duration, shortest
@@ -334,7 +334,8 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All that one project file declares. A table has one row_key: what reads it and says none has that too."""
+    """All that one project file declares. A table has one source, with what all who read it say of it, and one
+    row_key: what reads it and says none has that too."""
 
     sources: tuple[Source, ...]
     views: tuple[FeatureView, ...]
@@ -345,6 +346,7 @@ class Project:
         self._agree_on_rows()
         wording.distinct("the project's models", [m.name for m in self.models])
         used = [*(v for m in self.models for v in m.views), *(v for s in self.services for v in s.views)]
+        give(self, "sources", agreed(self.sources, (*used, *self.views)))
         views = {digest(v.stored): v.stored for v in (*self.views, *used)}
         wording.distinct("the project's feature views", [v.name for v in views.values()])
         wording.distinct("the project's feature services", [s.name for s in self.services])

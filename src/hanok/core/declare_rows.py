@@ -26,6 +26,44 @@ def row_keys_of(sources: Iterable[Source]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def agreed(sources: Iterable[Source], views: Iterable[FeatureView]) -> tuple[Source, ...]:
+    """One source for each table, with all that the views over it say of it. Raises DeclarationError where two say
+    different things."""
+    given = [(f"hk.Source({s.table!r})", s) for s in sources]
+    made = merged([*((f"feature view {v.stored.name!r}", v.source) for v in views), *given])
+    return tuple(s for s in made if says_more(s) or any(s.table == one.table for _, one in given))
+
+
+def merged(said: Iterable[tuple[str, Source]]) -> tuple[Source, ...]:
+    """One source for each table, of several that are told by whose they are."""
+    found: dict[str, Source] = {}
+    who: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, source in said:
+        kinds = dict(source.columns or ())
+        facts = {"known_at": source.known_at, **{f"columns[{c!r}]": kind for c, kind in kinds.items()}}
+        for what, fact in facts.items():
+            if fact is None:
+                continue
+            other, known = who.setdefault((source.table, what), (name, fact))
+            if known != fact:
+                raise DeclarationError(
+                    f"table {source.table!r} has {what}={known!r} in the source of {other} and {what}={fact!r} in that "
+                    f"of {name}; rows come into a table in one way: write one hk.Source, and use it in both"
+                )
+        before = found.get(source.table, source)
+        made = copy(source)
+        give(made, "row_key", source.row_key or before.row_key)
+        give(made, "known_at", source.known_at or before.known_at)
+        give(made, "columns", tuple((dict(before.columns or ()) | kinds).items()) or None)
+        found[source.table] = made
+    return tuple(found.values())
+
+
+def says_more(source: Source) -> bool:
+    """Whether a source says more than its event time, which the views that read it say too."""
+    return any(x is not None for x in (source.row_key, source.known_at, source.columns))
+
+
 def over_rows(view: FeatureView, row_key: tuple[str, ...] | None) -> FeatureView:
     """The view over a table whose rows `row_key` tells apart, where its own source does not say so. Latest values that
     are not told apart by it are left: they go by event times."""
@@ -42,4 +80,12 @@ def keyed(source: Source, row_key: tuple[str, ...] | None) -> Source:
     """The source with the row_key of its table."""
     made = copy(source)
     give(made, "row_key", row_key)
+    return made
+
+
+def over_table(view: FeatureView, table: str) -> FeatureView:
+    """The view over rows that have another name."""
+    made, source = copy(view), copy(view.source)
+    give(source, "table", table)
+    give(made, "source", source)
     return made

@@ -20,13 +20,14 @@ from hanok.core.declare import (
     digest,
     from_dict,
 )
+from hanok.core.declare_rows import says_more
 from hanok.core.errors import Corrupt, HanokError
 from hanok.core.fitting import check_fit
 from hanok.core.json import Json
 from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
 from hanok.engine.project import load_project
-from hanok.engine.sources import Sources, says_more
+from hanok.engine.sources import Sources
 from hanok.parts.features.rows import check_numbers
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts

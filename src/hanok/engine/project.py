@@ -54,8 +54,8 @@ def load_project(path: Path) -> Project:
     views |= {v.stored.name: v.stored for v in said} | {v.name: v for v in said if v.unsaid == v.stored}
     if twice := sorted({m.name for m in models if sum(n.name == m.name for n in models) > 1}):
         raise DeclarationError(f"{path} declares the model {twice[0]!r} twice")
-    sources = {v.source.table: v.source for v in views.values()} | {v.table: v for v in values if isinstance(v, Source)}
-    return Project(tuple(sources.values()), tuple(views.values()), tuple(models), tuple(services))
+    sources = [*(v.source for v in views.values()), *(v for v in values if isinstance(v, Source))]
+    return Project(tuple(sources), tuple(views.values()), tuple(models), tuple(services))
 
 
 def _line_in(path: Path, error: BaseException) -> str:

@@ -87,8 +87,3 @@ def _is_fractional(column: pa.ChunkedArray) -> bool:
     if pa.types.is_string(kind):
         return bool(pc.any(pc.match_substring_regex(column, FRACTION)).as_py())
     return bool(pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale > 0))
-
-
-def says_more(source: Source) -> bool:
-    """Whether a source says more than its event time, which the views that read it say too."""
-    return any(x is not None for x in (source.row_key, source.known_at, source.columns))

@@ -37,8 +37,8 @@ def point_in_time_join(
         raise Invalid(f"{named[0]!r} is a name; point_in_time_join takes hk.FeatureView and hk.FeatureService values")
     asked = (f for f in given if not isinstance(f, str))
     views = united(v for f in asked for v in (f.views if isinstance(f, FeatureService) else (f,)))
-    scans = scans_of({name: as_arrow(rows) for name, rows in tables.items()}, views)
-    return joined(as_arrow(spine), at, views, lambda table: scans[table], known_time=known_time)
+    scans, over = scans_of({name: as_arrow(rows) for name, rows in tables.items()}, views)
+    return joined(as_arrow(spine), at, over, lambda table: scans[table], known_time=known_time)
 
 
 def training_set(

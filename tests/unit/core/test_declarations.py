@@ -1,5 +1,6 @@
 """Declarations are checked when they are made: what is wrong is refused with the field's name and the near word."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -315,3 +316,30 @@ def test_all_who_read_a_table_tell_its_rows_apart_alike():
     assert of_view.sources == (said,)
     with pytest.raises(DeclarationError, match="a table has one: write it once"):
         Project((said, hk.Source("t", "at", row_key=["k", "at"])), (), ())
+
+
+INLINE = {
+    "a": hk.Source("rows", event_time="e", known_at="k1"),
+    "b": hk.Source("rows", event_time="e"),
+    "c": hk.Source("rows", event_time="e", columns={"zip": "category"}),
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(INLINE)))
+def test_what_views_say_of_their_table_is_said_of_it_whatever_their_order(order):
+    views = tuple(hk.FeatureView(n, keys="k", features=["v"], source=INLINE[n]) for n in order)
+    (source,) = Project((), views, ()).sources
+    assert (source.known_at, source.columns) == ("k1", (("zip", "category"),))
+
+
+@pytest.mark.parametrize("other", [{"known_at": "k2"}, {"columns": {"v": "text"}}])
+def test_views_that_say_different_things_of_one_table_are_refused_by_name(other):
+    one = hk.Source("rows", event_time="e", known_at="k1", columns={"v": "number"})
+    views = [
+        hk.FeatureView(name, keys="k", features=["v"], source=source)
+        for name, source in (("first", one), ("second", hk.Source("rows", event_time="e", **other)))
+    ]
+    for declared in (views, views[::-1]):
+        with pytest.raises(DeclarationError) as refused:
+            Project((), tuple(declared), ())
+        assert all(f"feature view {n!r}" in refused.value.message for n in ("first", "second"))

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from hanok.compute.frames import PREDICT_AT
 from hanok.core.declare import FeatureView, view_columns
+from hanok.core.declare_rows import over_table
 from hanok.core.durations import relative_time
 from hanok.core.errors import BadData, Invalid
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.core.wording import near
 from hanok.parts.features.assemble import OWN, Scans, feature_columns
-from hanok.parts.features.rows import micros_of
+from hanok.parts.features.rows import check_numbers, micros_of
 
 MICROS = pa.timestamp("us", "UTC")
 
@@ -112,13 +113,23 @@ def as_source(rows: pa.Table, view: FeatureView) -> pa.Table:
     return rows
 
 
-def scans_of(tables: Mapping[str, pa.Table], views: Sequence[FeatureView]) -> dict[str, pa.Table]:
-    """The rows that each view reads. Raises Invalid for a table that is not given."""
+def scans_of(
+    tables: Mapping[str, pa.Table], views: Sequence[FeatureView]
+) -> tuple[dict[str, pa.Table], list[FeatureView]]:
+    """The rows that each view reads, and the views over them: rows of one table that were known by different columns
+    are tables of their own. Raises Invalid for a table that is not given, DeclarationError."""
     found: dict[str, pa.Table] = {}
+    known: dict[str, str | None] = {}
+    over: list[FeatureView] = []
     for view in views:
         table = view.source.table
         if table not in tables:
             given = ", ".join(tables) or "none"
             raise Invalid(f"feature view {view.name!r} reads {table!r}, and no such rows are given (given: {given})")
-        found[table] = as_source(found.get(table, tables[table]), view)
-    return found
+        name = table
+        if known.setdefault(table, view.source.known_at) != view.source.known_at:
+            name = f"{table} known at {view.source.known_at}"
+        found[name] = as_source(found.get(name, tables[table]), view)
+        check_numbers(view, found[name].schema)
+        over.append(view if name == table else over_table(view, name))
+    return found, over

@@ -162,3 +162,23 @@ def test_online_values_of_a_service_are_those_of_a_training_set_at_that_instant(
         for i, a in enumerate(asks):
             wanted = by_hand(written, a[0], a[1], t, ttl, True)
             agree({c.column: c.values[i] for c in online}, wanted)
+
+
+@pytest.mark.parametrize("place", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]])
+def test_views_of_one_table_see_each_row_from_when_their_own_source_says(place):
+    """Also beside each other, in any order: no view reads by the `known_at` of another."""
+    rows = pa.table({"k": ["a", "a"], "v": [1.0, 2.0]} | {
+        name: pa.array([START + timedelta(minutes=m) for m in at], MICROS)
+        for name, at in {"e": [1, 2], "soon": [1, 5], "late": [20, 30]}.items()
+    })  # fmt: skip
+    told = {"at_once": None, "soon": "soon", "late": "late"}
+    views = {
+        name: hk.FeatureView(name, keys="k", features=["v"], source=hk.Source("r", event_time="e", known_at=known))
+        for name, known in told.items()
+    }
+    asked = [*views.values(), views["late"].alias("later", keys="k")]
+    spine = pa.table({"k": ["a"] * 3, "t": pa.array([START + timedelta(minutes=m) for m in (3, 10, 25)], MICROS)})
+    made = hk.point_in_time_join(spine, [asked[i] for i in place], {"r": rows}, at="t").to_pydict()
+    found = {name: made[f"{name}__v"] for name in (*told, "later")}
+    late = [None, None, 1]
+    assert found == {"at_once": [2, 2, 2], "soon": [1, 2, 2], "late": late, "later": late}
