@@ -52,5 +52,6 @@ def test_its_training_set_is_rebuilt_and_its_loop_goes_on(kept):
     assert rows.num_rows == made["rows"]
     trained = app.training.train("returns", reason="the house is newer than its home", actor="test")
     assert trained.version == app.tracking.registry.versions("returns")[0].version > version.version
-    assert "is being rolled out" in trained.not_rolled_out  # version 2 was, when the home was kept
+    assert "too few days to tell" in trained.verdict.why  # and version 2 was, when the home was kept
+    assert app.training.rollouts()["returns"].challenger == 2
     assert np.isfinite(app.training.version("returns", trained.version).facts["metrics"]["log_loss"])

@@ -57,7 +57,11 @@ def judged(
             continue
         old = (before.columns.get(now.name) if before else None) or LatelyColumn()
         new = kept[now.name] = _with(old, now, came, schema)
-        if now.rows < ROWS_MIN and now.name not in said and (nulls := _nulls(column, new)) is not None:
+        if (
+            now.rows < ROWS_MIN
+            and now.name not in said
+            and (nulls := _nulls(column, new, schema.rows_seen)) is not None
+        ):
             found.append(nulls)
         if column.type not in ("INT", "FLOAT") or not column.usual or now.name in {*identity, schema.event_time}:
             continue
@@ -118,10 +122,18 @@ def _in_order(came: pa.Table, name: str, event_time: str) -> NDArray[np.float64]
     return numbers
 
 
-def _nulls(column: ColumnSchema, new: LatelyColumn) -> Anomaly | None:
+def _before(usual: float, new: LatelyColumn, seen: int) -> float:
+    """The usual share without the judged rows, of which all but the last batch are among the `seen` ones already."""
+    rows, nulls = (sum(pair[i] for pair in new.nulls[:-1]) for i in (0, 1))
+    if seen - rows < 2 * ROWS_MIN:
+        return usual
+    return min(1.0, max(usual, (usual * seen - (rows - nulls)) / (seen - rows)))
+
+
+def _nulls(column: ColumnSchema, new: LatelyColumn, seen: int) -> Anomaly | None:
     rows, nulls = (sum(pair[i] for pair in new.nulls) for i in (0, 1))
     present = (rows - nulls) / rows if rows else 1.0
-    if rows < ROWS_MIN or not null_more_often(column.presence, present, rows):
+    if rows < ROWS_MIN or not null_more_often(_before(column.presence, new, seen), present, rows):
         return None
     said = f"{column.name} is null more often in the last {rows} rows"
     return Anomaly(v.LOW_FRACTION, column.name, "warning", said, f"{present:.3f}", f"{column.presence:.3f}", nulls)

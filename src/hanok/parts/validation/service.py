@@ -183,7 +183,7 @@ class Validation:
         schema = replace(schema, slices=tuple(slices) or schema.slices)
         self._record(
             result,
-            widened(schema, good),
+            widened(replace(schema, rows_seen=0) if first else schema, good),
             replace(appended, digest=digest),
             now,
             actor,
