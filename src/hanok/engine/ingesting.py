@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hanok.compute.values import bring
 from hanok.core.declare import Model
@@ -237,9 +236,10 @@ class Ingesting:
                 )
 
     def _known(self, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-        """When rows became known, not after now; now where a row does not say."""
-        made, now = bring(column, "TIMESTAMP").column, pa.scalar(self._validation.now(), pa.timestamp("us", "UTC"))
-        return pc.if_else(pc.less(made, now).fill_null(False), made, now)
+        """When rows became known, or will: figures under embargo are seen by nothing before. Now where a row does not
+        say."""
+        now = pa.scalar(self._validation.now(), pa.timestamp("us", "UTC"))
+        return bring(column, "TIMESTAMP").column.fill_null(now)
 
     def _labelled_in(self, table: str, rows: pa.Table) -> list[Model]:
         """The models whose labels came in the rows that they are for, and are kept in a table of their own."""

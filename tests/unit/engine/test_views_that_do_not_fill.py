@@ -115,3 +115,15 @@ def test_a_view_that_cannot_be_filled_stops_no_other_and_is_told_by_name(house):
         assert [r["what"] for r in client.call("doctor") if not r["ok"]] == ["feature view broken"], opened
         assert any("broken" in a["summary"] for a in client.call("alert.list"))
         client = house.open(BROKEN, LATEST)
+
+
+def test_a_row_that_will_be_known_later_is_seen_by_nothing_before(house):
+    embargoed = hk.Source("facts", event_time="at", known_at="told")
+    client = house.open(hk.FeatureView("w", keys="k", features=["v"], source=embargoed))
+    told = pa.array([START, START + timedelta(hours=5), None], MICROS)  # the last is known from its arrival on
+    client.ingest("facts", facts(told=told, k=["b", "a", "c"]))
+    for hours, seen in ((1, None), (4, None), (5, 1), (6, 1)):
+        house.clock.move_to(START + timedelta(hours=hours))
+        online, history = house.both("w")
+        assert online == history == {"w__v": seen}
+    assert client.online("w", [{"k": "c"}])[0]["values"] == {"w__v": 2}
