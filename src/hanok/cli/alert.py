@@ -33,5 +33,5 @@ def show_(alert: str, home: Path | None, as_json: bool) -> None:
 @click.option("--why", required=True, help="What a reader should know of it later.")
 @common
 def benign(alert: str, why: str, home: Path | None, as_json: bool) -> None:
-    """Mark a drift ALERT as benign: later weeks in which the feature looks alike do not alarm."""
+    """Mark an ALERT of drift (later weeks in which the feature looks alike do not alarm) or data as benign."""
     show(ask(home, "alert.benign", alert=alert, why=why), as_json)

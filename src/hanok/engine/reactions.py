@@ -72,7 +72,13 @@ class Reactions:
         result = self._validation.result(event.facts["table"], event.facts["batch"])
         if result is not None:
             self._monitoring.batch_checked(
-                result.table, result.batch, event.subject, result.anomalies, result.statistics, result.units
+                result.table,
+                result.batch,
+                event.subject,
+                result.anomalies,
+                result.statistics,
+                result.units,
+                lambda since: self._validation.batches.waiting(result.table, since),
             )
 
     def join_labels(self, event: Event) -> None:

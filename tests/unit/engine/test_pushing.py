@@ -114,3 +114,25 @@ def test_a_declared_number_keeps_its_fractions(house, kind, first):
     house.push(kind, u=["a", "b"], x=first)
     house.push(kind, u=["a"], x=[4.5])
     assert house.online(f"v_{kind}", "a") == 4.5
+
+
+@pytest.mark.parametrize("end", ["tried again", "benign"])
+def test_an_alert_of_rows_set_aside_stays_until_they_were_tried_again_or_somebody_says_it_is_benign(house, end):
+    app, table = house.app, "arrived"
+    house.push(table, u=["n"], x=[1])
+
+    def open_alerts():
+        return [a for a in app.alerts.list(table, state="open") if a.facts["column"] == "x"]
+
+    with pytest.raises(BadData):
+        house.push(table, u=[f"{end} 1", f"{end} 2"], x=["soon", "later"])
+    house.push(table, u=[f"{end} 3"], x=[2])
+    (alert,) = open_alerts()
+    assert "2 rows set aside" in alert.summary
+    if end == "benign":
+        app.monitoring.mark_benign(alert.id, why="a test", actor="ann", reference=lambda _: [])
+    for row in app.validation.quarantined(table, limit=2) if end != "benign" else ():
+        assert open_alerts()
+        app.validation.replay(table, [row.id], changes={"x": 7})
+        app.bus.drain()
+    assert not open_alerts()

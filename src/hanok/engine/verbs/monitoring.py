@@ -82,7 +82,8 @@ def benign(
     alert: str,
     why: str,
 ) -> JsonObject:
-    """Mark a drift alert as benign: it is resolved, and later weeks in which the feature looks alike do not alarm."""
+    """Mark an alert as benign: it is resolved, and later weeks in which a feature that drifts looks alike do not alarm.
+    One of data is resolved while rows that were set aside wait; the fault alarms again when it comes again."""
     subject = alerts.get(alert)
     if subject.kind == "drift":
         metadata.require_model(subject.subject, Access.EDIT)

@@ -236,16 +236,20 @@ class DriftWatch:
                 )
 
     def mark_benign(self, alert_id: str, *, why: str, actor: str, reference: References) -> JsonObject:
-        """A person knows that this drift does no harm: the alert is resolved, and weeks of its shape stay quiet.
+        """A person knows that this drift does no harm: the alert is resolved, and weeks of its shape stay quiet. One
+        of data is resolved too, whatever rows wait; the fault alarms again when it comes again.
 
-        Raises NotFound for an unknown alert, Invalid for one that is not of drift.
+        Raises NotFound for an unknown alert, Invalid for one of another kind.
         """
         alert = self.alerts.get(alert_id)
-        if alert.kind != "drift" or not why.strip():
+        if alert.kind not in ("drift", "data") or not why.strip():
             raise Invalid(
-                f"only a drift alert can be marked as benign, and with a reason; this is of kind {alert.kind}: "
-                "hanok alert list"
+                f"only an alert of drift or data can be marked as benign, and with a reason; this is of kind "
+                f"{alert.kind}: hanok alert list"
             )
+        if alert.kind == "data":
+            self.alerts.resolve(alert.subject, alert.fingerprint, f"benign, marked by {actor}: {why}")
+            return {"table": alert.subject, "alert": alert.id, "by": actor, "why": why}
         model, feature = alert.subject, str(alert.facts["feature"])
         whole = next((r for r in reference(model) if r.column == feature), None)
         end = alert.last_seen

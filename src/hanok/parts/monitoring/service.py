@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -163,10 +163,12 @@ class Monitoring:
         anomalies: Sequence[Anomaly],
         measured: Sequence[ColumnStatistics],
         units: Collection[str] = (),
+        waiting: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         """Integrity faults of a batch alarm at once: one alert for each column of a table and kind of fault, however
         many batches have it. It is over when a batch (`measured` are its columns) has the column without the fault;
-        `units` are those of which small batches together say that."""
+        `units` are those of which small batches together say that. Where rows were set aside it is not over before
+        they were tried again: `waiting` are the reasons of those that were not, since a batch."""
         faults = {f"{a.type}:{a.column}": a for a in anomalies if a.type in INTEGRITY}
         for fingerprint, anomaly in faults.items():
             self.alerts.raise_(
@@ -181,6 +183,7 @@ class Monitoring:
                     "type": anomaly.type,
                     "column": anomaly.column,
                     "observed": anomaly.observed,
+                    "set_aside": anomaly.severity == "error",
                 },
                 caused_by=node,
             )
@@ -192,6 +195,9 @@ class Monitoring:
             if f"{kind}:{column}" in faults:  # of an earlier release, which had one for each batch
                 self.alerts.resolve(table, alert.fingerprint, "there is one alert for all batches now")
             elif came.get(column, 0) >= (UNIT_ROWS_MIN if kind == UNIT and column not in units else 1):
+                since = str(alert.facts.get("batch", "")) if alert.facts.get("set_aside") else ""
+                if since and any(why.startswith(f"{kind}: ") and column in why for why in waiting(since)):
+                    continue
                 self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}")
 
     def check_feed(self, table: str) -> None:

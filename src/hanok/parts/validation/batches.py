@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hanok.compute.duck import read
 from hanok.core.errors import Conflict
-from hanok.core.validation import CHECK, CheckResult
+from hanok.core.tables import SEQUENCE
+from hanok.core.validation import CHECK, REPLAYED, CheckResult
 from hanok.stores.ports import Metadata, Tables
 
 QUARANTINE = "quarantine--"
@@ -25,6 +27,16 @@ class Batches:
     def lost(self, table: str) -> list[CheckResult]:
         """Batches that were accepted and whose rows are not there any more, the oldest first."""
         return [r for r in reversed(self._newest(table, 1 << 30)) if self._is_lost(r)]
+
+    def waiting(self, table: str, since: str) -> list[str]:
+        """Why rows were set aside that nobody tried again: those of the batch `since`, and later ones."""
+        if not self._tables.size(QUARANTINE + table):
+            return []
+        rows = read(self._tables.scan(QUARANTINE + table), ["batch", "reason", SEQUENCE])
+        batches, reasons, ids = (rows.column(n).to_pylist() for n in rows.column_names)
+        start = batches.index(since) if since in batches else 0
+        tried = {b["_key"] for b in self._metadata.read(lambda r: r.records.list(REPLAYED.name, table, limit=1 << 30))}
+        return [why for row, why in zip(ids[start:], reasons[start:], strict=True) if str(row) not in tried]
 
     def end(self, table: str) -> int:
         """Where the rows of the batches so far end, the lost ones included."""
