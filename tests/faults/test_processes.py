@@ -126,8 +126,8 @@ def test_a_host_that_others_can_reach_needs_somebody_who_can_log_in(monkeypatch)
     assert asks_for_login("127.0.0.1", secret="", has_owner=True, login=True)
     assert asks_for_login("0.0.0.0", secret="", has_owner=True)
     assert asks_for_login("127.0.0.1", secret="a-long-enough-secret", has_owner=False)
-    for host, login in (("0.0.0.0", False), ("127.0.0.1", True)):
-        with pytest.raises(ConfigError, match="HANOK_ADMIN_SECRET"):
+    for host, login, way in (("0.0.0.0", False, "use --host 127.0.0.1"), ("127.0.0.1", True, "leave --login out")):
+        with pytest.raises(ConfigError, match=f"HANOK_ADMIN_SECRET.*{way}"):
             asks_for_login(host, secret="", has_owner=False, login=login)
     monkeypatch.setenv("HANOK_ADMIN_SECRET", "short")
     with pytest.raises(ConfigError, match="16"):

@@ -212,7 +212,11 @@ def _column(rows: str, name: str, values: Sequence[Json], kind: str, there: bool
         values = feast.instants(values)
     try:
         came = pa.chunked_array([pa.array(values)])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except OverflowError:
+        raise BadData(
+            f"column {name!r} of {rows!r} holds a whole number of more than 64 bits: send it as text"
+        ) from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise BadData(f"column {name!r} of {rows!r} holds values of several types: {error}") from None
     if pa.types.is_null(came.type) and there:  # these rows say null; they do not leave it out
         return pa.chunked_array([pa.nulls(len(came), ARROW[kind])])

@@ -70,9 +70,10 @@ def asks_for_login(host: str, *, secret: str, has_owner: bool, login: bool = Fal
     if loopback and not secret and not login:
         return False
     if not secret and not has_owner:
+        without = "leave --login out" if loopback else "use --host 127.0.0.1"
         raise ConfigError(
             f"a login is asked for on {host}, and nobody could log in: make an owner first (hanok user add NAME --role "
-            f"owner), or export HANOK_ADMIN_SECRET (at least {SECRET_MIN} characters), or use --host 127.0.0.1"
+            f"owner), or export HANOK_ADMIN_SECRET (at least {SECRET_MIN} characters), or {without}"
         )
     return True
 

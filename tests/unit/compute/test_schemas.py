@@ -84,3 +84,10 @@ def test_naive_times_are_utc_and_nested_columns_are_refused():
     assert normalised(naive).schema.field("t").type == pa.timestamp("us", "UTC")
     with pytest.raises(BadData, match="nested"):
         normalised(pa.table({"l": [[1, 2]]}))
+
+
+@pytest.mark.parametrize("wrong", [1, 60, 100])
+def test_values_that_nobody_can_read_are_of_another_type_and_not_null(wrong):
+    rows = GOOD.set_column(1, "wind", pa.array([*(["soft"] * wrong), *(["5.0"] * (100 - wrong))]))
+    checked = check_batch(rows, learned(GOOD))
+    assert types(checked) == {"UNEXPECTED_DATA_TYPE"} and checked.bad.sum() == wrong

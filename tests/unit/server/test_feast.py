@@ -150,6 +150,7 @@ REFUSED = [
     ("/push", {"push_source_name": "driver_stats_push", "df": {"driver_id": [1, 2], "trips": [1]}}, 422, "lengths"),
     ("/push", {"push_source_name": "driver_stats_push", "df": {"driver_id": [1]}}, 422, "'event_timestamp'"),
     ("/push", {"push_source_name": "driver_stats_push", "df": {"a": [1, "x"]}}, 422, "several types"),
+    ("/push", {"push_source_name": "driver_stats_push", "df": {"a": [10**20]}}, 422, "more than 64 bits"),
     ("/push", {"push_source_name": "driver_stats_push", "df": {}, "to": "nowhere"}, 422, "nowhere"),
     ("/write-to-online-store", {"feature_view_name": "nope", "df": {"a": [1]}}, 404, "nope"),
     ("/materialize", {"start_ts": "yesterday", "end_ts": "x"}, 422, "yesterday"),
