@@ -37,7 +37,8 @@ class Wanted:
 class Batch:
     """A file or table that is answered piece by piece, always by the arms that answered when it began.
 
-    `columns` are what is read of the source, `upto` the rows of a table when it began. `refused` rows were asked of no
+    `columns` are what is read of the source, `upto` the rows of a table when it began, `row_key` the columns by which
+    a later one of them was read in place of an earlier one. `refused` rows were asked of no
     model, because of a value that does not fit; `failed` ones came to no score. `wanted` tells equal wishes.
     """
 
@@ -64,6 +65,7 @@ class Batch:
     refused: int = 0
     failed: int = 0
     ended: datetime | None = None
+    row_key: tuple[str, ...] = field(default=(), metadata=IF_SET)
 
     @property
     def node(self) -> str:

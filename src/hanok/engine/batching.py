@@ -10,16 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.duck import read
+from hanok.compute.duck import arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.values import bring
 from hanok.core.access import Access
 from hanok.core.batches import OWN_COLUMNS, Batch, Wanted
 from hanok.core.errors import Invalid
 from hanok.core.keys import KeyType
-from hanok.core.tables import BOOKKEEPING, SEQUENCE
+from hanok.core.tables import BOOKKEEPING, SEQUENCE, Scan
 from hanok.engine.predicting import DeclaredKeys
 from hanok.parts.access import GuardedMetadata, GuardedTables
+from hanok.parts.features.service import Features
 from hanok.parts.serving.service import Serving
 
 _KINDS = {"FP64": "FLOAT", "INT64": "INT", "BOOL": "BOOL", "BYTES": "STRING"}
@@ -35,18 +36,21 @@ class Batching:
     serving: Serving
     tables: GuardedTables
     metadata: GuardedMetadata
+    features: Features
 
     def begin(self, model: str, wanted: Wanted, actor: str) -> Batch:
         """See `Batches.begin`. Keys that nobody named are those of the model's declaration, where the source has all
         of them."""
         upto = 0
+        row_key: tuple[str, ...] = ()
         if not wanted.digest:
-            scan = self.tables.scan(wanted.source)
+            scan = self.features.spines.scan(wanted.source)
+            row_key = scan.overlay.row_key if scan.overlay is not None else ()
             upto, columns = scan.upto, tuple(n for n in scan.schema.names if n not in BOOKKEEPING)
             wanted = replace(wanted, columns=columns)
         if not wanted.keys and (types := self._key_types(model)) and set(types) <= set(wanted.columns):
             wanted = replace(wanted, keys={n: n for n in types})
-        return self.serving.batches.begin(model, wanted, upto=upto, actor=actor)
+        return self.serving.batches.begin(model, wanted, upto=upto, actor=actor, row_key=row_key)
 
     def piece(self, model: str, batch_id: str, place: int, rows: pa.Table | None) -> pa.Table:
         """The answers to one piece: `row`, the columns that are kept, and what `answers_logged` says. `rows` hold the
@@ -56,8 +60,10 @@ class Batching:
         batch = self.serving.batches.get(model, batch_id)
         if place > PLACE_MAX:
             raise Invalid(f"there is no piece {place}: pieces are numbered from 0 to {PLACE_MAX}")
+        numbers = None
         if rows is None:
             rows = self._slice(batch, place)
+            numbers = rows.column(SEQUENCE)
         if missing := [n for n in batch.columns if n not in rows.column_names]:
             raise Invalid(f"the piece has no column {missing[0]!r}; it has {', '.join(rows.column_names)}")
         if rows.num_rows > batch.piece_rows:
@@ -70,7 +76,8 @@ class Batching:
         features = kept.select([n for n in kept.column_names if not n.startswith("key ")])
         given = self.serving.batches.answer(batch, place, features, keys) if kept.num_rows else None
         beside = {_kept(n): rows.column(n) for n in dict.fromkeys((*batch.keys.values(), *batch.keep))}
-        numbers = pa.array(np.arange(first, first + rows.num_rows))
+        if numbers is None:
+            numbers = pa.array(np.arange(first, first + rows.num_rows))
         return _joined(pa.table({"row": numbers, **beside}), refused.tolist(), given)
 
     def runs_away(self, model: str, batch_id: str) -> bool:
@@ -80,11 +87,12 @@ class Batching:
         return any(loaded.away for loaded in snapshot.models.values())
 
     def _slice(self, batch: Batch, place: int) -> pa.Table:
+        """The rows of a table that count, with their numbers: of those that were corrected since, the later ones."""
         if batch.digest:
             raise Invalid(f"the rows of {batch.source} are sent with each piece: it is a file")
         low, high = place * batch.piece_rows, min((place + 1) * batch.piece_rows, batch.upto)
         scan = self.tables.scan(batch.source, upto=batch.upto)
-        return read(scan, list(batch.columns), f"{SEQUENCE} >= {low} AND {SEQUENCE} < {high}")
+        return _counting(scan, [*batch.columns, SEQUENCE], low, high, batch.row_key)
 
     def _key_types(self, model: str) -> Mapping[str, KeyType] | None:
         keys = self.serving.keys
@@ -113,6 +121,25 @@ class Batching:
             _refuse(refused, odd, given[key], key, "a key of its type")
             columns[f"key {key}"] = texts
         return pa.table(columns), refused
+
+
+def _counting(scan: Scan, columns: Sequence[str], low: int, high: int, row_key: Sequence[str]) -> pa.Table:
+    """The rows numbered from `low` to below `high` that no later row of the scan took the place of. Looks at the later
+    rows of these keys only: a big table is read in many pieces."""
+    within = f"{SEQUENCE} >= {low} AND {SEQUENCE} < {high}"
+    if not row_key:
+        return read(scan, list(columns), within)
+    by = ", ".join(map(quoted, row_key))
+    same = " AND ".join(f"t.{quoted(n)} IS NOT DISTINCT FROM k.{quoted(n)}" for n in row_key)
+    with connect({"source": scan}) as duck:
+        return arrow(
+            duck,
+            f"WITH k AS (SELECT DISTINCT {by} FROM source WHERE {within}), newest AS "
+            f"(SELECT max(t.{SEQUENCE}) AS n FROM source t SEMI JOIN k ON {same} WHERE t.{SEQUENCE} >= {low} "
+            f"GROUP BY {', '.join(f't.{quoted(n)}' for n in row_key)}) "
+            f"SELECT {', '.join(map(quoted, columns))} FROM source "
+            f"WHERE {within} AND {SEQUENCE} IN (SELECT n FROM newest) ORDER BY {SEQUENCE}",
+        )
 
 
 def _fitting(column: pa.ChunkedArray, name: str, kind: str, refused: NDArray[np.object_]) -> pa.ChunkedArray:

@@ -391,7 +391,7 @@ def _suspect(
 
 
 def _newest(case: _Case, table: str, event_time: str) -> datetime | None:
-    with connect({"source": case.parts.tables.scan(table)}) as duck:
+    with connect({"source": case.parts.features.spines.scan(table)}) as duck:
         row = duck.execute(
             f"SELECT epoch_us(max(CAST({quoted(event_time)} AS TIMESTAMPTZ))) FROM source "
             f"WHERE CAST({quoted(event_time)} AS TIMESTAMPTZ) < TIMESTAMPTZ '{case.end.isoformat()}'"

@@ -42,7 +42,7 @@ class FeatureStats:
                 f"feature view {view.name!r} reads table {table!r}, which has no rows{near(table, self.tables.names())}"
             )
         keys = ", ".join(map(quoted, stored.keys))
-        with connect({"source": self.tables.scan(table)}) as duck:
+        with connect({"source": self.features.spines.scan(table)}) as duck:
             known = " AND ".join(f"{quoted(k)} IS NOT NULL" for k in stored.keys)
             entities = arrow(
                 duck, f"SELECT DISTINCT {keys} FROM source WHERE {known} ORDER BY {keys} LIMIT {ENTITIES_MAX}"

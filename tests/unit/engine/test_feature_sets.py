@@ -13,6 +13,7 @@ from hanok.core.errors import Cancelled
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.feature_sets import AskedSet, FeatureSets
+from hanok.engine.feature_stats import FeatureStats
 from hanok.engine.parts import find
 from hanok.sdk.client import Client
 from hanok.sdk.transports import InProcess
@@ -28,10 +29,13 @@ SPENT = hk.FeatureView(
     aggregate={"n": hk.count(), "sum": hk.sum("fare")},
 )
 
+PARCELS = hk.Source("parcels", event_time="e", row_key=["id"])
+HELD = hk.FeatureView("held", keys="u", source=PARCELS, windows=["1d"], aggregate={"n": hk.count()})
+
 
 @pytest.fixture
 def app(tmp_path):
-    project = Project((TRIPS,), (TEMPS, SPENT), (), ())
+    project = Project((TRIPS, PARCELS), (TEMPS, SPENT, HELD), (), ())
     made = open_app(Config(home=tmp_path / "home"), clock=ReplayClock(START), project=project)
     arrive(made, "temps", u=["a", "b"], e=[START, START], t=[1.0, 2.0])
     yield made
@@ -47,6 +51,13 @@ def arrive(app, table, *, e, **columns):
 
 def fares(made):
     return sorted(zip(made.column("u").to_pylist(), made.column("fare").to_pylist(), strict=True))
+
+
+def test_the_statistics_of_a_view_are_of_the_rows_that_count(app):
+    arrive(app, "parcels", id=[1, 2], u=["a", "b"], e=[START, START + timedelta(hours=9)])
+    arrive(app, "parcels", id=[2], u=["a"], e=[START])
+    (said,) = find(app, FeatureStats).of("held")
+    assert (said["of_entities"], said["max"], said["newest"]) == (1, 2, START.isoformat())
 
 
 @pytest.mark.parametrize("spine", ["trips", "SELECT u, e + INTERVAL 1 HOUR AS e, fare FROM trips"])

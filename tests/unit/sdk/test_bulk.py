@@ -8,6 +8,7 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 
 from hanok.core.errors import BadData, Invalid
+from hanok.core.tables import Overlay
 from hanok.sdk.batches import Bulk, predict_bulk
 from hanok.sdk.transports import InProcess
 
@@ -96,6 +97,26 @@ def test_a_table_of_the_home_is_answered_as_the_file_of_its_rows_is(shop, transp
     predict_bulk(transport, Bulk("returns", "plain", tmp_path / "table.csv", keep=("note",), piece_rows=20))
     scores = [csv.read_csv(tmp_path / f"{n}.csv").select(["row", "order", "score", "label"]) for n in ("file", "table")]
     assert scores[0].equals(scores[1])
+
+
+def test_of_a_table_whose_rows_were_corrected_those_are_answered_that_count(shop, transport, orders, tmp_path):
+    rows = csv.read_csv(orders)
+    spoilt = next(n for n, c in zip(rows.column_names, rows.columns, strict=True) if "many" in map(str, c.to_pylist()))
+    rows = rows.set_column(rows.column_names.index(spoilt), spoilt, pa.array([1] * 47))
+    corrected = rows.slice(0, 25).set_column(rows.column_names.index(spoilt), spoilt, pa.array([6] * 25))
+    for name, made in {"first": rows, "corrected": corrected, "whole": pa.concat_tables([rows, corrected])}.items():
+        pq.write_table(made, tmp_path / f"{name}.parquet")
+    transport.ingest("amended", tmp_path / "first.parquet", {})
+    predict_bulk(transport, Bulk("returns", "amended", tmp_path / "before.csv", piece_rows=10))
+    transport.ingest("amended", tmp_path / "corrected.parquet", {})
+    predict_bulk(transport, asked(tmp_path / "whole.parquet", tmp_path / "file.csv"))
+    shop.features.spines.overlay = {"amended": Overlay(("order",))}.get
+    batch = predict_bulk(transport, Bulk("returns", "amended", tmp_path / "after.csv", keep=("note",), piece_rows=10))
+    was, said, file = (csv.read_csv(tmp_path / f"{n}.csv").to_pylist() for n in ("before", "after", "file"))
+    assert (len(was), batch["rows"]) == (47, 47), "each order once: none of the earlier forms, no other lost"
+    shown = ("row", "order", "note", "score", "error")
+    assert [[r[n] for n in shown] for r in said] == [[r[n] for n in shown] for r in file[25:]]
+    assert {r["prediction_id"] for r in said}.isdisjoint(r["prediction_id"] for r in was)
 
 
 def test_what_cannot_be_done_is_said_before_anything_is(shop, transport, orders, tmp_path):

@@ -35,7 +35,8 @@ class Spines:
         self.overlay: Callable[[str], Overlay | None] = lambda _: None  # of a table, by whoever knows the declarations
 
     def scan(self, table: str, upto: int | None = None) -> Scan:
-        """Rows to predict, each as it was corrected last."""
+        """The rows of a table that count: each as it was corrected last. Whoever reads the values of a user's table
+        reads them here, but for who needs every row that came."""
         scan, overlay = self._tables.scan(table, upto=upto), self.overlay(table)
         return replace(scan, overlay=overlay) if _fits(overlay, scan) else scan
 
@@ -173,7 +174,7 @@ class Spines:
         for what, table, keys, columns in wanted:
             if not self._tables.size(table):
                 continue
-            scan = self._tables.scan(table)
+            scan = self.scan(table)
             for key, column in zip(keys, columns, strict=True):
                 if key in spine.names and column in scan.schema.names:
                     _check_key(what, key, (model.spine.table, spine), column, (table, scan))

@@ -34,12 +34,12 @@ class Batches:
         self._metadata, self._versions, self._log, self._clock = metadata, versions, log, clock
         self._pinned: tuple[str, Snapshot] | None = None
 
-    def begin(self, model: str, wanted: Wanted, *, upto: int, actor: str) -> Batch:
+    def begin(self, model: str, wanted: Wanted, *, upto: int, actor: str, row_key: tuple[str, ...] = ()) -> Batch:
         """The batch of this wish: one that has not ended goes on, one that was answered by what is deployed now is
         given back, else a new one begins. Raises ModelNotFound, Invalid for columns that are not there."""
         snapshot, node = self._answering(model, wanted.version)
         deployment = snapshot.deployment
-        wish = _digest(model, to_body(replace(wanted, out="", columns=())), upto)
+        wish = _digest(model, to_body(replace(wanted, out="", columns=())), upto, *([row_key] if row_key else []))
         for known in self.list(model):
             if known.wanted == wish and (known.state == RUNNING or known.generation == deployment.generation):
                 return known
@@ -74,6 +74,7 @@ class Batches:
             wanted.piece_rows or max(1, min(PIECE_ROWS, PIECE_CELLS // max(1, len(columns)))),
             upto,
             wanted.out,
+            row_key=row_key,
         )
         return self._metadata.write(lambda r: _record(r, batch))
 
