@@ -167,8 +167,9 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         experiment_of=lambda name: tracking.experiments.ensure(name).id,
         label_rows=tables.size,
     )
-    serving.keys = DeclaredKeys(training=training, features=features, tables=tables)
     declared = Declared(training=training, metadata=metadata)
+    keys = DeclaredKeys(training=training, features=features, tables=tables, serving=serving, declared=declared)
+    serving.keys = keys
     alike = Alike(serving=serving, declared=declared)
     references = References(blobs=blobs, serving=serving, training=training)
     serving.typical = lambda name, version: (
@@ -279,7 +280,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         ),
         ingesting=ingesting,
         labelling=labelling,
-        predicting=Predicting(training=training, features=features, serving=serving, declared=declared),
+        predicting=Predicting(training=training, features=features, serving=serving, declared=declared, keys=keys),
         answers=answers,
         references=references,
         skew=skew,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,6 @@ from hanok.compute.values import bring
 from hanok.core.access import Access
 from hanok.core.batches import OWN_COLUMNS, Batch, Wanted
 from hanok.core.errors import Invalid
-from hanok.core.keys import KeyType
 from hanok.core.tables import BOOKKEEPING, SEQUENCE, Scan
 from hanok.engine.predicting import DeclaredKeys
 from hanok.parts.access import GuardedMetadata, GuardedTables
@@ -48,8 +47,8 @@ class Batching:
             row_key = scan.overlay.row_key if scan.overlay is not None else ()
             upto, columns = scan.upto, tuple(n for n in scan.schema.names if n not in BOOKKEEPING)
             wanted = replace(wanted, columns=columns)
-        if not wanted.keys and (types := self._key_types(model)) and set(types) <= set(wanted.columns):
-            wanted = replace(wanted, keys={n: n for n in types})
+        if not wanted.keys and isinstance(declared := self.serving.keys, DeclaredKeys):
+            wanted = replace(wanted, keys={n: n for n in declared.of_columns(model, wanted.columns)})
         return self.serving.batches.begin(model, wanted, upto=upto, actor=actor, row_key=row_key)
 
     def piece(self, model: str, batch_id: str, place: int, rows: pa.Table | None) -> pa.Table:
@@ -93,10 +92,6 @@ class Batching:
         low, high = place * batch.piece_rows, min((place + 1) * batch.piece_rows, batch.upto)
         scan = self.tables.scan(batch.source, upto=batch.upto)
         return _counting(scan, [*batch.columns, SEQUENCE], low, high, batch.row_key)
-
-    def _key_types(self, model: str) -> Mapping[str, KeyType] | None:
-        keys = self.serving.keys
-        return keys.types(model) if isinstance(keys, DeclaredKeys) else None
 
     def _typed(self, batch: Batch, rows: pa.Table) -> tuple[pa.Table, NDArray[np.object_]]:
         """Columns in the types of the inputs, keys spelled as `key NAME`, instants as `_at`; and of each row why it

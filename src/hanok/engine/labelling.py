@@ -89,6 +89,9 @@ class Labelling:
             answered = dict(found.entity)
             asked = self._declared.of_answer(name, found.version) or model
         keys = self._features.spine_keys(asked)
+        if not {*who, *answered} >= {*keys}:  # the version was asked without a key of its own: the present ones tell
+            asked = model
+            keys = self._features.spine_keys(asked)
         if odd := [k for k in who if k not in keys]:
             raise Invalid(
                 f"{odd[0][:200]!r} is no key of {name!r}, whose rows are told apart by {', '.join(keys) or 'nothing'}"
@@ -104,7 +107,7 @@ class Labelling:
                 raise Invalid(
                     f"prediction {prediction} is for {k} {answered[k]}, and the entity says {who[k]}: send one of them"
                 )
-        who = answered | who
+        who = {k: (answered | who)[k] for k in keys}
         table, now = model.label.table, self._clock.now()
         row: dict[str, LabelValue] = {k: self._key(table, k, kind, who[k]) for k, kind in types.items()}
         row[model.label.column] = checked_label(

@@ -82,11 +82,18 @@ def typical_of(answered: Sequence[Prediction]) -> dict[str, Cell] | None:
 
 class DeclaredKeys:
     """Spells keys by the types that the spine's table has for them; the keys of models that nobody declared, or whose
-    spine is not here, by the type of each value."""
+    spine is not here, by the type of each value.
 
-    def __init__(self, *, training: Training, features: Features, tables: Tables) -> None:
+    The keys of a model are those of its declaration and of the ones that the answering versions were trained under: a
+    version's answers meet their labels by its own keys.
+    """
+
+    def __init__(
+        self, *, training: Training, features: Features, tables: Tables, serving: Serving, declared: Declared
+    ) -> None:
         self._training, self._features, self._tables = training, features, tables
-        self._known: dict[str, tuple[Model, Mapping[str, KeyType]]] = {}
+        self._serving, self._declared = serving, declared
+        self._known: dict[str, tuple[Model | None, int, Sequence[Mapping[str, KeyType]]]] = {}
         self._undeclared = UndeclaredKeys()
 
     def spelled(self, model: str, entity: Mapping[str, object]) -> dict[str, str]:
@@ -111,19 +118,40 @@ class DeclaredKeys:
         }
 
     def types(self, model: str) -> Mapping[str, KeyType] | None:
-        """The keys of a model and what they are; None when nobody knows."""
-        declared = next((m for m in self._training.models() if m.name == model), None)
-        if declared is None:
-            return None
+        """All keys of a model and what they are; None when nobody knows."""
+        found: dict[str, KeyType] = {}
+        for own in self._each(model):
+            found = {**own, **found}
+        return found or None
+
+    def of_columns(self, model: str, columns: Collection[str]) -> dict[str, KeyType]:
+        """The keys that are among the columns; none where these name the entities of no declaration in full."""
+        if not any(set(own) <= set(columns) for own in self._each(model)):
+            return {}
+        return {n: kind for n, kind in (self.types(model) or {}).items() if n in columns}
+
+    def _each(self, model: str) -> Sequence[Mapping[str, KeyType]]:
+        """The keys of the present declaration, then those of each answering version."""
+        present = next((m for m in self._training.models() if m.name == model), None)
+        live = next((d for d in self._serving.deployments() if d.name == model), None)
+        generation = live.generation if live is not None else 0
         known = self._known.get(model)
-        if known is None or known[0] is not declared:
+        if known is not None and known[0] is present and known[1] == generation:
+            return known[2]
+        found, whole = [], True
+        for declared in (present, *(self._declared.of_answer(model, a.version) for a in (live.arms if live else ()))):
             try:
-                names = self._features.spine_keys(declared)
-                types = key_types(self._tables.scan(declared.spine.table).schema, names)
+                if declared is not None and (own := self._of(declared)) not in found:
+                    found.append(own)
             except (SourceNotFound, KeyError):
-                return None
-            known = self._known[model] = declared, dict(zip(names, types, strict=True))
-        return known[1]
+                whole = False
+        if whole:
+            self._known[model] = present, generation, found
+        return found
+
+    def _of(self, declared: Model) -> Mapping[str, KeyType]:
+        names = self._features.spine_keys(declared)
+        return dict(zip(names, key_types(self._tables.scan(declared.spine.table).schema, names), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +170,11 @@ class Predicting:
     Each arm gets the features of the declaration that its version was trained under.
     """
 
-    def __init__(self, *, training: Training, features: Features, serving: Serving, declared: Declared) -> None:
+    def __init__(
+        self, *, training: Training, features: Features, serving: Serving, declared: Declared, keys: DeclaredKeys
+    ) -> None:
         self._training, self._features, self._serving, self._declared = training, features, serving, declared
+        self._keys = keys
 
     def predict_entity(self, name: str, match: Mapping[str, Cell], *, explain: bool = False) -> JsonObject:
         """Predict the spine row that has the given values, with features read online. Raises Invalid."""
@@ -153,7 +184,8 @@ class Predicting:
         if odd := [k for k, v in match.items() if not isinstance(v, str | int | float | datetime)]:
             raise Invalid(f"match: {odd[0][:200]!r} is one text, number or true/false, and no null")
         row = self._features.find_spine_row(model, match)
-        routed = self._serving.route(name, entity={k: row[k] for k in self._features.spine_keys(model)})
+        keys = self._keys.types(name) or self._features.spine_keys(model)
+        routed = self._serving.route(name, entity={k: row[k] for k in keys if k in row})
         own: dict[int, Columns] = {}
         for arm in (routed.arm, *routed.beside):
             try:

@@ -38,10 +38,11 @@ def pairs_query(
     state: LabelState,
     step: LabelStep,
     answered: str = "true",
+    told_if: str = "true",
 ) -> PairsQuery:
     """New labels with all answers, and new answers with all earlier labels. Of the labels of an entity that are known
     by now only the one that counts makes a pair; those dated ahead all do, because they may count later. `answered` is
-    a condition on the answers, in SQL of the log.
+    a condition on the answers, in SQL of the log, and `told_if` one on the labels.
 
     An answer without a score (an error) is no answer: it has no outcome.
     """
@@ -66,7 +67,7 @@ def pairs_query(
     told = (
         f"SELECT {told_keys}, t.{quoted(source.column)} AS _label, {dated(source.known_at)} AS label_at, "
         f"{known(source.known_at)} AS known_at, t.{SEQUENCE} AS label_row FROM {label_from} "
-        f"WHERE {holds(source.column, labels.schema.field(source.column).type)}"
+        f"WHERE {holds(source.column, labels.schema.field(source.column).type)} AND {told_if}"
     )
     ahead = f"known_at > make_timestamptz({micros(step.at)})"
     order = newest("label_at", "label_row")

@@ -251,14 +251,15 @@ class Labels:
             return nothing, strange
         told = self._tables.scan(source.table, upto=step.labels).schema.names
         found = []
-        for of, answered in self._by_keys(source, kinds, otherwise):
-            missing = [k for k in of.keys if key_column(have, k) is None or k not in told]
+        ways = list(_ways(KeysOf(frozenset(), source.keys, tuple(kinds)), otherwise, have, told))
+        for way in ways:
+            missing = [k for k in way.by.keys if key_column(have, k) is None or k not in told]
             if not missing:
-                mine = replace(source, keys=of.keys)
-                chosen = pairs_query(self._tables, self._spellings, mine, of.kinds, state, step, answered)
+                mine, by = replace(source, keys=way.by.keys), way.by.kinds
+                chosen = pairs_query(self._tables, self._spellings, mine, by, state, step, way.answered, way.told)
                 with connect(chosen.relations) as duck:
                     found.append(arrow(duck, chosen.query))
-            elif of.keys == source.keys and not any(t.num_rows for t in found):
+            elif way is ways[-1] and not any(t.num_rows for t in found):
                 self._unmatched(source.model, missing[0])
         if not found:
             return nothing, strange
@@ -272,17 +273,6 @@ class Labels:
             .append_column(ARRIVED, pa.array(arrived).cast(INSTANT))
         )
         return rows, strange
-
-    @staticmethod
-    def _by_keys(
-        source: LabelSource, kinds: Sequence[KeyType], otherwise: Sequence[KeysOf]
-    ) -> Iterator[tuple[KeysOf, str]]:
-        """Versions of other keys first, then all the rest; each with the SQL that says which answers it means."""
-        for of in otherwise:
-            yield of, f"t.version IN ({', '.join(str(int(v)) for v in sorted(of.versions))})"
-        others = sorted({int(v) for of in otherwise for v in of.versions})
-        rest = f"t.version NOT IN ({', '.join(map(str, others))})" if others else "true"
-        yield KeysOf(frozenset(), source.keys, tuple(kinds)), rest
 
     def _strange(self, source: LabelSource, state: LabelState, step: LabelStep, answering: Signature) -> dict[str, int]:
         """New labels that are none of the task, with how often each came; the most frequent first."""
@@ -335,6 +325,33 @@ class Labels:
             )
         elif fresh:
             self._alerts.resolve(model, "labels-strange", "new labels are labels of the task again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """By which keys answers and labels meet, and the SQL that says which of them."""
+
+    by: KeysOf
+    answered: str
+    told: str = "true"
+
+
+def _ways(present: KeysOf, otherwise: Sequence[KeysOf], have: Sequence[str], told: Sequence[str]) -> Iterator[_Way]:
+    """Versions of other keys first, then all the rest. Where an answer of such a version or a label lacks one of the
+    version's keys, the two meet by the present keys."""
+    for of in otherwise:
+        versions = f"t.version IN ({', '.join(str(int(v)) for v in sorted(of.versions))})"
+        in_log = [key_column(have, k) for k in of.keys]
+        answer_lacks, label_lacks = _lacks(in_log), _lacks([k if k in told else None for k in of.keys])
+        yield _Way(of, versions)
+        yield _Way(present, f"{versions} AND {answer_lacks}")
+        yield _Way(present, f"{versions} AND NOT {answer_lacks}", label_lacks)
+    others = sorted({int(v) for of in otherwise for v in of.versions})
+    yield _Way(present, f"t.version NOT IN ({', '.join(map(str, others))})" if others else "true")
+
+
+def _lacks(columns: Sequence[str | None]) -> str:
+    return f"({' OR '.join('true' if c is None else f't.{quoted(c)} IS NULL' for c in columns) or 'false'})"
 
 
 def _truth(joined: pa.Table, signature_of: SignatureOf, answering: Signature) -> np.ndarray:

@@ -1,0 +1,74 @@
+"""What a version answered is labelled and shown, whatever became of its declaration meanwhile."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+import hanok as hk
+
+START = datetime(2026, 9, 1, tzinfo=UTC)
+ASKS = [{"id": i, "shop": "ab"[i % 2], "x": random.Random(i).random(), "t": START} for i in range(120)]
+ENDS = [{**a, "y": int(a["x"] > 0.5), "y30": int(a["x"] > 0.7), "k": START + timedelta(days=1)} for a in ASKS]
+ENDS = [{n: v for n, v in e.items() if n in ("id", "shop", "y", "y30", "k")} for e in ENDS]
+
+PROJECT = """
+import hanok as hk
+def fit(frame):
+    import lightgbm
+    return lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1).fit(frame.X, frame.y)
+ends = hk.Source("ends", row_key="id")
+m = hk.Model("MODEL", task="binary", spine=hk.Spine("asks", predict_at="t", keys=KEYS),
+  label=hk.Label("ends", column="COLUMN", known_at="k"), features=["x"], train=fit, split=hk.at_random(test=0.3))
+"""
+
+
+def declare(tmp_path, *, model="m", keys=("id",), column="y"):
+    """The project file, written anew, opened on the same home."""
+    text = PROJECT.replace("MODEL", model).replace("KEYS", str(list(keys))).replace("COLUMN", column)
+    (tmp_path / "hanok_project.py").write_text(text)
+    return hk.open(tmp_path / "home", project=tmp_path / "hanok_project.py")
+
+
+def begin(client):
+    client.train("m")
+    client.call("deploy", model="m", version=1)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with 100 labelled rows."""
+    with hk.open(tmp_path / "home") as client:
+        client.ingest("asks", pa.Table.from_pylist(ASKS))
+        client.ingest("ends", pa.Table.from_pylist(ENDS[:100]))
+    return tmp_path
+
+
+def shown(client, prediction):
+    found = client.call("prediction.show", prediction=prediction)
+    return found["entity"], found["label"]
+
+
+def test_keys_that_are_narrowed_while_a_version_of_the_wider_ones_answers(home):
+    """However it is asked, and with whichever keys: by a row, with the features sent, as a table; labels of both."""
+    with declare(home, keys=("id", "shop")) as client:
+        begin(client)
+    with declare(home) as client:
+        by_row = client.predict("m", id=100)["prediction_id"]
+        serving = client.app.serving
+        both = serving.predict("m", {"x": [0.2]}, entity={"id": 101, "shop": "b"})[0].prediction_id
+        half = serving.predict("m", {"x": [0.2]}, entity={"id": 102})[0].prediction_id
+        told = [serving.predict("m", {"x": [0.2]}, entity={"id": i})[0].prediction_id for i in (105, 106)]
+        rows = pa.table({"x": [0.1, 0.2], "key__id": [103, 104], "key__shop": ["b", None]})
+        bulk = list(serving.predict_batch("m", rows, key="bulk"))
+        client.ingest("ends", pa.Table.from_pylist(ENDS[100:105]))
+        assert shown(client, by_row) == ({"id": "100", "shop": "a"}, ENDS[100]["y"])
+        for i, prediction in zip(range(101, 105), [both, half, *bulk], strict=True):
+            assert shown(client, prediction)[1] == ENDS[i]["y"], i
+        assert client.call("label.add", model="m", value=1, prediction=told[0])["joined"] == 1
+        assert client.call("label.add", model="m", value=1, entity={"id": 106})["joined"] == 1
+        assert [shown(client, p)[1] for p in told] == [1.0, 1.0]
+        last = client.predict("m", id=107)["prediction_id"]  # it has both keys, the label has one
+        assert client.call("label.add", model="m", value=1, entity={"id": 107})["joined"] == 1
+        assert shown(client, last) == ({"id": "107", "shop": "b"}, 1.0)
