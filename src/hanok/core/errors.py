@@ -148,6 +148,14 @@ def no_model(name: str, seen: Sequence[str] = ()) -> ModelNotFound:
     )
 
 
+def undeclared(name: str, version: int, seen: Sequence[str]) -> ModelNotFound:
+    """For what wants a declaration, of a model that only answers."""
+    return ModelNotFound(
+        f"the project declares no model {name[:120]!r} (declared: {', '.join(sorted(seen)) or 'none'}); version "
+        f"{version} still answers under that name. For more than asking and labelling it, declare it again: hanok apply"
+    )
+
+
 def no_table(name: str) -> SourceNotFound:
     """As `no_model`, for tables."""
     return SourceNotFound(f"there is no table {name[:120]!r}; 'hanok table list' shows all")

@@ -235,6 +235,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
             training=training,
             monitoring=monitoring,
             labelling=labelling,
+            declared=declared,
             outbound=stores.outbound,
             clock=clock,
         ).connect_to(bus)

@@ -31,6 +31,21 @@ class Declared:
         except (ModelNotFound, NodeNotFound):
             return None
 
+    def present(self, name: str) -> Model:
+        """The declaration of a model; of one that the project has no more while a version of it answers, that of the
+        version. Raises ModelNotFound."""
+        declared = next((m for m in self._training.models() if m.name == name), None)
+        if declared is None and (deployment := self._metadata.read(lambda r: r.deployments.get(name))) is not None:
+            declared = self.of_answer(name, deployment.primary)
+        return declared or self._training.model(name)
+
+    def answering(self) -> list[Model]:
+        """The declared models, and those that the project has no more while a version of them answers."""
+        declared = self._training.models()
+        names = {m.name for m in declared}
+        others = [self.of_answer(name, version) for name, version in self.primaries() if name not in names]
+        return declared + [m for m in others if m is not None]
+
     def of_version(self, version: ModelVersion) -> Model:
         """The present declaration if it is the same, else the stored one. Raises ModelNotFound."""
         wanted = version.facts["declaration"]
@@ -45,6 +60,10 @@ class Declared:
         model = from_dict(body)
         assert isinstance(model, Model)
         return model
+
+    def primaries(self) -> list[tuple[str, int]]:
+        """What answers: names and versions."""
+        return [(d.name, d.primary) for d in self._metadata.read(lambda r: r.deployments.all())]
 
     def live(self) -> list[Model]:
         """The declarations of all versions that answer, and of those that a rollback would bring back."""

@@ -77,7 +77,11 @@ class Declaring:
         gone += [("feature_view", n) for n in applied.feature_views if n not in views]
         services = {s.name for s in project.services}
         gone += [("feature_service", n) for n in applied.feature_services if n not in services]
-        return [*changes, *kept, *(Change(kind, name, "removed") for kind, name in gone)]
+        why: dict[tuple[What, str], str] = {
+            ("model", name): f"version {version} still answers as {name!r}: its answers are logged and labelled"
+            for name, version in self._declared.primaries()
+        }
+        return [*changes, *kept, *(Change(*one, "removed", why=why.get(one, "")) for one in gone)]
 
     def apply(self, project: Project) -> list[Change]:
         """Record the project's declarations; returns what changed. Online values of views that a live version was

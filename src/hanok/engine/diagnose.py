@@ -247,7 +247,7 @@ def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: i
     deployment = next(d for d in parts.serving.history(name) if any(a.version == version for a in d.arms))
     trained = parts.training.version(name, version)
     facts = trained.facts
-    model = parts.declared.of(name, version) or parts.training.model(name)
+    model = parts.declared.of(name, version) or parts.declared.present(name)
     outcomes = parts.monitoring.outcomes(name, start=start, end=end)
     known = (
         dict(zip(outcomes.column("prediction_id").to_pylist(), outcomes.column("label").to_pylist(), strict=True))

@@ -30,7 +30,7 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     Raises NotFound when nothing has been answered and labelled, Invalid when all answers are left out.
     """
     loaded = parts.packages.load(parts.training.version(name, version).package)
-    model = parts.declared.of(name, version) or parts.training.model(name)
+    model = parts.declared.of(name, version) or parts.declared.present(name)
     parts.serving.compact(everything=True)
     rows = _labelled_answers(parts, name)
     if not rows.num_rows:

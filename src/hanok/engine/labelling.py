@@ -82,7 +82,7 @@ class Labelling:
         that is not the prediction's; BadKey for a key that is none of its type, BadData where
         the table's schema sets the label aside.
         """
-        model = self._training.model(name)
+        model = self._declared.present(name)
         who, asked, answered = dict(entity or {}), model, dict[str, KeyValue]()
         if prediction:
             found = self._serving.find(prediction)
@@ -175,7 +175,7 @@ class Labelling:
 
     def report(self, name: str) -> LabelReport:
         """What became of the labels of a model."""
-        return self._monitoring.labels.report(self.source(self._training.model(name)))
+        return self._monitoring.labels.report(self.source(self._declared.present(name)))
 
     def source(self, model: Model) -> LabelSource:
         """Where the labels of a model come from."""

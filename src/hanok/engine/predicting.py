@@ -120,17 +120,17 @@ class DeclaredKeys:
     def types(self, model: str) -> Mapping[str, KeyType] | None:
         """All keys of a model and what they are; None when nobody knows."""
         found: dict[str, KeyType] = {}
-        for own in self._each(model):
+        for own in self.each(model):
             found = {**own, **found}
         return found or None
 
     def of_columns(self, model: str, columns: Collection[str]) -> dict[str, KeyType]:
         """The keys that are among the columns; none where these name the entities of no declaration in full."""
-        if not any(set(own) <= set(columns) for own in self._each(model)):
+        if not any(set(own) <= set(columns) for own in self.each(model)):
             return {}
         return {n: kind for n, kind in (self.types(model) or {}).items() if n in columns}
 
-    def _each(self, model: str) -> Sequence[Mapping[str, KeyType]]:
+    def each(self, model: str) -> Sequence[Mapping[str, KeyType]]:
         """The keys of the present declaration, then those of each answering version."""
         present = next((m for m in self._training.models() if m.name == model), None)
         live = next((d for d in self._serving.deployments() if d.name == model), None)
@@ -143,8 +143,10 @@ class DeclaredKeys:
             try:
                 if declared is not None and (own := self._of(declared)) not in found:
                     found.append(own)
-            except (SourceNotFound, KeyError):
-                whole = False
+            except (HanokError, KeyError) as error:
+                if declared is present and not isinstance(error, SourceNotFound | KeyError):
+                    raise
+                whole = False  # its spine is not here now
         if whole:
             self._known[model] = present, generation, found
         return found
@@ -178,7 +180,7 @@ class Predicting:
 
     def predict_entity(self, name: str, match: Mapping[str, Cell], *, explain: bool = False) -> JsonObject:
         """Predict the spine row that has the given values, with features read online. Raises Invalid."""
-        model = self._training.model(name)
+        model = self._declared.present(name)
         if not isinstance(match, Mapping) or not match:
             raise Invalid('match says whose row is meant: an object of column and value, like {"customer": "c0007"}')
         if odd := [k for k, v in match.items() if not isinstance(v, str | int | float | datetime)]:
@@ -240,7 +242,7 @@ class Predicting:
         """Predict every spine row due in [start, end) in bulk, with features as they were known at each instant, but
         for those to `skip`."""
         deployment = self._serving.deployment(name)
-        present = self._training.model(name)
+        present = self._declared.present(name)
         base = present if deployment is None else self._declared.of(name, deployment.primary) or present
         spine = self._features.spine_rows(base, start=start, end=end)
         if not spine.num_rows:
@@ -269,7 +271,7 @@ class Predicting:
         return rows.filter(pa.array([answer not in skip for answer in _answers(named)], pa.bool_()))
 
     def _online(self, name: str, version: int, row: Mapping[str, FeatureCell]) -> Columns:
-        model = self._declared.of(name, version) or self._training.model(name)
+        model = self._declared.of(name, version) or self._declared.present(name)
         return {k: [v] for k, v in self._features.online_features(model, row).items()}
 
     def _of_arm(self, model: Model, rows: pa.Table, start: datetime, end: datetime) -> pa.Table:

@@ -10,6 +10,7 @@ from hanok.core.clock import Clock
 from hanok.core.lineage import Event
 from hanok.core.tables import SEQUENCE
 from hanok.engine.bus import Bus
+from hanok.engine.declared import Declared
 from hanok.engine.labelling import Labelling
 from hanok.engine.notify import Outbound, send
 from hanok.parts.features.service import Features
@@ -32,12 +33,13 @@ class Reactions:
         training: Training,
         monitoring: Monitoring,
         labelling: Labelling,
+        declared: Declared,
         outbound: Outbound,
         clock: Clock,
     ) -> None:
         self._metadata, self._tables, self._clock, self._outbound = metadata, tables, clock, outbound
         self._features, self._validation, self._labelling = features, validation, labelling
-        self._training, self._monitoring = training, monitoring
+        self._training, self._monitoring, self._declared = training, monitoring, declared
 
     def connect_to(self, bus: Bus) -> None:
         bus.on("online-values", {"batch_ingested"}, self.push_online)
@@ -84,13 +86,13 @@ class Reactions:
     def join_labels(self, event: Event) -> None:
         """Join a batch of a label table to the answers that it labels."""
         if event.facts["rows"]:
-            for model in self._training.models():
+            for model in self._declared.answering():
                 if model.label.table == event.facts["table"]:
                     self._labelling.join(model)
 
     def join_earlier_labels(self, event: Event) -> None:
         """Join labels that had arrived before the batch of answers that they are for."""
-        for model in self._training.models():
+        for model in self._declared.answering():
             if model.name == event.facts["model"]:
                 self._labelling.join(model)
 

@@ -17,7 +17,7 @@ def why_nothing(parts: Evidence, name: str, start: datetime, end: datetime) -> D
     if deployment is None:
         return None
     version = deployment.primary
-    model = parts.declared.of(name, version) or parts.training.model(name)
+    model = parts.declared.of(name, version) or parts.declared.present(name)
     references = parts.references.of(parts.training.version(name, version).facts.get("reference", ""))
     house = incident(parts, model, version, references, start, end)
     spine = next(t for t in house.case.tables if t.table == model.spine.table)

@@ -60,7 +60,7 @@ class Watching:
         """Performance of the last days whose labels may have come, the drift of `day`, and the skew of the week once
         `least` answers have gathered."""
         folded = self._skew.fold(name, least=least)
-        model = self._training.model(name)
+        model = self._declared.present(name)
         days = [day - i * DAY for i in range(days_back, -1, -1)]
         answers = self._monitoring.measure(name, model.task, days)
         deployment = self._serving.deployment(name)
@@ -101,7 +101,7 @@ class Watching:
         now = self._clock.now()
         hour = Measured(f"{now:%Y-%m-%dT%H}")
         done = self._metadata.read(lambda r: {str(b["_name"]): MEASURED.open(b) for b in r.records.list(MEASURED.name)})
-        for model in self._training.models():
+        for model in self._declared.answering():
             if self._serving.deployment(model.name) and done.get(model.name) != hour:
                 self._isolated(model, now)
                 self._note_measured(model.name, hour, now)
@@ -109,7 +109,7 @@ class Watching:
     def measure_now(self, name: str) -> datetime:
         """Join what labels there are and measure the newest days, whenever that was done last. Raises ModelNotFound,
         NotFound for a model that does not answer."""
-        model, now = self._training.model(name), self._clock.now()
+        model, now = self._declared.present(name), self._clock.now()
         if self._serving.deployment(name) is None:
             raise NotFound(f"{name!r} answers nothing, so there is nothing to measure: hanok deploy {name}")
         self._catch_up(model, now)
@@ -156,7 +156,7 @@ class Watching:
         """Why what came in that day cannot be trusted to mean what it meant before, for the version that answers."""
         missing = [f for f in report.features if f.missing] if report else []
         gone = [f.feature for f in missing] if sum(f.importance for f in missing) > MISSING_GAIN else []
-        reads = (self._declared.of_answer(name, version) or self._training.model(name)).tables
+        reads = (self._declared.of_answer(name, version) or self._declared.present(name)).tables
         silent = [
             a.subject for a in self._alerts.list(state="open", limit=1000) if a.kind == "feed" and a.subject in reads
         ]

@@ -47,7 +47,7 @@ _JSON_TYPES = ("", "application/json", "text/json", "application/x-www-form-urle
 Header = tuple[bytes, bytes]
 Reply = tuple[int, bytes, Sequence[Header]]
 Read = Callable[[Callable[[int], None]], Awaitable[bytes]]  # it says how many bytes have arrived, as they arrive
-Keys = Callable[[str], Sequence[str] | None]
+Keys = Callable[[str], Sequence[Sequence[str]] | None]
 
 
 def is_prediction(path: str) -> bool:
@@ -429,10 +429,14 @@ def _invocations_reply(
     return 200, invocations.encode(values, [a.prediction_id for a in answers], explanations), ()
 
 
-def _check_keys(model: str, entity: Mapping[str, object], keys: Sequence[str] | None) -> None:
-    if keys is None:
+def _check_keys(model: str, entity: Mapping[str, object], known: Sequence[Sequence[str]] | None) -> None:
+    """Refuse an entity that names the keys of no declaration in full, or something else."""
+    if known is None:
         return
-    odd = [k for k in entity if k not in keys] or [k for k in keys if k not in entity]
+    keys = known[0]
+    odd = [k for k in entity if not any(k in own for own in known)]
+    if not odd and not any(set(own) <= set(entity) for own in known):
+        odd = [k for k in keys if k not in entity]
     if odd:
         said = "is no key" if odd[0] in entity else "is missing: it is one of the keys"
         raise SignatureMismatch(

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hanok.core.access import SYSTEM, acting
-from hanok.core.declare import Model
 from hanok.core.errors import ConfigError, HanokError, PortInUse
 from hanok.engine.app import App, project_file
 from hanok.engine.executors.asking import InlineQueries, QueryProcesses
 from hanok.engine.executors.inline import Inline
 from hanok.engine.executors.process import Limits, Processes, memory_of
+from hanok.engine.predicting import DeclaredKeys
 from hanok.parts.serving.beside import Bulk, score_beside
 from hanok.server import api
 from hanok.server.app import Server
@@ -109,19 +109,18 @@ def build(app: App, secret: str = "", *, team: bool | None = None) -> Server:
     return Server(routes, inference, gatekeeper, metrics, trail)
 
 
-def spine_keys(app: App) -> Callable[[str], Sequence[str] | None]:
-    """The keys of a model's spine; None for a model that this project does not declare. Kept while its declaration
-    stays, because without `keys=` the tables are looked at."""
-    known: dict[str, tuple[Model, Sequence[str]]] = {}
+def spine_keys(app: App) -> Callable[[str], Sequence[Sequence[str]] | None]:
+    """The keys of a model's spine, as it is declared and as the versions that answer were; None for a model that nobody
+    declared."""
 
-    def keys(name: str) -> Sequence[str] | None:
+    def keys(name: str) -> Sequence[Sequence[str]] | None:
+        declared = app.serving.keys
         try:
-            model = app.training.model(name)
-            if name not in known or known[name][0] is not model:
-                known[name] = model, app.features.spine_keys(model)
+            each = declared.each(name) if isinstance(declared, DeclaredKeys) else ()
+            present = [m for m in app.training.models() if m.name == name and not each]
+            return [tuple(own) for own in each] or [app.features.spine_keys(m) for m in present] or None
         except HanokError:
             return None
-        return known[name][1]
 
     return keys
 

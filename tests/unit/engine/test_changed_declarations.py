@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 import hanok as hk
+from hanok.core.errors import ModelNotFound
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 ASKS = [{"id": i, "shop": "ab"[i % 2], "x": random.Random(i).random(), "t": START} for i in range(120)]
@@ -72,3 +73,23 @@ def test_keys_that_are_narrowed_while_a_version_of_the_wider_ones_answers(home):
         last = client.predict("m", id=107)["prediction_id"]  # it has both keys, the label has one
         assert client.call("label.add", model="m", value=1, entity={"id": 107})["joined"] == 1
         assert shown(client, last) == ({"id": "107", "shop": "b"}, 1.0)
+
+
+def test_a_model_that_is_renamed_while_it_answers_is_asked_and_labelled_under_its_old_name(home):
+    with declare(home) as client:
+        begin(client)
+        first = client.predict("m", id=100)["prediction_id"]
+    with hk.open(home / "home", project=home / "hanok_project.py", apply=False) as client:
+        path = home / "hanok_project.py"
+        path.write_text(path.read_text().replace('hk.Model("m"', 'hk.Model("m2"'))
+        (gone,) = [c for c in client.call("apply") if c["change"] == "removed"]
+        assert gone["name"] == "m" and "version 1 still answers as 'm'" in gone["why"]
+    with hk.open(home / "home", project=home / "hanok_project.py") as client:
+        second, third = (client.predict("m", id=i)["prediction_id"] for i in (101, 102))
+        client.ingest("ends", pa.Table.from_pylist(ENDS[100:102]))
+        assert client.call("label.add", model="m", value=1, prediction=third)["joined"] == 1
+        assert [shown(client, p)[1] for p in (first, second, third)] == [ENDS[100]["y"], ENDS[101]["y"], 1.0]
+        assert client.call("label.show", model="m")["labelled"] == 3
+        assert sum(d["rows"] for d in client.call("measure", model="m")["days"]) == 3
+        with pytest.raises(ModelNotFound, match="declares no model 'm'"):
+            client.train("m")

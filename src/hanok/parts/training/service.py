@@ -22,6 +22,7 @@ from hanok.core.errors import (
     TrainingDied,
     TrainingTimedOut,
     no_model,
+    undeclared,
     words,
 )
 from hanok.core.ids import new_id
@@ -143,7 +144,9 @@ class Training:
         """Raises ModelNotFound."""
         if name not in self._models:
             seen = self._metadata.read(lambda r: r.declarations.names("model"))
-            raise no_model(name, [n for n in seen if n in self._models])
+            known = [n for n in seen if n in self._models]
+            deployment = self._deployer.deployment(name)
+            raise no_model(name, known) if deployment is None else undeclared(name, deployment.primary, known)
         return self._models[name]
 
     def version(self, name: str, version: int) -> ModelVersion:
