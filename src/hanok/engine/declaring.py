@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from hanok.core.json import Json
 from hanok.core.tables import BOOKKEEPING
 from hanok.engine.declared import Declared
 from hanok.engine.project import load_project
-from hanok.engine.sources import Sources
+from hanok.engine.sources import Sources, later_than
 from hanok.parts.features.rows import check_numbers
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
@@ -65,7 +66,7 @@ class Declaring:
         """What `apply` would change, one line for each declaration that is there, or was when last applied."""
         project = self._as_recorded(project)
         applied = self._applied() or Applied()
-        changes = [self._change("source", source) for source in project.sources if says_more(source)]
+        changes = [self._dated(source) for source in project.sources if says_more(source)]
         changes += [self._change("feature_view", view, users(project, view)) for view in project.views]
         changes += [self._change("feature_service", s, readers_of(project, s)) for s in project.services]
         changes += [self._change("model", model) for model in project.models]
@@ -221,6 +222,24 @@ class Declaring:
         differs = tuple(sorted(n for n in {*before, *now} if before.get(n, MISSING) != now.get(n, MISSING)))
         why = f"used by {', '.join(used_by)}" if differs and used_by else ""
         return Change(kind, name, "changed" if differs else "unchanged", differs, why)
+
+    def _dated(self, source: Source) -> Change:
+        """The change of a source; where it gets its `known_at` after its rows, how many of them stay as they came."""
+        change = self._change("source", source)
+        if source.known_at is None or change.change == "unchanged" or not self._tables.size(source.table):
+            return change
+        try:
+            late, rows = later_than(self._tables.scan(source.table), source)
+        except Corrupt:  # a damaged table is told of where it is read
+            return change
+        if not late:
+            return change
+        first = "" if source.row_key else "declare row_key, which tells that they are the same rows, and "
+        return replace(
+            change,
+            why=f"{late:,} of {rows:,} rows came before known_at was declared and count as known from their arrival "
+            f"on: no earlier instant sees them. To change that, {first}ingest them again under another --key",
+        )
 
     def _kept(self, project: Project) -> list[Change]:
         """Views as versions that answer read them, where the project has them otherwise or no more."""

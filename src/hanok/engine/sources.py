@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.compute.dates import read_dates
+from hanok.compute.duck import connect, quoted
 from hanok.compute.values import bring
 from hanok.core.declare import Source
-from hanok.core.names import folded
-from hanok.core.tables import Overlay
+from hanok.core.names import folded, in_any_spelling
+from hanok.core.tables import ARRIVED, Overlay, Scan
 
 FRACTION = r"[.eE]"
 TYPES = {
@@ -56,6 +58,20 @@ class Sources:
     def typed(self, table: str, rows: pa.Table) -> pa.Table:
         """The rows with their columns as they are declared: without those that are ignored, codes as text."""
         return as_declared(rows, self.kinds(table))
+
+
+def later_than(scan: Scan, source: Source) -> tuple[int, int]:
+    """How many rows that count are known from a later instant on than their `known_at` says; and of how many."""
+    column = in_any_spelling(source.known_at or "", scan.schema.names)
+    row_key = tuple(in_any_spelling(n, scan.schema.names) for n in source.row_key or ())
+    if column not in scan.schema.names:
+        return 0, 0
+    fits = row_key and set(row_key) <= set(scan.schema.names)
+    with connect({"source": replace(scan, overlay=Overlay(row_key) if fits else None)}) as duck:
+        found = duck.execute(
+            f"SELECT count(*) FILTER (TRY_CAST({quoted(column)} AS TIMESTAMPTZ) < {ARRIVED}), count(*) FROM source"
+        ).fetchone()
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
 def as_declared(rows: pa.Table, kinds: dict[str, str]) -> pa.Table:

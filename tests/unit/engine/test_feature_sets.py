@@ -12,6 +12,7 @@ from hanok.core.declare import Project
 from hanok.core.errors import Cancelled
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
+from hanok.engine.declaring import Declaring
 from hanok.engine.feature_sets import AskedSet, FeatureSets
 from hanok.engine.feature_stats import FeatureStats
 from hanok.engine.parts import find
@@ -19,6 +20,7 @@ from hanok.sdk.client import Client
 from hanok.sdk.transports import InProcess
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+INSTANT = pa.timestamp("us", "UTC")
 TEMPS = hk.FeatureView("temps", keys="u", features=["t"], source=hk.Source("temps", event_time="e"))
 TRIPS = hk.Source("trips", event_time="e", row_key=["u", "e"])
 SPENT = hk.FeatureView(
@@ -107,3 +109,26 @@ def test_a_set_whose_caller_hung_up_is_not_recorded(app):
             sets.rows_of(
                 "SELECT u, e, sum(a.range * b.range) AS n FROM trips, range(9000000000) a, range(9) b GROUP BY ALL"
             )
+
+
+def test_history_that_came_before_its_known_at_was_declared_counts_from_then_once_it_is_sent_again(app):
+    """`apply` says how many rows are concerned, and what to do; sent again they are the same rows, known earlier."""
+    held = {"id": list(range(20)), "u": ["a"] * 20}
+    rows = pa.table({**held, "e": pa.array([START - timedelta(hours=h) for h in range(20)], INSTANT)})
+    asked = pa.table({"u": ["a"], "at": pa.array([START - timedelta(hours=9)], INSTANT)})
+    client = Client(InProcess(app))
+    app.ingesting.batch("parcels", rows, key="first")
+    assert client.training_set(asked, ["held"], at="at").rows.column("held__n_1d").to_pylist() == [0]
+    source = hk.Source("parcels", event_time="e", row_key=["id"], known_at="e")
+    view = hk.FeatureView("held", keys="u", source=source, windows=["1d"], aggregate={"n": hk.count()})
+    (change, *_) = find(app, Declaring).apply(Project((source,), (view,), (), ()))
+    assert change.why.startswith("20 of 20 rows came before known_at") and "another --key" in change.why
+    for key, became in (("again", (20, 0, 20)), ("and again", (0, 20, 0))):
+        told = app.ingesting.batch("parcels", rows, key=key).rows
+        assert (told.accepted, told.unchanged, told.corrected) == became
+        app.bus.drain()
+        assert client.training_set(asked, ["held"], at="at").rows.column("held__n_1d").to_pylist() == [11]
+    assert [a.message.split(",")[0] for a in app.validation.result("parcels", "again").anomalies] == [
+        "20 rows that were there are known from earlier instants on"
+    ]
+    assert find(app, Declaring).plan(Project((source,), (view,), (), ()))[0].why == ""

@@ -15,6 +15,7 @@ from hanok.core.tables import ARRIVED, BOOKKEEPING, Overlay, Scan
 from hanok.core.validation import CORRECTED, Anomaly
 
 EARLIER = "earlier__"
+INSTANT = pa.timestamp("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,12 @@ class _Earlier:
         return pc.if_else(pa.array(self.before >= 0), now.take(pa.array(np.maximum(self.before, 0))), counted)
 
 
-def compared(rows: pa.Table, came: Sequence[str], there: Scan | None, row_key: Sequence[str]) -> Again:
+def compared(
+    rows: pa.Table, came: Sequence[str], there: Scan | None, row_key: Sequence[str], *, dated: bool = False
+) -> Again:
     """Hold good rows of a batch, of which the columns `came`, each to the row of its key that counts when it comes: an
-    earlier one of the batch, or else that of the table. So a batch does what its rows would do one by one."""
+    earlier one of the batch, or else that of the table. So a batch does what its rows would do one by one. `dated`: a
+    row that is said to have been known earlier than the table has it is corrected by that."""
     if not set(row_key) <= set(rows.column_names):
         return Again(rows)
     earlier = _earlier(rows, there, row_key)
@@ -69,6 +73,9 @@ def compared(rows: pa.Table, came: Sequence[str], there: Scan | None, row_key: S
         if hit.any():
             changed |= hit
             changes.append(_change(name, rows, before, hit, earlier.first, row_key))
+    if dated and (sooner := earlier.in_table & (earlier.before < 0) & _sooner(rows, earlier)).any():
+        changes.append(_known_sooner(rows, earlier, sooner, row_key))
+        changed |= sooner
     keep = ~earlier.known | changed
     if changed.any():
         hit = changed & earlier.in_table
@@ -79,7 +86,7 @@ def compared(rows: pa.Table, came: Sequence[str], there: Scan | None, row_key: S
 def _earlier(rows: pa.Table, there: Scan | None, row_key: Sequence[str]) -> _Earlier:
     if there is not None and not set(row_key) <= set(there.schema.names):
         there = None  # no row of the table has the key yet
-    names = [n for n in there.schema.names if n in rows.column_names and n != ARRIVED] if there is not None else []
+    names = [n for n in there.schema.names if n in rows.column_names] if there is not None else []
     asked = rows.select(list(row_key)).append_column("_i", pa.array(np.arange(rows.num_rows)))
     by = ", ".join(f"n.{quoted(k)}" for k in row_key)
     picked = [f"t.{quoted(n)} AS {quoted(EARLIER + n)}" for n in names]
@@ -99,6 +106,24 @@ def _earlier(rows: pa.Table, there: Scan | None, row_key: Sequence[str]) -> _Ear
         )
     in_table = found.column("_there").to_numpy() if there is not None else np.zeros(rows.num_rows, bool)
     return _Earlier(found, in_table, found.column("_before").to_numpy(), found.column("_first").to_numpy())
+
+
+def _sooner(rows: pa.Table, earlier: _Earlier) -> NDArray[np.bool_]:
+    """Where a row became known before it is known in the table."""
+    before = pc.less(rows.column(ARRIVED).cast(INSTANT), earlier.counted(ARRIVED, INSTANT))
+    return np.asarray(pc.fill_null(before, False).to_numpy(zero_copy_only=False), bool)
+
+
+def _known_sooner(rows: pa.Table, earlier: _Earlier, hit: NDArray[np.bool_], row_key: Sequence[str]) -> Anomaly:
+    place, count = int(np.flatnonzero(hit)[0]), int(hit.sum())
+    now, was = (str(c[place].as_py()) for c in (rows.column(ARRIVED), earlier.counted(ARRIVED, INSTANT)))
+    who = ", ".join(f"{k}={rows.column(k)[place].as_py()}" for k in row_key)
+    which = (
+        "1 row that was there is known from an earlier instant on"
+        if count == 1
+        else (f"{count:,} rows that were there are known from earlier instants on")
+    )
+    return Anomaly(CORRECTED, "", "warning", f"{which}, like {now} instead of {was} ({who})", now, was, count)
 
 
 def _differ(now: pa.ChunkedArray, before: pa.ChunkedArray) -> NDArray[np.bool_]:

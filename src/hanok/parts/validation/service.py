@@ -148,7 +148,7 @@ class Validation:
         checked = held.checked
         good = checked.rows.filter(pa.array(~checked.bad))
         good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
-        again = self._again(table, key, good, checked.came.column_names, row_key or known_by)
+        again = self._again(table, key, good, checked.came.column_names, row_key or known_by, bool(row_key))
         good = again.rows
         if good.num_rows:
             appended = self._tables.append(table, good, key=key, digest=digest, first=self.batches.end(table))
@@ -197,7 +197,9 @@ class Validation:
     def _lately(self, table: str) -> Lately | None:
         return LATELY.open(self._metadata.read(lambda r: r.records.get(LATELY.name, table, "newest")))
 
-    def _again(self, table: str, key: str, good: pa.Table, came: Sequence[str], row_key: Sequence[str]) -> Again:
+    def _again(
+        self, table: str, key: str, good: pa.Table, came: Sequence[str], row_key: Sequence[str], dated: bool
+    ) -> Again:
         """Which rows are new, against the table as it was when the batch was begun: a batch that was cut down between
         its rows and their record finds the same ones. One that was recorded, and whose rows are lost, begins anew."""
         if not row_key or not good.num_rows:
@@ -212,7 +214,7 @@ class Validation:
 
         upto = self._metadata.write(begun)
         there = self._tables.scan(table, upto=upto) if upto else None
-        return compared(good, came, there, [in_any_spelling(k, good.column_names) for k in row_key])
+        return compared(good, came, there, [in_any_spelling(k, good.column_names) for k in row_key], dated=dated)
 
     def _kept(
         self, schema: TableSchema, good: pa.Table, slices: Sequence[str], measured: TableState | None
