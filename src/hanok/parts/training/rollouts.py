@@ -112,6 +112,7 @@ class Rollouts:
         self._reach = reach
         self._metadata, self._clock, self._deployer = reach.metadata, reach.clock, reach.deployer
         self._looked: dict[tuple[str, float], Looked] = {}
+        self._followed: dict[str, int] = {}  # the generation at which the alias was last seen to follow
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -231,6 +232,19 @@ class Rollouts:
             if CHAMPION in version.aliases:
                 return
             self._reach.registry.move_alias(name, CHAMPION, version.version, actor=actor, reason=reason)
+
+    def follow(self, name: str) -> None:
+        """Mend what a kill between a deployment and the champion's alias left. An alias moved by hand since stays."""
+        deployment = self._deployer.deployment(name)
+        if deployment is None or self._followed.get(name) == deployment.generation:
+            return
+        moves = self._metadata.read(lambda r: r.registry.alias_history(name, CHAMPION))
+        if all(move.at <= deployment.at for move in moves):
+            try:
+                self._point(name, deployment.actor, deployment.reason)
+            except ModelNotFound as error:
+                log.warning("the champion of %s is not marked: %s", name, error.message)
+        self._followed[name] = deployment.generation
 
     def _put(self, repositories: Repositories, name: str, state: RolloutState | None) -> None:
         body = {} if state is None else ROLLOUT.body(state)

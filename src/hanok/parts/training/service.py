@@ -344,8 +344,10 @@ class Training:
         return [done for model in self.models() for done in (*self._watched(model), *self._retrained(model))]
 
     def guard(self) -> list[TickOutcome]:
-        """Look at the rollouts under way, and only at them: cheap, and never behind a training."""
+        """Look at the rollouts under way, and that the alias follows elsewhere: cheap, and never behind a training."""
         under_way = self.rollouts()
+        for name in {model.name for model in self.models()} - set(under_way):
+            self._rollouts.follow(name)
         return [done for model in self.models() if model.name in under_way for done in self._watched(model)]
 
     def retrain(self) -> list[TickOutcome]:

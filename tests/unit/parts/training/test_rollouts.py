@@ -120,6 +120,11 @@ def _whatever_is_done(home, actions):
     assert not [w for w in rig.durable.unfinished("rollback") if w.arguments["model"] == name]
 
 
+@pytest.mark.parametrize("left", range(4))
+def test_the_alias_follows_a_deployment_that_was_cut_down_at_any_write(home, left):
+    _whatever_is_done(home, [("deploy", 3), ("kill", left), ("deploy", 1)])
+
+
 def _named(action):
     return {action[1]} if action[0] in ("promote", "deploy", "rollback") and action[1] is not None else set()
 
