@@ -2,7 +2,8 @@
 
 One rule for training and for monitoring: of the rows of an entity's label that are known by now and hold a value, the
 one with the newest `known_at` counts; of several with the same instant, the one that arrived last. Null, NaN and
-infinity are no labels: they change nothing. What counted before stays in its table.
+infinity are no labels: they change nothing. What counted before stays in its table. Where the table's source has a
+`row_key`, a row counts no more from when another one with the same key arrives, whatever that one holds.
 """
 
 from __future__ import annotations
@@ -37,11 +38,18 @@ class LabelSource:
     keys: tuple[str, ...]
     window: timedelta | None = None
     slices: tuple[str, ...] = ()
+    row_key: tuple[str, ...] = ()  # of label rows that have the same values in these columns the newest counts
+
+    @property
+    def origin(self) -> str:
+        """Whose labels these are: what was read from elsewhere is none of them."""
+        return f"{self.table}.{self.column}" + (f" rows by {', '.join(self.row_key)}" if self.row_key else "")
 
     @property
     def identity(self) -> str:
         """What makes these labels others than before: a declaration that reads another column joins anew."""
-        return f"{self.table}.{self.column} at {self.known_at} by {', '.join(self.keys)}"
+        rows = f" rows by {', '.join(self.row_key)}" if self.row_key else ""
+        return f"{self.table}.{self.column} at {self.known_at} by {', '.join(self.keys)}{rows}"
 
 
 @dataclass(frozen=True, slots=True)

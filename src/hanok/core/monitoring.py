@@ -25,7 +25,8 @@ class LabelState:
     """How far the labels of a model are joined. Rows of the label table below `labels` and rows of the log below
     `answers` have met. `joined` pairs count; `outside` lie farther apart than the window; `strange` labels are no label
     of the task, `words` shows some. `generation` grows when the model reads its labels from elsewhere. `steps` counts
-    the joins that were done, over all generations."""
+    the joins that were done, over all generations. Pairs of generations before `since` are of labels other than those
+    of `origin`."""
 
     identity: str
     generation: int = 1
@@ -37,6 +38,8 @@ class LabelState:
     words: tuple[str, ...] = ()
     step: LabelStep | None = None
     steps: int = 0
+    origin: str = ""
+    since: int = 0
 
 
 LABELS = Kind("labels", LabelState, owner="model")

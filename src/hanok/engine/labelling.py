@@ -180,8 +180,10 @@ class Labelling:
     def source(self, model: Model) -> LabelSource:
         """Where the labels of a model come from."""
         label, keys = model.label, self._features.spine_keys(model)
+        overlay, slices = self._features.spines.overlay(label.table), tuple(model.gate.slices)
+        row_key = overlay.row_key if overlay is not None else ()
         return LabelSource(
-            model.name, label.table, label.column, label.known_at, keys, label.match_window, tuple(model.gate.slices)
+            model.name, label.table, label.column, label.known_at, keys, label.match_window, slices, row_key
         )
 
     def key_types(self, model: Model) -> tuple[KeyType, ...]:

@@ -93,3 +93,43 @@ def test_a_model_that_is_renamed_while_it_answers_is_asked_and_labelled_under_it
         assert sum(d["rows"] for d in client.call("measure", model="m")["days"]) == 3
         with pytest.raises(ModelNotFound, match="declares no model 'm'"):
             client.train("m")
+
+
+def test_a_label_row_that_is_corrected_or_taken_back_counts_no_more(home):
+    """In training and in monitoring alike, with the correction known later, at the same time, earlier, or empty; and
+    what was known before the correction came stays what it was."""
+    with declare(home) as client:
+        begin(client)
+        answers = [client.predict("m", id=i)["prediction_id"] for i in range(6)]
+        client.call("measure", model="m")
+        assert [shown(client, p)[1] for p in answers] == [e["y"] for e in ENDS[:6]]
+        before = client.app.clock.now()
+        day, other = timedelta(days=1), [1 - e["y"] for e in ENDS[:4]]
+        moved = zip(ENDS[:4], [day, 0 * day, -day / 2, day], [*other[:3], None], strict=True)
+        fixed = [{**e, "k": e["k"] + by, "y": y} for e, by, y in moved]
+        assert client.ingest("ends", pa.Table.from_pylist(fixed))["corrected"] == 4
+        now = [*other[:3], None, ENDS[4]["y"], ENDS[5]["y"]]
+        assert [shown(client, p)[1] for p in answers] == now
+        again = [client.predict("m", id=i)["prediction_id"] for i in range(6)]
+        client.call("measure", model="m")
+        assert [shown(client, p)[1] for p in again] == now
+        features, model = client.app.features, client.app.training.model("m")
+        spine = features.spine_rows(model)
+        assert features.labels(model, spine).to_pylist()[:6] == now
+        assert features.labels(model, spine, as_of=before).to_pylist()[:6] == [e["y"] for e in ENDS[:6]]
+        then = client.app.monitoring.outcomes("m", known_by=before)
+        told = dict(zip(then.column("prediction_id").to_pylist(), then.column("label").to_pylist(), strict=True))
+        assert [told.get(p) for p in answers] == [e["y"] for e in ENDS[:6]]
+
+
+def test_labels_of_another_column_take_the_place_of_all_earlier_ones(home):
+    """An answer that has no label in the new column has none."""
+    with declare(home) as client:
+        begin(client)
+        answers = [client.predict("m", id=i)["prediction_id"] for i in range(100, 106)]
+        late = [{**e, "y30": None if e["id"] % 2 else e["y30"]} for e in ENDS[100:106]]
+        client.ingest("ends", pa.Table.from_pylist(late))
+        assert [shown(client, p)[1] for p in answers] == [e["y"] for e in ENDS[100:106]]
+    with declare(home, column="y30") as client:
+        client.call("measure", model="m")
+        assert [shown(client, p)[1] for p in answers] == [e["y30"] for e in late]

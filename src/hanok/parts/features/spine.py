@@ -110,9 +110,16 @@ class Spines:
         scan = self._tables.scan(model.label.table, upto=upto)
         _require(model, scan, [*keys, model.label.column, model.label.known_at])
         asking = spine.select([KEY_PREFIX + k for k in keys]).rename_columns(list(keys))
-        labels, asking = self._alike(model, keys, scan, asking)
+        overlay = self.overlay(model.label.table)
+        row_key = overlay.row_key if overlay is not None and _fits(overlay, scan) else ()
         label, known_at = model.label.column, model.label.known_at
-        cut = f"{known(known_at)} <= TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        at = f"TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
+        told = "labels"
+        if row_key:  # the rows that none with the same key had superseded by then
+            by = f"PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {SEQUENCE} DESC"
+            told = f"(SELECT * FROM labels WHERE {ARRIVED} <= {at} QUALIFY row_number() OVER ({by}) = 1)"
+        labels, asking = self._alike(model, keys, scan, asking, row_key)
+        cut = f"{known(known_at)} <= {at}"
         where = f"WHERE {cut} AND {holds(label, scan.schema.field(label).type)}"
         newest = f"arg_max({quoted(label)}, ({dated(known_at)}, {SEQUENCE}))"
         names = ", ".join(quoted(k) for k in keys)
@@ -122,16 +129,18 @@ class Spines:
             return arrow(
                 duck,
                 f"SELECT l.{LABEL} FROM spine s LEFT JOIN ("
-                f"  SELECT {names}, {newest} AS {LABEL} FROM labels {where} "
+                f"  SELECT {names}, {newest} AS {LABEL} FROM {told} {where} "
                 f"  GROUP BY {names}) l ON {matched} ORDER BY s._row",
             ).column(LABEL)
 
     @staticmethod
-    def _alike(model: Model, keys: Sequence[str], scan: Scan, asking: pa.Table) -> tuple[Relation, pa.Table]:
+    def _alike(
+        model: Model, keys: Sequence[str], scan: Scan, asking: pa.Table, beside: Sequence[str]
+    ) -> tuple[Relation, pa.Table]:
         """Label rows and asking rows whose keys compare: as they are, or both spelled by the spine's types."""
         if all(compare_alike(asking.column(k).type, scan.schema.field(k).type) for k in keys):
             return scan, asking
-        names = dict.fromkeys((*keys, model.label.column, model.label.known_at, ARRIVED, SEQUENCE))
+        names = dict.fromkeys((*keys, *beside, model.label.column, model.label.known_at, ARRIVED, SEQUENCE))
         spelled = spelled_keys(read(scan, list(names)), asking, keys)
         return spelled, spelled_keys(asking, asking, keys)
 

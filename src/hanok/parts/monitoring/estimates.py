@@ -38,7 +38,7 @@ from hanok.core.performance import (
 from hanok.core.records import to_body
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.concept import ConceptDrift
-from hanok.parts.monitoring.outcomes import OUTCOMES, counting
+from hanok.parts.monitoring.outcomes import OUTCOMES, counting, since_of
 from hanok.stores.ports import Metadata, Repositories, Tables
 
 DAY = timedelta(days=1)
@@ -155,7 +155,13 @@ class Estimates:
         if not self._tables.size(OUTCOMES + model):
             raise Invalid("no answer is labelled yet")
         known = self._tables.scan(OUTCOMES + model, since=since)
-        counts = counting(known, known_by=self._clock.now(), bounds=_answered(since, start), view="known")
+        counts = counting(
+            known,
+            known_by=self._clock.now(),
+            bounds=_answered(since, start),
+            view="known",
+            since=since_of(self._metadata, model),
+        )
         with connect({"log": log, "known": known}) as duck:
             window = arrow(duck, f"SELECT {columns} FROM log WHERE {_answered(start, end)}")
             labelled = arrow(
@@ -242,7 +248,13 @@ class Estimates:
 
     def _labelled(self, model: str, start: datetime, end: datetime) -> pa.Table:
         known = self._tables.scan(OUTCOMES + model, since=start)
-        counts = counting(known, known_by=self._clock.now(), bounds=_answered(start, end), view="known")
+        counts = counting(
+            known,
+            known_by=self._clock.now(),
+            bounds=_answered(start, end),
+            view="known",
+            since=since_of(self._metadata, model),
+        )
         with connect({"known": known}) as duck:
             return arrow(duck, f"SELECT score, scores, label FROM ({counts})")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from hanok.compute.duck import Relation, quoted
+from hanok.compute.duck import Relation, arrow, connect, quoted
 from hanok.compute.labels import dated, holds, known, newest
 from hanok.core.clock import micros
 from hanok.core.keys import KeyType
 from hanok.core.labels import LabelSource
 from hanok.core.monitoring import LabelState, LabelStep
-from hanok.core.tables import SEQUENCE
-from hanok.parts.monitoring.outcomes import PREDICTIONS, feature_columns, key_column
+from hanok.core.tables import ARRIVED, SEQUENCE, Overlay, Scan
+from hanok.parts.monitoring.outcomes import OUTCOMES, PREDICTIONS, feature_columns, key_column
 from hanok.parts.monitoring.spellings import Spellings, spelled
 from hanok.stores.ports import Tables
 
@@ -47,7 +47,7 @@ def pairs_query(
     An answer without a score (an error) is no answer: it has no outcome.
     """
     log_name = PREDICTIONS + source.model
-    log, labels = tables.scan(log_name, upto=step.answers), tables.scan(source.table, upto=step.labels)
+    log, labels = tables.scan(log_name, upto=step.answers), newest_rows(tables, source, step.labels)
     relations: dict[str, Relation] = {"log": log, "labels": labels}
     places = range(len(source.keys))
     entity = ", ".join(f"k{i}" for i in places)
@@ -76,7 +76,11 @@ def pairs_query(
     one = one if source.window is None else ""
     sides = []
     if step.labels > state.labels:
-        sides.append((answers, f"SELECT * FROM ({told} AND t.{SEQUENCE} >= {state.labels}) {one}"))
+        fresh = f"SELECT * FROM ({told} AND t.{SEQUENCE} >= {state.labels}) {one}"
+        if labels.overlay is not None:  # what is left of the labels of an entity may count again
+            new = f"SELECT {told_keys} FROM {label_from} WHERE t.{SEQUENCE} >= {state.labels}"
+            fresh = f"SELECT * FROM ({told}) WHERE ({entity}) IN (SELECT ({entity}) FROM ({new})) {one}"
+        sides.append((answers, fresh))
     if step.answers > state.answers and state.labels:
         mine = f"{answers} AND t.{SEQUENCE} >= {state.answers}"
         before = f"SELECT * FROM ({told} AND t.{SEQUENCE} < {state.labels}) WHERE ({entity}) IN "
@@ -90,6 +94,35 @@ def pairs_query(
     if source.window is not None:
         query = f"SELECT * FROM ({query}) QUALIFY {ahead} OR {first}"
     return PairsQuery(relations, f"{query} ORDER BY _answer, label_row")
+
+
+def newest_rows(tables: Tables, source: LabelSource, upto: int) -> Scan:
+    """The label rows that none with the same row key has superseded."""
+    scan = tables.scan(source.table, upto=upto)
+    fits = source.row_key and set(source.row_key) <= set(scan.schema.names)
+    return replace(scan, overlay=Overlay(source.row_key)) if fits else scan
+
+
+def taken_back(tables: Tables, source: LabelSource, state: LabelState, step: LabelStep) -> pa.Table | None:
+    """For each earlier pair whose label row is superseded by one of this step, a row that takes it back from when that
+    one arrived on."""
+    name = OUTCOMES + source.model
+    if not source.row_key or not state.labels or step.labels == state.labels or not tables.size(name):
+        return None
+    before, after = (newest_rows(tables, source, n) for n in (state.labels, step.labels))
+    pairs = tables.scan(name)
+    if before.overlay is None or "label_row" not in pairs.schema.names:
+        return None
+    same = " AND ".join(f"b.{quoted(k)} IS NOT DISTINCT FROM a.{quoted(k)}" for k in source.row_key)
+    gone = f"SELECT b.{SEQUENCE} AS row, a.{ARRIVED} AS came FROM before b JOIN after a ON {same}"
+    drop = ", ".join(n for n in (SEQUENCE, ARRIVED, "known_at", "superseded", "label") if n in pairs.schema.names)
+    with connect({"before": before, "after": after, "pairs": pairs}) as duck:
+        return arrow(
+            duck,
+            f"SELECT p.* EXCLUDE ({drop}), 'nan'::DOUBLE AS label, true AS superseded, greatest(p.known_at, g.came) AS "
+            f"known_at, g.came AS {ARRIVED} FROM pairs p JOIN ({gone} WHERE a.{SEQUENCE} > b.{SEQUENCE}) g "
+            f"ON p.label_row = g.row WHERE p.generation = {state.generation}",
+        )
 
 
 def _slice(columns: Sequence[str], name: str) -> str:

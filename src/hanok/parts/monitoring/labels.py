@@ -29,12 +29,11 @@ from hanok.core.monitoring import LABELS, LabelState, LabelStep
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
-from hanok.parts.monitoring.label_pairs import pairs_query
-from hanok.parts.monitoring.outcomes import OUTCOMES, PREDICTIONS, counting, key_column
+from hanok.parts.monitoring.label_pairs import pairs_query, taken_back
+from hanok.parts.monitoring.outcomes import NEWEST, OUTCOMES, PREDICTIONS, counting, key_column, since_of
 from hanok.parts.monitoring.spellings import Spellings
 from hanok.stores.ports import Metadata, Repositories, Tables
 
-NEWEST = "newest"
 WORDS_SHOWN = 5
 INSTANT = pa.timestamp("us", "UTC")
 NOTHING = pa.schema([("outside", pa.bool_()), ("label", pa.float64()), ("at", INSTANT)])
@@ -98,6 +97,8 @@ class Labels:
         rows, strange = self._pairs(source, kinds, state, step, signature_of, answering, otherwise)
         outside = int(pc.sum(rows.column("outside")).as_py() or 0)
         counted = int((np.isfinite(rows.column("label").to_numpy()) & ~rows.column("outside").to_numpy()).sum())
+        if (gone := taken_back(self._tables, source, state, step)) is not None and gone.num_rows:
+            rows = pa.concat_tables([rows, gone], promote_options="permissive") if rows.num_rows else gone
         if rows.num_rows:
             span = f"{state.labels}-{step.labels} answers {state.answers}-{step.answers}"
             key = f"labels {_short(source.identity)}.{state.generation} {span}"
@@ -120,7 +121,9 @@ class Labels:
         sides = ((">=", start), ("<", end))
         bounds = " AND ".join(f"\"at\" {op} TIMESTAMPTZ '{t.isoformat()}'" for op, t in sides if t is not None)
         scan = self._tables.scan(OUTCOMES + model, since=start)
-        chosen = counting(scan, known_by=known_by or self._clock.now(), bounds=bounds or "true")
+        chosen = counting(
+            scan, known_by=known_by or self._clock.now(), bounds=bounds or "true", since=since_of(self._metadata, model)
+        )
         with connect({"outcomes": scan}) as duck:
             return arrow(duck, f"{chosen} ORDER BY {SEQUENCE}")
 
@@ -177,10 +180,14 @@ class Labels:
 
     def _step(self, source: LabelSource) -> LabelState:
         """The state with the step to do: the one that was begun and not finished, or one over all that is new."""
-        state = self._state(source.model) or LabelState(source.identity)
+        state = self._state(source.model) or LabelState(source.identity, origin=source.origin)
         labels, answers = self._tables.size(source.table), self._tables.size(PREDICTIONS + source.model)
         if state.identity != source.identity or labels < state.labels or answers < state.answers:
-            state = LabelState(source.identity, generation=state.generation + 1, steps=state.steps)
+            generation = state.generation + 1
+            since = state.since if _same_origin(state, source) else generation
+            state = LabelState(
+                source.identity, generation=generation, steps=state.steps, origin=source.origin, since=since
+            )
         if state.step is not None or (labels, answers) == (state.labels, state.answers):
             return state
         state = replace(state, step=LabelStep(labels, answers, self._clock.now()))
@@ -352,6 +359,12 @@ def _ways(present: KeysOf, otherwise: Sequence[KeysOf], have: Sequence[str], tol
 
 def _lacks(columns: Sequence[str | None]) -> str:
     return f"({' OR '.join('true' if c is None else f't.{quoted(c)} IS NULL' for c in columns) or 'false'})"
+
+
+def _same_origin(state: LabelState, source: LabelSource) -> bool:
+    if state.origin:
+        return state.origin == source.origin
+    return not source.row_key and state.identity.startswith(f"{source.table}.{source.column} at ")  # an earlier release
 
 
 def _truth(joined: pa.Table, signature_of: SignatureOf, answering: Signature) -> np.ndarray:
