@@ -289,3 +289,13 @@ def test_the_command_line_gets_counts_and_makes_training_sets(tmp_path, monkeypa
     made = hanok("training-set", rows, "--features", "dest__temp", "--out", "o.parquet")
     assert pq.read_table("o.parquet").column_names == ["from", "to", "t", "dest__temp"]
     assert hanok("reproduce", made["training_set"])["bit_equal"]
+
+
+def test_what_json_has_no_number_for_is_null_and_may_have_a_default(tmp_path):
+    made = House(tmp_path)
+    made.arrive("landings", landings(("ZZ", 1.5, 1e308), ("ZZ", 1.6, 1e308)))
+    (row,) = made.client.online("late", {"carrier": ["ZZ"]})
+    assert (row["values"]["late__delay_1d"], row["statuses"]["late__delay_1d"]) == (None, "null")
+    (row,) = made.client.online("late", {"carrier": ["ZZ"]}, defaults={"late__delay_1d": 3.0})
+    assert row["values"]["late__delay_1d"] == 3.0
+    made.app.close()

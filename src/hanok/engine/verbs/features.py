@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
@@ -133,7 +134,8 @@ def online(
     defaults: Mapping[str, Cell] | None = None,
 ) -> Sequence[JsonObject]:
     """The features of a service, or of names of views and features, for many entities as they stand now: values,
-    statuses (present, null, missing, stale) and event times. `defaults` stand for values that are not present."""
+    statuses (present, null, missing, stale) and event times. `defaults` stand for values that are not present. What
+    JSON has no number for (NaN, infinite) is null."""
     asked = ([service] if service else []) + list(features)
     views, given = sets.views(asked_features(asked)), dict(defaults or {})
     columns = [c for v in views for c in view_columns(v)]
@@ -144,19 +146,24 @@ def online(
     found = sets.features.online_of(views, entities)
     rows: list[JsonObject] = []
     for i, entity in enumerate(entities):
-        values = {
-            f.column: given[f.column] if f.values[i] is None and f.column in given else f.values[i] for f in found
-        }
+        said = {f.column: None if _without_a_number(f.values[i]) else f.values[i] for f in found}
+        values = {n: given[n] if value is None and n in given else value for n, value in said.items()}
         times = {f.column: f.event_times[i] for f in found}
         rows.append(
             {
                 "entity": {k: _plain(v) for k, v in entity.items()},
                 "values": {n: _plain(v) for n, v in values.items()},
-                "statuses": {f.column: STATUSES[f.statuses[i]] for f in found},
+                "statuses": {
+                    f.column: "null" if _without_a_number(f.values[i]) else STATUSES[f.statuses[i]] for f in found
+                },
                 "event_times": {c: t.isoformat() if t is not None else None for c, t in times.items()},
             }
         )
     return rows
+
+
+def _without_a_number(value: FeatureCell) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _plain(value: FeatureCell) -> Json:
