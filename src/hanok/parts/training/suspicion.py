@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hanok.compute.alike import copies, repeating, told_groupings
 from hanok.compute.frames import GROUP, Frame
 from hanok.compute.leaks import Leak, suspects
-from hanok.core.declare import Model
+from hanok.core.declare import Model, view_columns
 from hanok.core.errors import LabelGivenAway, NotTrainable
 from hanok.core.training import LeakNote
 from hanok.parts.training.splitting import by_time, split
@@ -22,7 +23,13 @@ STOPPING = ("copy", "filled afterwards", "label aggregated", "word")
 
 def suspicions(model: Model, rows: pa.Table, frame: Frame, known: Iterable[Leak]) -> tuple[LeakNote, ...]:
     """The leaks that are `known` from making the rows, and what the rows themselves show."""
-    found = [*known, *suspects(frame), *_groups(model, rows, frame), *_copies(model, rows, frame)]
+    found = [
+        *known,
+        *_unfilled(model, rows),
+        *suspects(frame),
+        *_groups(model, rows, frame),
+        *_copies(model, rows, frame),
+    ]
     accepted = set(model.gate.accept or ())
     return tuple(_noted(leak, leak.column in accepted) for leak in found)
 
@@ -41,6 +48,31 @@ def stop_if_certain(model: Model, notes: Iterable[LeakNote]) -> None:
 def _noted(leak: Leak, accepted: bool) -> LeakNote:
     said = " (accepted in the declaration)" if accepted and leak.certain else ""
     return LeakNote(leak.kind, leak.column, leak.message + said, leak.certain and not accepted, accepted)
+
+
+def _unfilled(model: Model, rows: pa.Table) -> list[Leak]:
+    """Views that give no value to any row: nothing is learnt from them, and nobody would see it."""
+    found = []
+    for view in model.views:
+        columns = [n for n in view_columns(view) if n in rows.column_names]
+        counts = {n for n in columns if rows.column(n).null_count == 0}  # of nothing there are 0
+        empty = [n for n in columns if n not in counts and rows.column(n).null_count == rows.num_rows]
+        if not rows.num_rows or not empty or len(empty) + len(counts) < len(columns):
+            continue
+        if any(pc.any(pc.not_equal(rows.column(n), 0)).as_py() for n in counts if _number(rows.column(n).type)):
+            continue
+        table = view.source.table
+        message = (
+            f"feature view {view.name!r} has no value in any of the {rows.num_rows:,} rows: no row of {table!r} with "
+            "their keys was known when they are predicted. Was its history brought in at once? Then say when its rows "
+            f"became known, hk.Source({table!r}, known_at=..., row_key=...), and ingest it again under another --key"
+        )
+        found.append(Leak("unfilled", empty[0], message, False))
+    return found
+
+
+def _number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _groups(model: Model, rows: pa.Table, frame: Frame) -> list[Leak]:

@@ -154,3 +154,16 @@ def test_honest_columns_are_not_suspected():
     rows = rows_of(600, 5, y=y, **{f"z{i}": z[:, i] for i in range(4)})
     declared = model(hk.at_random(), features=["x", "c", "z0", "z1", "z2", "z3"])
     assert suspicions(declared, rows, frame_of(declared, rows), ()) == ()
+
+
+@pytest.mark.parametrize("sums, told", [([None] * 90, True), ([None] * 89 + [2.0], False)])
+def test_a_view_that_gives_no_row_a_value_is_told_of_the_version(sums, told):
+    """A count of nothing is 0, so it tells of a view only beside values that are not there."""
+    source, aggregate = hk.Source("hubs", "seen"), {"n": hk.count(), "s": hk.sum("load")}
+    view = hk.FeatureView("hub", keys="h", source=source, windows=["1d"], aggregate=aggregate)
+    declared = model(hk.at_random(), features=("x", view))
+    counted = pa.array([0.0 if s is None else 1.0 for s in sums])
+    rows = rows_of(90, 1, hub__n_1d=counted, hub__s_1d=pa.array(sums, pa.float64()))
+    notes = [n for n in suspicions(declared, rows, frame_of(declared, rows), ()) if n.kind == "unfilled"]
+    assert [(n.column, n.certain) for n in notes] == ([("hub__s_1d", False)] if told else [])
+    assert all("no value in any of the 90 rows" in n.message and "known_at" in n.message for n in notes)
