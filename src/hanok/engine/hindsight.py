@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.compute.metrics import evaluate
 from hanok.core.declare import Model
-from hanok.core.errors import Invalid, NotFound
+from hanok.core.errors import HanokError, Invalid, NotFound
 from hanok.core.logged import FEATURE, TABLE, feature_of, key_of
 from hanok.core.performance import HINDSIGHT, Hindsight, HindsightMonth
 from hanok.core.tables import SEQUENCE
@@ -27,7 +27,8 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     where a version with the same features answered, else what it said as a shadow, else a join for the spine row.
     Answers for which none of these can be had are left out.
 
-    Raises NotFound when nothing has been answered and labelled, Invalid when all answers are left out.
+    Raises NotFound when nothing has been answered and labelled by a version of the same task and classes, Invalid when
+    all answers are left out.
     """
     loaded = parts.packages.load(parts.training.version(name, version).package)
     model = parts.declared.of(name, version) or parts.declared.present(name)
@@ -35,6 +36,12 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     rows = _labelled_answers(parts, name)
     if not rows.num_rows:
         raise NotFound(f"{name} has no labelled answers yet, so there is nothing to look back on")
+    rows = rows.filter(_alike(parts, name, loaded, rows))
+    if not rows.num_rows:
+        raise NotFound(
+            f"{name} has no labelled answers of versions with the task and classes of version {version} "
+            f"({model.task}), so there is nothing to compare it with"
+        )
     scores = _own_scores(parts, model, version, loaded, rows)
     kept = np.array([s is not None for s in scores])
     if not kept.any():
@@ -60,6 +67,21 @@ def hindsight(parts: Evidence, name: str, version: int = 1) -> Hindsight:
     now = parts.clock.now()
     parts.metadata.write(lambda r: r.records.put(HINDSIGHT.name, name, "newest", HINDSIGHT.body(made), now))
     return made
+
+
+def _alike(parts: Evidence, name: str, loaded: Loaded, rows: pa.Table) -> pa.Array:
+    """Which answers are of versions whose scores and labels mean what this version's do; those of versions that are
+    gone are taken to be."""
+    asked, versions = loaded.signature, rows.column("version")
+    other = []
+    for version in pc.unique(versions).to_pylist():
+        try:
+            found = parts.serving.model(name, version).signature
+        except HanokError:
+            continue
+        if (found.task, found.classes) != (asked.task, asked.classes):
+            other.append(version)
+    return pc.invert(pc.is_in(versions, pa.array(other, versions.type)))
 
 
 Score: TypeAlias = float | list[float] | None

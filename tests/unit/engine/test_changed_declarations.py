@@ -18,16 +18,18 @@ PROJECT = """
 import hanok as hk
 def fit(frame):
     import lightgbm
-    return lightgbm.LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1).fit(frame.X, frame.y)
+    kind = lightgbm.LGBMClassifier if "TASK" == "binary" else lightgbm.LGBMRegressor
+    return kind(n_estimators=3, n_jobs=1, verbose=-1).fit(frame.X, frame.y)
 ends = hk.Source("ends", row_key="id")
-m = hk.Model("MODEL", task="binary", spine=hk.Spine("asks", predict_at="t", keys=KEYS),
+m = hk.Model("MODEL", task="TASK", spine=hk.Spine("asks", predict_at="t", keys=KEYS),
   label=hk.Label("ends", column="COLUMN", known_at="k"), features=["x"], train=fit, split=hk.at_random(test=0.3))
 """
 
 
-def declare(tmp_path, *, model="m", keys=("id",), column="y"):
+def declare(tmp_path, *, model="m", keys=("id",), column="y", task="binary"):
     """The project file, written anew, opened on the same home."""
     text = PROJECT.replace("MODEL", model).replace("KEYS", str(list(keys))).replace("COLUMN", column)
+    text = text.replace("TASK", task)
     (tmp_path / "hanok_project.py").write_text(text)
     return hk.open(tmp_path / "home", project=tmp_path / "hanok_project.py")
 
@@ -133,3 +135,19 @@ def test_labels_of_another_column_take_the_place_of_all_earlier_ones(home):
     with declare(home, column="y30") as client:
         client.call("measure", model="m")
         assert [shown(client, p)[1] for p in answers] == [e["y30"] for e in late]
+
+
+def test_a_look_back_compares_answers_of_one_task(home):
+    with declare(home) as client:
+        begin(client)
+        answers = [client.predict("m", id=i)["prediction_id"] for i in range(6)]
+        client.call("measure", model="m")
+    with declare(home, task="regression") as client:
+        client.train("m")
+        client.call("deploy", model="m", version=2)
+        answers += [client.predict("m", id=i)["prediction_id"] for i in range(6, 10)]
+        client.call("measure", model="m")
+        assert None not in [shown(client, p)[1] for p in answers]
+        for version, rows, metric in ((1, 6, "log_loss"), (2, 4, "rmse")):
+            (month,) = client.call("hindsight", model="m", version=version)["months"]
+            assert month["rows"] == rows and metric in str(month)
