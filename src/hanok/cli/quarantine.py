@@ -26,9 +26,16 @@ def list_(table: str, limit: int, home: Path | None, as_json: bool) -> None:
 @click.argument("ids", nargs=-1, required=True, type=int)
 @click.option("--set", "changes", multiple=True, help="Mend a column first: COLUMN=VALUE. Repeatable.")
 @click.option("--allow", multiple=True, help="Widen the schema so that this column may have such values. Repeatable.")
+@click.option("--over-newer", is_flag=True, help="Also where a row with the same key came in since: this one counts.")
 @common
 def replay(
-    table: str, ids: tuple[int, ...], changes: tuple[str, ...], allow: tuple[str, ...], home: Path | None, as_json: bool
+    table: str,
+    ids: tuple[int, ...],
+    changes: tuple[str, ...],
+    allow: tuple[str, ...],
+    over_newer: bool,
+    home: Path | None,
+    as_json: bool,
 ) -> None:
     """Try the rows IDS of TABLE again, as they are or mended."""
     pairs = {}
@@ -37,4 +44,5 @@ def replay(
         if not equals:
             raise click.UsageError(f"--set is COLUMN=VALUE, got {change!r}")
         pairs[column] = value
-    show(ask(home, "quarantine.replay", table=table, ids=list(ids), changes=pairs, allow=list(allow)), as_json)
+    asked = {"changes": pairs, "allow": list(allow), "over_newer": over_newer}
+    show(ask(home, "quarantine.replay", table=table, ids=list(ids), **asked), as_json)

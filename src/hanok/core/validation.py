@@ -157,13 +157,15 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A row of the quarantine as it came. `replayed`: the batch in which it was tried again (empty while it waits)."""
+    """A row of the quarantine as it came. `replayed`: the batch in which it was tried again; `superseded`: the one that
+    brought a row with the same key since. Both are empty while it waits."""
 
     id: int
     batch: str
     reason: str
     row: JsonObject
     replayed: str = ""
+    superseded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

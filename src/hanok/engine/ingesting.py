@@ -63,8 +63,8 @@ class Ingesting:
         """Ingest a file in the shape that its table is declared in: columns as what they are declared to be, rows that
         come again as what they are, and labels among the features into the table where labels are kept.
 
-        `again` are batches of the same file, read otherwise: their rows are not appended twice, and of those that they
-        set aside it is said that they were tried again."""
+        `again` are batches of the same file, read otherwise: their rows are not appended twice nor over what came in
+        since, and of those that they set aside and that wait it is said that they were tried again."""
         rows = self._numbered(table, self._sources.typed(table, rows), again[0] if again else key)
         known_by = self._known_by(table, again)
         source = self._sources.of(table)
@@ -86,16 +86,19 @@ class Ingesting:
             event_time=event_time,
             slices=slices,
             known_by=known_by,
+            again=again,
             learned_ranges=learned_ranges,
             actor=actor,
         )
         others = tuple(
-            self._checked(m.label.table, labels, key=key, row_key=by, partial=True, actor=actor)
+            self._checked(m.label.table, labels, key=key, row_key=by, again=again, partial=True, actor=actor)
             for m, labels, by in told
             if labels.num_rows
         )
         for name in (table, *(told.table for told in others)) if again else ():
-            tried = [r.id for r in self._validation.quarantined(name, limit=1 << 30) if r.batch in again]
+            tried = [
+                r.id for r in self._validation.quarantined(name, limit=1 << 30) if r.batch in again and not r.replayed
+            ]
             self._validation.readings.replaced(name, tried, batch=key, actor=actor)
         return Ingested(first, others)
 
@@ -133,6 +136,7 @@ class Ingesting:
         slices: Sequence[str] = (),
         row_key: Sequence[str] | None = None,
         known_by: Sequence[str] = (),
+        again: Sequence[str] = (),
         digest: str = "",
         partial: bool = False,
         learned_ranges: bool = True,
@@ -153,6 +157,7 @@ class Ingesting:
             slices=slices,
             row_key=declared if row_key is None else row_key,
             known_by=known_by,
+            again=again,
             digest=digest,
             partial=partial,
             learned_ranges=learned_ranges,

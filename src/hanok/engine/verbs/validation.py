@@ -66,7 +66,8 @@ def _message(argument: str, kind: str, text: str) -> Message:
 
 @verb("quarantine.list", Access.READ, "read")
 def list_quarantine(validation: Validation, *, table: str, limit: Count = 100) -> Sequence[JsonObject]:
-    """Rows set aside, the newest first: id, batch, reason, the row, and the batch in which it was replayed."""
+    """Rows set aside, the newest first: id, batch, reason, the row, the batch in which it was replayed, and the one
+    that brought a row with the same key since."""
     return [to_body(r) for r in validation.quarantined(table, limit=limit)]
 
 
@@ -80,9 +81,13 @@ def replay_quarantine(
     ids: Sequence[Count],
     changes: Mapping[str, Cell] | None = None,
     allow: Sequence[str] = (),
+    over_newer: bool = False,
 ) -> JsonObject:
-    """Try rows set aside again, mended by `changes`; with `allow` the schema takes the values of these columns."""
-    result = validation.replay(table, list(ids), changes=changes, allow=tuple(allow), actor=actor)
+    """Try rows set aside again, mended by `changes`; with `allow` the schema takes the values of these columns. A row
+    whose key came in since is refused, unless it is to count `over_newer` ones."""
+    result = validation.replay(
+        table, list(ids), changes=changes, allow=tuple(allow), over_newer=over_newer, actor=actor
+    )
     bus.settle()
     body = result.as_dict()
     del body["statistics"]

@@ -44,6 +44,7 @@ from hanok.core.validation import (
     StateIndex,
     TableSchema,
 )
+from hanok.parts.validation.acceptable import acceptable, arrivals, require, sliceable
 from hanok.parts.validation.again import Again, compared
 from hanok.parts.validation.batches import QUARANTINE, Batches, sent_again
 from hanok.parts.validation.corrected import made_anew
@@ -51,6 +52,7 @@ from hanok.parts.validation.declared import DeclaredSchemas, Held, free
 from hanok.parts.validation.kept import KeptStates
 from hanok.parts.validation.lately import judged
 from hanok.parts.validation.learning import learned, promising, without_ranges
+from hanok.parts.validation.newer import ends, left_as_it_is, newest, refuse_replayed, refuse_superseded, superseded
 from hanok.parts.validation.readings import Readings
 from hanok.parts.validation.turns import Turns, in_turn
 from hanok.stores.ports import Blobs, Metadata, Repositories, Tables
@@ -84,6 +86,7 @@ class Validation:
         slices: Sequence[str] = (),
         row_key: Sequence[str] = (),
         known_by: Sequence[str] = (),
+        again: Sequence[str] = (),
         arrived: pa.ChunkedArray | pa.Array | None = None,
         digest: str = "",
         partial: bool = False,
@@ -95,7 +98,8 @@ class Validation:
         Statistics of what was appended are kept by day and, for the columns in `slices`, by their values. Of rows that
         `row_key` tells apart, those that are there already are not appended again, and those that are there with other
         values are said to be corrected; of several in the batch each comes after the one before it. `known_by` says the
-        same of a file that was read before, each of whose rows comes once. `partial` rows hold some columns of the
+        same of a file that was read before (in the batches `again`), each of whose rows comes once; those that came in
+        from elsewhere since are left as they are. `partial` rows hold some columns of the
         table and lack none: they teach nothing about the others. Without `learned_ranges` only what was declared says
         how far values may go.
 
@@ -117,10 +121,10 @@ class Validation:
         rows = rows.drop_columns(untyped)
         now = self._clock.now()
         declared = self.declared.current(table)
-        arrivals = _arrivals(rows, arrived, now)
+        came_at = arrivals(rows, arrived, now)
         first = schema is None
         if schema is None:
-            _require(table, rows, [*keys, event_time])
+            require(table, rows, [*keys, event_time])
             typed, made = as_came(rows)
             spelt = (*spelt, *_changed(made))
             schema = infer_schema(table, statistics(typed), typed, event_time=event_time, keys=keys)
@@ -130,31 +134,35 @@ class Validation:
         expected = schema if held_to else without_ranges(schema)
         if partial:
             expected = promising(expected, rows.column_names)
-        _sliceable(schema, slices)
+        sliceable(schema, slices)
         row_key = tuple(in_any_spelling(k, rows.column_names) for k in row_key)
         checked = check_batch(rows, free(expected, declared) if declared else expected, row_key)
         digest = digest or content_digest(checked.came)
         if before is not None:
             return sent_again(before, rows.num_rows, digest)
-        _acceptable(table, checked, () if partial else row_key)
+        acceptable(table, checked, () if partial else row_key)
         said = {(a.type, a.column) for a in spelt}
         later = [a for a in checked.anomalies if (a.type, a.column) not in said]
         checked = replace(checked, anomalies=(*spelt, *later))
         state = measure(checked.came)
         measured = tuple(summary(c) for c in state.columns.values())
-        came = checked.came.append_column(ARRIVED, arrivals)
+        came = checked.came.append_column(ARRIVED, came_at)
         by = slices or schema.slices
         held = self.declared.hold(declared, came, state, checked, untyped, by, partial) if declared else Held(checked)
         checked = held.checked
-        good = checked.rows.filter(pa.array(~checked.bad))
-        good = good.append_column(ARRIVED, arrivals.filter(pa.array(~checked.bad)))
-        again = self._again(table, key, good, checked.came.column_names, row_key or known_by, bool(row_key))
-        good = again.rows
+        late = self._late(table, key, checked.rows, row_key or known_by, again)
+        left = left_as_it_is(checked.rows, late, row_key or known_by)
+        stays = pa.array(~checked.bad & ~late)
+        unchanged = int((~checked.bad & late).sum())
+        checked = replace(checked, bad=checked.bad & ~late)
+        good = checked.rows.filter(stays).append_column(ARRIVED, came_at.filter(stays))
+        anew = self._again(table, key, good, checked.came.column_names, row_key or known_by, bool(row_key))
+        good = anew.rows
         if good.num_rows:
             appended = self._tables.append(table, good, key=key, digest=digest, first=self.batches.end(table))
         else:
             appended = Appended(self._tables.size(table), 0)
-        self._set_aside(table, key, rows.append_column(ARRIVED, arrivals), checked)
+        self._set_aside(table, key, rows.append_column(ARRIVED, came_at), checked)
         learning = schema.rows_seen < LEARNING_ROWS
         if learning and schema.rows_seen and good.num_rows:
             told = good.drop_columns([c.name for c in schema.columns if c.name not in rows.column_names])
@@ -170,16 +178,16 @@ class Validation:
             rows.num_rows,
             good.num_rows,
             int(checked.bad.sum()),
-            (*checked.anomalies, *again.changes, *told_of.anomalies),
+            (*checked.anomalies, *left, *anew.changes, *told_of.anomalies),
             measured,
-            again.unchanged,
-            again.corrected,
+            anew.unchanged + unchanged,
+            anew.corrected,
             units=told_of.units,
         )
         small = lately is not None or rows.num_rows < USUAL_ROWS_MIN
         kept = self._kept(schema, good, by, state if good.num_rows == rows.num_rows else None)
         kept = replace(kept, first=appended.first)
-        remade = self._remade(schema, good, kept, by, appended) if again.corrected else None
+        remade = self._remade(schema, good, kept, by, appended) if anew.corrected else None
         schema = replace(schema, slices=tuple(slices) or schema.slices)
         self._record(
             result,
@@ -205,6 +213,24 @@ class Validation:
         if not row_key or not good.num_rows:
             return Again(good)
 
+        upto = self._begun(table, key)
+        there = self._tables.scan(table, upto=upto) if upto else None
+        return compared(good, came, there, [in_any_spelling(k, good.column_names) for k in row_key], dated=dated)
+
+    def _late(self, table: str, key: str, rows: pa.Table, by: Sequence[str], again: Sequence[str]) -> np.ndarray:
+        """Which rows of a file that is read once more came in from elsewhere since it was read first."""
+        results = [r for name in again if (r := self.result(table, name)) and r.first is not None]
+        upto = self._begun(table, key) if results and by else 0
+        if not upto:
+            return np.zeros(rows.num_rows, bool)
+        first = min(ends(results).values())
+        there = self._tables.scan(table, upto=upto)
+        own = [(r.first or 0, (r.first or 0) + r.accepted) for r in results]
+        return newest(there, rows, by, [first] * rows.num_rows, without=own) >= 0
+
+    def _begun(self, table: str, key: str) -> int:
+        """How many rows the table had when the batch was begun."""
+
         def begun(repositories: Repositories) -> int:
             body = repositories.records.get(BEGUN, table, key)
             if body is None or repositories.records.get(CHECK.name, table, key) is not None:
@@ -212,9 +238,7 @@ class Validation:
                 repositories.records.put(BEGUN, table, key, body, self._clock.now())
             return int(body["upto"])
 
-        upto = self._metadata.write(begun)
-        there = self._tables.scan(table, upto=upto) if upto else None
-        return compared(good, came, there, [in_any_spelling(k, good.column_names) for k in row_key], dated=dated)
+        return self._metadata.write(begun)
 
     def _kept(
         self, schema: TableSchema, good: pa.Table, slices: Sequence[str], measured: TableState | None
@@ -260,7 +284,7 @@ class Validation:
         schema = self.schema(table)
         if schema is None:
             raise Invalid(f"there is no table {table!r} yet: ingest its first batch, then name its slices")
-        _sliceable(schema, columns)
+        sliceable(schema, columns)
         made, now = replace(schema, slices=tuple(columns)), self._clock.now()
         self._metadata.write(lambda r: r.records.put(SCHEMA.name, table, "current", SCHEMA.body(made), now))
         return made.slices
@@ -283,11 +307,23 @@ class Validation:
         again = self._metadata.read(
             lambda r: {b["_key"]: REPLAYED.open(b) for b in r.records.list(REPLAYED.name, table)}
         )
-        batches = {key: replayed.batch for key, replayed in again.items() if replayed}
-        return [
-            SetAside(r[SEQUENCE], r["batch"], r["reason"], orjson.loads(r["row"]), batches.get(str(r[SEQUENCE]), ""))
+        tried = {key: replayed.batch for key, replayed in again.items() if replayed}
+        found = [
+            SetAside(r[SEQUENCE], r["batch"], r["reason"], orjson.loads(r["row"]), tried.get(str(r[SEQUENCE]), ""))
             for r in reversed(rows)
         ]
+        since = self._superseded(table, [r for r in found if not r.replayed])
+        return [replace(r, superseded=since.get(r.id, "")) for r in found]
+
+    def _superseded(
+        self, table: str, waiting: Sequence[SetAside], changes: Mapping[str, Cell] | None = None
+    ) -> dict[int, str]:
+        """The rows whose key came in after they were set aside, and with which batch."""
+        overlay, schema = self.overlay(table), self.schema(table)
+        if overlay is None or schema is None or not waiting or not self._tables.size(table):
+            return {}
+        results = self.results(table, limit=1 << 30)
+        return superseded(self._tables.scan(table), schema, waiting, overlay.row_key, results, changes)
 
     @in_turn
     def replay(
@@ -297,6 +333,7 @@ class Validation:
         *,
         changes: Mapping[str, Cell] | None = None,
         allow: Sequence[str] = (),
+        over_newer: bool = False,
         actor: str = "local",
     ) -> CheckResult:
         """Try rows of the quarantine again as a batch of their own, mended by `changes` (column to value).
@@ -304,18 +341,20 @@ class Validation:
         With `allow` the schema is widened first: the named columns may take the values that these rows have. Rows that
         are still bad are set aside again with their reason; a row is replayed once. They count as known from now on,
         in the order in which they came.
-        Raises Invalid for rows that are not there, were replayed before, or columns that the table does not have.
+        Raises Invalid for rows that are not there, were replayed before, or whose key came in since (unless they are to
+        count `over_newer` ones), and for columns that the table does not have.
         """
         waiting = {r.id: r for r in self.quarantined(table, limit=1 << 30)}
         if missing := [i for i in ids if i not in waiting]:
             raise Invalid(f"the quarantine of {table!r} has no row {missing[0]}; see: hanok quarantine list {table}")
-        if done := [i for i in ids if waiting[i].replayed]:
-            raise Invalid(f"row {done[0]} was replayed in the batch {waiting[done[0]].replayed!r} already")
+        refuse_replayed(ids, waiting)
         schema = self.schema(table)
         if not ids or schema is None:
             raise Invalid("name the rows to replay by their ids")
         if unknown := [c for c in (*(changes or {}), *allow) if schema.column(c) is None]:
             raise Invalid(f"{table!r} has no column {unknown[0]!r}; it has {', '.join(c.name for c in schema.columns)}")
+        if not over_newer:
+            refuse_superseded(table, self._superseded(table, [waiting[i] for i in ids], changes))
         came = [cast(Mapping[str, Cell], waiting[i].row) for i in sorted(ids)]
         rows = typed_rows([{**row, **(changes or {})} for row in came], schema)
         now = self._clock.now()
@@ -452,40 +491,3 @@ def _written(row: Mapping[str, Cell]) -> str:
 
 def _kept(value: Cell) -> Cell:
     return str(value) if isinstance(value, bytes) or (isinstance(value, float) and math.isinf(value)) else value
-
-
-def _arrivals(rows: pa.Table, arrived: pa.ChunkedArray | pa.Array | None, now: datetime) -> pa.Array:
-    kind = pa.timestamp("us", "UTC")
-    if arrived is None:
-        return pa.array([now] * rows.num_rows, kind)
-    if len(arrived) != rows.num_rows:
-        raise BadData(f"{len(arrived)} instants of arrival were given for {rows.num_rows} rows")
-    return arrived.cast(kind)
-
-
-def _require(table: str, rows: pa.Table, columns: Sequence[str]) -> None:
-    if missing := [c for c in columns if c and c not in rows.column_names]:
-        raise BadData(
-            f"the batch for {table!r} lacks the column {missing[0]!r}; it has {', '.join(rows.column_names[:12])}"
-        )
-
-
-def _sliceable(schema: TableSchema, columns: Sequence[str]) -> None:
-    for name in columns:
-        column = schema.column(name)
-        if column is None:
-            raise Invalid(
-                f"{schema.table!r} has no column {name!r}; it has {', '.join(c.name for c in schema.columns)}"
-            )
-        if column.type in ("FLOAT", "TIMESTAMP"):
-            raise Invalid(f"{name} is {column.type}: slices are the values of a text, INT or BOOL column")
-
-
-def _acceptable(table: str, checked: Checked, row_key: Sequence[str]) -> None:
-    """A batch whose every row lacks its identity is not a batch of this table: refuse it whole, keep nothing."""
-    gone = [a.column for a in checked.anomalies if a.type == "SCHEMA_MISSING_COLUMN" and a.severity == "error"]
-    if gone := [*gone, *(k for k in row_key if k not in checked.came.column_names)]:
-        raise BadData(
-            f"the batch for {table!r} lacks the column {gone[0]!r}, without which its rows are not told apart "
-            "or dated: nothing was ingested; add the column, or name another table"
-        )
