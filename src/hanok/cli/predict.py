@@ -21,6 +21,8 @@ from hanok.cli.output import ask, common, say, show, versioned
 )
 @click.option("--at", default="", help="With --in: the column with the instant that each row is predicted for.")
 @click.option("--keep", multiple=True, help="With --in: a column to stand beside the answers. Repeatable.")
+@click.option("--null", "nulls", multiple=True, help="With --in: a word that means no value. Repeatable.")
+@click.option("--encoding", default="", help="With --in: of a text file, like latin-1 (default: that of the table).")
 @click.option("--explain", is_flag=True, help="Of one row: what each input did to the score.")
 @click.option("--piece-rows", default=0, help="With --in: rows answered at once (default: by the number of columns).")
 @common
@@ -34,6 +36,8 @@ def predict(
     keys: tuple[str, ...],
     at: str,
     keep: tuple[str, ...],
+    nulls: tuple[str, ...],
+    encoding: str,
     explain: bool,
     piece_rows: int,
     home: Path | None,
@@ -48,11 +52,12 @@ def predict(
         name, version = versioned(model)
         named = {key: column or key for key, _, column in (k.partition("=") for k in keys)}
         options = {"version": version, "keys": named, "at": at, "keep": list(keep), "piece_rows": piece_rows}
+        options |= {"nulls": list(nulls) or None, "encoding": encoding}
         result = _bulk(home, name, source, out, options)
         _tell(result, out, as_json)
         return
-    if out is not None or keys or at or keep:
-        raise click.UsageError("--out, --key, --at and --keep go with --in FILE_OR_TABLE")
+    if out is not None or keys or at or keep or nulls or encoding:
+        raise click.UsageError("--out, --key, --at, --keep, --null and --encoding go with --in FILE_OR_TABLE")
     if start and end:
         _due(ask(home, "predict.batch", model=model, start=start, end=end), as_json)
         return

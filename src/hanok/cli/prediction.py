@@ -59,9 +59,11 @@ def list_(
         **asked,
     )
     if not as_json:
+        classes = any("answer" in r for r in found)
         found = [
             {"at": r["at"][:19], "id": r["id"], "version": r["version"], "arm": r["arm"], "score": r["score"],
-             "entity": r["entity"], "label": r["label"], "right": r["right"], "error": r["error"][:60]}
+             **({"answer": r.get("answer", "")} if classes else {}), "entity": r["entity"],
+             "label": r.get("actual", r["label"]), "right": r["right"], "error": r["error"][:60]}
             for r in found
         ]  # fmt: skip
     show(found, as_json)

@@ -16,11 +16,17 @@ from hanok.compute.values import bring
 from hanok.core.access import Access
 from hanok.core.batches import OWN_COLUMNS, Batch, Wanted
 from hanok.core.errors import Invalid
+from hanok.core.names import folded
 from hanok.core.tables import BOOKKEEPING, SEQUENCE, Scan
+from hanok.core.validation import Reading
+from hanok.engine.ingesting import Ingesting
 from hanok.engine.predicting import DeclaredKeys
+from hanok.engine.sources import as_declared
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.features.service import Features
 from hanok.parts.serving.service import Serving
+from hanok.parts.training.service import Training
+from hanok.parts.validation.service import Validation
 
 _KINDS = {"FP64": "FLOAT", "INT64": "INT", "BOOL": "BOOL", "BYTES": "STRING"}
 _WORDS = {"FLOAT": "a number", "INT": "a whole number", "BOOL": "true or false", "STRING": "text"}
@@ -36,6 +42,26 @@ class Batching:
     tables: GuardedTables
     metadata: GuardedMetadata
     features: Features
+    ingesting: Ingesting
+    training: Training
+    validation: Validation
+
+    def reading(self, model: str) -> tuple[Reading, list[str]]:
+        """How files are read that hold rows of the model's spine, and which of their columns are numbers."""
+        self.metadata.require_model(model, Access.USE)
+        table, numbers = self._spine(model), []
+        for one in self.serving.model(model).signature.inputs:
+            numbers += [one.name] if one.datatype in ("FP64", "INT64") else []
+        return self.validation.readings.usual(table) if table else Reading(), numbers
+
+    def _spine(self, model: str) -> str:
+        return next((m.spine.table for m in self.training.models() if m.name == model), "")
+
+    def _dated(self, batch: Batch, rows: pa.Table) -> pa.Table:
+        """Instants and keys of a file as the project declares that they are spelled."""
+        asked = {folded(n) for n in (batch.at, *batch.keys.values())}
+        kinds = self.ingesting.kinds(self._spine(batch.model)) if batch.digest else {}
+        return as_declared(rows, {n: k for n, k in kinds.items() if folded(n) in asked and k.startswith("date ")})
 
     def begin(self, model: str, wanted: Wanted, actor: str) -> Batch:
         """See `Batches.begin`. Keys that nobody named are those of the model's declaration, where the source has all
@@ -103,6 +129,7 @@ class Batching:
                 if wanted.name in rows.column_names and wanted.name not in columns:
                     kind = _KINDS[wanted.datatype]
                     columns[wanted.name] = _fitting(rows.column(wanted.name), wanted.name, kind, refused)
+        rows = self._dated(batch, rows)
         if batch.at:
             made = bring(rows.column(batch.at), "TIMESTAMP")
             _refuse(refused, made.bad, rows.column(batch.at), batch.at, "an instant")

@@ -36,6 +36,15 @@ class Options:
     encoding: str = "utf-8"
     delimiter: str = ""
 
+    @property
+    def is_utf8(self) -> bool:
+        return self.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether files are read so without a word."""
+        return tuple(self.nulls) == NULLS and self.is_utf8
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -98,7 +107,7 @@ def open_bytes(path: Path, size: int = -1) -> bytes:
 
 def _bytes(path: Path, options: Options) -> bytes:
     raw = open_bytes(path)
-    if options.encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+    if options.is_utf8:
         return raw
     try:
         return raw.decode(options.encoding).encode().removeprefix(MARK)

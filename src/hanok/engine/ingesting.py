@@ -182,6 +182,10 @@ class Ingesting:
         spines = [m.spine.keys for m in self._training.models() if table in (m.spine.table, m.label.table)]
         return {key for keys in (*views, *spines) for key in keys}
 
+    def kinds(self, table: str) -> dict[str, str]:
+        """What the columns of a table are, by name, where that is declared."""
+        return self._sources.kinds(table)
+
     def as_text(self, table: str) -> list[str]:
         """Columns of a file for this table that keep their text: they are declared so, or are labels of a known
         type."""

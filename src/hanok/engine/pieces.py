@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,10 +16,11 @@ import pyarrow as pa
 from pyarrow import csv
 from pyarrow import parquet as pq
 
+from hanok.compute.guesses import by_cell
 from hanok.core.errors import BadData
 from hanok.core.json import Json
-from hanok.core.names import checked_columns
-from hanok.engine.delimited import COMPRESSED, HEAD_BYTES, MARK, NULLS, UNNAMED, Options, looked_at, open_bytes
+from hanok.core.names import checked_columns, folded
+from hanok.engine.delimited import COMPRESSED, HEAD_BYTES, MARK, UNNAMED, Options, Text, looked_at, open_bytes
 from hanok.engine.files import ARROW_FILE, PARQUET, of_json
 from hanok.stores.delta.foreign import open_delta
 
@@ -44,18 +45,19 @@ class Source:
         return in_pieces(self.batches(columns, rows), rows)
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, options: Options | None = None, numbers: Collection[str] = ()) -> Source:
     """Looks at all of a text file once, so that a line that cannot be read is known before anything is made of the
-    others. Raises BadData."""
+    others. Of columns known to be `numbers` a decimal comma between semicolons is read. Raises BadData.
+    """
     if not path.exists():
         raise BadData(f"there is no file {path}")
     try:
-        return _opened(path)
+        return _opened(path, options or Options(), numbers)
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, OSError) as error:
         raise _unreadable(path, error) from error
 
 
-def _opened(path: Path) -> Source:
+def _opened(path: Path, options: Options, numbers: Collection[str]) -> Source:
     if path.is_dir():
         if (path / "_delta_log").is_dir():
             delta = open_delta(path)
@@ -79,7 +81,7 @@ def _opened(path: Path) -> Source:
         return _json_lines(path)
     if body.startswith(b"["):
         raise BadData(f"{path} is one JSON list, which is read whole or not at all: write one object a line")
-    return _delimited(path)
+    return _delimited(path, options, numbers)
 
 
 def in_pieces(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
@@ -140,20 +142,46 @@ def _arrow_rows(path: Path) -> int:
 # -- text ----------------------------------------------------------------------------------------------------------
 
 
-def _delimited(path: Path) -> Source:
-    options = Options()
-    found = looked_at(path, open_bytes(path, HEAD_BYTES), options)
+def _delimited(path: Path, options: Options, numbers: Collection[str]) -> Source:
+    head = open_bytes(path, HEAD_BYTES)
+    if not options.is_utf8:
+        try:
+            head = head.decode(options.encoding, errors="ignore").encode().removeprefix(MARK)
+        except LookupError as error:
+            raise BadData(f"{path} is not {options.encoding}: {error}") from None
+    found = looked_at(path, head, options)
     names = [n.strip() or f"{UNNAMED}{i}" for i, n in enumerate(found.names, 1)]
     checked_columns(str(path), names)
-    reader = partial(_delimited_batches, path, names, found.delimiter, found.skipped_lines)
+    known = {folded(n) for n in numbers} if found.delimiter == ";" else set()
+    commas = [n for n in names if folded(n) in known]
+    reader = partial(_delimited_batches, path, names, found, options, commas)
     rows = sum(batch.num_rows for batch in reader(names, 0))
-    return Source(path.name, _digest(path), tuple(names), rows, reader)
+    digest = _digest(path)
+    if commas or not options.is_plain:  # read otherwise, they are other rows
+        said = repr((digest, sorted(options.nulls), options.encoding, commas))
+        digest = hashlib.sha256(said.encode()).hexdigest()
+    return Source(path.name, digest, tuple(names), rows, reader)
+
+
+def _with_points(batch: pa.RecordBatch, commas: Sequence[str]) -> pa.RecordBatch:
+    for name in (n for n in commas if n in batch.schema.names):
+        points = by_cell(pa.chunked_array([batch.column(name)]))
+        if points is not None:
+            batch = batch.set_column(batch.schema.names.index(name), name, points.combine_chunks())
+    return batch
 
 
 def _delimited_batches(
-    path: Path, names: Sequence[str], delimiter: str, skipped: int, columns: Sequence[str], rows: int
+    path: Path,
+    names: Sequence[str],
+    text: Text,
+    options: Options,
+    commas: Sequence[str],
+    columns: Sequence[str],
+    rows: int,
 ) -> Batches:
-    """All cells as text; none where a cell is empty or a word for no value."""
+    """All cells as text, those of `commas` with decimal points; none where a cell is empty or a word for no value."""
+    delimiter = text.delimiter
 
     bad: list[csv.InvalidRow] = []
 
@@ -167,7 +195,11 @@ def _delimited_batches(
             csv.open_csv(
                 stream,
                 read_options=csv.ReadOptions(
-                    column_names=list(names), skip_rows=skipped, skip_rows_after_names=1, block_size=BLOCK_BYTES
+                    column_names=list(names),
+                    skip_rows=text.skipped_lines,
+                    skip_rows_after_names=1,
+                    block_size=BLOCK_BYTES,
+                    encoding=options.encoding,
                 ),
                 parse_options=csv.ParseOptions(
                     delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse
@@ -175,13 +207,14 @@ def _delimited_batches(
                 convert_options=csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
                     include_columns=list(columns),
-                    null_values=["", *NULLS],
+                    null_values=["", *options.nulls],
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
                 ),
             ) as found,
         ):
-            yield from found
+            for batch in found:
+                yield _with_points(batch, commas)
     except pa.ArrowInvalid as error:
         if bad:
             raise BadData(
@@ -237,7 +270,8 @@ def _unpacked(path: Path) -> IO[bytes]:
 def _unreadable(path: Path, error: Exception) -> BadData:
     said = str(error).splitlines()[0]
     utf8 = "UTF8" in said or "UTF-8" in said
-    advice = ": it is not UTF-8; convert it, for instance with 'iconv -f latin1 -t utf-8'" if utf8 else f": {said}"
+    how = "convert it, for instance with 'iconv -f latin1 -t utf-8', or name its encoding (--encoding latin-1)"
+    advice = f": it is not UTF-8; {how}" if utf8 else f": {said}"
     return BadData(f"{path} cannot be read{advice}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,16 @@ import pyarrow as pa
 
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.core.clock import from_micros
-from hanok.core.errors import BadKey, Invalid
+from hanok.core.errors import BadKey, HanokError, Invalid
 from hanok.core.logged import TABLE, key_of
 from hanok.core.predictions import Found, Looked, Outcome
 from hanok.core.tables import SEQUENCE
 from hanok.parts.access import GuardedTables
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.serving.log import Entry, PredictionLog
+from hanok.parts.serving.packages import Packages
 from hanok.parts.serving.service import Serving
+from hanok.parts.tracking.service import Tracking
 
 FRESH_MAX = 50_000
 
@@ -41,10 +44,11 @@ class Predictions:
         labels = known.select(["prediction_id", "label"]) if known.num_rows else _NO_LABELS
         fresh = [] if looked.batch else self._fresh(model, looked, keys, task, labels)
         found = [f for f in fresh if _fits(f, looked.outcome)][: looked.limit]
-        if len(found) < looked.limit and self.tables.size(TABLE + model):
+        if self.tables.size(TABLE + model):  # a bulk answer may be in it before an older one of the log
             told = {f.id for f in found}  # some may have come into the table meanwhile
             kept = self._kept(model, looked, keys, task, labels, looked.limit)
-            found += [f for f in kept if f.id not in told][: looked.limit - len(found)]
+            found += [f for f in kept if f.id not in told]
+            found = sorted(found, key=lambda f: f.at, reverse=True)[: looked.limit]
         return found
 
     def _spelled(self, model: str, keys: Mapping[str, str]) -> Mapping[str, str]:
@@ -96,7 +100,7 @@ class Predictions:
                 duck,
                 'SELECT l.prediction_id, l."at", l.version, l.arm, l.score, l.scores, l.batch, l.error, k.label'
                 f"{names} FROM log l LEFT JOIN known k ON k.prediction_id = l.prediction_id "
-                f"WHERE {' AND '.join(tests)} ORDER BY l.{SEQUENCE} DESC LIMIT {int(limit)}",
+                f"WHERE {' AND '.join(tests)} ORDER BY l.at DESC, l.{SEQUENCE} DESC LIMIT {int(limit)}",
                 values,
             )
         return [
@@ -115,6 +119,27 @@ class Predictions:
             )
             for r in rows.to_pylist()
         ]
+
+
+def named_classes(
+    packages: Packages, tracking: Tracking, model: str, answers: Sequence[Found]
+) -> list[tuple[str | None, str | None]]:
+    """The class that each answer named and the one that it was, where there are more than two."""
+    classes: dict[int, Sequence[str]] = {}
+    for version in {f.version for f in answers if len(f.scores) > 2}:
+        with suppress(HanokError):  # it was deleted since
+            package = tracking.registry.version(model, version).package
+            signature = packages.manifest(package).get("signature", {}) if package else {}
+            classes[version] = [str(c) for c in signature.get("classes", [])]
+    named: list[tuple[str | None, str | None]] = []
+    for f in answers:
+        names = classes.get(f.version, ())
+        if not 2 < len(f.scores) == len(names):
+            named.append((None, None))
+            continue
+        label = None if f.label is None or not 0 <= f.label < len(names) else names[int(f.label)]
+        named.append((names[int(np.argmax(f.scores))], label))
+    return named
 
 
 _RIGHT = {

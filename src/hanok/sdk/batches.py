@@ -38,13 +38,15 @@ class Bulk:
     at: str = ""
     keep: Sequence[str] = ()
     piece_rows: int = 0
+    nulls: Sequence[str] | None = None
+    encoding: str = ""
 
 
 def predict_bulk(transport: Transport, asked: Bulk, told: Told = lambda done, rows: None) -> Mapping[str, Any]:
     """Answer all rows of a file of this machine, or of a table of the home, and write the answers to `out`. Returns the
     batch. Raises BadData before anything is answered where the source cannot be read."""
     path = Path(asked.source)
-    source = _source(path) if path.exists() or path.suffix or os.sep in asked.source else None
+    source = _source(transport, asked) if path.exists() or path.suffix or os.sep in asked.source else None
     if source is not None and not source.rows:
         raise BadData(f"{asked.source} has a header and no rows: there is nothing to answer")
     if asked.out is not None:
@@ -72,10 +74,18 @@ def predict_bulk(transport: Transport, asked: Bulk, told: Told = lambda done, ro
     return finished
 
 
-def _source(path: Path) -> Source:
+def _source(transport: Transport, asked: Bulk) -> Source:
+    """The file, read as files of the table that the model predicts for are, where nothing else is said."""
+    from hanok.engine.delimited import NULLS, Options
     from hanok.engine.pieces import open_source
 
-    return open_source(path)
+    path = Path(asked.source)
+    if not path.is_file():
+        return open_source(path)
+    usual: Mapping[str, Any] = transport.call("predict.reading", {"model": asked.model})  # type: ignore[assignment]
+    nulls = asked.nulls if asked.nulls is not None else usual["nulls"]
+    encoding = asked.encoding or usual["encoding"] or Options().encoding
+    return open_source(path, Options(NULLS if nulls is None else tuple(nulls), encoding), usual["numbers"])
 
 
 def _begun(transport: Transport, asked: Bulk, source: Source | None) -> Mapping[str, Any]:

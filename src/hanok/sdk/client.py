@@ -67,14 +67,19 @@ class Client:
         at: str = "",
         keep: Sequence[str] = (),
         piece_rows: int = 0,
+        nulls: Sequence[str] | None = None,
+        encoding: str = "",
         told: Callable[[int, int], None] = lambda done, rows: None,
     ) -> Mapping[str, Any]:
         """Answer all rows of a file (CSV, JSON lines, Parquet, Arrow, a Delta table) or of a table of the home, in
-        bounded memory, and write the answers to `out`. Asked again, also after a kill, it goes on where it stood."""
+        bounded memory, and write the answers to `out`. Asked again, also after a kill, it goes on where it stood.
+        `nulls` (words that mean no value) and `encoding` are those of the table that the model predicts for, where they
+        are not given."""
         from hanok.sdk.batches import Bulk, predict_bulk
 
         place = None if out is None else Path(out)
-        return predict_bulk(self._transport, Bulk(model, str(source), place, version, keys, at, keep, piece_rows), told)
+        asked = Bulk(model, str(source), place, version, keys, at, keep, piece_rows, nulls, encoding)
+        return predict_bulk(self._transport, asked, told)
 
     def rollback(self, model: str, **options: Any) -> Mapping[str, Any]:
         return self.call("rollback", model=model, **options)

@@ -50,6 +50,7 @@ def arguments(shop):
         "job.list": {},
         "model.history": of,
         "predict.batch": model | span,
+        "predict.reading": model,
         "predict.begin": model | FILE | {"digest": "b" * 64},
         "predict.finish": model | {"batch": begun, "rows": 0},
         "predict": model | {"match": {"order": "o1"}},

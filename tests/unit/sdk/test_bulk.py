@@ -131,3 +131,30 @@ def test_what_cannot_be_done_is_said_before_anything_is(shop, transport, orders,
         predict_bulk(transport, Bulk("returns", str(orders), at="nowhere"))
     assert shop.tables.size("predictions--returns") == before
     assert shop.serving.batches.list() == []
+
+
+def test_a_file_that_is_ingested_is_answered_in_the_same_spelling(shop, transport, orders, tmp_path):
+    """Semicolons, decimal commas, a word for no value and another encoding: as the table's first file was read, or as
+    it is said."""
+    inputs = shop.serving.model("returns").signature.inputs
+    numbers = [c.name for c in inputs if c.datatype == "FP64"]
+    rows = csv.read_csv(orders, convert_options=csv.ConvertOptions(column_types={n: pa.string() for n in numbers}))
+    plain, spelled = rows, rows
+    for name in numbers:
+        texts = [None if i == 5 else f"{i}.5" for i in range(rows.num_rows)]
+        place = rows.column_names.index(name)
+        plain = plain.set_column(place, name, pa.array(texts))
+        spelled = spelled.set_column(
+            place, name, pa.array(["k.ä." if t is None else t.replace(".", ",") for t in texts])
+        )
+    csv.write_csv(plain, tmp_path / "plain.csv", csv.WriteOptions(quoting_style="needed"))
+    csv.write_csv(spelled, tmp_path / "there.csv", csv.WriteOptions(delimiter=";", quoting_style="needed"))
+    (tmp_path / "there.csv").write_bytes((tmp_path / "there.csv").read_text().replace('"', "").encode("latin-1"))
+    said = {"nulls": ["k.ä."], "encoding": "latin-1"}
+    for file, more in (("plain.csv", {}), ("there.csv", said)):
+        predict_bulk(transport, asked(tmp_path / file, tmp_path / f"{file}.parquet", **more))
+    one, other = (pq.read_table(tmp_path / f"{f}.parquet") for f in ("plain.csv", "there.csv"))
+    assert numbers and one.column("score").to_pylist() == other.column("score").to_pylist()
+    assert one.column("error").to_pylist() == other.column("error").to_pylist()
+    with pytest.raises(BadData, match="--encoding latin-1"):
+        predict_bulk(transport, asked(tmp_path / "there.csv", tmp_path / "none.csv"))

@@ -475,7 +475,7 @@ def test_logins_and_ones_own_tokens_are_on_record_and_reading_is_not(team):
 
 LOGGED_ELSEWHERE = {"predict", "predict.batch", "predict.begin", "predict.finish"}
 """What the prediction log keeps, with who asked in the batch."""
-READS = {"validation.statistics"}
+READS = {"validation.statistics", "predict.reading"}
 
 
 def test_every_verb_that_writes_leaves_a_row_in_the_audit_record(app, team):

@@ -176,6 +176,15 @@ def predict_batch(predicting: Predicting, bus: Bus, *, model: str, start: dateti
     }
 
 
+@verb("predict.reading", Access.USE, "read")
+def reading_of(batching: Batching, *, model: str) -> JsonObject:
+    """How text files with rows for a model are read where nobody says it: the words that mean no value (none: the usual
+    ones), the encoding, and the columns that are numbers."""
+    reading, numbers = batching.reading(model)
+    nulls = None if reading.nulls is None else list(reading.nulls)
+    return {"nulls": nulls, "encoding": reading.encoding, "numbers": numbers}
+
+
 @verb("predict.begin", Access.USE, "read")
 def begin_batch(
     batching: Batching,

@@ -22,13 +22,14 @@ from hanok.engine.arguments import Between, Count
 from hanok.engine.declared import Declared
 from hanok.engine.finding import run_id_of
 from hanok.engine.leaderboard import leaderboard_of
-from hanok.engine.predictions import Predictions
+from hanok.engine.predictions import Predictions, named_classes
 from hanok.engine.verbs.registry import verb
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.features.service import Features
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.service import Monitoring
 from hanok.parts.serving.bulk import answered_at
+from hanok.parts.serving.packages import Packages
 from hanok.parts.serving.service import Serving
 from hanok.parts.tracking.service import Tracking
 
@@ -163,6 +164,8 @@ def compare_models(tracking: Tracking, *, name: str, versions: Sequence[Count]) 
 @verb("prediction.list", Access.READ, "heavy")
 def list_predictions(
     predictions: Predictions,
+    packages: Packages,
+    tracking: Tracking,
     *,
     model: str,
     entity: Mapping[str, str] | None = None,
@@ -174,9 +177,15 @@ def list_predictions(
     shadows: bool = False,
     limit: Annotated[int, Between(1, 10_000)] = 50,
 ) -> Sequence[JsonObject]:
-    """Answers of a model, the newest first: of an entity, of a time, of a version, or of what came true of them."""
+    """Answers of a model, the newest first: of an entity, of a time, of a version, or of what came true of them. Where
+    there are more than two classes, `answer` is the one that it named and `actual` the one that it was."""
     looked = Looked(dict(entity or {}), since, until, version, outcome, batch, shadows, limit)
-    return [to_body(found) for found in predictions.search(model, looked)]
+    found = predictions.search(model, looked)
+    named = named_classes(packages, tracking, model, found)
+    return [
+        {**to_body(one), **({} if answer is None else {"answer": answer, "actual": actual})}
+        for one, (answer, actual) in zip(found, named, strict=True)
+    ]
 
 
 @verb("prediction.batches", Access.READ, "read")
