@@ -239,16 +239,19 @@ def _check_identity(rows: pa.Table, schema: TableSchema, row_key: Sequence[str],
         found.mark(again, Anomaly(v.DUPLICATE_KEY, listed, "error", f"a second row of the same {listed}"))
 
 
+ALL_NULL_BY_CHANCE = 0.001  # as often a few rows may be null in all of a column that is so in some rows
+
+
 def _check_column(brought: Brought, expected: ColumnSchema, found: _Findings) -> None:
     column = brought.column
     name, rows = expected.name, len(column)
     unreadable = int(brought.bad.sum())  # values that came, and are null here
     present = (rows - column.null_count + unreadable) / rows if rows else 1.0
     usual = expected.presence
-    if rows and not present and usual > 0:
+    if rows and not present and (1 - usual) ** rows < ALL_NULL_BY_CHANCE:
         kind = v.NOT_PRESENT if usual >= MOSTLY_PRESENT else v.LOW_FRACTION
         found.warn(kind, name, f"{name} is null in every row", "0", f"{usual:.3f}")
-    elif null_more_often(usual, present, rows):
+    elif present and null_more_often(usual, present, rows):
         found.warn(v.LOW_FRACTION, name, f"{name} is null more often", f"{present:.3f}", f"{usual:.3f}")
     if expected.type in ("INT", "FLOAT"):
         _check_range(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), expected, found)

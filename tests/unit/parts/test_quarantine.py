@@ -98,3 +98,15 @@ def test_a_batch_with_views_of_text_is_taken_and_its_bad_rows_are_set_aside(app)
     assert app.validation.ingest("views", again, key="2").quarantined == 1
     (aside,) = app.validation.quarantined("views")
     assert aside.row == {"k": "d", "v": "x"}
+
+
+def test_of_one_row_it_is_not_said_that_a_column_went_empty_which_is_null_now_and_then(app):
+    def came(name, count, every):
+        wind = [None if i % every == 0 else 5.0 for i in range(count)]
+        at = pa.array([app.clock.now()] * count, pa.timestamp("us", "UTC"))
+        rows = pa.table({"id": [f"{name}{i}" for i in range(count)], "wind": pa.array(wind, pa.float64()), "at": at})
+        return [a.message for a in app.validation.ingest("gusts", rows, key=name, keys=["id"]).anomalies]
+
+    came("first", 1500, 30)
+    assert came("one", 1, 1) == []
+    assert came("some", 6, 1) == ["wind is null in every row"]
