@@ -4,6 +4,7 @@ import os
 import shutil
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -16,6 +17,16 @@ from tests.postgres import postgres as postgres_server
 settings.register_profile("hanok", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("search" if {"HANOK_FUZZ", "HANOK_EXAMPLES"} & set(os.environ) else "hanok")
+
+
+STARTS: dict[int, dict] = {}
+
+
+@pytest.fixture(autouse=True)
+def same_numbers(request):
+    """A module's random numbers begin anew with each test: none depends on which tests came before it."""
+    for drawn in [v for v in vars(request.module).values() if isinstance(v, np.random.Generator)]:
+        drawn.bit_generator.state = STARTS.setdefault(id(drawn), drawn.bit_generator.state)
 
 
 @pytest.fixture(scope="session")
