@@ -36,6 +36,7 @@ from hanok.core.performance import (
     WindowEstimate,
 )
 from hanok.core.records import to_body
+from hanok.core.tables import Scan
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.concept import ConceptDrift
 from hanok.parts.monitoring.outcomes import OUTCOMES, counting, since_of
@@ -155,13 +156,7 @@ class Estimates:
         if not self._tables.size(OUTCOMES + model):
             raise Invalid("no answer is labelled yet")
         known = self._tables.scan(OUTCOMES + model, since=since)
-        counts = counting(
-            known,
-            known_by=self._clock.now(),
-            bounds=_answered(since, start),
-            view="known",
-            since=since_of(self._metadata, model),
-        )
+        counts = self._counting(known, model, since, start)
         with connect({"log": log, "known": known}) as duck:
             window = arrow(duck, f"SELECT {columns} FROM log WHERE {_answered(start, end)}")
             labelled = arrow(
@@ -246,15 +241,14 @@ class Estimates:
         """Metrics of the answers of [start, end) with the labels that count by now."""
         return _metrics(task, self._labelled(model, start, end))
 
+    def _counting(self, known: Scan, model: str, start: datetime, end: datetime) -> str:
+        """SQL of the outcomes `known` that count by now, of the answers of [start, end)."""
+        bounds, since = _answered(start, end), since_of(self._metadata, model)
+        return counting(known, known_by=self._clock.now(), bounds=bounds, view="known", since=since)
+
     def _labelled(self, model: str, start: datetime, end: datetime) -> pa.Table:
         known = self._tables.scan(OUTCOMES + model, since=start)
-        counts = counting(
-            known,
-            known_by=self._clock.now(),
-            bounds=_answered(start, end),
-            view="known",
-            since=since_of(self._metadata, model),
-        )
+        counts = self._counting(known, model, start, end)
         with connect({"known": known}) as duck:
             return arrow(duck, f"SELECT score, scores, label FROM ({counts})")
 

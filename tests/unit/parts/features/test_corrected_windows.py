@@ -1,7 +1,7 @@
 """Windows over rows that are corrected (`row_key`): at each time every row counts once, in the form that stood then."""
 
 import statistics
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -9,15 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import hanok as hk
-from hanok.core.clock import ReplayClock
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.features.provenance import source_rows
-from hanok.parts.features.service import Features
-from hanok.stores.memory import MemoryOnlineValues, MemoryTables
 from hanok.stores.sql import SqlMetadata
+from tests.unit.parts.features.worlds import MICROS, START, Corrected
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-MICROS = pa.timestamp("us", "UTC")
 WINDOWS = (2, 6)
 AGGREGATES = {
     "n": hk.count(),
@@ -38,38 +34,17 @@ def metadata(tmp_path_factory):
     made.close()
 
 
-class World:
-    """One table that is spine and source, or source alone, beside a plain list of its rows. Times count `unit`s."""
+class World(Corrected):
+    """Times count `unit`s."""
 
     def __init__(self, metadata, row_key, own, unit):
-        self.row_key, self.own, self.unit, self.metadata = row_key, own, unit, metadata
-        self.clock, self.tables, self.rows = ReplayClock(START), MemoryTables(), []
-        self.view = hk.FeatureView(
-            "f",
-            keys="k",
-            source=hk.Source("t", "e", row_key=row_key),
-            aggregate=AGGREGATES,
-            windows=[f"{w * unit}s" for w in WINDOWS],
-        )
-        self.model = hk.Model(
-            "m",
-            task="regression",
-            spine=hk.Spine("t" if own else "s", predict_at="e", keys="k"),
-            label=hk.Label("labels", column="y", known_at="e"),
-            features=[self.view],
-        )
-        if not own:
-            first = pa.table({"k": ["a"], "e": pa.array([START], MICROS), ARRIVED: pa.array([START], MICROS)})
-            self.tables.append("s", first, key="one")
-        self.features = self.started()
+        self.unit, source = unit, hk.Source("t", "e", row_key=row_key)
+        windows = [f"{w * unit}s" for w in WINDOWS]
+        view = hk.FeatureView("f", keys="k", source=source, aggregate=AGGREGATES, windows=windows)
+        super().__init__(metadata, row_key, own, view)
 
     def at(self, units):
         return None if units is None else START + timedelta(seconds=units * self.unit)
-
-    def started(self):
-        made = Features(metadata=self.metadata, tables=self.tables, online=MemoryOnlineValues(), clock=self.clock)
-        made.keep_online([self.model])
-        return made
 
     def arrive(self, batch):
         """Rows (key, id, event, arrival, value)."""

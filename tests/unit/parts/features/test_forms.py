@@ -1,6 +1,6 @@
 """Rows that are corrected (`row_key`): each form counts until the next one is known, and none of a row's own does."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -8,15 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hanok as hk
-from hanok.core.clock import ReplayClock
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.features.provenance import source_rows
-from hanok.parts.features.service import Features
-from hanok.stores.memory import MemoryOnlineValues, MemoryTables
 from hanok.stores.sql import SqlMetadata
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-MICROS = pa.timestamp("us", "UTC")
+from tests.unit.parts.features.worlds import MICROS, START, Corrected
 
 
 def at(seconds):
@@ -30,31 +25,13 @@ def metadata(tmp_path_factory):
     made.close()
 
 
-class World:
-    """One table that is spine and source, or source alone, beside a plain list of its rows."""
+class World(Corrected):
+    """Times are instants."""
 
     def __init__(self, metadata, row_key, event_time, own, ttl):
-        self.row_key, self.event_time, self.own, self.ttl = row_key, event_time, own, ttl
-        self.clock, self.tables, self.rows = ReplayClock(START), MemoryTables(), []
-        source = hk.Source("t", event_time, row_key=row_key)
-        self.view = hk.FeatureView("f", keys="k", features=["v"], source=source, ttl=ttl and f"{ttl}s")
-        self.model = hk.Model(
-            "m",
-            task="regression",
-            spine=hk.Spine("t" if own else "s", predict_at="e", keys="k"),
-            label=hk.Label("labels", column="y", known_at="e"),
-            features=[self.view],
-        )
-        if not own:
-            first = pa.table({"k": ["a"], "e": pa.array([START], MICROS), ARRIVED: pa.array([START], MICROS)})
-            self.tables.append("s", first, key="one")
-        self.metadata = metadata
-        self.features = self.started()
-
-    def started(self):
-        made = Features(metadata=self.metadata, tables=self.tables, online=MemoryOnlineValues(), clock=self.clock)
-        made.keep_online([self.model])
-        return made
+        self.event_time, self.ttl, source = event_time, ttl, hk.Source("t", event_time, row_key=row_key)
+        view = hk.FeatureView("f", keys="k", features=["v"], source=source, ttl=ttl and f"{ttl}s")
+        super().__init__(metadata, row_key, own, view)
 
     def arrive(self, batch):
         """Rows (key, id, event, arrival)."""
