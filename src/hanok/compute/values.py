@@ -24,6 +24,7 @@ ARROW = {"INT": pa.int64(), "FLOAT": pa.float64(), "STRING": pa.string(), "BOOL"
 EXACT = 1 << 53  # whole numbers up to here are exact as a float
 FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 to 9999
 ZERO_FIRST = r"^[+-]?0[0-9xX]"
+DIGITS_MAX, EXACT_DIGITS_MAX = 20, 310  # with the sign: of 64 bits, and of the largest float
 LONG_WHOLE = r"^[+-]?[0-9]{16,}$"
 ZONED = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 CLOCKED = r"^[^T ]+[T ].*" + ZONED
@@ -311,7 +312,7 @@ def _in_utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _int_of_text(value: Cell) -> int | None:
     found = _WHOLE.match(str(value).strip())
-    if found is None or re.match(ZERO_FIRST, found[1]):
+    if found is None or re.match(ZERO_FIRST, found[1]) or len(found[1]) > DIGITS_MAX:
         return None
     return _whole_in_64_bits(int(found[1]))
 
@@ -335,6 +336,8 @@ def _exact_float(value: Cell) -> float | None:
 def _float_of_text(value: Cell) -> float | None:
     text = str(value).strip()
     if re.match(ZERO_FIRST, text) or "_" in text or not text.isascii():
+        return None
+    if re.match(LONG_WHOLE, text) and len(text) > EXACT_DIGITS_MAX:
         return None
     try:
         return _exact_float(int(text)) if re.match(LONG_WHOLE, text) else float(text)

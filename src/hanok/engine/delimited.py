@@ -111,7 +111,7 @@ def _bytes(path: Path, options: Options) -> bytes:
         return raw
     try:
         return raw.decode(options.encoding).encode().removeprefix(MARK)
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:  # of a codec, and no codec at all
         raise BadData(f"{path} is not {options.encoding}: {error}") from None
 
 

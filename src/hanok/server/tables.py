@@ -46,6 +46,6 @@ def routes(app: App) -> list[Route]:
 
 
 def _number(name: str, text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 18:
         raise Invalid(f"{name} is {text[:40]!r}; it must be a number")
     return int(text)

@@ -22,6 +22,7 @@ from hanok.core.errors import HanokError, Invalid, NotFound
 from hanok.core.json import Json, JsonObject
 
 T = TypeVar("T", bound=msgspec.Struct)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 NO_TIME = "1970-01-01T00:00:00Z"
 Cell = str | int | float | bool | bytes | datetime | date | Decimal | None
 Columns = Mapping[str, Sequence[str | int | float | bool | None]]
@@ -211,19 +212,24 @@ def accepted(views: Sequence[str]) -> bytes:
 def _read(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Invalid(f"the body is not what this route takes: {error}") from None
 
 
 def _columns(df: Mapping[str, Sequence[msgspec.Raw]]) -> dict[str, list[Json]]:
     if len({len(v) for v in df.values()}) > 1:
         raise Invalid("the columns of `df` have different lengths")
-    return {name: [msgspec.json.decode(bytes(v)) for v in values] for name, values in df.items()}
+    try:
+        return {name: [msgspec.json.decode(bytes(v)) for v in values] for name, values in df.items()}
+    except UNREADABLE as error:
+        raise Invalid(f"`df` holds a value that cannot be kept: {error}") from None
 
 
 def _value(value: Cell) -> Json:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, int) and value.bit_length() > 64:  # a key that is none, told back as it came
+        return str(value)
     if isinstance(value, datetime):  # Feast's UnixTimestamp: whole seconds
         return math.floor(value.timestamp())
     if isinstance(value, date):

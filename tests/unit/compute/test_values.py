@@ -116,6 +116,13 @@ cells = st.one_of(
 )
 
 
+@pytest.mark.parametrize("kind", ["INT", "FLOAT"])
+@pytest.mark.parametrize("digits", [21, 400, 5000])
+def test_a_number_of_more_digits_than_fit_is_marked_and_its_neighbours_are_taken(kind, digits):
+    got, bad, _ = brought(["7" * digits, "3"], kind, pa.string())
+    assert (got[1], list(bad)) == (3, [True, False])
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(cells, max_size=8), st.sampled_from(sorted(ARROW)))
 def test_any_text_is_the_same_value_in_the_type_or_marked(values, kind):

@@ -138,6 +138,14 @@ def test_an_encoding_can_be_named(tmp_path):
     assert read(path, Options(encoding="utf-16")).rows.to_pylist() == [{"id": 1, "x": "é"}]
 
 
+def test_what_is_no_encoding_of_the_file_is_said(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,x\n1,2\n")
+    for encoding in ("undefined", "nope", "utf-16"):
+        with pytest.raises(BadData, match=f"is not {encoding}"):
+            read(path, Options(encoding=encoding))
+
+
 def test_json_lines_and_lists_keep_their_texts_and_numbers(tmp_path):
     rows = [{"z": "00501", "n": 1, "f": 1, "b": True}, {"z": "1", "n": None, "f": 0.5, "t": "2024-01-31T00:00:00Z"}]
     import json

@@ -170,3 +170,12 @@ def test_a_refusal_is_an_error_that_feast_s_client_raises(ask, house, which):
 
 def test_a_body_that_is_no_json_is_refused(ask):
     assert ask("/get-online-features", raw=b"{")[0] == 422
+
+
+@pytest.mark.parametrize("key", [1 << 64, 10**400])
+def test_a_key_that_no_column_holds_is_unknown_and_a_value_that_no_number_holds_is_refused(ask, key):
+    body = {"features": ["driver_hourly_stats:trips"], "entities": {"driver_id": [key]}}
+    status, content = ask("/get-online-features", body)
+    assert status < 500 and (status != 200 or json.loads(content)["results"][1]["statuses"] == ["NOT_FOUND"])
+    raw = b'{"push_source_name": "driver_stats_push", "df": {"driver_id": [1e400]}, "to": "online"}'
+    assert ask("/push", raw=raw)[0] == 422
