@@ -27,6 +27,7 @@ from hanok.stores.ports import Metadata, Repositories, Tables
 FEED_MEMORY = timedelta(days=14)
 FEED_ARRIVALS_MIN = 48
 FEED_SILENCE = 3
+FEED_STEADY = timedelta(days=1)  # what came within less is one delivery
 DAYS_MAX = 100_000
 INTEGRITY = (
     "FEATURE_TYPE_NOT_PRESENT",
@@ -201,8 +202,8 @@ class Monitoring:
                 self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}")
 
     def check_feed(self, table: str) -> None:
-        """Alarm on the first look when a table that gets rows steadily has stopped: nothing has arrived for over three
-        times its longest silence of the two weeks before. Resolved when rows arrive again."""
+        """Alarm on the first look when a table that gets rows steadily, for a day at least, has stopped: nothing has
+        arrived for over three times its longest silence of the two weeks before. Resolved when rows arrive again."""
         now = self._clock.now()
         if not self._tables.size(table):
             return
@@ -215,20 +216,24 @@ class Monitoring:
         if len(instants) < FEED_ARRIVALS_MIN:
             return
         gaps, newest = _gaps(np.asarray(instants, np.int64))
-        silence = micros(now) - newest
-        if silence > FEED_SILENCE * int(gaps.max()):
+        silence, steady = micros(now) - newest, timedelta(microseconds=int(gaps.sum())) >= FEED_STEADY
+        if steady and silence > FEED_SILENCE * int(gaps.max()):
             hours, usual = silence / 3.6e9, gaps.max() / 3.6e9
             self.alerts.raise_(
                 table,
                 "feed",
                 "late-feed",
-                f"{table} has sent nothing for {hours:.0f} h (since {from_micros(newest):%Y-%m-%d %H:%M}); "
-                f"its longest silence in two weeks was {usual:.0f} h",
+                f"{table} has sent nothing for {_long(hours)} (since {from_micros(newest):%Y-%m-%d %H:%M}); "
+                f"its longest silence in two weeks was {_long(usual)}",
                 severity="critical",
                 facts={"type": LATE_FEED, "silent_hours": hours, "usual_hours": usual},
             )
         else:
             self.alerts.resolve(table, "late-feed", "rows arrive again")
+
+
+def _long(hours: float) -> str:
+    return f"{hours:.0f} h" if hours >= 2 else f"{hours * 60:.0f} min"
 
 
 def _gaps(instants: np.ndarray) -> tuple[np.ndarray, int]:

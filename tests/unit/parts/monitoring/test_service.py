@@ -194,3 +194,13 @@ def test_a_fault_of_a_column_is_one_alert_until_a_batch_has_the_column_in_order(
 
 def column(name, rows, nulls=0):
     return ColumnStatistics(name, "FLOAT", rows, nulls, 0)
+
+
+@pytest.mark.parametrize(("step", "alarms"), [(timedelta(seconds=2), 0), (timedelta(hours=1), 1)])
+def test_a_feed_is_late_by_what_it_did_for_a_day_and_one_delivery_is_no_feed(house, step, alarms):
+    for i in range(60):
+        at = pa.array([START + i * step], INSTANT)
+        house.tables.append("feed", pa.table({"x": [i], "_arrived": at}), key=str(i))
+    house.clock.move_to(START + 60 * step + 10 * step)
+    house.monitoring.check_feed("feed")
+    assert len(house.alerts.list("feed", state="open")) == alarms
