@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from hanok.compute.duck import add, arrow, connect, quoted, read
+from hanok.compute.duck import arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
-from hanok.compute.keys import compare_alike
+from hanok.compute.keys import canonical_column, compare_alike, key_type
 from hanok.core.declare import FeatureView, Model
 from hanok.core.errors import DeclarationError, OwnLabelVisible
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
 from hanok.parts.features.assemble import spelled_keys
+from hanok.parts.features.rows import entity_codes_of, micros_of
 from hanok.parts.features.spine import KEY_PREFIX
 
 SHARE_MAX = 0.01  # fewer rows than this may be faults of the data; they are told, not refused
+NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,48 +83,138 @@ def own_values(
 ) -> list[OwnLabel]:
     """Views over the spine's or the label table through which rows got a value of their own, whatever the join should
     have done: no other row with the view's keys that had arrived by then holds it (an aggregate: none holds any)."""
-    found = []
+    found: list[OwnLabel] = []
+    told: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
     for view in model.views:
         own = view.source.table == model.spine.table
-        identity = (SEQUENCE,) if own else keys
         relation = scan(view.source.table)
-        if (own or view.source.table == model.label.table) and set(identity) <= set(relation.schema.names):
-            most = max(_only_own(view, identity, spine, joined, relation), key=lambda made: made[1])
+        if own or (view.source.table == model.label.table and set(keys) <= set(relation.schema.names)):
+            if view.source.table not in told:
+                told[view.source.table] = _identities(() if own else keys, spine, relation)
+            most = max(_only_own(view, told[view.source.table], spine, joined, relation), key=lambda made: made[1])
             if most[1]:
                 found.append(OwnLabel(view.name, most[0], most[1], spine.num_rows, joined=True))
     return found
 
 
+def _identities(keys: tuple[str, ...], spine: pa.Table, scan: Scan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for each row of the spine and for each of a source: equal for what is one row by these keys; without
+    them it is the row's number in the source."""
+    if not keys:
+        return spine.column(SEQUENCE).to_numpy(), read(scan, [SEQUENCE]).column(SEQUENCE).to_numpy()
+    held = read(scan, list(keys))
+    mine, theirs = _numbered([_of_spine(spine, k) for k in keys], [held.column(k) for k in keys])
+    return mine, np.where(theirs < 0, -2 - np.arange(len(theirs)), theirs)  # which is no row of the spine, nor another
+
+
 def _only_own(
-    view: FeatureView, identity: tuple[str, ...], spine: pa.Table, joined: pa.Table, scan: Scan
+    view: FeatureView,
+    told: tuple[NDArray[np.int64], NDArray[np.int64]],
+    spine: pa.Table,
+    joined: pa.Table,
+    scan: Scan,
 ) -> list[tuple[str, int]]:
-    """For each feature the rows whose value nobody else can have given."""
-    told = [k for k in identity if k != SEQUENCE]
-    asking = _asking(spine, told, view)
-    copies = {f"_c{i}": c for i, c in enumerate(view.columns)}  # beside the keys, which are spelled
-    names = dict.fromkeys((*told, *view.key_columns, view.source.event_time, ARRIVED, SEQUENCE, *view.columns))
+    """For each feature the rows whose value nobody else can have given; `told` tells the rows of both sides apart."""
+    mine, theirs = told
+    names = dict.fromkeys((*view.key_columns, view.source.event_time, ARRIVED, *view.columns))
     held = read(scan, list(names))
-    source = _keyed(held, told, view, asking)
-    others = {ARRIVED: ARRIVED, SEQUENCE: SEQUENCE, "_event": view.source.event_time} | copies
-    for name, of in others.items():
-        source = source.append_column(name, held.column(of))
-    rows = spelled_keys(asking, asking, asking.column_names).append_column(SEQUENCE, spine.column(SEQUENCE))
-    rows = rows.append_column("_t", spine.column(PREDICT_AT))
-    place = {c: name for name, c in copies.items()}
-    found = []
-    with connect({"source": source}) as duck:
-        for name, column, function in _givers(view):
-            add(duck, "spine", rows.append_column("_v", joined.column(name)))
-            query = _ONLY_OWN.format(**_parts(view, identity, place[column] if column else "", function))
-            found.append((name, int(arrow(duck, query).column("found")[0].as_py())))
+    keys = _numbered([_of_spine(spine, k) for k in view.keys], [held.column(k) for k in view.key_columns])
+    event, arrived = (micros_of(held.column(n)) for n in (view.source.event_time, ARRIVED))
+    seen = np.maximum(event.fill_null(0).to_numpy(), pc.coalesce(arrived, event).fill_null(0).to_numpy())
+    dated, at = event.is_valid().to_numpy(), micros_of(spine.column(PREDICT_AT)).to_numpy()
+    found: list[tuple[str, int]] = []
+    givers: dict[tuple[str | None, bool], _Givers] = {}
+    for name, column, function in _givers(view):
+        got = joined.column(name)
+        there = np.ones(len(seen), np.bool_) if column is None else _given(held.column(column), nan=not function)
+        asks, gives = keys
+        if not function and column is not None:  # it is a value: whoever holds the same gives it
+            asks, gives = _with_values(keys, got, held.column(column))
+        if (made := givers.get((column, not function))) is None:
+            who = np.flatnonzero(dated & there & (gives >= 0))
+            made = givers[column, not function] = _Givers.of(gives[who], theirs[who], seen[who])
+        has = pc.not_equal(got, 0).fill_null(False).to_numpy() if function == "count" else got.is_valid().to_numpy()
+        found.append((name, made.alone(asks[has], mine[has], at[has])))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Givers:
+    """Of each key (in order) the row that gave first and when, and when the first of all others did."""
+
+    keys: NDArray[np.int64]
+    who: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.int64], who: NDArray[np.int64], seen: NDArray[np.int64]) -> _Givers:
+        order = np.lexsort((seen, keys))
+        keys, who, seen = keys[order], who[order], seen[order]
+        each, starts, place = np.unique(keys, return_index=True, return_inverse=True)
+        second = np.full(len(each), NEVER)
+        np.minimum.at(second, place, np.where(who == who[starts][place], NEVER, seen))
+        return cls(each, who[starts], seen[starts], second)
+
+    def alone(self, keys: NDArray[np.int64], who: NDArray[np.int64], at: NDArray[np.int64]) -> int:
+        """How many of those who ask for these keys can have got something from themselves only."""
+        if not len(self.keys):
+            return 0
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        others = np.where(self.who[place] == who, self.second[place], self.first[place])
+        return int(np.sum((self.keys[place] == keys) & (others > at)))
+
+
+def _numbered(
+    asked: Sequence[pa.ChunkedArray], source: Sequence[pa.ChunkedArray]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Equal numbers for equal entities of both sides; -1 where one has none. Keys are equal by the types of `asked`."""
+    ours, theirs = [], []
+    for ask, give in zip(asked, source, strict=True):
+        if ask.type != give.type or not compare_alike(ask.type, give.type):
+            kind = key_type(ask.type)
+            ask, give = (canonical_column(kind, column, strict=False) for column in (ask, give))
+        ours.append(ask)
+        theirs.append(give)
+    known = [pc.unique(column).drop_null() for column in ours]
+    return entity_codes_of(ours, known), entity_codes_of(theirs, known)
+
+
+def _with_values(
+    keys: tuple[NDArray[np.int64], NDArray[np.int64]], got: pa.ChunkedArray, held: pa.ChunkedArray
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of a key and a value together."""
+    ours, theirs = _comparable(got), _comparable(held.cast(got.type) if held.type != got.type else held)
+    known = pc.unique(ours).drop_null()
+    mine, others = (entity_codes_of([values], [known]) for values in (ours, theirs))
+    return _paired(keys[0], mine, len(known)), _paired(keys[1], others, len(known))
+
+
+def _paired(keys: NDArray[np.int64], values: NDArray[np.int64], known: int) -> NDArray[np.int64]:
+    return np.where((keys < 0) | (values < 0), -1, keys * (known + 1) + values)
+
+
+def _comparable(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(values.type):
+        return values.cast(values.type.value_type)
+    if pa.types.is_nested(values.type):
+        return pa.chunked_array([pa.array([None if v is None else repr(v) for v in values.to_pylist()], pa.string())])
+    return pc.add(values, 0.0) if pa.types.is_float64(values.type) else values  # 0 and -0 are one value
+
+
+def _given(values: pa.ChunkedArray, *, nan: bool) -> NDArray[np.bool_]:
+    """Where a value is, which NaN is to a view of latest values (`nan`) and not to an aggregate."""
+    return np.asarray(pc.invert(pc.is_null(values, nan_is_null=not nan)).to_numpy())
+
+
+def _of_spine(spine: pa.Table, key: str) -> pa.ChunkedArray:
+    return spine.column(KEY_PREFIX + key if KEY_PREFIX + key in spine.column_names else key)
 
 
 def _asking(spine: pa.Table, told: Sequence[str], view: FeatureView) -> pa.Table:
     """What tells the rows of the spine apart, and the keys of a view as `_key0` and so on."""
     wanted = {k: k for k in told} | {f"_key{i}": k for i, k in enumerate(view.keys)}
-    prefixed = {n: KEY_PREFIX + k if KEY_PREFIX + k in spine.column_names else k for n, k in wanted.items()}
-    return pa.table({n: spine.column(k) for n, k in prefixed.items()})
+    return pa.table({n: _of_spine(spine, k) for n, k in wanted.items()})
 
 
 def _keyed(rows: pa.Table, told: Sequence[str], view: FeatureView, asking: pa.Table) -> pa.Table:
@@ -129,42 +224,11 @@ def _keyed(rows: pa.Table, told: Sequence[str], view: FeatureView, asking: pa.Ta
     return spelled_keys(pa.table(columns), asking, list(columns))
 
 
-def _keys(view: FeatureView) -> list[str]:
-    return [f"_key{i}" for i in range(len(view.keys))]
-
-
 def _givers(view: FeatureView) -> list[tuple[str, str | None, str]]:
     """Columns of a training set, the source column that each is made of, and by which function ("": it is a value)."""
     if not view.aggregate:
         return [(f"{view.name}__{c}", c, "") for c in view.feature_names]
     return [(f"{view.name}__{n}_{w}", a.column, a.function) for n, a, w in view.windowed]
-
-
-def _parts(view: FeatureView, identity: tuple[str, ...], column: str, function: str) -> dict[str, str]:
-    value = [] if function else ["_v"]
-    null = [] if not column else [f"{column} IS NULL"]
-    if column and function:
-        null.append(f"CAST({column} AS VARCHAR) = 'nan'")  # which is null to an aggregate
-    return {
-        "by": ", ".join([*_keys(view), *value]),
-        "givers": ", ".join([*_keys(view), *([f"{column} AS _v"] if value else [])]),
-        "who": f"row({', '.join(quoted(n) for n in identity)})",
-        "none": " OR ".join([f"{k} IS NULL" for k in _keys(view)] + ["_event IS NULL", *null]),
-        "same": " AND ".join([f"s.{k} = f.{k}" for k in (*_keys(view), *value)]),
-        "given": "s._v <> 0" if function == "count" else "s._v IS NOT NULL",
-    }
-
-
-# The two first givers of each entity (and value) tell whether anybody but the row itself gave by t.
-_ONLY_OWN = """
-    WITH givers AS (
-      SELECT {givers}, {who} AS _who, greatest(CAST(_event AS TIMESTAMPTZ), _arrived) AS _seen FROM source
-      WHERE NOT ({none})),
-    firsts AS (
-      SELECT {by}, arg_min(_who, _seen, 2) AS _who, min(_seen, 2) AS _seen
-      FROM (SELECT {by}, _who, min(_seen) AS _seen FROM givers GROUP BY ALL) GROUP BY {by})
-    SELECT count(*) AS found FROM (SELECT *, {who} AS _own FROM spine) s JOIN firsts f ON {same}
-    WHERE {given} AND coalesce(CASE WHEN f._who[1] = s._own THEN f._seen[2] ELSE f._seen[1] END > s._t, true)"""
 
 
 def refuse(model: Model, found: list[OwnLabel]) -> None:

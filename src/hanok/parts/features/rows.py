@@ -17,6 +17,7 @@ from hanok.core.errors import DeclarationError
 from hanok.core.keys import KeyType, KeyValue, canonical
 
 HUGE = 38  # digits of DuckDB's widest integer
+ROOM = 1 << 62
 UNTIL, EVER = "_hanok_until", 1 << 62  # of a row: when a later form of it was known, in microseconds
 
 
@@ -36,11 +37,21 @@ def entity_codes(texts: Sequence[pa.ChunkedArray]) -> NDArray[np.int64]:
 def entity_codes_of(texts: Sequence[pa.ChunkedArray], known: Sequence[pa.Array]) -> NDArray[np.int64]:
     """Like `entity_codes`, with the values of each key that are known; -1 for others. Equal known values give equal
     numbers in every table."""
-    codes = np.zeros(len(texts[0]), np.int64)
+    codes, many = np.zeros(len(texts[0]), np.int64), 1
     for text, values in zip(texts, known, strict=True):
         own = pc.index_in(text, values, skip_nulls=True).fill_null(-1).cast(pa.int64()).to_numpy()
-        codes = np.where((codes < 0) | (own < 0), -1, codes * max(1, len(values)) + own)
+        many *= max(1, len(values))
+        mixed = codes * max(1, len(values)) + own if many < ROOM else _mixed(codes, own)
+        codes = np.where((codes < 0) | (own < 0), -1, mixed)
     return codes
+
+
+def _mixed(codes: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of pairs that are too many to be numbered in a row: 62 mixed bits, equal for other pairs once in 4e18."""
+    bits = codes.astype(np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15) + own.astype(np.uint64)
+    for by, shift in ((0xBF58_476D_1CE4_E5B9, 30), (0x94D0_49BB_1331_11EB, 27)):  # splitmix64
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(by)
+    return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(2)).astype(np.int64)
 
 
 def is_number(kind: pa.DataType) -> bool:

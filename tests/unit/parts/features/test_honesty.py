@@ -113,13 +113,7 @@ def test_a_few_rows_that_see_their_label_are_told_and_not_refused(features):
     assert (leak.kind, leak.column, leak.certain) == ("own label", "history__late_30d", False)
 
 
-def own_table(features, *, customers, aggregate):
-    """A view over the spine's own table; the outcome of each row is a coin."""
-    rng = np.random.default_rng(1)
-    at = [START + timedelta(minutes=10 * i) for i in range(600)]
-    columns = {"id": range(600), "customer": np.arange(600) * 7 % customers, "late": rng.integers(0, 2, 600)}
-    rows = pa.table(columns | {"at": pa.array(at, MICROS), ARRIVED: pa.array(at, MICROS)})
-    features._tables.append("payments", rows, key="a")
+def own_table_model(aggregate):
     what = {"aggregate": {"late": hk.mean("late")}, "windows": ["90d"]} if aggregate else {"features": ["late"]}
     view = hk.FeatureView("previous", keys="customer", source=hk.Source("payments", event_time="at"), **what)
     return hk.Model(
@@ -129,6 +123,16 @@ def own_table(features, *, customers, aggregate):
         label=hk.Label("payments", column="late", known_at="at"),
         features=[view],
     )
+
+
+def own_table(features, *, customers, aggregate):
+    """A view over the spine's own table; the outcome of each row is a coin."""
+    rng = np.random.default_rng(1)
+    at = [START + timedelta(minutes=10 * i) for i in range(600)]
+    columns = {"id": range(600), "customer": np.arange(600) * 7 % customers, "late": rng.integers(0, 2, 600)}
+    rows = pa.table(columns | {"at": pa.array(at, MICROS), ARRIVED: pa.array(at, MICROS)})
+    features._tables.append("payments", rows, key="a")
+    return own_table_model(aggregate)
 
 
 @pytest.mark.parametrize("aggregate", [False, True], ids=["latest", "window"])
@@ -174,3 +178,36 @@ def test_a_key_may_have_any_name(features, key):
     spine = hk.Spine("payments", predict_at="at", keys="id")
     made = features.training_set(hk.Model("late", task="binary", spine=spine, label=label, features=views))
     assert made.leaks == () and made.rows.column("last__late").to_pylist() == [None, 0] * 3
+
+
+@pytest.mark.parametrize("aggregate", [False, True], ids=["latest", "window"])
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_else_can_have_given_it_says_what_looking_at_every_pair_of_rows_says(features, aggregate, seed):
+    """Against every row of the spine with every row of the source: nulls, ties, late arrivals, values that repeat."""
+    rng = np.random.default_rng(seed)
+    n = 60
+    at = [START + timedelta(minutes=int(m)) for m in rng.integers(0, 90, n)]
+    came = [t + timedelta(minutes=int(m)) for t, m in zip(at, rng.integers(0, 3, n), strict=True)]
+    customer = [None if c == 0 else f"c{c}" for c in rng.integers(0, 9, n)]
+    late = [None if v == 2 else int(v) for v in rng.integers(0, 3, n)]
+    rows = {"id": range(n), "customer": customer, "late": late, "at": pa.array(at, MICROS)}
+    features._tables.append("payments", pa.table(rows | {ARRIVED: pa.array(came, MICROS)}), key="a")
+    declared = own_table_model(aggregate)
+    spine = features.spine_rows(declared)
+    got = pa.chunked_array([pa.array(rng.integers(0, 2, spine.num_rows), mask=rng.random(spine.num_rows) < 0.2)])
+    (column,) = declared.feature_columns
+    joined = features.historical(declared, spine)
+    joined = joined.set_column(joined.column_names.index(column), column, got)
+    asked = {"model": declared, "keys": ("id",), "spine": spine, "scan": features._tables.scan}
+    alone = 0
+    for asking, value in zip(spine.to_pylist(), got.to_pylist(), strict=True):
+        gave = [
+            (i, max(at[i], came[i]))
+            for i in range(n)
+            if customer[i] is not None and customer[i] == asking["customer"] and late[i] is not None
+            if aggregate or late[i] == value
+        ]
+        if value is not None and gave:
+            alone += not any(i != asking["id"] and seen <= asking["_at"] for i, seen in gave)
+    found = own_values(joined=joined, **asked)
+    assert [f.seen for f in found] == ([alone] if alone else [])
