@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -169,13 +170,19 @@ def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) ->
     if not isinstance(relation, Scan):
         connection.register(name, relation)
         return
-    parts = []
+    parts, told = [], set(relation.tail.column_names if relation.tail is not None else ())
     if relation.files:
         files = ", ".join(literal(path) for path in relation.files)
-        parts.append(f"SELECT * FROM read_parquet([{files}], union_by_name = true)")
+        each = [columns_of(path) for path in relation.files]
+        alike = each[0] is not None and all(names == each[0] for names in each)
+        parts.append(f"SELECT * FROM read_parquet([{files}]{'' if alike else ', union_by_name = true'})")
+        told.update(*(names if names is not None else relation.schema.names for names in each))
     if relation.tail is not None:
         connection.register(f"{name}__tail", relation.tail)
         parts.append(f"SELECT * FROM {quoted(name + '__tail')}")
+    if parts and not told.issuperset(relation.schema.names):  # columns that no row of these has
+        connection.register(f"{name}__shape", relation.schema.empty_table())
+        parts.append(f"SELECT * FROM {quoted(name + '__shape')}")
     if not parts:
         connection.register(name, relation.schema.empty_table())
         return
@@ -185,6 +192,52 @@ def add(connection: duckdb.DuckDBPyConnection, name: str, relation: Relation) ->
         f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS "
         f"SELECT * FROM ({union}) WHERE {SEQUENCE} < {int(relation.upto)} {chosen}"
     )
+
+
+@lru_cache(maxsize=1 << 14)
+def columns_of(path: str) -> tuple[str, ...] | None:
+    """The columns of a Parquet file of a table, which never changes; None where it cannot be read. Reading many files
+    as one is twice the work for DuckDB where it has to ask each for its columns."""
+    from pyarrow import parquet as pq
+
+    try:
+        return tuple(pq.read_schema(path).names)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
+def within(relation: Relation, column: str, low: Any, high: Any) -> Relation:
+    """A relation without those of its files that hold nothing of a column (texts, whole numbers, instants) between
+    `low` and `high`: what is asked of the rows has to say so again."""
+    if not isinstance(relation, Scan) or (relation.overlay and column not in relation.overlay.row_key):
+        return relation  # the newest form of a row may lie in any file
+    files = tuple(path for path in relation.files if _may_hold(ends_of(path, column), low, high))
+    return relation if files == relation.files else replace(relation, files=files)
+
+
+def _may_hold(ends: tuple[Any, Any] | None, low: Any, high: Any) -> bool:
+    if ends is None:
+        return True
+    if isinstance(low, datetime) and isinstance(ends[0], datetime):  # one without a zone is UTC
+        ends = ends[0].replace(tzinfo=UTC), ends[1].replace(tzinfo=UTC)
+    return type(ends[0]) is not type(low) or bool(ends[0] <= high and low <= ends[1])
+
+
+@lru_cache(maxsize=1 << 14)
+def ends_of(path: str, column: str) -> tuple[Any, Any] | None:
+    """The least and the greatest value of a column of a table's Parquet file, which never changes, as far as the file
+    says so: they may lie further apart than the values do. None where it does not."""
+    from pyarrow import parquet as pq
+
+    try:
+        told = pq.read_metadata(path)
+        place = next(i for i in range(told.num_columns) if told.schema.column(i).path == column)
+        parts = [told.row_group(i).column(place).statistics for i in range(told.num_row_groups)]
+        if not parts or not all(part is not None and part.has_min_max for part in parts):
+            return None
+        return min(part.min for part in parts), max(part.max for part in parts)
+    except (OSError, ValueError, OverflowError, StopIteration, pa.ArrowException):
+        return None
 
 
 def _newest(overlay: Overlay) -> str:

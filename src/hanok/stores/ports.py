@@ -345,8 +345,9 @@ class Tables(Protocol):
         """Whether the rows of a batch are here; also True where the table's own list of batches is damaged."""
         ...
 
-    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
-        """A snapshot; `since` lets the engine skip files whose rows all arrived before. Raises SourceNotFound."""
+    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None, first: int = 0) -> Scan:
+        """A snapshot; `since` lets the engine skip files whose rows all arrived before, and `first` those whose rows
+        all have lower numbers: what is asked of the rows has to say so again. Raises SourceNotFound."""
         ...
 
     def size(self, name: str) -> int:

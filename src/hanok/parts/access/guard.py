@@ -117,10 +117,10 @@ class GuardedTables:
     def holds(self, name: str, key: str) -> bool:
         return self._visible(name) and self._inner.holds(name, key)
 
-    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
+    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None, first: int = 0) -> Scan:
         if not self._visible(name):
             raise no_table(name)
-        return self._inner.scan(name, upto=upto, since=since)
+        return self._inner.scan(name, upto=upto, since=since, first=first)
 
     def size(self, name: str) -> int:
         return self._inner.size(name) if self._visible(name) else 0

@@ -29,7 +29,7 @@ from hanok.core.monitoring import LABELS, LabelState, LabelStep
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
-from hanok.parts.monitoring.label_pairs import pairs_query, taken_back
+from hanok.parts.monitoring.label_pairs import pairs, taken_back
 from hanok.parts.monitoring.outcomes import NEWEST, OUTCOMES, PREDICTIONS, counting, key_column, since_of
 from hanok.parts.monitoring.spellings import Spellings
 from hanok.stores.ports import Metadata, Repositories, Tables
@@ -263,9 +263,7 @@ class Labels:
             missing = [k for k in way.by.keys if key_column(have, k) is None or k not in told]
             if not missing:
                 mine, by = replace(source, keys=way.by.keys), way.by.kinds
-                chosen = pairs_query(self._tables, self._spellings, mine, by, state, step, way.answered, way.told)
-                with connect(chosen.relations) as duck:
-                    found.append(arrow(duck, chosen.query))
+                found.append(pairs(self._tables, self._spellings, mine, by, state, step, way.answered, way.told))
             elif way is ways[-1] and not any(t.num_rows for t in found):
                 self._unmatched(source.model, missing[0])
         if not found:
@@ -283,7 +281,7 @@ class Labels:
 
     def _strange(self, source: LabelSource, state: LabelState, step: LabelStep, answering: Signature) -> dict[str, int]:
         """New labels that are none of the task, with how often each came; the most frequent first."""
-        scan = self._tables.scan(source.table, upto=step.labels)
+        scan = self._tables.scan(source.table, upto=step.labels, first=state.labels)
         column = quoted(source.column)
         with connect({"labels": scan}) as duck:
             values = arrow(

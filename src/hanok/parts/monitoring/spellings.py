@@ -58,7 +58,7 @@ class Spellings:
 
     def _look(self, table: str, column: str, kind: KeyType, low: int, high: int) -> dict[str, str]:
         name = quoted(column)
-        with connect({"rows": self._tables.scan(table, upto=high)}) as duck:
+        with connect({"rows": self._tables.scan(table, upto=high, first=low)}) as duck:
             found = arrow(
                 duck,
                 f"SELECT DISTINCT {name} AS raw FROM rows WHERE {SEQUENCE} >= {int(low)} AND {name} IS NOT NULL "

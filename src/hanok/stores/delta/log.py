@@ -69,6 +69,11 @@ class LogFile:
     first: int | None
     last: int | None
 
+    def holds(self, first: int, end: int, since: int | None) -> bool:
+        """Whether a row numbered in [first, end) may be here that arrived at `since` or later."""
+        numbered = (self.last is None or self.last >= first) and (self.first is None or self.first < end)
+        return numbered and (since is None or self.arrived_max >= since)
+
 
 class DeltaLog:
     """`rows` is how many rows the log holds, read from the log itself."""

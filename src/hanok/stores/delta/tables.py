@@ -90,14 +90,15 @@ class DeltaTables:
             return False
         return key in table.keys or table.keys_lost
 
-    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
+    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None, first: int = 0) -> Scan:
         table = self._table(name)
         with table.lock:
-            tail = pa.concat_tables((b.rows for b in table.tail), promote_options="default") if table.tail else None
+            end = table.size if upto is None else min(upto, table.size)
+            batches = [b.rows for b in table.tail if b.appended.first + b.appended.rows > first]
+            tail = pa.concat_tables(batches, promote_options="default") if batches else None
             oldest = None if since is None else micros(since - STATISTICS_SLACK)
-            files = tuple(f.path for f in table.log.files if oldest is None or f.arrived_max >= oldest)
-            schema = table.schema.append(pa.field(SEQUENCE, pa.int64()))
-            return Scan(name, files, tail, table.size if upto is None else min(upto, table.size), schema)
+            files = tuple(f.path for f in table.log.files if f.holds(first, end, oldest))
+            return Scan(name, files, tail, end, table.schema.append(pa.field(SEQUENCE, pa.int64())))
 
     def size(self, name: str) -> int:
         try:

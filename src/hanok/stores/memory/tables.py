@@ -42,7 +42,7 @@ class MemoryTables:
     def holds(self, name: str, key: str) -> bool:
         return (name, key) in self._keys
 
-    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None) -> Scan:
+    def scan(self, name: str, *, upto: int | None = None, since: datetime | None = None, first: int = 0) -> Scan:
         if name not in self._tables:
             raise no_table(name)
         rows = pa.concat_tables(self._tables[name], promote_options="default")

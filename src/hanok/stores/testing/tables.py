@@ -25,6 +25,8 @@ def values(scan: Scan) -> list[int]:
 
     parts = [pq.read_table(path, columns=["v", SEQUENCE]) for path in scan.files]
     parts += [scan.tail.select(["v", SEQUENCE])] if scan.tail is not None else []
+    if not parts:
+        return []
     both = pa.concat_tables(parts).sort_by(SEQUENCE)
     return [v for v, s in zip(*(both.column(c).to_pylist() for c in ("v", SEQUENCE)), strict=True) if s < scan.upto]
 
@@ -107,6 +109,16 @@ class TablesContract:
         store.append("t", rows(2, at=NOW + timedelta(days=2)), key="b")
         store.flush("t")
         assert 2 in values(store.scan("t", since=NOW + timedelta(days=1)))
+
+    def test_first_never_hides_a_row_of_that_number_or_a_later_one(self, store: Any) -> None:
+        for n in range(4):
+            store.append("t", rows(n), key=f"{n}")
+            if n % 2:
+                store.flush("t")
+            for first in range(n + 2):
+                assert set(range(first, n + 1)) <= set(values(store.scan("t", first=first)))
+                upto = store.scan("t", first=first, upto=n)
+                assert upto.upto == n and set(range(first, n)) <= set(values(upto)) <= set(range(n))
 
     def test_a_table_that_is_not_there_is_said(self, store: Any) -> None:
         assert store.size("nope") == 0
