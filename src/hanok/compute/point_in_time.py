@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from hanok.compute.duck import Relation, add, arrow, quoted
+from hanok.compute.duck import Relation, add, arrow, quoted, within
 
 ROW = "_row"
+FIRST = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,32 @@ def point_in_time_join(
     duck = connection
     numbered = spine.append_column(ROW, pa.array(range(spine.num_rows), pa.int64()))
     duck.register("pit_spine", numbered)
-    return [_join(duck, view, at, known_time, index) for index, view in enumerate(views)]
+    asked = pc.min_max(spine.column(at)).as_py()
+    ends = None if asked["min"] is None else (_instant(asked["min"]), _instant(asked["max"]))
+    return [_join(duck, view, at, known_time, index, ends) for index, view in enumerate(views)]
 
 
-def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool, index: int) -> pa.Table:
-    name = f"pit_view_{index}"
-    add(duck, name, view.relation)
+def _instant(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _before(at: datetime, ttl: timedelta) -> datetime | None:
+    try:
+        return at - ttl
+    except OverflowError:
+        return None
+
+
+def _join(
+    duck: duckdb.DuckDBPyConnection,
+    view: AsOf,
+    at: str,
+    known_time: bool,
+    index: int,
+    ends: tuple[datetime, datetime] | None,
+) -> pa.Table:
+    """`ends` are the first and the last instant that is asked for."""
+    name, relation = f"pit_view_{index}", view.relation
     keys = [quoted(k) for k in view.keys]
     key_list = ", ".join(f"k{i}" for i in range(len(keys)))
     named = ", ".join(f"{k} AS k{i}" for i, k in enumerate(keys))
@@ -83,7 +105,14 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
     values = ", ".join(f"{quoted(c)} AS v{i}" for i, c in enumerate(view.columns))
     picked = ", ".join(f"w.v{i} AS {quoted(c)}" for i, c in enumerate(view.columns))
     in_ttl = "" if view.ttl is None else f"AND s.t - w.event_time <= to_microseconds({_micros(view.ttl)})"
-    not_null = " AND ".join(f"{k} IS NOT NULL" for k in [*keys, event])
+    kept = [f"{k} IS NOT NULL" for k in [*keys, event]]
+    if not view.row_key and ends is not None:  # what nobody who asks can find; a later form of a row tells of others
+        kept.append(f"{_utc(event)} <= TIMESTAMPTZ '{ends[1].isoformat()}'")
+        first = None if view.ttl is None else _before(ends[0], view.ttl)
+        if first is not None:
+            kept.append(f"{_utc(event)} >= TIMESTAMPTZ '{first.isoformat()}'")
+        relation = within(relation, view.event_time, first or FIRST, ends[1])
+    add(duck, name, relation)
     asking = f", {quoted(view.own)} AS own" if view.own else ""
     changes = (_BEST_TWO_ROWS if view.row_key else _BEST_TWO) if view.own else _BEST
     winner = (_NOT_OWN_ROW if view.row_key else _NOT_OWN) if view.own else "SELECT * FROM joined"
@@ -97,7 +126,7 @@ def _join(duck: duckdb.DuckDBPyConnection, view: AsOf, at: str, known_time: bool
       SELECT {named}, {_utc(event)} AS event_time, {visible} AS visible, {written} AS written, {values},
              row_number() OVER (PARTITION BY {", ".join(keys)}
                                 ORDER BY {event}, {created} NULLS FIRST, {written}) AS rank{forms}
-      FROM {quoted(name)} WHERE {not_null}),
+      FROM {quoted(name)} WHERE {" AND ".join(kept)}),
     ranked AS (SELECT * FROM held {which}),
     changes AS ({changes.format(keys=key_list)}),
     s AS (SELECT {ROW}, {_utc(quoted(at))} AS t, {asked}{asking} FROM pit_spine),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.duck import Relation, arrow, connect, quoted, read
+from hanok.compute.duck import Relation, arrow, connect, quoted, read, within
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import canonical_column, compare_alike, key_type
 from hanok.compute.point_in_time import AsOf, point_in_time_join, superseded
@@ -174,6 +174,8 @@ def window_rows(
         source = f"(SELECT *, coalesce({superseded(row_key, known, SEQUENCE)}, {EVER}) AS {UNTIL}, "
         source += f"{_row_number(row_key)} AS {ROW} FROM source)"
         forms, where = f", {UNTIL}, {ROW}", f" AND {UNTIL} > {first_us}"
+    else:
+        relation = within(relation, view.source.event_time, low, high)
     with connect({"source": relation}) as duck:
         return arrow(
             duck,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from hanok.compute.duck import Relation, arrow, connect, quoted, read
+from hanok.compute.duck import Relation, arrow, connect, quoted, read, within
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import compare_alike, key_type, key_types, refused_values
 from hanok.compute.labels import dated, holds, known
@@ -70,7 +70,7 @@ class Spines:
         scan = self.scan(model.spine.table, upto)
         names, at = self._chosen(model, scan), predict_at(model)
         bounds = [f"{at} IS NOT NULL", *_bounds(at, start, end)]
-        with connect({"spine": scan}) as duck:
+        with connect({"spine": _near(model, scan, start, end)}) as duck:
             return arrow(
                 duck,
                 f"SELECT {names}, {at} AS {PREDICT_AT}, {ARRIVED}, {SEQUENCE} FROM spine "
@@ -236,6 +236,17 @@ def _fits(overlay: Overlay | None, scan: Scan) -> bool:
 def _bounds(expression: str, start: datetime | None, end: datetime | None) -> list[str]:
     bounds = [] if start is None else [f"{expression} >= TIMESTAMPTZ '{start.isoformat()}'"]
     return bounds if end is None else [*bounds, f"{expression} < TIMESTAMPTZ '{end.isoformat()}'"]
+
+
+def _near(model: Model, scan: Scan, start: datetime | None, end: datetime | None) -> Relation:
+    """The files of a spine in which rows of a span can lie."""
+    if start is None or end is None:
+        return scan
+    at = model.spine.predict_at
+    try:
+        return within(scan, at.column, start - at.offset, end - at.offset)
+    except OverflowError:
+        return scan
 
 
 def _require(model: Model, scan: Scan, columns: Sequence[str]) -> None:
