@@ -162,6 +162,8 @@ def test_of_many_rows_the_one_that_ends_the_process_is_found_and_the_others_are_
     assert found.error is None and found.broken_rows.tolist() == [0]
     assert "exit code 7" in str(found.row_errors[0]) and "it is this row" in str(found.row_errors[0])
     assert found.scores[1:].tolist() == [v * 2 + 3 for v in values[1:]]
+    alone = decide_apart(loaded, Arm(1, "primary", 100), pa.table({"a": [666.0], "t": ["hey"]})).error
+    assert not isinstance(alone, Unavailable) and "it is this row" in str(alone), "a piece of one row goes on too"
     models.approve(python="/no/python")
     opened(models)
     assert isinstance(decided().error, Unavailable), "a process that does not start is no row's fault"

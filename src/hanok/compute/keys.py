@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hanok.compute.values import unwrapped
 from hanok.core.errors import BadKey, DeclarationError
 from hanok.core.keys import KeyType, KeyValue, canonical, fits
 
@@ -18,8 +19,14 @@ PLAIN_INTEGER = "^(0|-?[1-9][0-9]{0,18})$"
 
 def key_type(kind: pa.DataType, *, name: str = "key") -> KeyType:
     """What keys in a column of this Arrow type are. Raises DeclarationError for a type that holds no keys."""
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return key_type(kind.value_type, name=name)
+    if isinstance(kind, pa.UuidType):
+        return KeyType.TEXT
+    if isinstance(kind, pa.Bool8Type):
+        return KeyType.BOOLEAN
+    if isinstance(kind, pa.BaseExtensionType):
+        return key_type(kind.storage_type, name=name)
     if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0):
         return KeyType.INTEGER
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -35,6 +42,15 @@ def key_type(kind: pa.DataType, *, name: str = "key") -> KeyType:
     raise DeclarationError(
         f"column {name!r} is {kind}: a key is text, a number, a boolean, a date or an instant; derive one from it first"
     )
+
+
+def holds_keys(kind: pa.DataType) -> bool:
+    """Whether values of this Arrow type can be keys at all."""
+    try:
+        key_type(kind)
+    except DeclarationError:
+        return False
+    return True
 
 
 def key_types(schema: pa.Schema, names: Sequence[str]) -> tuple[KeyType, ...]:
@@ -59,13 +75,12 @@ def canonical_column(
     raises BadKey, or with `strict=False` becomes null: it equals no key of this type.
     """
     chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-    if pa.types.is_dictionary(chunked.type):
-        chunked = chunked.cast(chunked.type.value_type)
+    if not holds_keys(chunked.type) or (not strict and kind == KeyType.TEXT and pa.types.is_temporal(chunked.type)):
+        return _no_keys(kind, chunked, name, strict)
+    chunked = unwrapped(chunked)
     found = chunked.type
     if pa.types.is_null(found):
         return pa.chunked_array([pa.nulls(len(chunked), pa.string())])
-    if _is_text(found) and found != pa.string():
-        chunked = chunked.cast(pa.string())
     if _spells_itself(kind, found):
         return chunked.cast(pa.string())
     uniques = pc.unique(chunked).drop_null()
@@ -73,6 +88,13 @@ def canonical_column(
     if texts is None:
         texts = _spelled_one_by_one(kind, uniques, name, strict)
     return pc.take(pa.chunked_array([texts]), pc.index_in(chunked, uniques, skip_nulls=True))
+
+
+def _no_keys(kind: KeyType, column: pa.ChunkedArray, name: str, strict: bool) -> pa.ChunkedArray:
+    if strict and column.null_count < len(column):
+        why = f"{name} is {column.type}: a key is text, a number, a boolean, a date or an instant; derive one from it"
+        raise BadKey(why, key=name, type=kind.value)
+    return pa.chunked_array([pa.nulls(len(column), pa.string())])
 
 
 def refused_values(declared: KeyType, column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -133,10 +155,13 @@ def _spelled(kind: KeyType, value: KeyValue | None, name: str, strict: bool) -> 
 
 
 def _scalars(values: pa.Array) -> list[KeyValue | None]:
-    """Python values; an instant that Python cannot hold is given as its text, which then is refused."""
-    if not pa.types.is_timestamp(values.type):
+    """Python values; an instant or a date that Python cannot hold is given as its text, which then is refused."""
+    if pa.types.is_timestamp(values.type):
+        return [_instant(v) for v in values]
+    try:
         return values.to_pylist()
-    return [_instant(v) for v in values]
+    except (ValueError, OverflowError):
+        return [_date(v) for v in values]
 
 
 def _instant(value: pa.Scalar) -> KeyValue:
@@ -144,3 +169,10 @@ def _instant(value: pa.Scalar) -> KeyValue:
         return value.cast(pa.timestamp("us", value.type.tz)).as_py()
     except (pa.ArrowInvalid, ValueError, OverflowError):
         return str(value.cast(pa.timestamp(value.type.unit)).cast(pa.string()))
+
+
+def _date(value: pa.Scalar) -> KeyValue:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return f"{value.value} days from 1970"

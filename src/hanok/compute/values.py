@@ -97,6 +97,8 @@ def unwrapped(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.binary())
     elif pa.types.is_float16(kind) or pa.types.is_float32(kind):
         return column.cast(pa.float64())
+    elif pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
+        return column.cast(pa.decimal128(kind.precision, kind.scale))
     elif pa.types.is_duration(kind):
         ticks = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
         return pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), float(ticks))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from hanok.compute.duck import arrow, connect, quoted, read
 from hanok.compute.frames import PREDICT_AT
-from hanok.compute.values import bring
+from hanok.compute.values import bring, column_type, unwrapped
 from hanok.core.access import Access
 from hanok.core.batches import OWN_COLUMNS, Batch, Wanted
 from hanok.core.errors import Invalid
@@ -27,9 +28,9 @@ from hanok.parts.features.service import Features
 from hanok.parts.serving.service import Serving
 from hanok.parts.training.service import Training
 from hanok.parts.validation.service import Validation
+from hanok.wire.inference.cells import Foreign
+from hanok.wire.inference.columns import CELLS, TYPED, cells_of, is_valid, read_column
 
-_KINDS = {"FP64": "FLOAT", "INT64": "INT", "BOOL": "BOOL", "BYTES": "STRING"}
-_WORDS = {"FLOAT": "a number", "INT": "a whole number", "BOOL": "true or false", "STRING": "text"}
 NO_ROW = -1
 PLACE_MAX = 2**31 - 1
 
@@ -94,12 +95,14 @@ class Batching:
         if rows.num_rows > batch.piece_rows:
             raise Invalid(f"a piece of this batch has {batch.piece_rows} rows at most, not {rows.num_rows}")
         first = place * batch.piece_rows
-        typed, refused = self._typed(batch, rows)
+        refused = np.full(rows.num_rows, None, object)
+        typed = self._typed(batch, rows, refused)
         fine = pa.array(np.array([why is None for why in refused], bool))
         kept = typed.filter(fine)
         keys = {n: kept.column(f"key {n}") for n in batch.keys}
         features = kept.select([n for n in kept.column_names if not n.startswith("key ")])
         given = self.serving.batches.answer(batch, place, features, keys) if kept.num_rows else None
+        rows = _legible(rows)
         beside = {_kept(n): rows.column(n) for n in dict.fromkeys((*batch.keys.values(), *batch.keep))}
         if numbers is None:
             numbers = pa.array(np.arange(first, first + rows.num_rows))
@@ -119,17 +122,11 @@ class Batching:
         scan = self.tables.scan(batch.source, upto=batch.upto)
         return _counting(scan, [*batch.columns, SEQUENCE], low, high, batch.row_key)
 
-    def _typed(self, batch: Batch, rows: pa.Table) -> tuple[pa.Table, NDArray[np.object_]]:
-        """Columns in the types of the inputs, keys spelled as `key NAME`, instants as `_at`; and of each row why it
-        cannot be asked."""
-        refused = np.full(rows.num_rows, None, object)
-        columns: dict[str, pa.ChunkedArray] = {}
-        for model in self.serving.batches.snapshot(batch).models.values():
-            for wanted in model.signature.inputs:
-                if wanted.name in rows.column_names and wanted.name not in columns:
-                    kind = _KINDS[wanted.datatype]
-                    columns[wanted.name] = _fitting(rows.column(wanted.name), wanted.name, kind, refused)
-        rows = self._dated(batch, rows)
+    def _typed(self, batch: Batch, rows: pa.Table, refused: NDArray[np.object_]) -> pa.Table:
+        """The columns that arms take, keys spelled as `key NAME`, instants as `_at`; adds of each row to `refused` why
+        it cannot be asked."""
+        columns = self._inputs(batch, rows, refused)
+        rows = self._dated(batch, _legible(rows, {*batch.keys.values(), batch.at}, refused))
         if batch.at:
             made = bring(rows.column(batch.at), "TIMESTAMP")
             _refuse(refused, made.bad, rows.column(batch.at), batch.at, "an instant")
@@ -142,7 +139,26 @@ class Batching:
             odd = pc.and_(texts.is_null(), given[key].is_valid()).to_numpy(zero_copy_only=False)
             _refuse(refused, odd, given[key], key, "a key of its type")
             columns[f"key {key}"] = texts
-        return pa.table(columns), refused
+        return pa.table(columns)
+
+    def _inputs(self, batch: Batch, rows: pa.Table, refused: NDArray[np.object_]) -> dict[str, pa.ChunkedArray]:
+        """What the arms take, by the rule of requests. What a shadow alone takes refuses no row: it is left out where a
+        value does not fit, and the shadow is charged with it."""
+        written, models = TYPED not in (rows.schema.metadata or {}), self.serving.batches.snapshot(batch).models
+        columns: dict[str, pa.ChunkedArray] = {}
+        for arm in sorted(batch.arms, key=lambda a: a.mode == "shadow"):
+            for wanted in models[arm.version].signature.inputs if arm.version in models else ():
+                name = wanted.name
+                if name not in rows.column_names or name in columns:
+                    continue
+                spelled = CELLS in (rows.schema.field(name).metadata or {})
+                read = read_column(wanted, rows.column(name), written=written, spelled=spelled)
+                if read.refused and arm.mode == "shadow":
+                    continue
+                columns[name] = read.column
+                for row, why in read.refused.items():
+                    refused[row] = refused[row] or why
+        return columns
 
 
 def _counting(scan: Scan, columns: Sequence[str], low: int, high: int, row_key: Sequence[str]) -> pa.Table:
@@ -164,27 +180,44 @@ def _counting(scan: Scan, columns: Sequence[str], low: int, high: int, row_key: 
         )
 
 
-def _fitting(column: pa.ChunkedArray, name: str, kind: str, refused: NDArray[np.object_]) -> pa.ChunkedArray:
-    """A column as an input takes it: text is read as what it says, and other types stay where they fit. Whole numbers
-    and fractions are both numbers."""
-    types = pa.types
-    number = types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)
-    if kind != "STRING" and (number or types.is_null(column.type) or types.is_decimal(column.type)):
-        return column
-    made = bring(column, "FLOAT" if kind == "INT" and types.is_string(column.type) else kind)
-    if kind == "INT" and not made.bad.any() and types.is_string(column.type):
-        whole = bring(column, kind)
-        made = made if whole.bad.any() else whole
-    _refuse(refused, made.bad, column, name, _WORDS[kind])
-    return made.column
-
-
 def _refuse(
     refused: NDArray[np.object_], bad: NDArray[np.bool_], column: pa.ChunkedArray, name: str, must: str
 ) -> None:
     for row in np.flatnonzero(bad).tolist():
         if refused[row] is None:
-            refused[row] = f"{name} is {str(column[row].as_py())[:60]!r}, which is not {must}"
+            (cell,) = cells_of(column.slice(row, 1))
+            text = cell if isinstance(cell, str) else repr(cell)
+            refused[row] = f"{name} is {text[:60]!r}, which is not {must}"
+
+
+def _legible(rows: pa.Table, asked: Collection[str] = (), refused: NDArray[np.object_] | None = None) -> pa.Table:
+    """The rows with texts that are text: bytes that are no UTF-8 are shown escaped, and refuse a row that is `asked`
+    about them. Columns of JSON are the texts that they hold."""
+    for place, field in enumerate(rows.schema):
+        column = rows.column(place)
+        if CELLS in (field.metadata or {}):
+            if refused is not None and field.name in asked:
+                many = np.array([t is not None and t[0] in "[{" for t in column.to_pylist()], bool)
+                _refuse(refused, many, column, field.name, "one value")
+            column = pa.chunked_array([pa.array([_text_of(t) for t in column.to_pylist()], pa.string())])
+        elif column_type(field.type) == "STRING" and not is_valid(column):
+            cells = cells_of(column)
+            bad = np.array([isinstance(c, Foreign) for c in cells], bool)
+            if not bad.any() or not pa.types.is_string(unwrapped(column).type):
+                continue
+            column = pa.chunked_array([pa.array([c.text if isinstance(c, Foreign) else c for c in cells], pa.string())])
+            if refused is not None and field.name in asked:
+                _refuse(refused, bad, column, field.name, "UTF-8 text")
+        else:
+            continue
+        rows = rows.set_column(place, field.name, column)
+    return rows
+
+
+def _text_of(spelled: str | None) -> str | None:
+    if spelled is None or not spelled.startswith('"'):
+        return spelled
+    return str(json.loads(spelled))
 
 
 def _joined(rows: pa.Table, refused: Sequence[str | None], given: pa.Table | None) -> pa.Table:

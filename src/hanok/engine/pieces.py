@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from hanok.core.names import checked_columns, folded
 from hanok.engine.delimited import COMPRESSED, HEAD_BYTES, MARK, UNNAMED, Options, Text, looked_at, open_bytes
 from hanok.engine.files import ARROW_FILE, PARQUET, of_json
 from hanok.stores.delta.foreign import open_delta
+from hanok.wire.inference.cells import EXACT
+from hanok.wire.inference.columns import CELLS
 
 BLOCK_BYTES = 4 << 20
 LINES_AT_ONCE = 20_000
@@ -39,6 +42,7 @@ class Source:
     columns: tuple[str, ...]
     rows: int
     batches: Reader
+    typed: bool = True  # False: all of it is text, which may stand for numbers
 
     def pieces(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         """Tables of exactly so many rows, the last of what is left."""
@@ -160,7 +164,7 @@ def _delimited(path: Path, options: Options, numbers: Collection[str]) -> Source
     if commas or not options.is_plain:  # read otherwise, they are other rows
         said = repr((digest, sorted(options.nulls), options.encoding, commas))
         digest = hashlib.sha256(said.encode()).hexdigest()
-    return Source(path.name, digest, tuple(names), rows, reader)
+    return Source(path.name, digest, tuple(names), rows, reader, typed=False)
 
 
 def _with_points(batch: pa.RecordBatch, commas: Sequence[str]) -> pa.RecordBatch:
@@ -236,8 +240,23 @@ def _json_lines(path: Path) -> Source:
 
 def _json_batches(path: Path, columns: Sequence[str], rows: int) -> Batches:
     for objects in _objects(path, rows):
-        made = {n: of_json(path, n, [one.get(n) for one in objects]) for n in columns}
-        yield from pa.table(made).to_batches()
+        made = {n: _of_json(path, n, [one.get(n) for one in objects]) for n in columns}
+        fields = [pa.field(n, column.type, metadata=more) for n, (column, more) in made.items()]
+        yield from pa.table([column for column, _ in made.values()], schema=pa.schema(fields)).to_batches()
+
+
+def _of_json(path: Path, name: str, values: Sequence[Json]) -> tuple[pa.ChunkedArray, dict[bytes, bytes]]:
+    """A column, with what is told of it: values that have no type in common are the JSON of each."""
+    try:
+        made = of_json(path, name, values)
+    except BadData:
+        made = None
+    if made is not None and not (
+        pa.types.is_floating(made.type) and any(isinstance(v, int) and abs(v) > EXACT for v in values)
+    ):
+        return made, {}
+    spelled = [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+    return pa.chunked_array([pa.array(spelled, pa.string())]), {CELLS: b"json"}
 
 
 def _objects(path: Path, at_once: int) -> Iterator[list[dict[str, Json]]]:

@@ -6,6 +6,7 @@ where it stood. The answers are put together from the same parts in the same ord
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanok.core.errors import BadData, Invalid
+from hanok.core.errors import BadData, Conflict, Invalid
+from hanok.sdk.answers import WRITERS, storable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,20 +55,20 @@ def predict_bulk(transport: Transport, asked: Bulk, told: Told = lambda done, ro
         _check_out(asked.out)
     batch = _begun(transport, asked, source)
     rows = source.rows if source is not None else batch["upto"]
-    parts = _Parts(asked.out, batch["id"])
-    done = refused = failed = 0
-    for place, piece in enumerate(_pieces(source, batch)):
-        answers = parts.read(place)
-        if answers is None:
-            answers = transport.piece(asked.model, batch["id"], place, piece)
-            parts.write(place, answers)
-        done += answers.num_rows
-        known = _counted(answers)
-        refused, failed = refused + known[0], failed + known[1]
-        told(done, rows)
-    if source is not None and done != source.rows:
-        raise BadData(f"{asked.source} had {source.rows} rows at first and has {done} now: ask again")
-    parts.finish()
+    with _Parts(asked.out, batch["id"]) as parts:
+        done = refused = failed = 0
+        for place, piece in enumerate(_pieces(source, batch)):
+            answers = parts.read(place)
+            if answers is None:
+                answers = transport.piece(asked.model, batch["id"], place, piece)
+                parts.write(place, answers)
+            done += answers.num_rows
+            known = _counted(answers)
+            refused, failed = refused + known[0], failed + known[1]
+            told(done, rows)
+        if source is not None and done != source.rows:
+            raise BadData(f"{asked.source} had {source.rows} rows at first and has {done} now: ask again")
+        parts.finish()
     counts = {"rows": done, "refused": refused, "failed": failed}
     finished: Mapping[str, Any] = transport.call(  # type: ignore[assignment]
         "predict.finish", {"model": asked.model, "batch": batch["id"], **counts}
@@ -107,7 +109,10 @@ def _begun(transport: Transport, asked: Bulk, source: Source | None) -> Mapping[
 def _pieces(source: Source | None, batch: Mapping[str, Any]) -> Iterator[pa.Table | None]:
     """The rows of a file; None for each piece that the server reads itself."""
     if source is not None:
-        return source.pieces(batch["columns"], batch["piece_rows"])
+        from hanok.wire.inference.columns import TYPED
+
+        pieces = source.pieces(batch["columns"], batch["piece_rows"])
+        return (p.replace_schema_metadata({TYPED: b"1"} if source.typed else None) for p in pieces)
     return iter([None] * -(-batch["upto"] // batch["piece_rows"]))
 
 
@@ -135,10 +140,19 @@ class _Parts:
     def __init__(self, out: Path | None, batch: str) -> None:
         self._out, self._batch = out, batch
         self._folder = None if out is None else out.absolute().parent / f".{out.name}.{batch[:12]}"
+        self._lock = -1
+
+    def __enter__(self) -> _Parts:
+        """Raises Conflict while another run writes the same answers there."""
         if self._finished():
-            self._folder = out
+            self._folder = self._out
         elif self._folder is not None:
-            self._folder.mkdir(exist_ok=True)
+            self._lock = _locked(self._folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
 
     def _finished(self) -> bool:
         """Whether the folder of answers is of this batch, and whole."""
@@ -161,7 +175,7 @@ class _Parts:
         path = self._path(place)
         if path is not None:
             new = path.with_suffix(".new")
-            pq.write_table(answers, new, compression="zstd")
+            pq.write_table(storable(answers), new, compression="zstd")
             _synced(new)
             new.replace(path)
 
@@ -175,7 +189,7 @@ class _Parts:
             self._folder.replace(self._out)
             return
         new = self._folder / "whole.new"
-        _WRITERS[self._out.suffix.lower()](new, paths)
+        WRITERS[self._out.suffix.lower()](new, paths)
         _synced(new)
         new.replace(self._out)
         shutil.rmtree(self._folder)
@@ -184,62 +198,18 @@ class _Parts:
         return None if self._folder is None else self._folder / f"part-{place:06d}.parquet"
 
 
-def _tables(paths: Sequence[Path]) -> tuple[pa.Schema, Iterator[pa.Table]]:
-    """The parts under one schema: a column that is whole in one part and not in another is not."""
-    import pyarrow as pa
-    from pyarrow import parquet as pq
-
-    schema = pa.unify_schemas([pq.read_schema(p) for p in paths], promote_options="permissive")
-    names = ["row", *[n for n in schema.names if n not in ("row", "error")], "error"]
-    schema = pa.schema([schema.field(n) for n in names])
-    empty = schema.empty_table()
-    return schema, (
-        pa.concat_tables([empty, pq.read_table(p)], promote_options="permissive").select(names).cast(schema)
-        for p in paths
-    )
-
-
-def _parquet(new: Path, paths: Sequence[Path]) -> None:
-    from pyarrow import parquet as pq
-
-    schema, tables = _tables(paths)
-    with pq.ParquetWriter(new, schema, compression="zstd") as writer:
-        for table in tables:
-            writer.write_table(table)
-
-
-def _csv(new: Path, paths: Sequence[Path]) -> None:
-    import orjson
-    import pyarrow as pa
-    from pyarrow import csv
-
-    schema, tables = _tables(paths)
-    nested = [i for i, field in enumerate(schema) if pa.types.is_nested(field.type)]
-    for i in nested:
-        schema = schema.set(i, pa.field(schema.names[i], pa.string()))
-    with csv.CSVWriter(new, schema) as writer:
-        for table in tables:
-            for i in nested:
-                texts = [None if v is None else orjson.dumps(v).decode() for v in table.column(i).to_pylist()]
-                table = table.set_column(i, schema.names[i], pa.array(texts, pa.string()))
-            writer.write_table(table)
-
-
-def _json_lines(new: Path, paths: Sequence[Path]) -> None:
-    import orjson
-
-    with new.open("wb") as file:
-        for table in _tables(paths)[1]:
-            file.writelines(
-                orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE) for row in table.to_pylist()
-            )
-
-
-_WRITERS: Mapping[str, Callable[[Path, Sequence[Path]], None]] = {
-    ".parquet": _parquet,
-    ".csv": _csv,
-    ".jsonl": _json_lines,
-}
+def _locked(folder: Path) -> int:
+    """A folder made for one run alone: the descriptor that holds it, until it is closed or the run is killed."""
+    folder.mkdir(exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(held).st_ino == folder.stat().st_ino:
+            return held
+    except (BlockingIOError, FileNotFoundError):  # not there: another run put it together just now
+        pass
+    os.close(held)
+    raise Conflict(f"another run writes these answers now, in {folder}: wait for it, or name another file")
 
 
 def _synced(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pyarrow import csv
 from pyarrow import parquet as pq
 
-from hanok.core.errors import BadData, Invalid
+from hanok.core.errors import BadData, Conflict, Invalid
 from hanok.core.tables import Overlay
 from hanok.sdk.batches import Bulk, predict_bulk
 from hanok.sdk.transports import InProcess
@@ -72,6 +72,21 @@ def test_interrupted_after_any_piece_it_goes_on_to_the_same_bytes(shop, transpor
     assert (batch["rows"], batch["refused"], batch["failed"]) == (47, 1, 0)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ""])
+def test_two_runs_at_once_answer_each_row_once_and_write_no_file_together(shop, transport, orders, tmp_path, suffix):
+    one, other = tmp_path / f"one{suffix}", tmp_path / f"other{suffix}"
+
+    def meanwhile(done, rows):
+        if done == 20:
+            with pytest.raises(Conflict, match="another run writes"):
+                predict_bulk(transport, asked(orders, one))
+            predict_bulk(transport, asked(orders, other))
+
+    batch = predict_bulk(transport, asked(orders, one), meanwhile)
+    assert _bytes(one) == _bytes(other) and batch["state"] == "done"
+    assert len([r for r in logged(shop, batch) if r["arm"] != "shadow"]) == 46
+
+
 def _bytes(path):
     return [p.read_bytes() for p in sorted(path.iterdir())] if path.is_dir() else path.read_bytes()
 
@@ -81,7 +96,7 @@ def test_every_row_is_in_the_answers_with_what_was_kept_of_it(shop, transport, o
     rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert [r["row"] for r in rows] == list(range(47))
     assert [r["note"] for r in rows] == [f"n, {i}" for i in range(47)]
-    assert rows[11]["prediction_id"] is None and "'many', which is not a" in rows[11]["error"]
+    assert rows[11]["prediction_id"] is None and "'many' is no number" in rows[11]["error"]
     assert all(r["error"] is None and 0 <= r["score"] <= 1 for i, r in enumerate(rows) if i != 11)
     found = shop.serving.find(rows[12]["prediction_id"])
     assert found.entity == {"order": "new12"} and found.score == rows[12]["score"]

@@ -27,14 +27,17 @@ def decide_apart(loaded: Loaded, arm: Arm, rows: pa.Table) -> Decision:
     in bounded tries and time.
 
     Rows over which the model's process ends are tried again by a new one. A row that ends it twice, while a row that
-    it can answer is answered in between, has that as its error. Where no row is answered the process is away: then
-    the decision has an error that passes, as it has for whatever else is no fault of a row.
+    it can answer is answered in between, has that as its error; of a row alone that one is a row without values. Where
+    no row is answered the process is away: then the decision has an error that passes, as it has for whatever else is
+    no fault of a row.
     """
     names = [c.name for c in loaded.signature.inputs if c.name in rows.column_names]
     search = _Search(loaded, arm, rows.select(names))
     whole = search.tried(np.arange(rows.num_rows))
     if isinstance(whole.error, Unavailable):
         whole = search.tried(np.arange(rows.num_rows))
+    if rows.num_rows == 1 and isinstance(whole.error, Unavailable):
+        return replace(whole, error=search.blamed(whole.error))
     many = rows.num_rows > 1 and len(names) == len(loaded.signature.inputs)
     if whole.error is None or not many or (passing(whole.error) and not isinstance(whole.error, Unavailable)):
         return whole
@@ -93,6 +96,13 @@ class _Search:
         some = np.unique(np.linspace(0, self._rows.num_rows - 1, SINGLE).astype(np.int64))
         return any(not isinstance(self._answered(row), Unavailable) for row in some.reshape(-1, 1))
 
+    def blamed(self, error: Unavailable) -> HanokError:
+        """Whose fault it is that the process ended over a row that is alone: the row's, where one without values is
+        answered or refused."""
+        nothing = {f.name: pa.chunked_array([pa.nulls(1, f.type)]) for f in self._rows.schema}
+        found = decide_with(self._loaded, self._arm, nothing)
+        return error if isinstance(found.error, Unavailable) else _of_the_row(error)
+
     def _goes_on(self, waiting: int) -> bool:
         longest = ENDED_S if self._ends else SEARCH_S
         return self._tries + waiting < CALLS and self._ends < ENDS and wall_seconds() - self.started < longest
@@ -112,8 +122,8 @@ class _Search:
         if (away := self._away()) is not None:
             return away
         if (error := self._answered(row)) is not None:
-            said = "; other rows were answered in between, so it is this row" if isinstance(error, Unavailable) else ""
-            self.errors[int(row[0])] = ScoringFailed(f"{error.message.partition('; the next')[0]}{said}")
+            plain = ScoringFailed(error.message.partition("; the next")[0])
+            self.errors[int(row[0])] = _of_the_row(error) if isinstance(error, Unavailable) else plain
         return None
 
     def _away(self) -> HanokError | None:
@@ -148,3 +158,8 @@ def _groups(rows: pa.Table) -> list[Places]:
             null |= column.is_null().to_numpy(zero_copy_only=False)
     parts = [places for places in (np.flatnonzero(null), np.flatnonzero(~null)) if len(places)]
     return parts if len(parts) > 1 else np.array_split(parts[0], 2)
+
+
+def _of_the_row(error: Unavailable) -> ScoringFailed:
+    said = error.message.partition("; the next")[0]
+    return ScoringFailed(f"{said}; others were answered in between, so it is this row")

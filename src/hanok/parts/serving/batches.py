@@ -112,11 +112,17 @@ class Batches:
         return answers_logged(self._log.batch_answers(batch.model, key), signatures)
 
     def finish(self, batch: Batch, *, rows: int, refused: int, failed: int) -> Batch:
-        """Say that all pieces are answered."""
+        """Say that all pieces are answered. Raises Conflict where the log does not have as many answers."""
         if batch.state == DONE:
             return batch
         if rows < refused + failed:
             raise Conflict(f"{rows} rows cannot hold {refused} that were refused and {failed} that failed")
+        answered = self._log.batch_size(batch.model, batch.piece(0)[:-1])
+        if answered != rows - refused:
+            raise Conflict(
+                f"of {rows - refused} rows that are said to be answered, the log has {answered}: ask for every "
+                "piece of the batch, then finish it"
+            )
         now = self._clock.now()
         done = replace(batch, state=DONE, rows=rows, refused=refused, failed=failed, ended=now)
         facts = {"model": batch.model, "key": batch.id, "rows": rows - refused}

@@ -172,6 +172,16 @@ class PredictionLog:
                 [key],
             )
 
+    def batch_size(self, deployment: str, prefix: str) -> int:
+        """How many rows have an answer in the batches whose key begins so."""
+        from hanok.compute.duck import arrow, connect
+
+        if not self._tables.size(TABLE + deployment):
+            return 0
+        with connect({"log": self._tables.scan(TABLE + deployment)}) as duck:
+            said = "SELECT count(DISTINCT row_id) AS n FROM log WHERE starts_with(batch, ?) AND prediction_id = row_id"
+            return int(arrow(duck, said, [prefix]).column("n")[0].as_py())
+
     def batch_rows(self, deployment: str, prefix: str) -> pa.Table:
         """What answered in the batches whose key begins so, in the order of their rows: batch, row_id, version, arm,
         at, and the entity's keys as they are logged."""

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from hanok.compute.keys import canonical_column, key_type
+from hanok.compute.keys import canonical_column, holds_keys, key_type
 from hanok.compute.runtimes.encoded import Scored
+from hanok.core.keys import KeyType
 from hanok.core.serving import Signature
 
 
@@ -54,7 +55,10 @@ class UndeclaredKeys:
     def spelled_columns(
         self, model: str, columns: Mapping[str, pa.ChunkedArray], *, strict: bool = True
     ) -> dict[str, pa.ChunkedArray]:
-        return {n: canonical_column(key_type(c.type, name=n), c, name=n, strict=strict) for n, c in columns.items()}
+        kinds = {
+            n: key_type(c.type, name=n) if strict or holds_keys(c.type) else KeyType.TEXT for n, c in columns.items()
+        }
+        return {n: canonical_column(kinds[n], c, name=n, strict=strict) for n, c in columns.items()}
 
 
 def _text(value: object) -> str:

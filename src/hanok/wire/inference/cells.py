@@ -19,6 +19,16 @@ _NONE = type(None)
 _INT, _FLOAT, _TEXT = {int}, {float}, {str}
 
 
+class Foreign(NamedTuple):
+    """A value of a file that no request can hold, such as an instant: it is refused wherever a model would see it."""
+
+    kind: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 class Given(NamedTuple):
     """The columns as they stand in a request. `datatypes` are the protocol's, where it has them; `written` columns come
     from a file without types (CSV), so that text may stand for a number. A cell that is no scalar is kept as it came,
@@ -182,6 +192,8 @@ def _from_text(text: str) -> Json:
 
 
 def _kind(value: Json) -> str:
+    if isinstance(value, Foreign):
+        return value.kind
     if isinstance(value, str):
         return "text"
     return "a list in one cell" if isinstance(value, Sequence) else "an object in one cell"

@@ -265,6 +265,8 @@ def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:
     import pyarrow as pa
     from pyarrow import parquet
 
+    from hanok.wire.inference.columns import cells_of
+
     wanted = _wanted(arms)
     try:
         file = parquet.ParquetFile(io.BytesIO(body))
@@ -276,7 +278,7 @@ def _parquet(body: bytes, arms: Sequence[Signature]) -> tuple[int, Given]:
         table: pa.Table = file.read(columns=known, use_threads=False)
         if table.num_rows * table.num_columns > CELLS_MAX:
             bounded(table.num_rows, table.num_columns)
-        return table.num_rows, Given({n: _cells(table.column(n)) for n in known})
+        return table.num_rows, Given({n: cells_of(table.column(n)) for n in known})
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SignatureMismatch(f"the body is not Parquet: {str(error)[:200]}") from None
 
@@ -289,18 +291,6 @@ def _unpacked(metadata: pa.FileMetaData) -> None:
     )
     if size > UNPACKED_MAX:
         raise TooLarge(f"the Parquet body unpacks to {size} bytes; at most {UNPACKED_MAX}")
-
-
-def _cells(column: pa.ChunkedArray) -> list[Json]:
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-    cells: list[Json] = column.to_pylist()
-    if pa.types.is_floating(kind):  # pandas writes a missing value as NaN
-        cells = [None if v != v else v for v in cells]
-    return cells
 
 
 def _once(header: Sequence[str]) -> None:

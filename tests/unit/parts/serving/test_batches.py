@@ -103,6 +103,17 @@ def test_the_same_file_answered_by_what_still_serves_is_answered_once(place):
     assert begin(place, digest="e" * 64).id != batch.id
 
 
+def test_a_batch_ends_once_the_log_has_every_answer_of_it(place):
+    place.deploy(place.version(linear(["x", "y"])))
+    batch = begin(place)
+    for rows, refused in ((2, 0), (0, 0)):
+        answered(place, batch, 0, [1.0])
+        with pytest.raises(Conflict, match="the log has 1"):
+            place.serving.batches.finish(batch, rows=rows, refused=refused, failed=0)
+    answered(place, batch, 1, [2.0])
+    assert place.serving.batches.finish(batch, rows=3, refused=1, failed=0).state == DONE
+
+
 def test_shadows_and_canaries_score_a_batch_as_they_score_requests(place):
     one, two, three = (place.version(linear(n)) for n in (["x", "y"], ["y", "x"], ["x", "nowhere"]))
     place.deploy(one, canary=two, shadow=three, share=50)
