@@ -3,7 +3,7 @@
 One rule for training and for monitoring: of the rows of an entity's label that are known by now and hold a value, the
 one with the newest `known_at` counts; of several with the same instant, the one that arrived last. Null, NaN and
 infinity are no labels: they change nothing. What counted before stays in its table. Where the table's source has a
-`row_key`, a row counts no more from when another one with the same key arrives, whatever that one holds.
+`row_key`, a row counts no more from when a later one with the same key is known, whatever that one holds.
 """
 
 from __future__ import annotations

@@ -122,6 +122,16 @@ def test_a_label_row_that_is_corrected_or_taken_back_counts_no_more(home):
         then = client.app.monitoring.outcomes("m", known_by=before)
         told = dict(zip(then.column("prediction_id").to_pylist(), then.column("label").to_pylist(), strict=True))
         assert [told.get(p) for p in answers] == [e["y"] for e in ENDS[:6]]
+        later = client.app.clock.now() + 9 * day  # a correction of now that is known by then
+        client.ingest("ends", pa.Table.from_pylist([{**ENDS[5], "y": 1 - ENDS[5]["y"], "k": later}]))
+        last = client.predict("m", id=5)["prediction_id"]
+        client.call("measure", model="m")
+        assert [shown(client, p)[1] for p in (answers[5], again[5], last)] == [ENDS[5]["y"]] * 3
+        assert features.labels(model, spine).to_pylist()[5] == ENDS[5]["y"]
+        assert features.labels(model, spine, as_of=later).to_pylist()[5] == 1 - ENDS[5]["y"]
+        then = client.app.monitoring.outcomes("m", known_by=later)
+        told = dict(zip(then.column("prediction_id").to_pylist(), then.column("label").to_pylist(), strict=True))
+        assert [told[p] for p in (answers[5], again[5], last)] == [1 - ENDS[5]["y"]] * 3
 
 
 def test_labels_of_another_column_take_the_place_of_all_earlier_ones(home):

@@ -114,12 +114,11 @@ class Spines:
         row_key = overlay.row_key if overlay is not None and _fits(overlay, scan) else ()
         label, known_at = model.label.column, model.label.known_at
         at = f"TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
-        told = "labels"
+        told, cut = "labels", f"{known(known_at)} <= {at}"
         if row_key:  # the rows that none with the same key had superseded by then
             by = f"PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {SEQUENCE} DESC"
-            told = f"(SELECT * FROM labels WHERE {ARRIVED} <= {at} QUALIFY row_number() OVER ({by}) = 1)"
+            told = f"(SELECT * FROM labels WHERE {cut} QUALIFY row_number() OVER ({by}) = 1)"
         labels, asking = self._alike(model, keys, scan, asking, row_key)
-        cut = f"{known(known_at)} <= {at}"
         where = f"WHERE {cut} AND {holds(label, scan.schema.field(label).type)}"
         newest = f"arg_max({quoted(label)}, ({dated(known_at)}, {SEQUENCE}))"
         names = ", ".join(quoted(k) for k in keys)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from hanok.compute.duck import add, arrow, connect, literal, quoted, within
 from hanok.compute.labels import dated, holds, known, newest
+from hanok.compute.point_in_time import living, superseded
 from hanok.core.clock import micros
 from hanok.core.keys import KeyType
 from hanok.core.labels import LabelSource
@@ -23,6 +24,7 @@ from hanok.parts.monitoring.spellings import Spellings, spelled
 from hanok.stores.ports import Tables
 
 ANSWER_FIELDS = ("prediction_id", "row_id", "at", "version", "arm", "score", "scores")
+UNTIL = "_hanok_until"  # of a label row: when a later form of it is known
 _End: TypeAlias = str | int | datetime
 INSTANTS = (pa.timestamp("us", "UTC"), pa.timestamp("us"))
 
@@ -38,14 +40,15 @@ def pairs(
     told_if: str = "true",
 ) -> pa.Table:
     """New labels with all answers, and new answers with all earlier labels: the fields of the answer, its slices,
-    `_label`, `label_at`, `known_at`, `label_row` and `outside`, in the order of the log. Of the labels of an entity
-    that are known by now only the one that counts makes a pair; those dated ahead all do, because they may count later.
-    `answered` is a condition on the answers, in SQL of the log, and `told_if` one on the labels.
+    `_label`, `label_at`, `known_at`, `label_row`, UNTIL and `outside`, in the order of the log. Of the labels of an
+    entity that are known by now only the one that counts makes a pair, and what counts once corrections that are known
+    later have ended it; those dated ahead all do, because they may count later. `answered` is a condition on the
+    answers, in SQL of the log, and `told_if` one on the labels.
 
     An answer without a score (an error) is no answer: it has no outcome.
     """
     log_name = PREDICTIONS + source.model
-    log, labels = tables.scan(log_name, upto=step.answers), newest_rows(tables, source, step.labels)
+    log, labels = tables.scan(log_name, upto=step.answers), _told(tables, source, step)
     entity = ", ".join(f"k{i}" for i in range(len(source.keys)))
     columns = log.schema.names
     log_keys = [(key_column(columns, k) or "", pa.string(), kind) for k, kind in zip(source.keys, kinds, strict=True)]
@@ -59,28 +62,36 @@ def pairs(
         f"WHERE t.score IS NOT NULL AND isfinite(t.score) AND {answered}"
         + (" AND coalesce(t.error, '') = ''" if "error" in columns else "")
     )
+    now, until = f"make_timestamptz({micros(step.at)})", "NULL::TIMESTAMPTZ"
+    forms = "SELECT * FROM {rows}"
+    if labels.overlay is not None:
+        forms, until = _living(labels.overlay.row_key, source, now), f"t.{UNTIL}"
     told = (
         f"SELECT {of.keys}, t.{quoted(source.column)} AS _label, {dated(source.known_at)} AS label_at, "
-        f"{known(source.known_at)} AS known_at, t.{SEQUENCE} AS label_row FROM {{rows}} t{of.joins} "
+        f"{known(source.known_at)} AS known_at, t.{SEQUENCE} AS label_row, {until} AS {UNTIL} "
+        f"FROM ({forms}) t{of.joins} "
         f"WHERE {holds(source.column, labels.schema.field(source.column).type)} AND {told_if}"
     )
-    ahead = f"known_at > make_timestamptz({micros(step.at)})"
+    ahead = f"known_at > {now}"
     order = newest("label_at", "label_row")
     # without a window the label that counts is the same for all answers of an entity: chosen before the join
-    one = f"QUALIFY {ahead} OR row_number() OVER (PARTITION BY {entity}, {ahead} ORDER BY {order}) = 1"
-    one = one if source.window is None else ""
+    one = f"QUALIFY {ahead} OR {_first(f'{entity}, {ahead}', order)}" if source.window is None else ""
     new_log = tables.scan(log_name, upto=step.answers, first=state.answers)
     new_labels = tables.scan(source.table, upto=step.labels, first=state.labels)
     sides = []
     with connect({"new_log": new_log, "new_labels": new_labels, **by.odd, **of.odd}) as duck:
         if step.labels > state.labels:
             fresh = f"{told.format(rows='new_labels')} AND t.{SEQUENCE} >= {state.labels}"
-            asked = _entities(
-                duck, f"SELECT {of.keys} FROM new_labels t{of.joins} WHERE t.{SEQUENCE} >= {state.labels}", "labelled"
-            )
+            came = f"SELECT {of.keys} FROM new_labels t{of.joins} WHERE t.{SEQUENCE} >= {state.labels}"
+            if labels.overlay is not None:  # also the entities that a row is moved away from
+                add(duck, "forms_of_new", _forms_of_new(duck, labels, state))
+                same = _same("t", "n", labels.overlay.row_key)
+                came = f"SELECT {of.keys} FROM forms_of_new t{of.joins} SEMI JOIN new_labels n ON {same} "
+                came += f"AND n.{SEQUENCE} >= {state.labels}"
+            asked = _entities(duck, came, "labelled")
             if labels.overlay is not None:  # what is left of the labels of an entity may count again
                 near = of.near(asked)
-                add(duck, "labels_of_new", near.of(labels))
+                add(duck, "labels_of_new", replace(near.of(labels), overlay=None))
                 fresh = f"SELECT * FROM ({told.format(rows='labels_of_new')} AND {near.condition}) "
                 fresh += f"WHERE ({entity}) IN (SELECT ({entity}) FROM labelled)"
             near = by.near(asked)
@@ -89,7 +100,7 @@ def pairs(
         if step.answers > state.answers and state.labels:
             mine = f"{answers.format(rows='new_log')} AND t.{SEQUENCE} >= {state.answers}"
             near = of.near(_entities(duck, f"SELECT {entity} FROM ({mine})", "asking"))
-            add(duck, "labels", near.of(labels))
+            add(duck, "labels", replace(near.of(labels), overlay=None))
             before = f"{told.format(rows='labels')} AND t.{SEQUENCE} < {state.labels} AND {near.condition}"
             sides.append((mine, f"SELECT * FROM ({before}) WHERE ({entity}) IN (SELECT ({entity}) FROM asking) {one}"))
         return arrow(duck, _joined(source, sides, ahead, order))
@@ -110,39 +121,86 @@ def _joined(source: LabelSource, sides: Sequence[tuple[str, str]], ahead: str, o
     outside = "false" if source.window is None else f"{apart} > {int(source.window.total_seconds() * 1_000_000)}"
     chosen = f"a.* EXCLUDE ({entity}), l.* EXCLUDE ({entity})"
     union = " UNION ALL ".join(f"SELECT {chosen} FROM ({a}) a JOIN ({b}) l ON {on}" for a, b in sides)
-    first = f"row_number() OVER (PARTITION BY prediction_id, outside, {ahead} ORDER BY {order}) = 1"
+    first = _first(f"prediction_id, outside, {ahead}", order)
     query = f"SELECT *, {outside} AS outside FROM ({union})"
     if source.window is not None:
         query = f"SELECT * FROM ({query}) QUALIFY {ahead} OR {first}"
     return f"{query} ORDER BY _answer, label_row"
 
 
-def newest_rows(tables: Tables, source: LabelSource, upto: int) -> Scan:
-    """The label rows that none with the same row key has superseded."""
-    scan = tables.scan(source.table, upto=upto)
+def _told(tables: Tables, source: LabelSource, step: LabelStep) -> Scan:
+    """The label rows, with what tells them apart as their overlay where the table has it."""
+    scan = tables.scan(source.table, upto=step.labels)
     fits = source.row_key and set(source.row_key) <= set(scan.schema.names)
     return replace(scan, overlay=Overlay(source.row_key)) if fits else scan
 
 
-def taken_back(tables: Tables, source: LabelSource, state: LabelState, step: LabelStep) -> pa.Table | None:
-    """For each earlier pair whose label row is superseded by one of this step, a row that takes it back from when that
-    one arrived on."""
-    name = OUTCOMES + source.model
-    if not source.row_key or not state.labels or step.labels == state.labels or not tables.size(name):
+def _living(row_key: Sequence[str], source: LabelSource, now: str) -> str:
+    """SELECT of the label rows {rows} that count from now on, and UNTIL when."""
+    until = superseded(row_key, known(source.known_at), SEQUENCE)
+    counts = living(row_key, known(source.known_at), SEQUENCE, now)
+    return f"SELECT *, {until} AS {UNTIL} FROM {{rows}} QUALIFY {counts}"
+
+
+def _first(by: str, order: str) -> str:
+    """Whether no label that stays comes before: one that a correction ends later leaves its place to the next."""
+    before = f"OVER (PARTITION BY {by} ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    return f"coalesce(bool_and({UNTIL} IS NOT NULL) {before}, true)"
+
+
+def _same(one: str, other: str, row_key: Sequence[str]) -> str:
+    return " AND ".join(f"{one}.{quoted(n)} IS NOT DISTINCT FROM {other}.{quoted(n)}" for n in row_key)
+
+
+def _forms_of_new(duck: duckdb.DuckDBPyConnection, labels: Scan, state: LabelState) -> Scan:
+    """Label rows among which all forms are of those that came since, which are the view `new_labels`."""
+    assert labels.overlay is not None
+    for name in labels.overlay.row_key:
+        ends = f"min({quoted(name)}) AS low, max({quoted(name)}) AS high, bool_or({quoted(name)} IS NULL) AS lacks"
+        (found,) = arrow(duck, f"SELECT {ends} FROM new_labels WHERE {SEQUENCE} >= {state.labels}").to_pylist()
+        if not found["lacks"] and isinstance(found["low"], str | int | datetime):
+            labels = within(labels, name, found["low"], found["high"])
+    return replace(labels, overlay=None)
+
+
+def taken_back(
+    tables: Tables, source: LabelSource, state: LabelState, step: LabelStep, met: pa.Table
+) -> pa.Table | None:
+    """For each of these pairs of a step whose label row is corrected, and each earlier one that a row of the step
+    corrects, a row that takes it back from when the correction is known on."""
+    if not source.row_key or not step.labels:
         return None
-    before, after = (newest_rows(tables, source, n) for n in (state.labels, step.labels))
-    pairs = tables.scan(name)
-    if before.overlay is None or "label_row" not in pairs.schema.names:
-        return None
-    same = " AND ".join(f"b.{quoted(k)} IS NOT DISTINCT FROM a.{quoted(k)}" for k in source.row_key)
-    gone = f"SELECT b.{SEQUENCE} AS row, a.{ARRIVED} AS came FROM before b JOIN after a ON {same}"
-    drop = ", ".join(n for n in (SEQUENCE, ARRIVED, "known_at", "superseded", "label") if n in pairs.schema.names)
-    with connect({"before": before, "after": after, "pairs": pairs}) as duck:
+    name, labels = OUTCOMES + source.model, _told(tables, source, step)
+    drop = (SEQUENCE, ARRIVED, "known_at", "superseded", "label")
+    new_labels, sides = tables.scan(source.table, upto=step.labels, first=state.labels), []
+    with connect({"new_labels": new_labels}) as duck:
+        if UNTIL in met.column_names:
+            add(duck, "met", met.filter(pc.is_valid(met.column(UNTIL))))
+            kept = ", ".join(f"p.{quoted(n)}" for n in met.column_names if n not in (*drop, UNTIL))
+            sides.append(f"SELECT {kept}, greatest(p.known_at, p.{UNTIL}) AS known_at FROM met p")
+        if labels.overlay is not None and state.labels and step.labels > state.labels and tables.size(name):
+            add(duck, "labels", _forms_of_new(duck, labels, state))
+            add(duck, "earlier", earlier := tables.scan(name))
+            kept = ", ".join(f"p.{quoted(n)}" for n in earlier.schema.names if n not in drop)
+            ended = (
+                f"SELECT l.{SEQUENCE} AS row, min(n.{UNTIL}) AS until FROM labels l JOIN (SELECT *, "
+                f"{known(source.known_at)} AS {UNTIL} FROM new_labels) n ON {_same('l', 'n', source.row_key)} "
+                f"WHERE l.{SEQUENCE} < {state.labels} AND n.{SEQUENCE} >= {state.labels} GROUP BY 1"
+            )
+            stays = "AND NOT coalesce(p.superseded, false)" if "superseded" in earlier.schema.names else ""
+            once = f"QUALIFY row_number() OVER (PARTITION BY p.prediction_id, p.label_row ORDER BY p.{SEQUENCE}) = 1"
+            if "label_row" in earlier.schema.names:
+                sides.append(
+                    f"SELECT {kept}, greatest(p.known_at, g.until) AS known_at FROM earlier p JOIN ({ended}) g "
+                    f"ON p.label_row = g.row WHERE p.generation = {state.generation} {stays} {once}"
+                )
+        if not sides:
+            return None
         return arrow(
             duck,
-            f"SELECT p.* EXCLUDE ({drop}), 'nan'::DOUBLE AS label, true AS superseded, greatest(p.known_at, g.came) AS "
-            f"known_at, g.came AS {ARRIVED} FROM pairs p JOIN ({gone} WHERE a.{SEQUENCE} > b.{SEQUENCE}) g "
-            f"ON p.label_row = g.row WHERE p.generation = {state.generation}",
+            f"SELECT *, 'nan'::DOUBLE AS label, true AS superseded, greatest(\"at\", make_timestamptz("
+            f"{micros(step.at)})) AS {ARRIVED} FROM ({' UNION ALL BY NAME '.join(sides)}) "
+            "ORDER BY label_row, prediction_id",
         )
 
 

@@ -29,7 +29,7 @@ from hanok.core.monitoring import LABELS, LabelState, LabelStep
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
-from hanok.parts.monitoring.label_pairs import pairs, taken_back
+from hanok.parts.monitoring.label_pairs import UNTIL, pairs, taken_back
 from hanok.parts.monitoring.outcomes import NEWEST, OUTCOMES, PREDICTIONS, counting, key_column, since_of
 from hanok.parts.monitoring.spellings import Spellings
 from hanok.stores.ports import Metadata, Repositories, Tables
@@ -97,8 +97,9 @@ class Labels:
         rows, strange = self._pairs(source, kinds, state, step, signature_of, answering, otherwise)
         outside = int(pc.sum(rows.column("outside")).as_py() or 0)
         counted = int((np.isfinite(rows.column("label").to_numpy()) & ~rows.column("outside").to_numpy()).sum())
-        if (gone := taken_back(self._tables, source, state, step)) is not None and gone.num_rows:
+        if (gone := taken_back(self._tables, source, state, step, rows)) is not None and gone.num_rows:
             rows = pa.concat_tables([rows, gone], promote_options="permissive") if rows.num_rows else gone
+        rows = rows.drop_columns([UNTIL]) if UNTIL in rows.column_names else rows
         if rows.num_rows:
             span = f"{state.labels}-{step.labels} answers {state.answers}-{step.answers}"
             key = f"labels {_short(source.identity)}.{state.generation} {span}"
@@ -144,10 +145,11 @@ class Labels:
         scan = self._tables.scan(OUTCOMES + model)
         if "label_row" not in scan.schema.names:
             return 0, 0
+        stays = "AND NOT coalesce(superseded, false)" if "superseded" in scan.schema.names else ""
         with connect({"outcomes": scan}) as duck:
             found = duck.execute(
                 "SELECT count(*) FILTER (NOT outside), count(*) FILTER (outside) FROM outcomes "
-                f"WHERE arm <> 'shadow' AND label_row >= {int(first)} AND label_row < {int(end)}"
+                f"WHERE arm <> 'shadow' AND label_row >= {int(first)} AND label_row < {int(end)} {stays}"
             ).fetchone()
         return (int(found[0]), int(found[1])) if found else (0, 0)
 

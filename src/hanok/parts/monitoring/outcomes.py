@@ -47,8 +47,8 @@ def counting(scan: Scan, *, known_by: datetime, bounds: str = "true", view: str 
     of those known at `known_by`. Answers whose label is none of their version's classes are left out.
 
     Pairs of generations before `since` are of other labels. A row that says `superseded` takes back the pair of its
-    answer and its label row, from when it is known on. Rows of earlier releases know neither the label's own instant
-    nor its row number: they give way to any that does.
+    answer and its label row for good, from when it is known on. Rows of earlier releases know neither the label's own
+    instant nor its row number: they give way to any that does.
     """
     have = set(scan.schema.names)
     ours = ["coalesce(generation, 0) DESC", "label_at DESC", "label_row DESC"] if "generation" in have else []
@@ -57,8 +57,8 @@ def counting(scan: Scan, *, known_by: datetime, bounds: str = "true", view: str 
     mine = f"AND coalesce(generation, 0) >= {int(since)}" if since and "generation" in have else ""
     rows = f"SELECT * FROM {view} WHERE ({bounds}) AND known_at <= TIMESTAMPTZ '{known_by.isoformat()}' {inside} {mine}"
     if "superseded" in have:
-        pair = f"PARTITION BY prediction_id, generation, label_row ORDER BY {SEQUENCE} DESC"
-        rows = f"SELECT * FROM ({rows} QUALIFY row_number() OVER ({pair}) = 1) WHERE NOT coalesce(superseded, false)"
+        pair = "PARTITION BY prediction_id, generation, label_row"
+        rows = f"{rows} QUALIFY NOT bool_or(coalesce(superseded, false)) OVER ({pair})"
     return (
         f"SELECT * FROM (SELECT * FROM ({rows}) "
         f"QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY {order}) = 1) "
