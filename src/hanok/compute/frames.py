@@ -260,7 +260,10 @@ def labels(signature: Signature, column: pa.ChunkedArray) -> NDArray[np.float64]
     if signature.task == "regression":
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     place = {name: float(i) for i, name in enumerate(signature.classes)}
-    return np.array([np.nan if v is None else place.get(_class_name(v), np.nan) for v in column.to_pylist()])
+    column = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    found = pc.unique(column)
+    numbers = np.array([np.nan if v is None else place.get(_class_name(v), np.nan) for v in found.to_pylist()], float)
+    return numbers[pc.index_in(column, found).to_numpy()]
 
 
 def time_split(at: NDArray[np.int64], test_us: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
