@@ -37,9 +37,9 @@ class Wanted:
 class Batch:
     """A file or table that is answered piece by piece, always by the arms that answered when it began.
 
-    `columns` are what is read of the source, `upto` the rows of a table when it began, `row_key` the columns by which
-    a later one of them was read in place of an earlier one. `refused` rows were asked of no
-    model, because of a value that does not fit; `failed` ones came to no score. `wanted` tells equal wishes.
+    `columns` are what is read of the source, `upto` the rows when it began (0: of a file, not known), `row_key` the
+    columns by which a later one of them was read in place of an earlier one. `refused` rows were asked of no model,
+    because of a value that does not fit; `failed` ones came to no score. `wanted` tells equal wishes.
     """
 
     id: str

@@ -64,10 +64,10 @@ class Batching:
         kinds = self.ingesting.kinds(self._spine(batch.model)) if batch.digest else {}
         return as_declared(rows, {n: k for n, k in kinds.items() if folded(n) in asked and k.startswith("date ")})
 
-    def begin(self, model: str, wanted: Wanted, actor: str) -> Batch:
+    def begin(self, model: str, wanted: Wanted, actor: str, rows: int = 0) -> Batch:
         """See `Batches.begin`. Keys that nobody named are those of the model's declaration, where the source has all
         of them."""
-        upto = 0
+        upto = rows
         row_key: tuple[str, ...] = ()
         if not wanted.digest:
             scan = self.features.spines.scan(wanted.source)
@@ -186,8 +186,8 @@ def _refuse(
     for row in np.flatnonzero(bad).tolist():
         if refused[row] is None:
             (cell,) = cells_of(column.slice(row, 1))
-            text = cell if isinstance(cell, str) else repr(cell)
-            refused[row] = f"{name} is {text[:60]!r}, which is not {must}"
+            shown = "null" if cell is None else repr(cell)
+            refused[row] = f"{name} is {shown if len(shown) <= 60 else shown[:57] + '...'}, which is not {must}"
 
 
 def _legible(rows: pa.Table, asked: Collection[str] = (), refused: NDArray[np.object_] | None = None) -> pa.Table:

@@ -30,13 +30,13 @@ Told = Callable[[int, int], None]  # rows answered, rows in all
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """What is asked. `keys` say of an entity's key its column."""
+    """What is asked. `keys` say of an entity's key its column, or name columns that are called as it."""
 
     model: str
     source: str
     out: Path | None = None
     version: int = 0
-    keys: Mapping[str, str] | None = None
+    keys: Mapping[str, str] | Sequence[str] | None = None
     at: str = ""
     keep: Sequence[str] = ()
     piece_rows: int = 0
@@ -91,16 +91,18 @@ def _source(transport: Transport, asked: Bulk) -> Source:
 
 
 def _begun(transport: Transport, asked: Bulk, source: Source | None) -> Mapping[str, Any]:
+    keys = asked.keys or {}
     wanted = {
         "source": asked.source if source is None else source.name,
         "digest": "" if source is None else source.digest,
         "columns": [] if source is None else list(source.columns),
         "version": asked.version,
-        "keys": dict(asked.keys or {}),
+        "keys": dict(keys) if isinstance(keys, Mapping) else {n: n for n in keys},
         "at": asked.at,
         "keep": list(asked.keep),
         "piece_rows": asked.piece_rows,
         "out": "" if asked.out is None else asked.out.name,
+        "rows": 0 if source is None else source.rows,
     }
     batch: Mapping[str, Any] = transport.call("predict.begin", {"model": asked.model, **wanted})  # type: ignore[assignment]
     return batch

@@ -63,7 +63,7 @@ class Client:
         out: str | Path | None = None,
         *,
         version: int = 0,
-        keys: Mapping[str, str] | None = None,
+        keys: Mapping[str, str] | Sequence[str] | None = None,
         at: str = "",
         keep: Sequence[str] = (),
         piece_rows: int = 0,

@@ -200,13 +200,15 @@ def begin_batch(
     keep: Sequence[str] = (),
     piece_rows: Count = 0,
     out: str = "",
+    rows: Count = 0,
 ) -> JsonObject:
     """Begin to answer a file (`digest` of its bytes, its `columns`) or a table (`source`, without a digest) in pieces,
-    or go on with the same one. Each piece is then PUT to /api/v1/predictions/MODEL/batches/ID/PLACE."""
+    or go on with the same one; `rows` are those of the file, where it is known. Each piece is then PUT to
+    /api/v1/predictions/MODEL/batches/ID/PLACE."""
     wanted = Wanted(
         source, digest, tuple(columns), version, dict(keys or {}), at, tuple(keep), min(piece_rows, PIECE_ROWS_MAX), out
     )
-    return BATCH.body(batching.begin(model, wanted, actor))
+    return BATCH.body(batching.begin(model, wanted, actor, rows))
 
 
 @verb("predict.finish", Access.USE, "heavy")

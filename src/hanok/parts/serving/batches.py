@@ -36,10 +36,12 @@ class Batches:
 
     def begin(self, model: str, wanted: Wanted, *, upto: int, actor: str, row_key: tuple[str, ...] = ()) -> Batch:
         """The batch of this wish: one that has not ended goes on, one that was answered by what is deployed now is
-        given back, else a new one begins. Raises ModelNotFound, Invalid for columns that are not there."""
+        given back, else a new one begins. `upto` are the rows in all, 0 where a file's are not known. Raises
+        ModelNotFound, Invalid for columns that are not there."""
         snapshot, node = self._answering(model, wanted.version)
         deployment = snapshot.deployment
-        wish = _digest(model, to_body(replace(wanted, out="", columns=())), upto, *([row_key] if row_key else []))
+        of_table = 0 if wanted.digest else upto
+        wish = _digest(model, to_body(replace(wanted, out="", columns=())), of_table, *([row_key] if row_key else []))
         for known in self.list(model):
             if known.wanted == wish and (known.state == RUNNING or known.generation == deployment.generation):
                 return known
@@ -118,7 +120,9 @@ class Batches:
         if rows < refused + failed:
             raise Conflict(f"{rows} rows cannot hold {refused} that were refused and {failed} that failed")
         answered = self._log.batch_size(batch.model, batch.piece(0)[:-1])
-        if answered != rows - refused:
+        if batch.digest and batch.upto and rows != batch.upto:
+            raise Conflict(f"{batch.source} had {batch.upto} rows when its batch began, and {rows} are said to be read")
+        if answered < rows - refused:
             raise Conflict(
                 f"of {rows - refused} rows that are said to be answered, the log has {answered}: ask for every "
                 "piece of the batch, then finish it"

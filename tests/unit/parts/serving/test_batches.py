@@ -105,11 +105,11 @@ def test_the_same_file_answered_by_what_still_serves_is_answered_once(place):
 
 def test_a_batch_ends_once_the_log_has_every_answer_of_it(place):
     place.deploy(place.version(linear(["x", "y"])))
-    batch = begin(place)
-    for rows, refused in ((2, 0), (0, 0)):
-        answered(place, batch, 0, [1.0])
-        with pytest.raises(Conflict, match="the log has 1"):
-            place.serving.batches.finish(batch, rows=rows, refused=refused, failed=0)
+    batch = place.serving.batches.begin("m", wanted(), upto=3, actor="me")
+    answered(place, batch, 0, [1.0])
+    for rows, said in ((3, "the log has 1"), (1, "had 3 rows"), (4, "had 3 rows")):
+        with pytest.raises(Conflict, match=said):
+            place.serving.batches.finish(batch, rows=rows, refused=0, failed=0)
     answered(place, batch, 1, [2.0])
     assert place.serving.batches.finish(batch, rows=3, refused=1, failed=0).state == DONE
 
