@@ -14,7 +14,8 @@ What = Literal["feature_view", "feature_service", "model", "source"]
 class Change:
     """One line of a plan. `fields` names what differs in a changed declaration; `why` says who uses a view or service
     that is changed, and what keeps online values of a view that is changed or gone: a version that answers, or would
-    after a rollback, reads them; and of a source how many of its rows came without the `known_at` that it has now."""
+    after a rollback, reads them; of a view that stays as it is what keeps it from being filled; and of a source how
+    many of its rows came without the `known_at` that it has now."""
 
     kind: What
     name: str

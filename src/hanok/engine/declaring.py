@@ -84,6 +84,19 @@ class Declaring:
         }
         return [*changes, *kept, *(Change(*one, "removed", why=why.get(one, "")) for one in gone)]
 
+    def told(self, project: Project, changes: Sequence[Change]) -> list[Change]:
+        """Changes, with what keeps a view that stays as it is from being filled: a table that came later, say."""
+        views = {v.name: v for v in project.views}
+        found = []
+        for change in changes:
+            if change.kind == "feature_view" and change.change == "unchanged":
+                try:
+                    self._check_fit(Project((), (views[change.name],), ()), {("feature_view", change.name)})
+                except HanokError as error:
+                    change = replace(change, why=f"cannot be filled: {error.message}")
+            found.append(change)
+        return found
+
     def apply(self, project: Project) -> list[Change]:
         """Record the project's declarations; returns what changed. Online values of views that a live version was
         trained with are kept beside those of the new ones. Raises DeclarationError and records nothing, also for one

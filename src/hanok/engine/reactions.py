@@ -59,8 +59,8 @@ class Reactions:
         values; until a batch is without."""
         facts = {"batch": str(event.facts["batch"])}
         said = {f"not-a-number:{column}": text for column, text in self._features.no_numbers(table, rows).items()}
-        unfilled, views = self._features.unfilled(), [v.name for v in self._features.views() if v.source.table == table]
-        said |= {f"no-online-values:{v}": f"feature view {v}: {unfilled[v]}" for v in views if v in unfilled}
+        unfilled = self._features.unfilled(table)
+        said |= {f"no-online-values:{v}": f"feature view {v}: {why}" for v, why in unfilled.items()}
         alerts = self._monitoring.alerts
         for fingerprint, text in said.items():
             alerts.raise_(

@@ -117,6 +117,40 @@ def test_a_view_that_cannot_be_filled_stops_no_other_and_is_told_by_name(house):
         client = house.open(BROKEN, LATEST)
 
 
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        hk.FeatureView("w", keys="k", features=["v", "soon"], source=SOURCE),
+        hk.FeatureView("w", keys="k", windows=["2h"], aggregate={"x": hk.mean("soon")}, source=SOURCE),
+        hk.FeatureView("w", keys="soon", features=["v"], source=SOURCE),
+    ],
+)
+def test_a_view_whose_table_comes_later_without_a_column_of_it_is_told_and_trains_nothing(house, lacking):
+    client = house.open(lacking, LATEST)
+    client.ingest("facts", facts(v=[1.0]))
+    assert house.both("latest")[0] == {"latest__v": 1}
+    for _ in range(2):
+        listed = {f["name"]: f.get("not_filled", "") for f in client.call("feature.list")}
+        assert "table 'facts' has no column 'soon'" in listed["w"] and not listed["latest"]
+        assert [r["what"] for r in client.call("doctor") if not r["ok"]] == ["feature view w"]
+        (alert,) = client.call("alert.list")
+        assert "feature view w" in alert["summary"] and "has no column 'soon'" in alert["summary"]
+        project = Project((), (lacking, LATEST), ())
+        changes = client.app.declaring.told(project, client.app.declaring.plan(project))
+        assert [(c.change, "no column 'soon'" in c.why) for c in changes] == [("unchanged", True), ("unchanged", False)]
+        asked = pa.table({"k": ["a"], "soon": ["a"], "t": pa.array([house.clock.now()], MICROS)})
+        with pytest.raises(DeclarationError, match="table 'facts' has no column 'soon'"):
+            client.training_set(asked, ["w", "latest"], at="t")
+        client = house.open(lacking, LATEST)
+    client.ingest("facts", facts(soon=["a"] if lacking.keys == ("soon",) else [4.0], v=[4.0]))
+    assert [r["what"] for r in client.call("doctor") if not r["ok"]] == []
+    assert [a["state"] for a in client.call("alert.list")] == ["resolved"]
+    (online,) = client.online("w", [{lacking.keys[0]: "a"}])
+    assert set(online["values"].values()) == {4.0}
+    history = client.training_set(asked, ["w"], at="t").rows.select(list(online["values"])).to_pylist()
+    assert history == [online["values"]]
+
+
 def test_a_row_that_will_be_known_later_is_seen_by_nothing_before(house):
     embargoed = hk.Source("facts", event_time="at", known_at="told")
     client = house.open(hk.FeatureView("w", keys="k", features=["v"], source=embargoed))

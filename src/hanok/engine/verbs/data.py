@@ -44,9 +44,9 @@ def apply(config: Config, home: Home, declaring: Declaring, *, dry_run: bool = F
             f"{path} declares neither a hk.Model nor a hk.FeatureView yet; add one, then apply again"
         )
     if dry_run:
-        return [to_body(change) for change in declaring.plan(project)]
+        return [to_body(change) for change in declaring.told(project, declaring.plan(project))]
     home.note_project(path)
-    return [to_body(change) for change in declaring.apply(project)]
+    return [to_body(change) for change in declaring.told(project, declaring.apply(project))]
 
 
 @verb("ingest", Access.EDIT, "long", on_this_machine=True)

@@ -20,7 +20,7 @@ from hanok.core.declare import FeatureView, view_columns
 from hanok.core.durations import duration
 from hanok.core.errors import DeclarationError
 from hanok.core.tables import ARRIVED, SEQUENCE
-from hanok.parts.features.rows import EVER, UNTIL, entity_codes_of, numbers
+from hanok.parts.features.rows import EVER, UNTIL, check_columns, entity_codes_of, numbers
 
 Scans = Callable[[str], Relation]
 OWN = SEQUENCE  # of a spine row: its number in the spine's table
@@ -42,6 +42,7 @@ def feature_columns(
                 f"feature view {view.name!r} is keyed by {missing[0]!r}, which the spine does not have "
                 f"(it has {', '.join(c for c in spine.column_names if not c.startswith('_'))})"
             )
+        check_columns(view, scans(view.source.table).schema)
     columns: dict[str, pa.ChunkedArray] = {}
     plain = [
         _Plain.of(v, spine, scans(v.source.table), v.source.table == spine_table) for v in views if not v.aggregate

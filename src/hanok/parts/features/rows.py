@@ -14,7 +14,9 @@ from hanok.compute.keys import key_type
 from hanok.compute.windows import NO_NUMBER
 from hanok.core.declare import FeatureView
 from hanok.core.errors import DeclarationError
+from hanok.core.fitting import check_view
 from hanok.core.keys import KeyType, KeyValue, canonical
+from hanok.core.tables import BOOKKEEPING
 
 HUGE = 38  # digits of DuckDB's widest integer
 ROOM = 1 << 62
@@ -75,6 +77,11 @@ def check_numbers(view: FeatureView, schema: pa.Schema) -> None:
             "features=[...] gives its latest value as it is; a number that is kept as text is brought in as one into a "
             f"new table, with hk.Source(..., columns={{{column!r}: 'number'}})"
         )
+
+
+def check_columns(view: FeatureView, schema: pa.Schema) -> None:
+    """Raises DeclarationError for a column that a view reads and its table does not have."""
+    check_view(view, {view.source.table: [n for n in schema.names if n not in BOOKKEEPING]})
 
 
 def no_numbers_in(view: FeatureView, rows: pa.Table) -> dict[str, str]:

@@ -15,7 +15,7 @@ from hanok.compute.keys import key_types
 from hanok.compute.leaks import Leak, known_late
 from hanok.core.clock import Clock
 from hanok.core.declare import FeatureService, FeatureView, Model, as_dict, digest
-from hanok.core.errors import DeclarationError, FeatureViewNotFound, Invalid, NotTrainable
+from hanok.core.errors import DeclarationError, FeatureViewNotFound, HanokError, Invalid, NotTrainable
 from hanok.core.ids import new_id
 from hanok.core.keys import KeyType, KeyValue, canonical
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind, snapshot_id
@@ -28,7 +28,7 @@ from hanok.parts.features.joining import joined
 from hanok.parts.features.keeping import Keeping
 from hanok.parts.features.online import FeatureCell, OnlineRow, Own, Use, entity_key, identities
 from hanok.parts.features.provenance import SourceRows, source_rows
-from hanok.parts.features.rows import as_key, micros_of, no_numbers_in
+from hanok.parts.features.rows import as_key, check_columns, micros_of, no_numbers_in
 from hanok.parts.features.seen import KNOWN
 from hanok.parts.features.spine import KEY_PREFIX, LABEL, Spines
 from hanok.parts.features.transforming import in_bulk, input_types, of_row
@@ -201,6 +201,8 @@ class Features:
                 f"{model.spine.table!r} and {model.label.table!r} first, and check that their keys "
                 f"({', '.join(self.spine_keys(model))}) have equal values"
             )
+        for view in model.views:
+            check_columns(view, self._scan(view.source.table, upto.get(view.source.table)).schema)
         keys = self.spine_keys(model)
         own = own_labels(model, keys, spine, lambda table: self._scan(table, upto.get(table)))
         refuse(model, own)
@@ -256,9 +258,20 @@ class Features:
         views were touched."""
         return self._values.push((use for use in self._uses() if use.view.source.table == table), rows)
 
-    def unfilled(self) -> dict[str, str]:
-        """The views whose online values cannot be made, and why."""
-        return {use.view.name: why for use, why in self._values.failed()}
+    def unfilled(self, table: str = "") -> dict[str, str]:
+        """The views, of all or over `table`, whose online values cannot be made, or not of all they name; and why."""
+        found: dict[str, str] = {}
+        for view in self._views.values():
+            if table not in ("", view.source.table):
+                continue
+            try:
+                if (scan := self._scan_or_none(view.source.table)) is not None:
+                    check_columns(view, scan.schema)
+            except DeclarationError as error:  # the table came after the view
+                found[view.name] = error.message.removeprefix(f"feature view {view.name!r} ")
+            except HanokError:  # what is damaged, or not shown to who asks, is told of where it is read
+                continue
+        return found | {u.view.name: why for u, why in self._values.failed() if table in ("", u.view.source.table)}
 
     def no_numbers(self, table: str, rows: pa.Table) -> dict[str, str]:
         """The columns of which windows take numbers, and that have others in these rows of a table: what is said of
