@@ -18,12 +18,13 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 
 from hanok.compute.guesses import by_cell
-from hanok.core.errors import BadData
+from hanok.core.errors import BadData, SignatureMismatch
 from hanok.core.json import Json
 from hanok.core.names import checked_columns, folded
 from hanok.engine.delimited import COMPRESSED, HEAD_BYTES, MARK, UNNAMED, Options, Text, looked_at, open_bytes
 from hanok.engine.files import ARROW_FILE, PARQUET, of_json
 from hanok.stores.delta.foreign import open_delta
+from hanok.wire.inference import strict
 from hanok.wire.inference.cells import EXACT
 from hanok.wire.inference.columns import CELLS
 
@@ -56,7 +57,10 @@ def open_source(path: Path, options: Options | None = None, numbers: Collection[
     if not path.exists():
         raise BadData(f"there is no file {path}")
     try:
-        return _opened(path, options or Options(), numbers)
+        source = _opened(path, options or Options(), numbers)
+        if twice := [n for n in source.columns if source.columns.count(n) > 1]:
+            raise BadData(f"{path} has the column {twice[0]!r} {len(twice)} times: rename all but one")
+        return source
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, OSError) as error:
         raise _unreadable(path, error) from error
 
@@ -274,8 +278,17 @@ def _objects(path: Path, at_once: int) -> Iterator[list[dict[str, Json]]]:
                     raise BadData(f"line {number} of {path} is not JSON: {error}") from None
                 if not isinstance(one, dict):
                     raise BadData(f'line {number} of {path} is not an object like {{"column": value}}')
+                if not strict.surely_once(line, len(one)) and not strict.surely_once(line, strict.members(one)):
+                    _check_once(path, number, line)
                 found.append(one)
             yield found
+
+
+def _check_once(path: Path, number: int, line: bytes) -> None:
+    try:
+        strict.read(line.removeprefix(MARK) if number == 1 else line)
+    except SignatureMismatch as error:
+        raise BadData(f"line {number} of {path}: {error.message}") from None
 
 
 def _unpacked(path: Path) -> IO[bytes]:

@@ -55,6 +55,14 @@ def test_a_delta_table_is_read_at_the_version_it_has(tmp_path):
     assert sum(p.num_rows for p in first.pieces(["n"], 10)) == 2
 
 
+def _arrow(columns, names):
+    sink = pa.BufferOutputStream()
+    table = pa.table([pa.array(c) for c in columns], names=names)
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -64,6 +72,8 @@ def test_a_delta_table_is_read_at_the_version_it_has(tmp_path):
         ("a.csv", b"", "empty"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', "line 2"),
+        ("a.jsonl", b'{"a": ":"}\n{"a": 1, "a": 2}\n', "line 2.*'a' stands twice"),
+        ("a.arrow", _arrow([[1], [2]], ["a", "a"]), "'a' 2 times"),
         ("a.json", b'[{"a": 1}]', "one object a line"),
         ("a.parquet", b"PAR1 and no more", "cannot be read"),
     ],

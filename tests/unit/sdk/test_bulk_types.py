@@ -11,8 +11,10 @@ import pytest
 from pyarrow import csv
 from pyarrow import parquet as pq
 
+from hanok.core.serving import Column
 from hanok.sdk.batches import Bulk, predict_bulk
 from hanok.sdk.transports import InProcess
+from hanok.wire.inference.columns import read_column
 
 AT = datetime(2026, 1, 2, 3, 4, 5)
 HALF = pa.Array.from_buffers(pa.string(), 3, pa.array([b"ab", b"\xff", None], pa.binary()).buffers())
@@ -121,6 +123,15 @@ def test_a_key_or_an_instant_of_any_type_is_read_or_refuses_its_row(shop, transp
     never = {"list", "struct", "map", "union", "interval", "binary", "duration s", "time s"}
     assert not answered & never
     assert answered >= ({"string", "uuid", "dictionary", "runs", "int8"} if asked == "keys" else {"at ns", "date32"})
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "INT64", "BOOL", "BYTES"])
+def test_an_input_of_any_type_is_read_or_refuses_its_row(datatype):
+    for name, values in COLUMNS.items():
+        column = pa.chunked_array([values, values.slice(0, 1)])
+        found = read_column(Column("x", datatype), column, written=False)
+        assert len(found.column) == 4 and all("input 'x' is" in why for why in found.refused.values()), name
+        assert (0 in found.refused) == (3 in found.refused) and (name == "union" or 2 not in found.refused or values[2])
 
 
 def test_values_of_json_that_have_no_type_in_common_are_read_one_by_one(shop, transport, tmp_path):

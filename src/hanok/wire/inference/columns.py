@@ -10,6 +10,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from hanok.core.errors import SignatureMismatch
 from hanok.core.json import Json
@@ -19,7 +20,7 @@ from hanok.wire.inference.cells import EXACT, Cell, Foreign, Given, exact
 TYPED = b"hanok.typed"  # in a table's metadata: text in it is text, and stands for no number
 CELLS = b"hanok.cells"  # in a column's metadata: each of its texts is the JSON of a value
 _ARROW = {"FP64": pa.float64(), "INT64": pa.int64(), "BOOL": pa.bool_(), "BYTES": pa.string()}
-_PLAIN = {"FP64": r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$", "INT64": r"^-?[0-9]{1,15}$"}
+_PLAIN = {"FP64": r"^-?[0-9]{1,15}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$", "INT64": r"^-?[0-9]{1,15}$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,27 @@ class Read:
 def read_column(column: Column, values: pa.ChunkedArray, *, written: bool, spelled: bool = False) -> Read:
     """Values of any Arrow type for an input. `written` text comes from a file without types and may stand for a number,
     `spelled` text is the JSON of each value. Numbers stay in the type that they came in."""
-    is_text = pa.types.is_string(values.type)
-    if not spelled and (made := _surely(column, values, written and is_text)) is not None:
-        return Read(made, {})
-    cells = [None if v is None else json.loads(v) for v in values.to_pylist()] if spelled else cells_of(values)
-    names = frozenset({column.name}) if written and is_text and not spelled and column.datatype != "BYTES" else None
-    found, refused = _each(column, cells, names or frozenset())
-    if _is_number(values.type) and column.datatype != "BYTES":
-        return Read(values, refused)
+    written = written and not spelled and column.datatype != "BYTES" and pa.types.is_string(values.type)
+    plain = np.zeros(len(values), bool) if spelled else _plainly(column.datatype, values, written)
+    odd = np.flatnonzero(~plain)
+    kept = values if _is_number(values.type) and column.datatype != "BYTES" else None
+    if not len(odd):
+        return Read(values.cast(_ARROW[column.datatype]) if kept is None else kept, {})
+    looked = values.take(pa.array(odd)) if plain.any() else values
+    cells = [None if v is None else json.loads(v) for v in looked.to_pylist()] if spelled else cells_of(looked)
+    found, why = _each(column, cells, frozenset({column.name} if written else ()))
+    refused = {int(odd[place]): said for place, said in why.items()}
+    if kept is not None:
+        return Read(kept, refused)
     kind = _ARROW[column.datatype]
-    if refused and names and column.datatype == "INT64":  # as the log has had such a column: its rows are known by it
+    if refused and written and column.datatype == "INT64":  # as the log has had such a column: its rows are known by it
         found, kind = [None if v is None else float(v) for v in found], pa.float64()
-    return Read(pa.chunked_array([pa.array(found, kind)]), refused)
+    read = pa.array(found, kind)
+    if plain.any():
+        place = np.cumsum(~plain) - 1
+        surely = pc.if_else(pa.array(plain), values, pa.scalar(None, values.type)).cast(kind)
+        read = pc.if_else(pa.array(plain), surely, read.take(pa.array(np.maximum(place, 0))))
+    return Read(read if isinstance(read, pa.ChunkedArray) else pa.chunked_array([read]), refused)
 
 
 def _each(column: Column, cells: Sequence[Json], written: frozenset[str]) -> tuple[list[Cell], dict[int, str]]:
@@ -69,32 +79,33 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(plain or types.is_decimal(kind) or types.is_null(kind))
 
 
-def _surely(column: Column, values: pa.ChunkedArray, written: bool) -> pa.ChunkedArray | None:
-    """The column where a look at all of it shows that each value fits, without touching one."""
-    kind, datatype, types = values.type, column.datatype, pa.types
+def _plainly(datatype: str, values: pa.ChunkedArray, written: bool) -> NDArray[np.bool_]:
+    """The values of which a look at all of them shows that they fit, without touching one; nulls among them."""
+    kind, types = values.type, pa.types
+    fits: pa.ChunkedArray | bool = False
     if types.is_null(kind):
-        return values.cast(_ARROW[datatype]) if datatype == "BYTES" else values
-    if datatype == "BYTES":
-        return values.cast(pa.string()) if _is_text(kind) and is_valid(values) else None
-    if written:
-        pattern = _PLAIN.get(datatype)
-        fits = pattern is not None and pc.all(pc.match_substring_regex(values, pattern)).as_py() is not False
-        return values.cast(_ARROW[datatype]) if fits else None
-    if datatype == "FP64":
-        whole = types.is_integer(kind) or types.is_boolean(kind)
-        finite = (types.is_float64(kind) or types.is_float32(kind)) and not pc.any(pc.is_inf(values)).as_py()
-        return values if whole or finite else None
-    if types.is_boolean(kind):
-        return values
-    if datatype == "INT64" and types.is_integer(kind):
-        ends = pc.min_max(values)
-        low, high = ends["min"].as_py() or 0, ends["max"].as_py() or 0
-        return values if low >= -EXACT and high <= EXACT else None
-    if datatype == "INT64" and (types.is_float64(kind) or types.is_float32(kind)):
-        numbers = values.to_numpy(zero_copy_only=False)
-        numbers = numbers[~np.isnan(numbers)]
-        return values if ((numbers == np.floor(numbers)) & (np.abs(numbers) <= EXACT)).all() else None
-    return None
+        fits = True
+    elif datatype == "BYTES":
+        fits = _is_text(kind) and is_valid(values)
+    elif written:
+        fits = pc.match_substring_regex(values, _PLAIN[datatype]) if datatype in _PLAIN else False
+    elif types.is_boolean(kind):
+        fits = True
+    elif types.is_integer(kind) and datatype != "BOOL":
+        if datatype == "FP64" or kind.bit_width < 64:
+            fits = True
+        else:
+            fits = pc.less_equal(values, pa.scalar(EXACT, kind))
+            if types.is_int64(kind):
+                fits = pc.and_(fits, pc.greater_equal(values, pa.scalar(-EXACT, kind)))
+    elif (types.is_float64(kind) or types.is_float32(kind)) and datatype != "BOOL":
+        numbers = values.fill_null(float("nan")).to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):
+            whole = (numbers == np.floor(numbers)) & (np.abs(numbers) <= EXACT)
+        return np.isnan(numbers) | (np.isfinite(numbers) if datatype == "FP64" else whole)
+    if isinstance(fits, bool):
+        return np.full(len(values), fits)
+    return fits.fill_null(True).to_numpy(zero_copy_only=False).astype(bool)
 
 
 def _is_text(kind: pa.DataType) -> bool:
