@@ -25,7 +25,7 @@ def list_(home: Path | None, as_json: bool) -> None:
 @click.argument("entity", nargs=-1)
 @common
 def show_(name: str, entity: tuple[str, ...], home: Path | None, as_json: bool) -> None:
-    """A feature view or service and who uses it; with the key values of an ENTITY a view's values as they stand now."""
+    """A feature view or service and who uses it; with an ENTITY (its keys in order, or KEY=VALUE) a view's values."""
     show(ask(home, "feature.show", name=name, entity=list(entity)), as_json)
 
 

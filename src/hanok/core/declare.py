@@ -354,7 +354,7 @@ class Project:
 
     def _agree_on_rows(self) -> None:
         owners = (*self.views, *(v for m in self.models for v in m.views), *(v for s in self.services for v in s.views))
-        row_keys = row_keys_of((*self.sources, *(v.source for v in owners)))
+        row_keys = row_keys_of(self.sources, owners)
         if not row_keys:
             return
         sources = (s if s.row_key else keyed(s, row_keys.get(s.table)) for s in self.sources)

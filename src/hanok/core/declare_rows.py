@@ -11,27 +11,33 @@ from hanok.core.tables import ARRIVED
 from hanok.core.wording import give
 
 
-def row_keys_of(sources: Iterable[Source]) -> dict[str, tuple[str, ...]]:
+def row_keys_of(sources: Iterable[Source], views: Iterable[FeatureView]) -> dict[str, tuple[str, ...]]:
     """The row_key of each table that has one. Raises DeclarationError for a table that is given two."""
-    found: dict[str, tuple[str, ...]] = {}
-    for source in sources:
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for name, source in _said(sources, views):
         if source.row_key is None:
             continue
-        known = found.setdefault(source.table, source.row_key)
+        other, known = found.setdefault(source.table, (name, source.row_key))
         if set(known) != set(source.row_key):
             raise DeclarationError(
-                f"table {source.table!r} has row_key={list(known)} in one hk.Source and row_key="
-                f"{list(source.row_key)} in another; a table has one: write it once, and use that source"
+                f"table {source.table!r} has row_key={list(known)} in the source of {other} and row_key="
+                f"{list(source.row_key)} in that of {name}; a table has one: write it once, and use that source"
             )
-    return found
+    return {table: row_key for table, (_, row_key) in found.items()}
+
+
+def _said(sources: Iterable[Source], views: Iterable[FeatureView]) -> list[tuple[str, Source]]:
+    """Sources, told by whose they are."""
+    given = [(f"hk.Source({s.table!r})", s) for s in sources]
+    return [*((f"feature view {v.stored.name!r}", v.source) for v in views), *given]
 
 
 def agreed(sources: Iterable[Source], views: Iterable[FeatureView]) -> tuple[Source, ...]:
     """One source for each table, with all that the views over it say of it. Raises DeclarationError where two say
     different things."""
-    given = [(f"hk.Source({s.table!r})", s) for s in sources]
-    made = merged([*((f"feature view {v.stored.name!r}", v.source) for v in views), *given])
-    return tuple(s for s in made if says_more(s) or any(s.table == one.table for _, one in given))
+    given = tuple(sources)
+    made = merged(_said(given, views))
+    return tuple(s for s in made if says_more(s) or any(s.table == one.table for one in given))
 
 
 def merged(said: Iterable[tuple[str, Source]]) -> tuple[Source, ...]:

@@ -316,6 +316,10 @@ def test_all_who_read_a_table_tell_its_rows_apart_alike():
     assert of_view.sources == (said,)
     with pytest.raises(DeclarationError, match="a table has one: write it once"):
         Project((said, hk.Source("t", "at", row_key=["k", "at"])), (), ())
+    other = hk.Source("t", "at", row_key=["k", "at"])
+    more = hk.FeatureView("m", keys="k", source=other, windows=["1d"], aggregate={"n": hk.count()})
+    with pytest.raises(DeclarationError, match=r"source of feature view 'm' and .* that of hk.Source\('t'\)"):
+        Project((said,), (more,), ())
 
 
 INLINE = {

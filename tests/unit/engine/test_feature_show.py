@@ -29,12 +29,12 @@ def client(tmp_path):
     app.close()
 
 
-@pytest.mark.parametrize("entity", [[1, "x"], {"a": 1, "b": "x"}, {"b": "x", "a": "1"}])
+@pytest.mark.parametrize("entity", [[1, "x"], {"a": 1, "b": "x"}, {"b": "x", "a": "1"}, ["b=x", "a=1"]])
 def test_an_entity_is_its_key_values_in_order_or_by_name(client, entity):
     assert client.call("feature.show", name="f", entity=entity)["online"]["values"] == {"v": 7}
 
 
-@pytest.mark.parametrize("entity", [{"a": 1}, {"a": 1, "b": "x", "c": 2}, [1]])
+@pytest.mark.parametrize("entity", [{"a": 1}, {"a": 1, "b": "x", "c": 2}, [1], ["a=1,x"], ["a=1", "a=1"]])
 def test_keys_that_are_missing_or_unknown_are_named(client, entity):
     with pytest.raises(Invalid, match="'f' is keyed by a, b"):
         client.call("feature.show", name="f", entity=entity)

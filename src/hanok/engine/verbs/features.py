@@ -68,8 +68,8 @@ def show_feature(
     name: str,
     entity: Sequence[Cell] | Mapping[str, Cell] = (),
 ) -> JsonObject:
-    """A feature view or service and who uses it; with an entity (the key values of a view in order, or by name) the
-    view's values as they stand now."""
+    """A feature view or service and who uses it; with an entity (the key values of a view in order, or by name, "k=v"
+    too) the view's values as they stand now."""
     service = next((s for s in features.services() if s.name == name), None)
     if service is not None:
         if entity:
@@ -109,7 +109,10 @@ def _users(
 
 def _key_values(view: FeatureView, entity: Sequence[Cell] | Mapping[str, Cell]) -> list[Cell]:
     if not isinstance(entity, Mapping):
-        return list(entity)
+        words = [str(e).partition("=") for e in entity]
+        if not all(equals and key in view.keys for key, equals, _ in words):
+            return list(entity)
+        entity = {key: value for key, _, value in words}
     if set(entity) != set(view.keys):
         raise Invalid(
             f"feature view {view.name!r} is keyed by {', '.join(view.keys)}; the entity has "

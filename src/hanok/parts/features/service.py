@@ -297,7 +297,11 @@ class Features:
         view = self.view(name)
         for entity in entities:
             if len(entity) != len(view.keys):
-                raise Invalid(f"feature view {name!r} is keyed by {', '.join(view.keys)}; got {len(entity)} values")
+                named = " ".join(f"{k}=..." for k in view.keys)
+                raise Invalid(
+                    f"feature view {name!r} is keyed by {', '.join(view.keys)}; got {len(entity)} values "
+                    f"({', '.join(map(str, entity))[:100]}): give each key's value in this order, or by name ({named})"
+                )
         use = self._use(view, None)
         return self._values.read(use, [_key(use, e) for e in entities])
 
