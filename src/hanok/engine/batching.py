@@ -142,8 +142,8 @@ class Batching:
         return pa.table(columns)
 
     def _inputs(self, batch: Batch, rows: pa.Table, refused: NDArray[np.object_]) -> dict[str, pa.ChunkedArray]:
-        """What the arms take, by the rule of requests. What a shadow alone takes refuses no row: it is left out where a
-        value does not fit, and the shadow is charged with it."""
+        """What the arms take, by the rule of requests. What a shadow alone takes refuses no row: a value that does not
+        fit is none to it."""
         written, models = TYPED not in (rows.schema.metadata or {}), self.serving.batches.snapshot(batch).models
         columns: dict[str, pa.ChunkedArray] = {}
         for arm in sorted(batch.arms, key=lambda a: a.mode == "shadow"):
@@ -153,9 +153,11 @@ class Batching:
                     continue
                 spelled = CELLS in (rows.schema.field(name).metadata or {})
                 read = read_column(wanted, rows.column(name), written=written, spelled=spelled)
-                if read.refused and arm.mode == "shadow":
-                    continue
                 columns[name] = read.column
+                if arm.mode == "shadow":
+                    fits = pa.array([row not in read.refused for row in range(rows.num_rows)], pa.bool_())
+                    columns[name] = pc.if_else(fits, read.column, pa.scalar(None, read.column.type))
+                    continue
                 for row, why in read.refused.items():
                     refused[row] = refused[row] or why
         return columns

@@ -11,10 +11,15 @@ import pytest
 from pyarrow import csv
 from pyarrow import parquet as pq
 
-from hanok.core.serving import Column
+from hanok.compute import duck
+from hanok.core.ids import new_id
+from hanok.core.lineage import Node, NodeKind
+from hanok.core.registry import ModelVersion
+from hanok.core.serving import Arm, Column
 from hanok.sdk.batches import Bulk, predict_bulk
 from hanok.sdk.transports import InProcess
 from hanok.wire.inference.columns import read_column
+from tests.unit.parts.serving.conftest import linear
 
 AT = datetime(2026, 1, 2, 3, 4, 5)
 HALF = pa.Array.from_buffers(pa.string(), 3, pa.array([b"ab", b"\xff", None], pa.binary()).buffers())
@@ -149,3 +154,23 @@ def test_values_of_json_that_have_no_type_in_common_are_read_one_by_one(shop, tr
     rows = read(tmp_path / "out.jsonl")
     assert [r["score"] is not None for r in rows] == [True, False, True, False, False, True, True, True]
     assert [r["note"] for r in rows][:5] == ["1", "1", "2.5", "[1]", '{"a": 1}']
+
+
+def test_what_a_shadow_alone_takes_refuses_no_row(shop, transport, tmp_path):
+    """A value that does not fit is none to the shadow, which scores every other row by its own."""
+    (primary,) = [a.version for d in shop.serving.deployments() if d.name == "returns" for a in d.arms if a.share]
+    now = shop.clock.now()
+    digest = shop.packages.save(linear([], columns=(Column("extra", "INT64"),)))
+    shadow = ModelVersion(new_id(now), "returns", 0, now, package=digest)
+
+    def register(r):
+        r.lineage.add([Node(shadow.id, NodeKind.MODEL_VERSION, "returns", now)])
+        return r.registry.add_version(shadow).version
+
+    arms = [Arm(primary, "primary", 100), Arm(shop.metadata.write(register), "shadow")]
+    shop.serving.deploy("returns", arms, actor="me", reason="test")
+    source = written(shop, tmp_path / "rows.arrow", {"extra": pa.array([5.0, 2.5, 7.0])})
+    batch = predict_bulk(transport, Bulk("returns", source))
+    assert (batch["rows"], batch["refused"], batch["failed"]) == (3, 0, 0)
+    log = duck.read(shop.tables.scan("predictions--returns")).to_pylist()
+    assert [r["score"] for r in log if r["version"] == arms[1].version][::2] == [5.0, 7.0]
