@@ -46,7 +46,7 @@ ARROW = {
     pa.duration("us"): st.timedeltas(timedelta(0), timedelta(9)),
     pa.list_(pa.int64()): st.lists(st.integers(0, 3), max_size=2),
 }
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 
 
 def online(datatype, body, content_type):
