@@ -1,4 +1,4 @@
-"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [arms] [labels] [loop] [diagnosis]
+"""python -m bench [startup] [auth] [tracking] [artifacts] [pages] [serving] [arms] [load] [labels] [loop] [diagnosis]
 [validation] [tuning] [automl]
 
 All by default. Prints a table, writes bench/results.json.
@@ -18,6 +18,7 @@ SECTIONS = (
     "pages",
     "serving",
     "arms",
+    "load",
     "labels",
     "loop",
     "diagnosis",
