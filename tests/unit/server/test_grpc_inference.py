@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import queue
 import struct
 import threading
+import time
 
 import grpc
 import httpx
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanok.core.errors import HanokError, PortInUse
+from hanok.server import grpc_inference
 from hanok.server.grpc_inference import GrpcServer
 from hanok.server.run import build
 from hanok.wire.inference import grpc as messages
@@ -186,3 +189,54 @@ def test_who_must_log_in_over_http_must_here(shop):
         assert method(content, timeout=30, metadata=(("authorization", "Bearer a-long-enough-secret"),))
     server.stop(0)
     loop.call_soon_threadsafe(loop.stop)
+
+
+def silent(until):
+    """A client that opens a call and sends nothing."""
+    until.wait(30)
+    yield from ()
+
+
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelStreamInfer"])
+def test_calls_that_send_nothing_stop_nobody_and_end_by_themselves(served, monkeypatch, method):
+    monkeypatch.setattr(grpc_inference, "FIRST_S", 1.0)
+    monkeypatch.setattr(grpc_inference, "IDLE_S", 1.0)
+    channel, _, server = served
+    until, ended = threading.Event(), queue.Queue()
+    others = [
+        grpc.insecure_channel(f"127.0.0.1:{server.port}", options=[("grpc.use_local_subchannel_pool", 1)])
+        for _ in range(3)
+    ]
+    calls = [o.stream_stream(f"/{messages.SERVICE}/{method}")(silent(until)) for o in others for _ in range(100)]
+    for one in calls:
+        if not one.add_callback(lambda one=one: ended.put(one.code())):
+            ended.put(one.code())
+    live = channel.unary_unary(f"/{messages.SERVICE}/ServerLive")
+    assert all(live(b"", timeout=20) for _ in range(20))
+    codes = {ended.get(timeout=20) for _ in calls}
+    assert codes <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OK}
+    assert live(b"", timeout=20) and not server._silent and not server._streams
+    until.set()
+    for other in others:
+        other.close()
+
+
+def test_a_stream_whose_answers_nobody_reads_ends(served, shop, monkeypatch):
+    monkeypatch.setattr(grpc_inference, "IDLE_S", 0.5)
+    channel, _, server = served
+    request, until = asked(shop, rows=3000).SerializeToString(), threading.Event()
+
+    def many():
+        for _ in range(200):
+            if until.is_set():
+                return
+            yield request
+
+    stream = channel.stream_stream(f"/{messages.SERVICE}/ModelStreamInfer")(many())
+    first = next(stream)
+    until_s = time.monotonic() + 25
+    while server._streams and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert channel.unary_unary(f"/{messages.SERVICE}/ServerLive")(b"", timeout=20) and first and not server._streams
+    until.set()
+    stream.cancel()
