@@ -30,6 +30,8 @@ _FIND = (
 _OUT = text("SELECT source, kind, target FROM edge WHERE source IN :ids").bindparams(bindparam("ids", expanding=True))
 _IN = text("SELECT source, kind, target FROM edge WHERE target IN :ids").bindparams(bindparam("ids", expanding=True))
 
+AT_ONCE = 500  # ids in one statement: databases take some thousands
+
 
 class SqlLineage:
     def __init__(self, connection: Connection) -> None:
@@ -68,9 +70,11 @@ class SqlLineage:
         self.node(node_id)
         seen, edges = {node_id}, dict[Edge, None]()
         for query, end in ((_OUT, 2), (_IN, 0)):  # what it came from, then what came from it
-            frontier = {node_id}
-            for _ in range(depth):
-                rows = self._c.execute(query, {"ids": sorted(frontier)}).all() if frontier else []
+            frontier, steps = {node_id}, 0
+            while frontier and steps < depth:
+                ids, steps = sorted(frontier), steps + 1
+                parts = (ids[i : i + AT_ONCE] for i in range(0, len(ids), AT_ONCE))
+                rows = [row for part in parts for row in self._c.execute(query, {"ids": part})]
                 edges.update(dict.fromkeys(_edge(row) for row in rows))
                 frontier = {row[end] for row in rows} - seen
                 seen |= frontier
@@ -86,8 +90,8 @@ class SqlLineage:
 
     def _load(self, ids: list[str]) -> list[Node]:
         found: list[Node] = []
-        for start in range(0, len(ids), 500):
-            found += [_node(row) for row in self._c.execute(_NODES, {"ids": ids[start : start + 500]})]
+        for start in range(0, len(ids), AT_ONCE):
+            found += [_node(row) for row in self._c.execute(_NODES, {"ids": ids[start : start + AT_ONCE]})]
         return found
 
 

@@ -118,6 +118,13 @@ class LineageContract:
         store.write(lambda r: r.lineage.add(nodes, edges))
         assert len(store.read(lambda r: r.lineage.walk("0")).nodes) == 6
         assert len(store.read(lambda r: r.lineage.walk("0", depth=1)).nodes) < 6
+        assert len(store.read(lambda r: r.lineage.walk("0", depth=2**31 - 1)).nodes) == 6  # at once, too
+
+    def test_a_node_may_have_thousands_beside_it(self, store: Any) -> None:
+        nodes = [Node(str(i), NodeKind.RUN, str(i), NOW) for i in range(1202)]
+        edges = [Edge("0", EdgeKind.READ, str(i)) for i in range(1, 1201)]
+        store.write(lambda r: r.lineage.add(nodes, [*edges, Edge("1200", EdgeKind.READ, "1201")]))
+        assert len(store.read(lambda r: r.lineage.walk("0", depth=3)).nodes) == 1202
 
 
 class OutboxContract:
