@@ -180,7 +180,9 @@ def measure():
             quiet = _answer(_part("callers", token, QUIET_S, folder))
             memory, hostile = [_memory(process)], _part("hostile", token, SECONDS + 2, folder)
             callers = _part("callers", token, SECONDS, folder)
-            while callers.poll() is None and not memory.append(_memory(process)):
+            found = None
+            while found is None:
+                memory.append(_memory(process))
                 try:
                     found = json.loads(callers.communicate(timeout=1)[0])
                 except subprocess.TimeoutExpired:

@@ -28,6 +28,7 @@ from hanok.wire.mlflow.errors import error_body
 Scope = MutableMapping[str, Any]
 log = logging.getLogger("hanok.server")
 PUBLIC_PREDICT_PATHS = ("/ping", "/v2/health/live", "/v2/health/ready")
+THROTTLED_S = 0.25
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -177,6 +178,8 @@ class Answering:
 
 async def _refuse(answering: Answering, error: HanokError, status: Status) -> None:
     """In the words of the protocol that was spoken; a browser without a login is shown the way to one."""
+    if error.status == 429:  # who asks again at once would keep the server busy with refusing
+        await asyncio.sleep(THROTTLED_S)
     scope = answering.scope
     wants_page = scope["method"] == "GET" and "text/html" in answering.headers.get("accept", "")
     if error.status == 401 and wants_page and not answering.headers.get("authorization"):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hanok.engine.executors.work import Fitted, OwnWork
 
-NICE = 10  # predictions come first
+NICE, QUERY_NICE = 10, 19  # predictions come first, then trainings; users' SQL gets what is left
 
 
 def main(life: int, work: int, reply: int, memory: int) -> None:
@@ -88,6 +88,7 @@ def _bound(memory: int) -> None:
 
 def _work(folder: Path) -> None:
     if (folder / "query.json").exists():
+        os.setpriority(os.PRIO_PROCESS, 0, QUERY_NICE)
         from hanok.engine.executors import asking
 
         asking.answer(folder)
