@@ -1,10 +1,10 @@
 """A server at saturation by careless and hostile callers: what health checks and predictions of the others get.
 
 Predictions come on time over eight connections, authorised, whatever the replies do; health is asked ten times a
-second. First they are alone. Then for `SECONDS` (HANOK_LOAD_SECONDS) come beside them: bodies and headers sent by half,
-junk, junk tokens and wrong passwords, SQL as large as is allowed, walks of the lineage graph to any depth, and
-predictions over four more connections as fast as they are answered. At the end the server is told to stop, and every
-acknowledged prediction is looked for in its log.
+second. First they are alone; then come predictions over four more connections, as fast as they are answered; then for
+`SECONDS` (HANOK_LOAD_SECONDS) all the rest beside these: bodies and headers sent by half, junk, junk tokens and wrong
+passwords, SQL as large as is allowed, walks of the lineage graph to any depth. At the end the server is told to stop,
+and every acknowledged prediction is looked for in its log.
 """
 
 import asyncio
@@ -95,8 +95,12 @@ async def _callers(token, bodies, seconds):
     return found | {"ids": ids}
 
 
-async def _hostile(token, bodies, seconds):
-    """Everything at once; counts of what was answered with which status."""
+async def _busy(token, bodies, seconds):
+    return await _hostile(token, bodies, seconds, alone=True)
+
+
+async def _hostile(token, bodies, seconds, alone=False):
+    """Everything at once, or the predictions alone; counts of what was answered with which status."""
     until, counts, rng = time.monotonic() + seconds, {}, random.Random(5)
 
     def count(what, status):
@@ -130,9 +134,12 @@ async def _hostile(token, bodies, seconds):
 
     junk = [b"{", b"[]", b"\x00" * 2000, b'{"inputs": 7}', json.dumps({"inputs": [{"name": "x0"}] * 500}).encode()]
     half = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 900000\r\n\r\n["
-    work = [stalled(half.encode() + b"1," * 500) for _ in range(60)]
+    work = [again("predict", lambda: (PATH, rng.choice(bodies))) for _ in range(4)]
+    if alone:
+        await asyncio.gather(*work)
+        return counts
+    work += [stalled(half.encode() + b"1," * 500) for _ in range(60)]
     work += [stalled(b"POST / HTTP/1.1\r\nhost: localhost\r\nx-a: ") for _ in range(60)]
-    work += [again("predict", lambda: (PATH, rng.choice(bodies))) for _ in range(4)]
     work += [again("junk", lambda: (PATH, rng.choice(junk)), 0.01) for _ in range(2)]
     work += [again("sql", lambda: ("/api/v1/sql", _json(query=rng.choice(SQL), timeout_s=60))) for _ in range(3)]
     work += [again("lineage", lambda: ("/api/v1/lineage", _json(node="bench@1", depth=2**31 - 1))) for _ in range(3)]
@@ -145,14 +152,14 @@ def _json(**arguments):
 
 
 def _part(name, token, seconds, folder):
-    """A client in a process of its own; the hostile one gives way to what is measured."""
+    """A client in a process of its own; the others give way to what is measured."""
     command = [sys.executable, "-m", "bench.load", name, token, str(seconds), str(folder)]
-    return subprocess.Popen(["nice", "-n", "5" if name == "hostile" else "0", *command], stdout=subprocess.PIPE)
+    return subprocess.Popen(["nice", "-n", "0" if name == "callers" else "5", *command], stdout=subprocess.PIPE)
 
 
 def _main(name, token, seconds, folder):
     bodies = json.loads((Path(folder) / "bodies.json").read_text())
-    client = {"callers": _callers, "hostile": _hostile}[name]
+    client = {"callers": _callers, "busy": _busy, "hostile": _hostile}[name]
     sys.stdout.write(json.dumps(asyncio.run(client(token, [b.encode() for b in bodies], float(seconds)))))
 
 
@@ -178,6 +185,9 @@ def measure():
         try:
             _until_healthy(process)
             quiet = _answer(_part("callers", token, QUIET_S, folder))
+            beside = _part("busy", token, QUIET_S + 2, folder)
+            busy = _answer(_part("callers", token, QUIET_S, folder))
+            beside.communicate()
             memory, hostile = [_memory(process)], _part("hostile", token, SECONDS + 2, folder)
             callers = _part("callers", token, SECONDS, folder)
             found = None
@@ -194,13 +204,14 @@ def measure():
             counts = _answer(hostile)
         finally:
             process.kill()
-        lost = _lost(home, [*quiet["ids"], *found["ids"]])
-        ratio = _p99(found, "predict") / _p99(quiet, "predict")
-        said = f"{ratio:.2f}x; {len(found['failed'])} failed"
+        lost = _lost(home, [*quiet["ids"], *busy["ids"], *found["ids"]])
+        times = [_p99(found, "predict") / _p99(other, "predict") for other in (busy, quiet)]
+        said = f"{times[0]:.2f}x busy, {times[1]:.2f}x alone; {len(found['failed'])} failed"
         beside = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
         span = f"{SECONDS:g} s; beside them {beside}"
         return [
             row("predictions alone, p99", _p99(quiet, "predict"), "ms", f"{RATE} a second, authorised"),
+            row("predictions beside four busy connections, p99", _p99(busy, "predict"), "ms"),
             row("predictions at saturation, p99", _p99(found, "predict"), "ms", f"{said}; {span}"),
             row("health at saturation, p99", _p99(found, "health"), "ms"),
             row("health alone, p99", _p99(quiet, "health"), "ms"),
