@@ -89,6 +89,8 @@ def _bound(memory: int) -> None:
 def _work(folder: Path) -> None:
     if (folder / "query.json").exists():
         os.setpriority(os.PRIO_PROCESS, 0, QUERY_NICE)
+        if hasattr(os, "SCHED_IDLE"):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # whoever wakes goes first, at once
         from hanok.engine.executors import asking
 
         asking.answer(folder)
