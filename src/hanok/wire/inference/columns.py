@@ -33,7 +33,8 @@ class Read:
 
 def read_column(column: Column, values: pa.ChunkedArray, *, written: bool, spelled: bool = False) -> Read:
     """Values of any Arrow type for an input. `written` text comes from a file without types and may stand for a number,
-    `spelled` text is the JSON of each value. Numbers stay in the type that they came in."""
+    `spelled` text is the JSON of each value. Numbers stay in the type that they came in, but for decimals, which no log
+    and no request holds."""
     written = written and not spelled and column.datatype != "BYTES" and pa.types.is_string(values.type)
     plain = np.zeros(len(values), bool) if spelled else _plainly(column.datatype, values, written)
     odd = np.flatnonzero(~plain)
@@ -75,8 +76,7 @@ def _each(column: Column, cells: Sequence[Json], written: frozenset[str]) -> tup
 
 def _is_number(kind: pa.DataType) -> bool:
     types = pa.types
-    plain = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-    return bool(plain or types.is_decimal(kind) or types.is_null(kind))
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind))
 
 
 def _plainly(datatype: str, values: pa.ChunkedArray, written: bool) -> NDArray[np.bool_]:

@@ -116,3 +116,12 @@ def test_lines_of_json_are_read_as_a_json_body_is(datatype, values, tmp_path_fac
         body = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[values[row]]]}}).encode()
         said = online(datatype, body, invocations.JSON)
         assert equal(found, said), (values[row], found, said)
+
+
+def test_a_decimal_is_the_number_that_a_request_would_hold():
+    """What is logged of it is scored again to prove a rollback."""
+    values = pa.chunked_array([pa.array([Decimal("1.5"), None, Decimal("7.00")], pa.decimal128(9, 2))])
+    read = read_column(Column("x", "FP64"), values, written=False)
+    assert (read.column.type, read.column.to_pylist(), read.refused) == (pa.float64(), [1.5, None, 7.0], {})
+    read = read_column(Column("x", "INT64"), values, written=False)
+    assert (read.column.type, read.column.to_pylist(), list(read.refused)) == (pa.int64(), [None, None, 7], [0])
