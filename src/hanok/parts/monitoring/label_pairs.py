@@ -57,21 +57,26 @@ def pairs(
     of = _Keyed.of("labels", source.table, step.labels, label_keys, spellings)
     slices = [_slice(columns, s) for s in source.slices if feature_columns(columns, s)]
     fields = ", ".join([*(f"t.{quoted(n)}" for n in ANSWER_FIELDS), *slices])
-    answers = (
-        f"SELECT {by.keys}, {fields}, t.{SEQUENCE} AS _answer FROM {{rows}} t{by.joins} "
-        f"WHERE t.score IS NOT NULL AND isfinite(t.score) AND {answered}"
-        + (" AND coalesce(t.error, '') = ''" if "error" in columns else "")
-    )
+    failed = " AND coalesce(t.error, '') = ''" if "error" in columns else ""
     now, until = f"make_timestamptz({micros(step.at)})", "NULL::TIMESTAMPTZ"
-    forms = "SELECT * FROM {rows}"
+    forms = ("*", "")
     if labels.overlay is not None:
         forms, until = _living(labels.overlay.row_key, source, now), f"t.{UNTIL}"
-    told = (
-        f"SELECT {of.keys}, t.{quoted(source.column)} AS _label, {dated(source.known_at)} AS label_at, "
-        f"{known(source.known_at)} AS known_at, t.{SEQUENCE} AS label_row, {until} AS {UNTIL} "
-        f"FROM ({forms}) t{of.joins} "
-        f"WHERE {holds(source.column, labels.schema.field(source.column).type)} AND {told_if}"
-    )
+
+    def answers(rows: str) -> str:
+        return (
+            f"SELECT {by.keys}, {fields}, t.{SEQUENCE} AS _answer FROM {rows} t{by.joins} "
+            f"WHERE t.score IS NOT NULL AND isfinite(t.score) AND {answered}{failed}"
+        )
+
+    def told(rows: str) -> str:
+        return (
+            f"SELECT {of.keys}, t.{quoted(source.column)} AS _label, {dated(source.known_at)} AS label_at, "
+            f"{known(source.known_at)} AS known_at, t.{SEQUENCE} AS label_row, {until} AS {UNTIL} "
+            f"FROM (SELECT {forms[0]} FROM {rows} {forms[1]}) t{of.joins} "
+            f"WHERE {holds(source.column, labels.schema.field(source.column).type)} AND {told_if}"
+        )
+
     ahead = f"known_at > {now}"
     order = newest("label_at", "label_row")
     # without a window the label that counts is the same for all answers of an entity: chosen before the join
@@ -81,7 +86,7 @@ def pairs(
     sides = []
     with connect({"new_log": new_log, "new_labels": new_labels, **by.odd, **of.odd}) as duck:
         if step.labels > state.labels:
-            fresh = f"{told.format(rows='new_labels')} AND t.{SEQUENCE} >= {state.labels}"
+            fresh = f"{told('new_labels')} AND t.{SEQUENCE} >= {state.labels}"
             came = f"SELECT {of.keys} FROM new_labels t{of.joins} WHERE t.{SEQUENCE} >= {state.labels}"
             if labels.overlay is not None:  # also the entities that a row is moved away from
                 add(duck, "forms_of_new", _forms_of_new(duck, labels, state))
@@ -92,16 +97,16 @@ def pairs(
             if labels.overlay is not None:  # what is left of the labels of an entity may count again
                 near = of.near(asked)
                 add(duck, "labels_of_new", replace(near.of(labels), overlay=None))
-                fresh = f"SELECT * FROM ({told.format(rows='labels_of_new')} AND {near.condition}) "
+                fresh = f"SELECT * FROM ({told('labels_of_new')} AND {near.condition}) "
                 fresh += f"WHERE ({entity}) IN (SELECT ({entity}) FROM labelled)"
             near = by.near(asked)
             add(duck, "log", near.of(log))
-            sides.append((f"{answers.format(rows='log')} AND {near.condition}", f"SELECT * FROM ({fresh}) {one}"))
+            sides.append((f"{answers('log')} AND {near.condition}", f"SELECT * FROM ({fresh}) {one}"))
         if step.answers > state.answers and state.labels:
-            mine = f"{answers.format(rows='new_log')} AND t.{SEQUENCE} >= {state.answers}"
+            mine = f"{answers('new_log')} AND t.{SEQUENCE} >= {state.answers}"
             near = of.near(_entities(duck, f"SELECT {entity} FROM ({mine})", "asking"))
             add(duck, "labels", replace(near.of(labels), overlay=None))
-            before = f"{told.format(rows='labels')} AND t.{SEQUENCE} < {state.labels} AND {near.condition}"
+            before = f"{told('labels')} AND t.{SEQUENCE} < {state.labels} AND {near.condition}"
             sides.append((mine, f"SELECT * FROM ({before}) WHERE ({entity}) IN (SELECT ({entity}) FROM asking) {one}"))
         return arrow(duck, _joined(source, sides, ahead, order))
 
@@ -135,11 +140,11 @@ def _told(tables: Tables, source: LabelSource, step: LabelStep) -> Scan:
     return replace(scan, overlay=Overlay(source.row_key)) if fits else scan
 
 
-def _living(row_key: Sequence[str], source: LabelSource, now: str) -> str:
-    """SELECT of the label rows {rows} that count from now on, and UNTIL when."""
+def _living(row_key: Sequence[str], source: LabelSource, now: str) -> tuple[str, str]:
+    """What to select of label rows and which, in SQL: those that count from now on, and UNTIL when."""
     until = superseded(row_key, known(source.known_at), SEQUENCE)
     counts = living(row_key, known(source.known_at), SEQUENCE, now)
-    return f"SELECT *, {until} AS {UNTIL} FROM {{rows}} QUALIFY {counts}"
+    return f"*, {until} AS {UNTIL}", f"QUALIFY {counts}"
 
 
 def _first(by: str, order: str) -> str:

@@ -14,7 +14,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from hanok.stores.sql import SqlMetadata
-from tests.unit.parts.monitoring.test_labels import HOUR, INSTANT, World
+from tests.unit.parts.monitoring.test_labels import HOUR, INSTANT, KNOWN, OUTCOME, World
 
 
 class Form(NamedTuple):
@@ -46,7 +46,7 @@ class Corrected(World):
         self.told += [Form(*row[:3], *times) for row, *times in zip(rows, at, arrived, strict=True)]
         columns = [pa.array([r[0] for r in rows]), *(pa.array([r[i] for r in rows], pa.string()) for i in (1, 2))]
         columns += [pa.array(at, INSTANT), pa.array(arrived, INSTANT)]
-        table = pa.table(columns, names=["row", "who", "outcome", "known", "_arrived"])
+        table = pa.table(columns, names=["row", "who", OUTCOME, KNOWN, "_arrived"])
         self.tables.append("truth", table, key=f"truth {len(self.told)}")
 
     def oracle(self):

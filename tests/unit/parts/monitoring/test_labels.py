@@ -25,6 +25,7 @@ from hanok.stores.sql import SqlMetadata
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 INSTANT = pa.timestamp("us", "UTC")
+OUTCOME, KNOWN = "out {come}", "known's"  # names as people have them
 CLASSES = {1: ("a", "b"), 2: ("b", "c"), 3: ("a", "b", "c")}
 
 
@@ -42,7 +43,7 @@ class World:
 
     def __init__(self, root, *, task="multiclass", window=None, kind=KeyType.TEXT, label_type=pa.string()):
         self.root, self.kind, self.task, self.label_type = root, kind, task, label_type
-        self.source = LabelSource("m", "truth", "outcome", "known", ("who",), window=window)
+        self.source = LabelSource("m", "truth", OUTCOME, KNOWN, ("who",), window=window)
         self.clock = ReplayClock(START)
         self.answers, self.told = [], []
         root.mkdir(exist_ok=True)
@@ -100,8 +101,8 @@ class World:
         table = pa.table(
             {
                 "who": pa.array([r[0] for r in rows], who_type),
-                "outcome": pa.array([r[1] for r in rows], self.label_type),
-                "known": pa.array([r[2] for r in rows], INSTANT),
+                OUTCOME: pa.array([r[1] for r in rows], self.label_type),
+                KNOWN: pa.array([r[2] for r in rows], INSTANT),
                 "_arrived": pa.array([now] * len(rows), INSTANT),
             }
         )
@@ -362,10 +363,10 @@ def test_another_label_column_joins_anew(world):
     (one,) = world.answer([("x", 3, "primary", 0.5)])
     world.tell([("x", "a", None)])
     world.join()
-    world.source = LabelSource("m", "truth", "who", "known", ("who",))
+    world.source = LabelSource("m", "truth", "who", KNOWN, ("who",))
     world.join()
     assert world.outcomes() == {}  # "x" is no class
-    world.source = LabelSource("m", "truth", "outcome", "known", ("who",))
+    world.source = LabelSource("m", "truth", OUTCOME, KNOWN, ("who",))
     world.join()
     assert world.outcomes() == {one: 0.0}
 
