@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import orjson
 
+from hanok.compute import portable
 from hanok.compute.feature_steps import Floats, Made, Step, products
 from hanok.compute.runtimes.lightgbm import LightGBM
 from hanok.compute.runtimes.linear import Design, Linear
@@ -70,9 +71,8 @@ class Net:
 def linked(raw: Floats, link: str) -> Floats:
     """Probabilities from raw sums."""
     if link == "logistic":
-        return np.asarray(1 / (1 + np.exp(-np.clip(raw[:, 0], -500, 500))))
-    shifted = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+        return portable.logistic(np.clip(raw[:, 0], -500, 500))
+    return portable.softmax(raw)
 
 
 def tempered(scores: Floats, temperature: float) -> Floats:
@@ -81,8 +81,8 @@ def tempered(scores: Floats, temperature: float) -> Floats:
         return scores
     if scores.ndim == 1:
         p = np.clip(scores, TINY, 1 - TINY)
-        return np.asarray(1 / (1 + np.exp(-np.log(p / (1 - p)) / temperature)))
-    return linked(np.log(np.clip(scores, TINY, 1.0)) / temperature, "softmax")
+        return portable.logistic(portable.log(p / (1 - p)) / temperature)
+    return portable.softmax(portable.log(np.clip(scores, TINY, 1.0)) / temperature)
 
 
 def member_of(said: MemberFile, content: bytes) -> Callable[[Floats], Floats]:
@@ -98,7 +98,7 @@ def member_of(said: MemberFile, content: bytes) -> Callable[[Floats], Floats]:
     def answer(matrix: Floats) -> Floats:
         found = model.score(np.ascontiguousarray(matrix[:, columns]))
         if said.log:
-            found = np.exp(np.clip(found, -700, 700))
+            found = portable.exp(np.clip(found, -700, 700))
         return found if said.low is None else np.clip(found, said.low, said.high)
 
     return answer

@@ -8,6 +8,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from hanok.compute import portable
+
 
 def expand(matrix: NDArray[np.float64], shape: dict[str, Any]) -> NDArray[np.float64]:
     """The design matrix: for a number its scaled value (null: the mean, so 0) and a null flag, for a category one
@@ -68,8 +70,7 @@ class Linear:
         if self._link == "identity":
             return raw
         if self._link == "logistic":
-            with np.errstate(over="ignore"):
-                return 1 / (1 + np.exp(-raw))
+            return portable.logistic(raw)
         return np.ones((len(raw), 1))  # softmax of one class
 
     def score(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,6 +82,4 @@ class Linear:
         raw = np.column_stack(sums) + self._intercepts
         if self._link in ("identity", "logistic"):
             return self._linked(raw[:, 0])
-        raw -= raw.max(axis=1, keepdims=True)
-        exp = np.exp(raw)
-        return exp / exp.sum(axis=1, keepdims=True)
+        return portable.softmax(raw)

@@ -175,6 +175,7 @@ class Proof:
     rows: int
     equal: int | None
     bit_equal: bool | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +470,7 @@ def _proofs(app: App, name: str) -> tuple[Proof, ...]:
             b["golden"]["rows"],
             b["golden"].get("equal"),
             b["golden"]["bit_equal"],
+            b["golden"].get("why", ""),
         )
         for b in found
     )
