@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from hanok.compute.content import content_digest
 from hanok.compute.frames import PREDICT_AT
 from hanok.core.clock import from_micros
-from hanok.core.errors import HanokError
+from hanok.core.errors import HanokError, SignatureMismatch
 from hanok.core.ids import PredictionId
 from hanok.core.serving import Arm, Prediction, Signature
 from hanok.parts.serving.apart import decide_apart
 from hanok.parts.serving.deployments import Snapshot
 from hanok.parts.serving.log import PredictionLog
-from hanok.parts.serving.router import answering_rows, sticky
+from hanok.parts.serving.router import answering_rows, primary_of, sticky
 from hanok.parts.serving.rows import BatchRows, errors_of
 from hanok.parts.serving.scorer import Decision, passing, rows_of
 
@@ -98,12 +98,17 @@ class Decided:
 
 
 def decided(snapshot: Snapshot, rows: Rows) -> Decided:
-    """Let every arm score every row. An arm that fails is data here."""
+    """Let every arm score every row. An arm that fails is data here.
+
+    As online, what does not fit a canary, or falls to one that could not be loaded, is answered by the primary."""
     arms = snapshot.deployment.arms
     texts = _sticky_rows(rows) if any(a.mode == "canary" for a in arms) else [""] * rows.count
     places = answering_rows(arms, texts)
     ids = [list(_ids(rows, place * rows.count)) for place in range(len(arms))]
     decisions = [_decide(snapshot, arm, rows.by_version.get(arm.version, rows.table)) for arm in arms]
+    for place, decision in enumerate(decisions):
+        if decision.arm.mode == "canary":
+            places[(places == place) & _for_the_primary(snapshot, decision, rows.count)] = primary_of(arms)
     return Decided(rows, places, ids, decisions)
 
 
@@ -179,6 +184,16 @@ def _decide(snapshot: Snapshot, arm: Arm, table: pa.Table) -> Decision:
     except HanokError as error:
         return Decision(arm, rows_of(dict(zip(table.column_names, table.columns, strict=True))), None, None, error, 0)
     return decide_apart(loaded, arm, table)
+
+
+def _for_the_primary(snapshot: Snapshot, canary: Decision, count: int) -> NDArray[np.bool_]:
+    if canary.arm.version not in snapshot.models:
+        return np.full(count, True)
+    if snapshot.deployment.primary not in snapshot.models:
+        return np.full(count, False)
+    unfit = np.full(count, isinstance(canary.error, SignatureMismatch))
+    unfit[[row for row, error in canary.row_errors.items() if isinstance(error, SignatureMismatch)]] = True
+    return unfit
 
 
 def _sticky_rows(rows: Rows) -> list[str]:

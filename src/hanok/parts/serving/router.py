@@ -27,10 +27,15 @@ def point(text: str) -> float:
     return int(hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8], 16) / 0xFFFFFFFF * 100
 
 
+def primary_of(arms: Sequence[Arm]) -> int:
+    """The place of the primary."""
+    return next(i for i, a in enumerate(arms) if a.mode == "primary")
+
+
 def answering(arms: Sequence[Arm], text: str) -> int:
     """The place in `arms` of the one that answers the row of this sticky text: a canary whose span its point lies in,
     else the primary."""
-    primary = next(i for i, a in enumerate(arms) if a.mode == "primary")
+    primary = primary_of(arms)
     if all(a.mode != "canary" for a in arms):
         return primary
     at, low = point(text), 0.0

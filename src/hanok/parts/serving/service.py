@@ -28,7 +28,7 @@ from hanok.parts.serving.log import PredictionLog
 from hanok.parts.serving.needs import EntityKeys, UndeclaredKeys
 from hanok.parts.serving.packages import Loaded, Packages
 from hanok.parts.serving.records import entries_of
-from hanok.parts.serving.router import answering, beside, sticky
+from hanok.parts.serving.router import answering, beside, primary_of, sticky
 from hanok.parts.serving.scorer import Decision, answer_of, decide_with
 from hanok.parts.serving.shadows import Score, Shadows
 from hanok.stores.ports import Metadata, Repositories
@@ -126,7 +126,7 @@ class Serving:
         arms = snapshot.deployment.arms
         place = answering(arms, sticky(keys, request_id or str(micros(self._clock.now())))) if len(arms) > 1 else 0
         if arms[place].mode == "canary" and arms[place].version not in snapshot.models:
-            place = _primary(arms)  # the canary is charged with this answer as its shadow
+            place = primary_of(arms)  # the canary is charged with this answer as its shadow
         arm = arms[place]
         return Routed(name, snapshot, arm, beside(arms, place), snapshot.model(arm.version), keys)
 
@@ -311,15 +311,11 @@ def _by_the_primary(routed: Routed) -> Routed:
     """What does not fit a canary is answered by the primary where it fits that one; the canary scores it as a shadow,
     so that it is charged with what it cannot take."""
     arms = routed.snapshot.deployment.arms
-    place = _primary(arms)
+    place = primary_of(arms)
     loaded = routed.snapshot.models.get(arms[place].version)
     if loaded is None:
         return routed
     return replace(routed, arm=arms[place], beside=beside(arms, place), loaded=loaded)
-
-
-def _primary(arms: Sequence[Arm]) -> int:
-    return next(i for i, a in enumerate(arms) if a.mode == "primary")
 
 
 def _answers(decision: Decision, ids: Sequence[str]) -> list[Answer]:

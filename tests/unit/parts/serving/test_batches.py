@@ -128,6 +128,23 @@ def test_shadows_and_canaries_score_a_batch_as_they_score_requests(place):
     assert answers_logged(table.slice(0, 1), {}).column_names == ["prediction_id", "version", "score", "label", "error"]
 
 
+def test_a_row_falls_to_the_same_arm_in_a_batch_and_online_also_where_the_canary_cannot_take_it(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"], refuses_nulls=True))
+    place.deploy(one, canary=two, share=60)
+    people = [f"p{i}" for i in range(40)]
+    whole = pa.table({"x": [float(i) for i in range(40)], "y": pa.array([None, 1.0] * 20), "key__who": people})
+    for table in (whole, whole.drop_columns(["y"])):
+        by_batch = place.serving.predict_batch("m", table, key=f"all {table.num_columns}")
+        assert not by_batch.failed
+        for row, ident in zip(table.to_pylist(), by_batch, strict=True):
+            columns = {n: [row[n]] for n in ("x", "y") if n in row}
+            (online,) = place.serving.predict("m", columns, entity={"who": row["key__who"]})
+            logged = place.serving.find(ident)
+            assert (logged.version, logged.score) == (online.version, online.score)
+    of_canary = [r for r in place.logged() if r["version"] == two]
+    assert len(of_canary) == 160 and sum(bool(r["error"]) for r in of_canary) == 120
+
+
 def test_what_is_missing_is_said_before_anything_is_answered(place):
     place.deploy(place.version(linear(["x", "y"])))
     with pytest.raises(Invalid, match="no column 'y'"):
