@@ -3,6 +3,7 @@ rows over. It may be slow or die of a model: the server goes on."""
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -14,12 +15,13 @@ import msgspec
 
 from hanok.core.errors import Unavailable
 from hanok.engine.executors.called import Called, Ended
-from hanok.parts.serving.beside import Bulk, score_beside
+from hanok.parts.serving.beside import Answered, Bulk, score_beside
 from hanok.parts.serving.packages import Packages
 from hanok.stores.blobs import LocalBlobs
 
 NICE = 10
 SCORE_S = 60.0
+ANSWERS_AT_ONCE = 32  # pickled in one go: no other thread runs meanwhile
 
 
 class ShadowProcess:
@@ -37,7 +39,7 @@ class ShadowProcess:
 
     def __call__(self, bulk: Bulk) -> list[bytes]:
         try:
-            reply = self.process(pickle.dumps(bulk, protocol=pickle.HIGHEST_PROTOCOL))
+            reply = self.process(packed(bulk))
         except Ended as ended:
             raise Unavailable(f"the process that scores shadows {ended} over {bulk.count} rows") from None
         return msgspec.msgpack.decode(reply, type=list[bytes])
@@ -45,6 +47,30 @@ class ShadowProcess:
     def close(self) -> None:
         """End the process, whatever it is at."""
         self.process.close()
+
+
+def packed(bulk: Bulk) -> bytes:
+    """A bulk for the other process: in pieces, so that replies go on between them."""
+    pieces = [_pickled((bulk.name, bulk.arms, bulk.packages, bulk.broken))]
+    for start in range(0, len(bulk.answers), ANSWERS_AT_ONCE):
+        some = bulk.answers[start : start + ANSWERS_AT_ONCE]
+        pieces.append(_pickled([(a.columns, a.by_version, a.keys, a.at, a.row_ids) for a in some]))
+    return msgspec.msgpack.encode(pieces)
+
+
+def unpacked(message: bytes) -> Bulk:
+    head, *pieces = map(pickle.loads, msgspec.msgpack.decode(message, type=list[bytes]))
+    name, arms, packages, broken = head
+    answers = (Answered(arms, *answered) for piece in pieces for answered in piece)
+    return Bulk(name, arms, packages, broken, tuple(answers))
+
+
+def _pickled(content: object) -> bytes:
+    sink = io.BytesIO()
+    pickler = pickle.Pickler(sink, protocol=pickle.HIGHEST_PROTOCOL)
+    pickler.fast = True  # nothing in a bulk refers to itself; remembering each list costs five times as much
+    pickler.dump(content)
+    return sink.getvalue()
 
 
 def main(descriptor: int, blobs: Path) -> None:
@@ -56,7 +82,7 @@ def main(descriptor: int, blobs: Path) -> None:
     packages, connection = Packages(LocalBlobs(blobs)), Connection(descriptor)
     while True:
         try:
-            bulk: Bulk = pickle.loads(connection.recv_bytes())
+            bulk = unpacked(connection.recv_bytes())
             connection.send_bytes(msgspec.msgpack.encode(score_beside(packages, bulk)))
         except (EOFError, OSError):
             return

@@ -21,6 +21,7 @@ from hanok.parts.serving.scorer import rows_of
 log = logging.getLogger("hanok.serving")
 QUEUED_ROWS_MAX = 50_000
 BULK_ROWS, BULK_S = 256, 5.0  # rows in one piece: fewer where the arms need longer than that for them
+LOGGED_AT_ONCE = 64  # replies that are logged wait for no more entries than these
 GATHER_S = 0.02
 PAUSE_TURNS, PAUSE_MAX_S = 3, 0.25  # shadows take a quarter of this process's time at most, replies the rest
 GAP_S = 1.0
@@ -182,8 +183,9 @@ class Shadows:
                 else:
                     self._resting[bulk.name, bulk.arms[0].version] = wall_seconds() + REST_S, ended.message
                     payloads += lost(bulk, ended.message)
-        if payloads and not self._closed:
-            self._log.append_encoded(bulk.name, payloads)
+        for start in range(0, len(payloads), LOGGED_AT_ONCE):
+            if not self._closed:
+                self._log.append_encoded(bulk.name, payloads[start : start + LOGGED_AT_ONCE])
 
     def _without_resting(self, bulk: Bulk) -> tuple[Bulk, list[bytes]]:
         """The arms to be tried, and the entries of those that ended the scoring process a moment ago."""
