@@ -21,6 +21,7 @@ from hanok.engine.executors.inline import Inline
 from hanok.engine.executors.process import Limits, Processes, memory_of
 from hanok.engine.predicting import DeclaredKeys
 from hanok.parts.serving.beside import Bulk, score_beside
+from hanok.parts.serving.reading import read
 from hanok.server import api
 from hanok.server.app import Server
 from hanok.server.audit import GROUP_S, Trail
@@ -29,6 +30,7 @@ from hanok.server.ending import KEEPERS_S, REPLIES_S, end_in_time, ending_in_ord
 from hanok.server.grpc_inference import GrpcServer
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
+from hanok.server.reading import ReadingProcess
 from hanok.server.shadowing import ShadowProcess
 
 log = logging.getLogger("hanok.server")
@@ -213,6 +215,7 @@ def serve(
         return shadows(bulk)
 
     app.serving.score_shadows_with(scored)
+    reading = app.log.reader = ReadingProcess()
     sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
     gc.collect()
     gc.freeze()
@@ -236,6 +239,8 @@ def serve(
         built.close()
         app.serving.score_shadows_with(None)
         shadows.close()
+        app.log.reader = read
+        reading.close()
         _attempt(built.keep)
         app.metadata.strict = False
 

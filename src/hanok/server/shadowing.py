@@ -15,11 +15,11 @@ import msgspec
 
 from hanok.core.errors import Unavailable
 from hanok.engine.executors.called import Called, Ended
+from hanok.engine.executors.giving_way import give_way
 from hanok.parts.serving.beside import Answered, Bulk, score_beside
 from hanok.parts.serving.packages import Packages
 from hanok.stores.blobs import LocalBlobs
 
-NICE = 10
 SCORE_S = 60.0
 ANSWERS_AT_ONCE = 32  # pickled in one go: no other thread runs meanwhile
 
@@ -75,9 +75,7 @@ def _pickled(content: object) -> bytes:
 
 def main(descriptor: int, blobs: Path) -> None:
     """Answer bulks until the server is gone."""
-    os.nice(NICE)
-    if hasattr(os, "SCHED_BATCH"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # interrupts no reply when it wakes
+    give_way()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the server
     packages, connection = Packages(LocalBlobs(blobs)), Connection(descriptor)
     while True:

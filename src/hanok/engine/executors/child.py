@@ -18,10 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hanok.engine.executors.giving_way import give_way
+
 if TYPE_CHECKING:
     from hanok.engine.executors.work import Fitted, OwnWork
 
-NICE, QUERY_NICE = 10, 19  # predictions come first, then trainings; users' SQL gets what is left
+QUERY_NICE = 19  # predictions come first, then trainings; users' SQL gets what is left
 
 
 def main(life: int, work: int, reply: int, memory: int) -> None:
@@ -76,9 +78,7 @@ def _bound(memory: int) -> None:
     """Bounded memory, less claim on the processor, and the first to go when the machine has no memory left."""
     import resource
 
-    os.nice(NICE)
-    if hasattr(os, "SCHED_BATCH"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # interrupts no reply when it wakes
+    give_way()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 
 from hanok.core.clock import from_micros, micros
@@ -20,17 +19,17 @@ from hanok.core.ids import PredictionId
 from hanok.core.logged import FEATURE, KEY, TABLE, key_of
 from hanok.core.serving import Prediction
 from hanok.parts.serving.entries import Entry, decode, encode
+from hanok.parts.serving.reading import FACTS, FactsOf, Read, Reader, RowsOf, entries_of, ids_of, read
 from hanok.parts.serving.rows import INSTANT, Signatures, prediction_of, table_of
-from hanok.parts.serving.segments import SET_ASIDE, Segments, segment_of
+from hanok.parts.serving.segments import SET_ASIDE, Segments
 from hanok.stores.disk import sync_directory
-from hanok.stores.frames import owned, read_contents, read_frame
+from hanok.stores.frames import owned, read_frame
 from hanok.stores.ports import Tables
 
 __all__ = ["FEATURE", "INSTANT", "KEY", "TABLE", "Entry", "PredictionLog", "SetAside", "prediction_of", "table_of"]
 
 log = logging.getLogger("hanok.serving")
 RACES_MAX = 5  # appends of other writers that may add a column between our look at a table and our append
-_ODD = (BadData, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
 RECENT_MAX = 200_000
 Made = Callable[[pa.Schema | None], pa.Table]
 
@@ -57,6 +56,7 @@ class PredictionLog:
         self._segments = Segments(root, start_ms=micros(started) // 1000, worker=worker)
         self.compaction = threading.RLock()  # held while segments move; a backup holds it too
         self.sync, self.close = self._segments.sync, self._segments.close
+        self.reader: Reader = read  # a server has one that works in another process
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -98,9 +98,12 @@ class PredictionLog:
         """The newest answers that are not in the table yet, newest first: their ids and records."""
         found: list[tuple[str, Entry]] = []
         for path in reversed(self._segments.files(deployment)):
-            segment = segment_of(deployment, path)
-            entries = list(self._entries(path))[-(limit - len(found)) :]
-            found += [(str(_numbered(segment, number)), entry) for number, entry in reversed(entries)]
+            try:
+                entries, _ = entries_of(path, last=limit - len(found))
+            except FileNotFoundError:  # moved in between: its rows are in the table by now
+                continue
+            ids = ids_of(deployment, path, entries)
+            found += [(i, entry) for i, (_, entry) in zip(reversed(ids), reversed(entries), strict=True)]
             if len(found) >= limit:
                 break
         return found
@@ -119,19 +122,7 @@ class PredictionLog:
         """prediction_id, at, version, arm, error, rows and the microseconds of one row, of what was logged since."""
         from hanok.compute.duck import arrow, connect
 
-        low = micros(since)
-        fresh = [(i, e) for i, e in self.recent(deployment, limit=RECENT_MAX) if e.at >= low]
-        found = pa.table(
-            {
-                "prediction_id": pa.array([i for i, _ in fresh], pa.string()),
-                "at": pa.array([e.at for _, e in fresh], pa.int64()).cast(INSTANT),
-                "version": pa.array([e.version for _, e in fresh], pa.int64()),
-                "arm": pa.array([e.arm for _, e in fresh], pa.string()),
-                "error": pa.array([e.error for _, e in fresh], pa.string()),
-                "microseconds": pa.array([e.microseconds / max(1, e.rows) for _, e in fresh], pa.float64()),
-                "rows": pa.array([e.rows for _, e in fresh], pa.int64()),
-            }
-        )
+        found = self._fresh(deployment, micros(since))
         if not self._tables.size(TABLE + deployment):
             return found
         scan = self._tables.scan(TABLE + deployment, since=since)
@@ -240,43 +231,20 @@ class PredictionLog:
         if lock is None:
             return 0
         try:
-            entries, bad = self._readable(path)
-            try:
-                self._move_entries(deployment, path, entries, signatures)
-            except _ODD as error:
-                entries, reason = _convertible(entries, error)
-                self._move_entries(deployment, path, entries, signatures)
-                bad = bad or reason
-            if bad:
-                _set_aside(path, bad)
+            read: list[Read] = []
+
+            def made(known: pa.Schema | None) -> pa.Table:
+                read[:] = [self.reader(RowsOf(deployment, path, known, signatures))]
+                return read[0].table
+
+            self._append(TABLE + deployment, made, f"segment-{path.stem}")
+            if read[0].bad:
+                _set_aside(path, read[0].bad)
             else:
                 path.unlink(missing_ok=True)
-            return len(entries)
+            return int(read[0].table.num_rows)
         finally:
             os.close(lock)
-
-    def _move_entries(
-        self, deployment: str, path: Path, entries: Sequence[tuple[int, Entry]], signatures: Signatures
-    ) -> None:
-        if not entries:
-            return
-        segment = segment_of(deployment, path)
-        ids = [str(_numbered(segment, number)) for number, _ in entries]
-        chosen = [entry for _, entry in entries]
-        made = partial(table_of, chosen, ids, signatures=signatures)
-        self._append(TABLE + deployment, made, f"segment-{path.stem}")
-
-    def _readable(self, path: Path) -> tuple[list[tuple[int, Entry]], str]:
-        """The entries of a segment with their numbers, and why not all of it is readable."""
-        contents = read_contents(path)
-        found: list[tuple[int, Entry]] = []
-        bad = [str(damage) for damage in contents.damage]
-        for frame in contents.frames:
-            try:
-                found.append((frame.number, decode(frame.payload)))
-            except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                bad.append(f"record {frame.number} is no entry of the prediction log: {error}")
-        return found, "; ".join(bad)
 
     def _append(self, table: str, made: Made, key: str, digest: str = "") -> bool:
         for attempt in range(RACES_MAX):
@@ -284,8 +252,9 @@ class PredictionLog:
                 known = self._tables.scan(table).schema
             except SourceNotFound:
                 known = None
+            rows = made(known)
             try:
-                return not self._tables.append(table, made(known), key=key, digest=digest).repeated
+                return rows.num_rows > 0 and not self._tables.append(table, rows, key=key, digest=digest).repeated
             except BadData:
                 if attempt == RACES_MAX - 1:
                     raise
@@ -293,11 +262,15 @@ class PredictionLog:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _entries(self, path: Path) -> Iterator[tuple[int, Entry]]:
-        try:
-            yield from self._readable(path)[0]
-        except FileNotFoundError:  # moved in between: its rows are in the table by now
-            return
+    def _fresh(self, deployment: str, low: int) -> pa.Table:
+        """What was logged since `low` and is not in the table yet, the newest segment first; see `since`."""
+        parts, left = list[pa.Table](), RECENT_MAX
+        for path in reversed(self._segments.files(deployment)):
+            if left > 0:
+                with contextlib.suppress(FileNotFoundError):  # moved in between: its rows are in the table by now
+                    parts.append(self.reader(FactsOf(deployment, path, low, left)).table)
+                    left -= parts[-1].num_rows
+        return pa.concat_tables(reversed(parts)) if parts else FACTS.empty_table()
 
     def _row(self, prediction: PredictionId) -> Prediction | None:
         from hanok.compute.duck import add, arrow, connect
@@ -318,10 +291,6 @@ class PredictionLog:
             return None
 
 
-def _numbered(segment: PredictionId, number: int) -> PredictionId:
-    return PredictionId(segment.deployment, segment.start_ms, segment.segment, number, segment.worker)
-
-
 def _prediction(prediction: PredictionId, entry: Entry) -> Prediction:
     return Prediction(
         str(prediction),
@@ -336,18 +305,6 @@ def _prediction(prediction: PredictionId, entry: Entry) -> Prediction:
         row_id=entry.row_id or str(prediction),
         error=entry.error,
     )
-
-
-def _convertible(entries: Sequence[tuple[int, Entry]], error: Exception) -> tuple[list[tuple[int, Entry]], str]:
-    """The entries that can be rows by themselves, and what is wrong with the first of the others."""
-    good, reason = [], f"{type(error).__name__}: {error}"
-    for number, entry in entries:
-        try:
-            table_of([entry], ["-"], None)
-            good.append((number, entry))
-        except _ODD as why:
-            reason = f"record {number} cannot be a row of a table: {type(why).__name__}: {why}"
-    return good, reason
 
 
 def _set_aside(path: Path, reason: str) -> None:
