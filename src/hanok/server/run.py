@@ -206,7 +206,7 @@ def serve(
         app.home.work, limits, lambda: project_file(app.config, app.home), app.home.searches
     )
     app.executing.queries = QueryProcesses(app.home.work)
-    shadows = ShadowProcess(app.home.blobs)
+    shadows = ShadowProcess(app.home.blobs, app.home.log)
 
     def scored(bulk: Bulk) -> Sequence[bytes]:
         """Models that have a process of their own are asked there; the others share the one of shadows."""
@@ -214,7 +214,7 @@ def serve(
             return score_beside(app.packages, bulk)
         return shadows(bulk)
 
-    app.serving.score_shadows_with(scored)
+    app.serving.score_shadows_with(scored, shadows.finish)
     reading = app.log.reader = ReadingProcess()
     sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
     gc.collect()

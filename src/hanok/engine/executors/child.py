@@ -18,12 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanok.engine.executors.giving_way import give_way
+from hanok.engine.executors.giving_way import give_way, go_last
 
 if TYPE_CHECKING:
     from hanok.engine.executors.work import Fitted, OwnWork
-
-QUERY_NICE = 19  # predictions come first, then trainings; users' SQL gets what is left
 
 
 def main(life: int, work: int, reply: int, memory: int) -> None:
@@ -88,9 +86,7 @@ def _bound(memory: int) -> None:
 
 def _work(folder: Path) -> None:
     if (folder / "query.json").exists():
-        os.setpriority(os.PRIO_PROCESS, 0, QUERY_NICE)
-        if hasattr(os, "SCHED_IDLE"):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # whoever wakes goes first, at once
+        go_last()  # predictions come first, then trainings; users' SQL gets what is left
         from hanok.engine.executors import asking
 
         asking.answer(folder)

@@ -77,7 +77,8 @@ class Packages:
 
     def is_foreign(self, digest: str) -> bool:
         """Whether a package runs code of its own."""
-        return bool(self.manifest(digest)["runtime"] == FOREIGN)
+        loaded = self._loaded.get(digest)
+        return loaded.away if loaded is not None else bool(self.manifest(digest)["runtime"] == FOREIGN)
 
     def close(self) -> None:
         """End the processes of models that have one."""

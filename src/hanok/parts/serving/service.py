@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -93,6 +93,7 @@ class Serving:
         self._metadata, self._packages, self._log, self._clock = metadata, packages, log, clock
         self._versions = Deployments(metadata=metadata, packages=packages, clock=clock)
         self._shadows = Shadows(log, partial(score_beside, packages))
+        self._finish_shadows: Callable[[], None] = lambda: None
         self.batches = Batches(metadata=metadata, versions=self._versions, log=log, clock=clock)
         self.typical: Typical = lambda name, version: None  # the engine puts there who knows typical rows
         self.keys: EntityKeys = UndeclaredKeys()  # the engine puts those of the declarations here
@@ -271,17 +272,17 @@ class Serving:
             return self._compact(everything)
 
     def _compact(self, everything: bool) -> int:
-        if everything:
-            self._shadows.drain(DRAIN_S)
+        if everything and self._shadows.drain(DRAIN_S):
+            self._finish_shadows()
         known = {s.deployment.name: {v: m.signature for v, m in s.models.items()} for s in self._versions.snapshots()}
         return self._log.compact(known, everything=everything)
 
-    def score_shadows_with(self, score: Score | None) -> None:
-        """Let something else score what arms beside give: it raises Unavailable when it came to an end over the rows.
-        None: this process again, once what waits is scored."""
-        if score is None:
-            self._shadows.drain(ENDING_S)
-        self._shadows.score = score or partial(score_beside, self._packages)
+    def score_shadows_with(self, score: Score | None, finish: Callable[[], None] = lambda: None) -> None:
+        """Let something else score what arms beside give: see `Shadows`. `finish` closes what it logs to, if that is
+        not this process's log. None: this process again, once what waits is scored."""
+        if score is None and self._shadows.drain(ENDING_S):
+            self._finish_shadows()
+        self._shadows.score, self._finish_shadows = score or partial(score_beside, self._packages), finish
 
     def close(self) -> None:
         """Let the shadows end, then close the log."""

@@ -50,8 +50,9 @@ _Group = tuple[int, tuple[Arm, ...]]  # which snapshot, and its arms beside: wha
 class Shadows:
     """`offer` never waits. What the queue cannot hold is logged as a range for each arm.
 
-    `score` gives the entries of the log for a bulk of rows, encoded, and raises Unavailable when it came to an end over
-    them; it may be replaced by one that works in another process. An arm that ends it is charged with those rows.
+    `score` gives the entries of the log for a bulk of rows, encoded, but for those that it has logged by itself, and
+    raises Unavailable when it came to an end over them; it may be replaced by one that works in another process. An arm
+    that ends it is charged with those rows.
     """
 
     def __init__(self, log: PredictionLog, score: Score, *, rows_max: int = QUEUED_ROWS_MAX) -> None:
