@@ -9,6 +9,7 @@ import pytest
 
 from hanok.compute.duck import read
 from hanok.core.errors import Corrupt, HanokError
+from hanok.core.tables import ARRIVED
 from hanok.engine.backup import backup
 from hanok.engine.doctor import check_blobs, check_home
 from hanok.stores.delta import DeltaTables, check_table
@@ -126,6 +127,18 @@ def test_online_values_that_cannot_be_read_are_put_aside_and_begin_anew(tmp_path
         assert online.get("s", [b"k", b"1"]) == [b"v", None]
         online.close()
         assert [p.name for p in folder.glob("damaged-*")] == ["damaged-1.mdb"]
+
+
+def test_a_flipped_bit_that_leaves_a_text_no_text_is_said_as_damage(tmp_path):
+    tables = DeltaTables(tmp_path / "tables")
+    owl = pa.table({"bird": ["a barn owl"], ARRIVED: pa.array([0], pa.timestamp("us", "UTC"))})
+    tables.append("seen", owl, key="a")
+    tables.flush("seen")
+    (path,) = (tmp_path / "tables" / "seen" / "delta").glob("*.parquet")
+    path.write_bytes(path.read_bytes().replace(b"barn owl", b"b\xe2rn owl"))
+    with pytest.raises(Corrupt, match="of table 'seen' is damaged"):
+        read(tables.scan("seen"))
+    tables.close()
 
 
 KINDS = {

@@ -103,7 +103,7 @@ def unreadable(path: str | Path) -> str:
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                file.read_row_group(group)
+                file.read_row_group(group).validate(full=True)  # texts that are no UTF-8 too
     except FileNotFoundError:
         return "it is not there"
     except (OSError, ValueError, pa.ArrowException) as error:
