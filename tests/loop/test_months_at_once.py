@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from hanok.core.clock import ReplayClock
 from hanok.core.declare import Project
+from hanok.core.errors import NotFound
 from hanok.engine.app import open_app
 from hanok.engine.config import Config
 from hanok.engine.diagnose import why_alert, why_window
@@ -65,3 +68,26 @@ def test_a_month_as_it_was_in_training_is_quiet(app):
     assert call(app, "measure", "me", {"model": "orders"})["moved"] == []
     assert app.alerts.list("orders", state="open") == []
     assert why_window(find(app, Evidence), "orders", start, end).sentence.endswith("nothing in the days before).")
+
+
+def test_a_day_of_few_answers_is_looked_at_with_those_before_it(app):
+    """One answer a day, in the last twenty of them with prices in cents."""
+    app.clock.move_to(kinds.START + timedelta(days=NOW))
+    rows, _ = kinds.orders(range(TRAINED, NOW), seed=1)
+    at = rows.column("at").to_pylist()
+    rows = rows.filter(pa.array([i == 0 or at[i].date() != at[i - 1].date() for i in range(len(at))]))
+    late = pa.array([t >= kinds.START + timedelta(days=NOW - 20) for t in rows.column("at").to_pylist()])
+    price = rows.column_names.index("price")
+    cents = pc.if_else(late, pc.multiply(rows.column(price), 100.0), rows.column(price))
+    app.ingesting.ingest("orders", rows.set_column(price, "price", cents), key="2")
+    for day in range(TRAINED, NOW):
+        start = kinds.START + timedelta(days=day)
+        app.predicting.predict_window("orders", start, start + timedelta(days=1), key=f"day {day}")
+    app.bus.drain()
+    last = call(app, "why", "me", {"subject": "orders"})
+    assert last["sentence"].startswith("1 answer of ") and last["suspects"][0]["columns"] == ("price",)
+    day = kinds.START + timedelta(days=NOW - 21)
+    clean = call(app, "why", "me", {"subject": "orders", "day": day})
+    assert clean["suspects"] == () and "no cause found" in clean["sentence"]
+    with pytest.raises(NotFound, match="the last day with answers is"):
+        call(app, "why", "me", {"subject": "orders", "day": day + timedelta(days=365)})

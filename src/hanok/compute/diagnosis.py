@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.drift import Reference, bin_counts, compare
+from hanok.compute.drift import Reference, bin_counts, compare, sampled
+from hanok.compute.units import unit_change
 
 Scores = NDArray[np.float64]
 SKEW_SHARE = 0.02
@@ -25,11 +26,13 @@ OUTSIDE_SHARE = 0.2
 FAR = 3.0
 DISTANCE_MIN = 0.6
 EXPLAINS_MIN = 0.1
+DRAWN, QUANTILES = 2_000, (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Why a column is suspected: `kind` (skew, null, outside, moved), one sentence, and the share of rows concerned."""
+    """Why a column is suspected: `kind` (skew, null, outside, unit, moved), one sentence, and the share of rows
+    concerned."""
 
     column: str
     kind: str
@@ -70,6 +73,8 @@ def strange(reference: Reference, window: pa.ChunkedArray, before: Sequence[pa.C
     outside = _outside(reference, window)
     usual = max((_outside(reference, day) for day in before if len(day)), default=0.0)
     if outside - usual > OUTSIDE_SHARE:
+        if said := _other_unit(reference, window):
+            return Suspicion(reference.column, "unit", said, outside)
         return Suspicion(
             reference.column,
             "outside",
@@ -77,6 +82,19 @@ def strange(reference: Reference, window: pa.ChunkedArray, before: Sequence[pa.C
             outside,
         )
     return _moved(reference, counts, history)
+
+
+def _other_unit(reference: Reference, window: pa.ChunkedArray) -> str:
+    """How a column came in another unit than in training; empty where no conversion explains its values."""
+    if not reference.numeric:
+        return ""
+    now = window.cast(pa.float64()).drop_null().to_numpy()
+    trained = sampled(reference, DRAWN, 0).drop_null().to_numpy()
+    now, trained = now[np.isfinite(now)], trained[np.isfinite(trained)]
+    if not len(now) or not len(trained):
+        return ""
+    usual, found = (np.quantile(v, QUANTILES).tolist() for v in (trained, now))
+    return unit_change(usual, found, len(now))
 
 
 def _moved(reference: Reference, counts: NDArray[np.int64], history: Sequence[NDArray[np.int64]]) -> Suspicion | None:

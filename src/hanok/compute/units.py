@@ -43,6 +43,8 @@ def unit_change(usual: Sequence[float], now: Sequence[float], rows: int, *, days
     for factor, offset, how, what in CONVERSIONS:
         if offset and not (usual[0] >= -460 and usual[-1] <= COLDER_THAN):
             continue
+        if not offset and not _same_zeros(usual, now):
+            continue
         error = max(abs(n - (factor * u + offset)) for n, u in zip(now, usual, strict=True)) / (factor * spread)
         if offset and days >= HALF_A_YEAR and _season(usual, now, factor, offset, BEYOND[days < A_YEAR]):
             return _said(usual, now, how, what)
@@ -53,6 +55,11 @@ def unit_change(usual: Sequence[float], now: Sequence[float], rows: int, *, days
     if apart < FAR or best > allowed:
         return ""
     return _said(usual, now, said, hint)
+
+
+def _same_zeros(usual: Sequence[float], now: Sequence[float]) -> bool:
+    """Whether a factor can be why: it leaves zeros and makes none, and one quantile alone would fit any factor."""
+    return sum(u != 0 for u in usual) > 1 and all((n == 0) == (u == 0) for n, u in zip(now, usual, strict=True))
 
 
 def _said(usual: Sequence[float], now: Sequence[float], said: str, hint: str) -> str:

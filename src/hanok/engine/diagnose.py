@@ -27,14 +27,14 @@ from hanok.core.errors import NotFound
 from hanok.core.monitoring import DriftReport
 from hanok.core.serving import Deployment
 from hanok.core.training import facts_of
-from hanok.engine.answered import answers, failures
+from hanok.engine.answered import answers, failures, last_day, widened
 from hanok.engine.causes import change, scores_moved, suspects, unexplained
 from hanok.engine.diagnosed import Diagnosis, Suspect
 from hanok.engine.evidence import Evidence
 from hanok.engine.incident import incident
 from hanok.engine.unanswered import why_nothing
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
-from hanok.parts.serving.log import FEATURE
+from hanok.parts.serving.log import FEATURE, TABLE
 
 DAY = timedelta(days=1)
 BEFORE_DAYS = 10
@@ -88,6 +88,12 @@ class _Case:
         return row_losses(self.model.task, metric, label, scores)
 
     @property
+    def in_bulk(self) -> bool:
+        """Whether most rows were answered as rows of a table, not as somebody sent them."""
+        batches = self.rows.column("batch") if "batch" in self.rows.column_names else None
+        return batches is not None and pc.sum(pc.not_equal(pc.fill_null(batches, ""), "")).as_py() * 2 > len(batches)
+
+    @property
     def answered_before(self) -> bool:
         return any(d.num_rows for d in self.before)
 
@@ -128,14 +134,18 @@ class _Case:
 def why_window(
     parts: Evidence, model_name: str, start: datetime, end: datetime, *, version: int | None = None
 ) -> Diagnosis:
-    """Rank the causes of what changed in [start, end), for `version` or else the one that answered most. Raises
-    NotFound when nothing was predicted then."""
+    """Rank the causes of what changed in [start, end), for `version` or else the one that answered most. A day that has
+    too few answers is looked at together with those before it. Raises NotFound when nothing was predicted then."""
     failed = failures(parts, model_name, start, end)
     if failed.all_failed:
         return failed.alone(model_name, start, end)
     if not failed.asked and (kept := why_nothing(parts, model_name, start, end)):
         return kept
-    return failed.beside(_diagnosed(_case(parts, model_name, start, end, version)))
+    if (wide := widened(parts, model_name, start, end)) is not None:
+        found = wide.before(_diagnosed(_case(parts, model_name, wide.start, end, version)), start)
+    else:
+        found = _diagnosed(_case(parts, model_name, start, end, version))
+    return failed.beside(found)
 
 
 def _diagnosed(case: _Case) -> Diagnosis:
@@ -239,7 +249,11 @@ def seen_in(reports: Sequence[DriftReport], feature: str, *, until: datetime) ->
 def _case(parts: Evidence, name: str, start: datetime, end: datetime, version: int | None) -> _Case:
     rows = answers(parts, name, start, end)
     if not rows.num_rows:
-        raise NotFound(f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}")
+        last = f"the last day with answers is {last_day(parts, name):%Y-%m-%d}"
+        raise NotFound(
+            f"{name} answered nothing between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}"
+            + (f"; {last}" if parts.tables.size(TABLE + name) else "")
+        )
     versions, counts = np.unique(rows.column("version").to_numpy(), return_counts=True)
     version = int(versions[counts.argmax()]) if version is None else version
     alike = LoggedInputs(parts, name, version).of
@@ -372,6 +386,8 @@ def _suspect(
     name = f"input {columns[0]}" if len(columns) == 1 else f"inputs of {view.name if view else group}"
     reason = first.reason if len(columns) == 1 else f"{len(columns)} columns, {columns[0]} among them: {first.reason}"
     action = "compare how the request is made with the feature view; the store's values are in the proof"
+    if first.kind != "skew" and columns[0] in case.model.spine_columns and case.in_bulk:
+        action = f"look at what feeds {case.model.spine.table!r}; ingest the rows corrected"
     if first.kind == "drift":
         action = f"compare what comes in with what training had (another unit?): hanok skew {case.model.name}"
     if view is not None and first.kind == "null":
@@ -405,7 +421,7 @@ def _since(case: _Case, column: str, kind: str) -> str:
         return case.drifted[column][1]
     reference = next(r for r in case.references if r.column == column)
     start = case.start
-    if kind in ("null", "outside"):
+    if kind in ("null", "outside", "unit"):
         for index in range(len(case.before) - 1, 4, -1):
             past = [d.column(FEATURE + column) for d in case.before[:index] if d.num_rows]
             window = case.before[index]
@@ -463,11 +479,15 @@ def _takes(case: _Case, version: int) -> bool:
 def _sentence(case: _Case, suspects: Sequence[Suspect], moved: str = "") -> str:
     if not suspects:
         beside = "the days before" if case.answered_before else "its training (it answered nothing in the days before)"
-        day = f"{case.model.name} on {case.start:%Y-%m-%d}"
+        last = case.end - timedelta(microseconds=1)
+        on = (
+            f"on {case.start:%Y-%m-%d}" if last - case.start < DAY else f"from {case.start:%Y-%m-%d} to {last:%Y-%m-%d}"
+        )
+        day = f"{case.model.name} {on}"
         if moved:
             return f"no cause found: no input of {day} is unlike {beside}, but {moved}."
         return f"no cause found: nothing about {day} is unlike {beside}."
     first = suspects[0]
     measured = first.proof.get("score_restored") != first.proof.get("score_before") and first.explains > 0
     goes = f" Restoring it takes away {first.explains:.0%} of the change." if measured else ""
-    return f"{first.name}: {first.reason}.{goes}"
+    return f"{first.name}: {first.reason}{'' if first.reason.endswith('?') else '.'}{goes}"

@@ -71,3 +71,10 @@ def test_few_rows_and_constants_say_nothing():
     usual = (0.0, 1.0, 2.0, 3.0, 4.0)
     assert not unit_change(usual, tuple(10 * u for u in usual), 5)
     assert not unit_change(usual, (7.0,) * 5, 500) and not unit_change((3.0,) * 5, usual, 500)
+
+
+def test_a_column_that_is_mostly_zero_is_judged_by_what_is_not():
+    rain = (0.0, 0.0, 0.0, 2.8, 15.0)
+    assert not unit_change(rain, (0.0, 0.0, 0.0, 0.0, 0.25), 31)  # a dry month
+    assert not unit_change((0.0, 0.0, 0.0, 0.0, 15.0), (0.0, 0.0, 0.0, 0.0, 0.25), 31)  # one number fits any factor
+    assert unit_change(rain, tuple(q / 10 for q in rain), 31)

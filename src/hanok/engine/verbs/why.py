@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from hanok.core.access import Access
-from hanok.core.clock import Clock
 from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
 from hanok.core.wording import near
 from hanok.engine import diagnose
+from hanok.engine.answered import last_day
 from hanok.engine.evidence import Evidence
 from hanok.engine.verbs.registry import verb
 from hanok.engine.why_prediction import why_prediction
@@ -24,8 +24,8 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
     if "~" in subject:
         return why_prediction(parts, subject).as_dict()
     if subject in _models(parts):
-        start = day or _last_day(parts.clock)
         parts.serving.compact(everything=True)
+        start = day or last_day(parts, subject)
         return diagnose.why_window(parts, subject, start, until or start + timedelta(days=1)).as_dict()
     try:
         parts.alerts.get(subject)
@@ -63,8 +63,3 @@ def reproduce(parts: Evidence, tracking: Tracking, *, subject: str) -> JsonObjec
             if known.run_id and subject and known.run_id.startswith(subject):
                 return rebuild(parts, model.name, known.version).as_dict()
     raise Invalid(f"{subject[:80]!r} is neither MODEL@VERSION nor a run that made a version; see 'hanok model show'")
-
-
-def _last_day(clock: Clock) -> datetime:
-    now = clock.now() - timedelta(microseconds=1)
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)

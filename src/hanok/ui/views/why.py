@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hanok.core.errors import Invalid
 from hanok.engine import diagnose
+from hanok.engine.answered import last_day
 from hanok.engine.diagnosed import Diagnosis
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
@@ -39,15 +40,12 @@ def why(app: App, ask: Ask) -> Why:
     if "~" in subject:
         found = why_prediction(find(app, Evidence), subject)
     elif subject in app.metadata.read(lambda r: r.declarations.names("model")):
-        start = (
-            _day(text)
-            if text
-            else (app.clock.now() - timedelta(microseconds=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        )
-        found = diagnose.why_window(find(app, Evidence), subject, start, start + DAY)
+        evidence = find(app, Evidence)
+        start = _day(text) if text else last_day(evidence, subject)
+        found = diagnose.why_window(evidence, subject, start, start + DAY)
     else:
         found = diagnose.why_alert(find(app, Evidence), subject)
-    start = datetime.fromisoformat(found.start)
+    start = datetime.fromisoformat(found.end) - DAY
     day, before, after = (f"{start + step * DAY:%Y-%m-%d}" for step in (0, -1, 1))
     return Why(app.clock.now(), subject, day, before, after, found)
 
