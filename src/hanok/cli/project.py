@@ -45,7 +45,7 @@ def init(
     from hanok.compute.metrics import DEFAULT_METRIC
     from hanok.core.declare import Source
     from hanok.core.validation import Reading
-    from hanok.engine.files import NULLS, Options, read
+    from hanok.engine.files import NULLS, Options, batch_names, read
     from hanok.engine.sources import AS_TEXT
     from hanok.sdk.client import open as open_client
 
@@ -67,7 +67,9 @@ def init(
                 raise click.ClickException(
                     f"the home has a table {called!r} already; give another --name, or another --home"
                 )
-            made = client.app.ingesting.batch(called, rows, key=f"init {source.name}")
+            file, batch = batch_names(source, options)
+            made = client.app.ingesting.batch(called, rows, key=batch)
+            client.app.validation.readings.earlier(called, file, batch)
             if nulls or encoding != "utf-8":
                 for table in (called, *(told.table for told in made.labels)):
                     client.app.validation.readings.keep(

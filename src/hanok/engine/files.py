@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,13 +20,28 @@ from hanok.engine.delimited import NULLS, Options, Read, open_bytes, read_delimi
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 ARROW_FILE, PARQUET, ZIP = b"ARROW1", b"PAR1", b"PK\x03\x04"
 
-__all__ = ["NULLS", "Options", "Read", "read", "read_file", "read_images", "with_images"]
+__all__ = ["NULLS", "Options", "Read", "batch_names", "read", "read_file", "read_images", "with_images"]
 
 
 def read_file(path: Path) -> pa.Table:
     """A text file with delimiters, JSON lines, Parquet or Arrow, or a folder of images as their descriptors. Raises
     BadData."""
     return read(path).rows
+
+
+def batch_names(path: Path, options: Options) -> tuple[str, str]:
+    """The name of a file by its content, and of the batch that it is when it is read so: the same where it is read as
+    files are without a word."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(
+            file.read_bytes() if file == path else file.name.encode() + hashlib.sha256(file.read_bytes()).digest()
+        )
+    named = f"{path.name} {digest.hexdigest()[:12]}"
+    if tuple(options.nulls) == NULLS and options.encoding == Options().encoding:
+        return named, named
+    return named, f"{named} {hashlib.sha256(repr((sorted(options.nulls), options.encoding)).encode()).hexdigest()[:6]}"
 
 
 def read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from hanok.core.validation import Reading
 from hanok.engine.bus import Bus
 from hanok.engine.config import Config
 from hanok.engine.declaring import Declaring
-from hanok.engine.files import NULLS, Options, read
+from hanok.engine.files import NULLS, Options, batch_names, read
 from hanok.engine.home import Home
 from hanok.engine.ingesting import Ingesting
 from hanok.engine.labelling import Labelling
@@ -79,12 +78,12 @@ def ingest(
     """
     schema = validation.schema(checked_name("table", table))
     said = Reading(None if nulls is None else tuple(nulls), encoding)
-    options, unusual = _options(said, validation.readings.usual(table))
+    options = _options(said, validation.readings.usual(table))
     columns = [c.name for c in schema.columns] if schema else []
     found = read(path, options, as_text=[*columns, *ingesting.as_text(table)], numbers=ingesting.numbers(table))
     rows = found.rows
-    file = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    name = key or f"{file} {unusual}".strip()
+    file, name = batch_names(path, options)
+    name = key or name
     before = validation.batches.earlier(table, name)
     if before is not None and before.rows != rows.num_rows:
         raise Conflict(
@@ -115,12 +114,9 @@ def ingest(
     return body
 
 
-def _options(said: Reading, usual: Reading) -> tuple[Options, str]:
-    """How a file is read, and a name for it where that is not as files are read without a word."""
+def _options(said: Reading, usual: Reading) -> Options:
     nulls = said.nulls if said.nulls is not None else usual.nulls
-    made = Options(NULLS if nulls is None else nulls, said.encoding or usual.encoding or Options().encoding)
-    plain = tuple(made.nulls) == NULLS and made.encoding == Options().encoding
-    return made, "" if plain else hashlib.sha256(repr((sorted(made.nulls), made.encoding)).encode()).hexdigest()[:6]
+    return Options(NULLS if nulls is None else nulls, said.encoding or usual.encoding or Options().encoding)
 
 
 def _arrivals(rows: pa.Table, column: str) -> pa.ChunkedArray:
