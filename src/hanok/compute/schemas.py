@@ -48,7 +48,10 @@ def infer_schema(
 
 
 def _days(rows: pa.Table, event_time: str) -> int:
-    if event_time not in rows.column_names or not pa.types.is_timestamp(rows.schema.field(event_time).type):
+    """Over how many days rows spread, by their event time, or else the one column of times that they have."""
+    times = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) and f.name not in BOOKKEEPING]
+    event_time = event_time or (times[0] if len(times) == 1 else "")
+    if event_time not in times:
         return 0
     ends = pc.min_max(rows.column(event_time).cast(pa.timestamp("us", "UTC")))
     first, last = ends["min"].as_py(), ends["max"].as_py()

@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanok.compute.metrics import Floats, best_constant, evaluate, jackknifed_gain
+from hanok.core.durations import shortest
 from hanok.core.metric_names import HIGHER_IS_BETTER
 from hanok.parts.training import guards
 
@@ -52,6 +53,12 @@ class Decline:
     rows: int
     span: timedelta = WATCH
     certain: bool | None = None
+
+
+def told_span(span: timedelta, until: datetime, now: datetime) -> str:
+    """The time that was watched, in words."""
+    days = shortest(span)
+    return f"the last {days}" if until >= now else f"the {days} up to {until:%Y-%m-%d}"
 
 
 def worse_by(metric: str, recent: Level, reference: Level) -> tuple[float, float]:

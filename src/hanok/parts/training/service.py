@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hanok.core.declare import Model, as_dict, digest
-from hanok.core.durations import shortest
 from hanok.core.errors import (
     Conflict,
     DeclarationError,
@@ -46,7 +45,7 @@ from hanok.core.training import (
 )
 from hanok.core.workflows import CANCELLED, DONE, FAILED, Workflow
 from hanok.parts.training import pipeline
-from hanok.parts.training.decline import WATCH, WATCH_ROWS_MIN, Decline, Level, watch
+from hanok.parts.training.decline import WATCH, WATCH_ROWS_MIN, WIDER, Decline, Level, told_span, watch
 from hanok.parts.training.durable import Durable, Steps
 from hanok.parts.training.needs import Alarms, Answered, Deployer, Performance
 from hanok.parts.training.resting import Resting
@@ -412,16 +411,26 @@ class Training:
 
     def _watched_metric(self, model: Model, metric: str, reference: Level | None, allowed: float) -> Decline:
         """A metric on what the version that answers first has answered lately."""
-        now, deployment = self._clock.now(), self._deployer.deployment(model.name)
+        now = self._clock.now()
+        return watch(model.task, metric, reference, allowed, lambda start: self._outcomes(model, start, now), now)
 
-        def outcomes(start: datetime) -> pa.Table:
-            rows = self._performance.outcomes(model.name, start=start, end=now, known_by=now)
-            if not rows.num_rows:
-                return rows
-            rows = rows.filter(pc.not_equal(rows.column("arm"), "shadow"))
-            return rows.filter(pc.equal(rows.column("version"), deployment.primary)) if deployment else rows
+    def _outcomes(self, model: Model, start: datetime | None, end: datetime) -> pa.Table:
+        """The labelled answers of the version that answers first, with the labels that are known now."""
+        deployment = self._deployer.deployment(model.name)
+        rows = self._performance.outcomes(model.name, start=start, end=end, known_by=self._clock.now())
+        if not rows.num_rows:
+            return rows
+        rows = rows.filter(pc.not_equal(rows.column("arm"), "shadow"))
+        return rows.filter(pc.equal(rows.column("version"), deployment.primary)) if deployment else rows
 
-        return watch(model.task, metric, reference, allowed, outcomes, now)
+    def _labelled_until(self, model: Model) -> datetime:
+        """Now, or, where labels are so late that none of the last weeks has come, the newest answer that has one."""
+        now = self._clock.now()
+        if self._outcomes(model, now - WIDER[-1], now).num_rows:
+            return now
+        rows = self._outcomes(model, None, now)
+        newest = pc.max(rows.column("at")).as_py() if rows.num_rows else None
+        return now if newest is None else newest + timedelta(microseconds=1)
 
     def declined(self, model: Model) -> str:
         """What says that the version which answers has become worse than at its gate, with too little traffic for daily
@@ -434,12 +443,14 @@ class Training:
         reference = _level(facts_of(version), metric)
         if reference is None:
             return ""
-        found = self._watched_metric(model, metric, reference, DECLINE * abs(reference.value))
+        until = self._labelled_until(model)
+        allowed = DECLINE * abs(reference.value)
+        found = watch(model.task, metric, reference, allowed, lambda s: self._outcomes(model, s, until), until)
         if not found.certain or found.recent is None or (found.span == WATCH and found.rows >= WATCH_ROWS_MIN):
             return ""
         return (
             f"{model.name} has become worse: {metric} is {found.recent.value:.3f} on the {found.rows} labelled answers "
-            f"of the last {shortest(found.span)}, at its gate it was {reference.value:.3f}"
+            f"of {told_span(found.span, until, self._clock.now())}, at its gate it was {reference.value:.3f}"
         )
 
     def _retrain(self, model: Model, trigger: Trigger) -> TickOutcome:
