@@ -15,7 +15,9 @@ from hanok.engine.diagnose import why_alert, why_window
 from hanok.engine.evidence import Evidence
 from hanok.engine.parts import find
 from hanok.engine.verbs.registry import call
+from hanok.server.run import build
 from tests.loop import test_kinds as kinds
+from tests.unit.server.conftest import Sync
 
 TRAINED, FIRST, LAST, NOW = 20, 30, 45, 60  # days
 
@@ -60,7 +62,7 @@ def test_a_fault_in_what_is_answered_at_once_is_seen_and_named(app):
         why_window(evidence, "orders", start, end),  # there are no days before
     ):
         assert diagnosis.suspects[0].columns == ("price",), diagnosis.sentence
-    assert diagnosis.symptom["usual_mean_score"] < 0.6 < diagnosis.symptom["mean_score"]
+    assert diagnosis.symptom.usual_mean_score < 0.6 < diagnosis.symptom.mean_score
 
 
 def test_a_month_as_it_was_in_training_is_quiet(app):
@@ -91,3 +93,14 @@ def test_a_day_of_few_answers_is_looked_at_with_those_before_it(app):
     assert clean["suspects"] == () and "no cause found" in clean["sentence"]
     with pytest.raises(NotFound, match="the last day with answers is"):
         call(app, "why", "me", {"subject": "orders", "day": day + timedelta(days=365)})
+
+
+def test_the_page_of_a_day_whose_rows_were_all_set_aside_says_so(app):
+    app.clock.move_to(kinds.START + timedelta(days=NOW, hours=-1))
+    day = kinds.START + timedelta(days=NOW - 1)
+    rows, _ = kinds.orders(range(NOW - 1, NOW))
+    price = rows.column_names.index("price")
+    app.ingesting.ingest("orders", rows.set_column(price, "price", pa.array(["dear"] * rows.num_rows)), key="2")
+    said = call(app, "why", "me", {"subject": "orders", "day": day})["sentence"]
+    page = Sync(build(app)).get(f"/why/orders?day={day:%Y-%m-%d}")
+    assert page.status_code == 200 and "every row of orders was set aside" in page.text and "set aside" in said

@@ -1,5 +1,6 @@
 """From a strange day to its cause: faults are put in, and what is named is looked at."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -86,9 +87,9 @@ def test_answers_that_failed_are_told_and_spoil_no_mean(shop):
     shop.serving.compact(everything=True)
     beside = why_window(find(shop, Evidence), "returns", start, start + DAY)
     assert beside.sentence.startswith(f"1 of {len(ids) + 1} answers failed, the first with: no such product.")
-    assert beside.symptom == {**clean.symptom, "failed": 1} and beside.suspects == clean.suspects
+    assert beside.symptom == replace(clean.symptom, failed=1) and beside.suspects == clean.suspects
     alone = why_window(find(shop, Evidence), "returns", start, start + timedelta(microseconds=2))
-    assert alone.sentence.startswith("returns answered nothing: 1 of 1") and alone.symptom["mean_score"] is None
+    assert alone.sentence.startswith("returns answered nothing: 1 of 1") and alone.symptom.mean_score is None
 
 
 def test_the_page_shows_the_same_causes(shop):
@@ -125,4 +126,4 @@ def test_answers_ahead_of_their_time_are_held_against_what_the_store_gave_then(s
     shop.clock.move_to(start + DAY)
     shop.serving.compact(everything=True)
     found = why_window(find(shop, Evidence), "returns", start, start + DAY)
-    assert found.symptom["rows"] == 40 and [s for s in found.suspects if s.kind == "skew"] == []
+    assert found.symptom.rows == 40 and [s for s in found.suspects if s.kind == "skew"] == []

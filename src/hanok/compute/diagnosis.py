@@ -26,6 +26,7 @@ OUTSIDE_SHARE = 0.2
 FAR = 3.0
 DISTANCE_MIN = 0.6
 EXPLAINS_MIN = 0.1
+SOME = 2  # rows: one or two are no sign
 DRAWN, QUANTILES = 2_000, (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -72,16 +73,21 @@ def strange(reference: Reference, window: pa.ChunkedArray, before: Sequence[pa.C
         )
     outside = _outside(reference, window)
     usual = max((_outside(reference, day) for day in before if len(day)), default=0.0)
-    if outside - usual > OUTSIDE_SHARE:
+    if outside - usual > OUTSIDE_SHARE and outside * len(window) > SOME:
         if said := _other_unit(reference, window):
             return Suspicion(reference.column, "unit", said, outside)
         return Suspicion(
             reference.column,
             "outside",
-            f"{outside:.0%} of the values lie outside what the model was trained on (at most {usual:.0%} before)",
+            f"{outside:.0%} of the values {_beyond(reference)} (at most {usual:.0%} before)",
             outside,
         )
     return _moved(reference, counts, history)
+
+
+def _beyond(reference: Reference) -> str:
+    """A reference knows where nearly all training rows lie, and the texts that were not rare."""
+    return "lie far beyond nearly all training rows" if reference.numeric else "are texts that training hardly knew"
 
 
 def _other_unit(reference: Reference, window: pa.ChunkedArray) -> str:

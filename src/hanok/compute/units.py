@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 ROWS_MIN, USUAL_ROWS_MIN = 30, 100
 FAR = 0.5  # of the usual spread: how far from what is usual the quantiles must lie
 LOOSE = 0.35  # of the spread: how exactly a factor of ten or more has to fit; nothing else moves so far
@@ -17,6 +20,7 @@ _FACTORS = {
 }
 HALF_A_YEAR, A_YEAR = 150, 300  # days; so many hold nearly all that a year does
 BEYOND = 0.05, 1.5  # of the spread of a year, of half a year: farther beyond it lies no other season
+NEARER, AS_USUAL = 3.0, 2.0  # times
 COLDER_THAN = 130  # temperatures are; amounts of money mostly are not
 CONVERSIONS = [
     *((float(f), 0.0, f"{f:g} times", hint) for f, hint in _FACTORS.items()),
@@ -55,6 +59,21 @@ def unit_change(usual: Sequence[float], now: Sequence[float], rows: int, *, days
     if apart < FAR or best > allowed:
         return ""
     return _said(usual, now, said, hint)
+
+
+def unit_of_pairs(expected: NDArray[np.float64], came: NDArray[np.float64], usual: float) -> str:
+    """What is to be said of numbers that are far from what was expected of each, and as near as `usual` (a root mean
+    square) when they are converted back; empty where no conversion does that."""
+
+    def apart(numbers: NDArray[np.float64]) -> float:
+        return float(np.sqrt(np.mean((numbers - expected) ** 2)))
+
+    factor, offset, how, what = min(CONVERSIONS, key=lambda c: apart((came - c[1]) / c[0]))
+    back = (came - offset) / factor
+    if apart(came) <= NEARER * apart(back) or apart(back) > AS_USUAL * usual:
+        return ""
+    told = f"by {apart(came):.4g} off, by {apart(back):.4g} when it is converted back"
+    return f"about {how} what was answered ({told}): another unit" + (f", like {what}?" if what else "?")
 
 
 def _same_zeros(usual: Sequence[float], now: Sequence[float]) -> bool:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.core.clock import from_micros, micros
 from hanok.core.tables import SEQUENCE
-from hanok.engine.diagnosed import Diagnosis
+from hanok.engine.diagnosed import Diagnosis, Symptom
 from hanok.engine.evidence import Evidence
 from hanok.parts.serving.log import TABLE
 
@@ -36,16 +36,12 @@ class Failures:
     def beside(self, found: Diagnosis) -> Diagnosis:
         """A diagnosis of the answers that have a score, with the failed ones told first."""
         told = f"{self._sentence()} " if self.count else ""
-        return replace(found, sentence=told + found.sentence, symptom={**found.symptom, "failed": self.count})
+        return replace(found, sentence=told + found.sentence, symptom=replace(found.symptom, failed=self.count))
 
     def alone(self, name: str, start: datetime, end: datetime) -> Diagnosis:
         """Of a window in which every answer failed."""
-        symptom = {
-            "rows": 0, "labelled": 0, "mean_score": None, "usual_mean_score": None, "loss": None, "usual_loss": None,
-            "failed": self.count,
-        }  # fmt: skip
         sentence = f"{name} answered nothing: {self._sentence()}"
-        return Diagnosis(name, start.isoformat(), end.isoformat(), sentence, symptom)
+        return Diagnosis(name, start.isoformat(), end.isoformat(), sentence, Symptom(failed=self.count))
 
     def _sentence(self) -> str:
         return f"{self.count} of {self.asked} answers failed, the first with: {self.first[:SHOWN].rstrip('. ')}."

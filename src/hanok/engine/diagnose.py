@@ -29,9 +29,10 @@ from hanok.core.serving import Deployment
 from hanok.core.training import facts_of
 from hanok.engine.answered import answers, failures, last_day, widened
 from hanok.engine.causes import change, scores_moved, suspects, unexplained
-from hanok.engine.diagnosed import Diagnosis, Suspect
+from hanok.engine.diagnosed import Diagnosis, Suspect, Symptom
 from hanok.engine.evidence import Evidence
 from hanok.engine.incident import incident
+from hanok.engine.labels_apart import other_labels, worse_than_gate
 from hanok.engine.unanswered import why_nothing
 from hanok.engine.version_inputs import LoggedInputs, spine_inputs
 from hanok.parts.serving.log import FEATURE, TABLE
@@ -73,6 +74,13 @@ class _Case:
     @property
     def labelled(self) -> np.ndarray:
         return np.isfinite(self.truth)
+
+    @property
+    def given(self) -> np.ndarray:
+        """The scores that were answered; (rows,) or (rows, classes)."""
+        if self.model.task == "multiclass":
+            return np.array(self.rows.column("scores").to_pylist(), float)
+        return self.rows.column("score").to_numpy()
 
     def columns(self) -> dict[str, pa.ChunkedArray]:
         return {r.column: self.rows.column(FEATURE + r.column) for r in self.references}
@@ -164,7 +172,7 @@ def _diagnosed(case: _Case) -> Diagnosis:
     if not ours:
         ours = _suspects(case, _drifted(case), observed, usual)
     symptom = _symptom(case, observed, usual)
-    ranked = _with_version(case, ours, found.usual.loss)
+    ranked = _with_version(case, ours, found.usual.loss) or other_labels(case)
     sentence = "" if ranked else unexplained(house, verdict, found, exchanged=_replaced(case) is not None)
     sentence = sentence or _sentence(case, ranked, scores_moved(found))
     ends = case.start.isoformat(), case.end.isoformat()
@@ -178,7 +186,7 @@ def _beside_training(case: _Case) -> Diagnosis:
     told = {c for s in skews if s.explains >= EXPLAINS_MIN for c in s.columns}
     found = [*_suspects(case, _odd(case, told), observed, usual), *skews]
     exchanged = _version(case, usual["loss"])
-    ranked = sorted(
+    ranked = other_labels(case) + sorted(
         [*found, *([exchanged] if exchanged else [])],
         key=lambda s: (s.kind == "skew" and s.explains < EXPLAINS_MIN, -s.explains),
     )
@@ -186,15 +194,9 @@ def _beside_training(case: _Case) -> Diagnosis:
     return Diagnosis(case.model.name, *ends, _sentence(case, ranked), _symptom(case, observed, usual), tuple(ranked))
 
 
-def _symptom(case: _Case, observed: Effect, usual: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {
-        "rows": case.rows.num_rows,
-        "labelled": int(case.labelled.sum()),
-        "mean_score": observed.score,
-        "usual_mean_score": usual["score"],
-        "loss": observed.loss,
-        "usual_loss": usual["loss"],
-    }
+def _symptom(case: _Case, observed: Effect, usual: Mapping[str, float | None]) -> Symptom:
+    labelled = int(case.labelled.sum())
+    return Symptom(case.rows.num_rows, labelled, observed.score, usual["score"], observed.loss, usual["loss"])
 
 
 def _told(suspect: Suspect, told: Collection[str]) -> bool:
@@ -484,6 +486,8 @@ def _sentence(case: _Case, suspects: Sequence[Suspect], moved: str = "") -> str:
             f"on {case.start:%Y-%m-%d}" if last - case.start < DAY else f"from {case.start:%Y-%m-%d} to {last:%Y-%m-%d}"
         )
         day = f"{case.model.name} {on}"
+        if worse := worse_than_gate(case):
+            return f"unexplained: {worse}, and no input of {day} is unlike {beside}."
         if moved:
             return f"no cause found: no input of {day} is unlike {beside}, but {moved}."
         return f"no cause found: nothing about {day} is unlike {beside}."

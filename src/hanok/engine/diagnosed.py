@@ -39,6 +39,19 @@ class InputEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class Symptom:
+    """What was answered, beside what is usual; None where nothing could be measured. `failed` answers have no score."""
+
+    rows: int = 0
+    labelled: int = 0
+    mean_score: float | None = None
+    usual_mean_score: float | None = None
+    loss: float | None = None
+    usual_loss: float | None = None
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """`sentence` says it all; suspects are ranked, the likeliest first; empty when no cause was found."""
 
@@ -46,7 +59,7 @@ class Diagnosis:
     start: str
     end: str
     sentence: str
-    symptom: Mapping[str, float | None]
+    symptom: Symptom
     suspects: tuple[Suspect, ...] = ()
     features: tuple[InputEffect, ...] = ()
 

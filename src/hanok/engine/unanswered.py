@@ -6,7 +6,7 @@ from datetime import datetime
 
 from hanok.compute.hypotheses import judged
 from hanok.engine.causes import change
-from hanok.engine.diagnosed import Diagnosis, Suspect
+from hanok.engine.diagnosed import Diagnosis, Suspect, Symptom
 from hanok.engine.evidence import Evidence
 from hanok.engine.incident import incident
 
@@ -31,9 +31,6 @@ def why_nothing(parts: Evidence, name: str, start: datetime, end: datetime) -> D
         for p in (c.proposal for c in verdict.causes[:1])
     )
     told = f"{found[0].name}: {found[0].reason}" if found else f"{spine.reason}"
-    symptom = {
-        "rows": 0, "labelled": 0, "mean_score": None, "usual_mean_score": usual.score, "loss": None,
-        "usual_loss": usual.loss,
-    }  # fmt: skip
+    symptom = Symptom(usual_mean_score=usual.score, usual_loss=usual.loss)
     sentence = f"{name} answered nothing, as every row of {model.spine.table} was set aside. {told}"
     return Diagnosis(name, start.isoformat(), end.isoformat(), sentence, symptom, found)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hanok.compute.units import unit_change
+from hanok.compute.units import unit_change, unit_of_pairs
 
 Q = (0.05, 0.25, 0.5, 0.75, 0.95)
 MADE = {
@@ -78,3 +78,14 @@ def test_a_column_that_is_mostly_zero_is_judged_by_what_is_not():
     assert not unit_change(rain, (0.0, 0.0, 0.0, 0.0, 0.25), 31)  # a dry month
     assert not unit_change((0.0, 0.0, 0.0, 0.0, 15.0), (0.0, 0.0, 0.0, 0.0, 0.25), 31)  # one number fits any factor
     assert unit_change(rain, tuple(q / 10 for q in rain), 31)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_labels_in_another_unit_than_the_answers_are_seen_row_by_row(seed):
+    r = np.random.default_rng(seed)
+    truth = r.normal(20, 5, 30)
+    answered = truth + r.normal(0, 3, 30)
+    assert "Fahrenheit" in unit_of_pairs(answered, truth * 1.8 + 32, 3)
+    assert "1/1000" in unit_of_pairs(answered, truth / 1000, 3) and "60 times" in unit_of_pairs(answered, truth * 60, 3)
+    worse = (truth, r.permutation(truth), truth * 1.5, truth + 15, np.where(r.random(30) < 0.1, 1e6, truth))
+    assert not any(unit_of_pairs(answered, came, 3) for came in (*worse, np.full(30, 7.0), r.normal(0, 1e4, 30)))
