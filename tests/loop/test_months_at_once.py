@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -102,5 +103,6 @@ def test_the_page_of_a_day_whose_rows_were_all_set_aside_says_so(app):
     price = rows.column_names.index("price")
     app.ingesting.ingest("orders", rows.set_column(price, "price", pa.array(["dear"] * rows.num_rows)), key="2")
     said = call(app, "why", "me", {"subject": "orders", "day": day})["sentence"]
-    page = Sync(build(app)).get(f"/why/orders?day={day:%Y-%m-%d}")
+    with httpx.Client(transport=Sync(build(app)), base_url="http://127.0.0.1") as client:
+        page = client.get(f"/why/orders?day={day:%Y-%m-%d}")
     assert page.status_code == 200 and "every row of orders was set aside" in page.text and "set aside" in said
