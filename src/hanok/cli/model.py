@@ -105,18 +105,28 @@ def approve(
 @common
 def measure(model: str, home: Path | None, as_json: bool) -> None:
     """Measure now how good MODEL is with the labels that came, and how far what it sees has moved."""
+    from hanok.core.monitoring import FEW_ANSWERS
+
     result = ask(home, "measure", model=model)
     if as_json:
         show(result, as_json)
         return
     say(f"{model} measured at {result['measured_at'][:19]}")
-    show([{"day": d["day"], "version": d["version"], "role": d["role"], "rows": d["rows"], **d["metrics"]}
-          for d in result["days"]], as_json)  # fmt: skip
+    days = [{"day": d["day"], "version": d["version"], "role": d["role"], "rows": d["rows"], **d["metrics"]}
+            for d in result["days"]]  # fmt: skip
+    if days:
+        show(days, as_json)
+    else:
+        say(f"no answer of the week up to {result['newest_day']} has its label yet")
     say(f"earlier days: hanok model show {model}")
     for feature in result["moved"]:
         alarm = "alarm" if feature["alarm"] else "harmless" if feature["harmless"] else "not an alarm yet"
         say(f"{feature['feature']} has moved by {result['newest_day']}: PSI {feature['psi']:.2f}, {alarm}")
-    if not result["moved"]:
+    if not result["moved"] and result["judged_rows"] < FEW_ANSWERS:
+        said = f"{result['judged_rows']} answers up to {result['newest_day']} are too few to tell"
+        say(f"{said} whether a feature has moved")
+        say(f"over a longer time: hanok skew {model} --since DAY")
+    elif not result["moved"]:
         say(f"no feature lies otherwise than in training by {result['newest_day']}")
 
 

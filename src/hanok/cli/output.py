@@ -43,25 +43,32 @@ def ask(home: Path | None, verb: str, /, **arguments: Any) -> Any:
 def _somewhere_to_read(home: Path | None, verb: str) -> Iterator[Path | None]:
     """The home that is meant; where there is none yet, a question is asked of an empty one that is gone afterwards: to
     look makes nothing."""
-    import os
     from tempfile import TemporaryDirectory
 
     from hanok.core.access import Access
-    from hanok.engine.config import load_config
     from hanok.engine.verbs.registry import VERBS, load_all
 
-    if os.environ.get("HANOK_URL") and home is None:
-        yield home
-        return
-    config = load_config(Path.cwd())
-    place = home or config.home
+    place = missing_home(home)
     load_all()
-    if place.exists() or config.metadata_url or verb not in VERBS or VERBS[verb].access is not Access.READ:
+    if place is None or verb not in VERBS or VERBS[verb].access is not Access.READ:
         yield home
         return
     say(f"there is no home at {place} yet. To begin one: hanok init --from FILE --target COLUMN, or hanok ingest")
     with TemporaryDirectory(prefix="hanok-nothing-") as folder:
         yield Path(folder)
+
+
+def missing_home(home: Path | None) -> Path | None:
+    """Where a home would begin that is not there yet; None where one is, or a server is asked."""
+    import os
+
+    from hanok.engine.config import load_config
+
+    if os.environ.get("HANOK_URL") and home is None:
+        return None
+    config = load_config(Path.cwd())
+    place = home or config.home
+    return None if place.exists() or config.metadata_url else place
 
 
 def versioned(text: str) -> tuple[str, int]:

@@ -74,9 +74,13 @@ def _due(batch: dict[str, Any], as_json: bool) -> None:
         show(batch, as_json)
         return
     model, before = batch["model"], batch["answered_before"]
-    click.echo(f"{batch['predictions']} rows of {model} are due" + (f", {before} answered before" if before else ""))
+    now = batch["predictions"] - before
+    stay = f", {before} were answered before and stay as they were answered" if before else ""
+    click.echo(f"{batch['predictions']} rows of {model} are due: {now} answered now{stay}")
     for part in batch["by_version"]:
-        click.echo(f"version {part['version']} answered {part['predictions']} of them")
+        click.echo(f"{part['predictions']} of these answers are of version {part['version']}")
+    if before and not now:
+        click.echo(f"rows that were corrected since are answered anew with: hanok predict {model} --in TABLE")
     click.echo(f"see them with 'hanok prediction list {model}', all ids with --json")
     click.echo(f"answers to a file: hanok predict {model} --in TABLE_OR_FILE --out FILE")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hanok.cli.output import common, say, show
+from hanok.cli.output import common, missing_home, say, show
 from hanok.cli.validate import text_files
 
 
@@ -159,6 +159,8 @@ def ingest(
     names = [k.strip() for k in keys.split(",") if k.strip()]
     from hanok.sdk.client import open as open_client
 
+    begins = missing_home(home)
+
     with open_client(home) as client:
         result = client.ingest(
             table,
@@ -171,4 +173,6 @@ def ingest(
             **({"nulls": [w for w in nulls if w]} if nulls else {}),
             **({"encoding": encoding} if encoding else {}),
         )
+    if begins is not None:
+        say(f"a home begins here, in {begins}: there was none")
     show(result, as_json)

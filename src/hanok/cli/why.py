@@ -9,8 +9,8 @@ from hanok.cli.output import ask, common, show
 
 @click.command()
 @click.argument("subject")
-@click.option("--day", default="", help="With a model: the day, like 2013-12-31 (default: the last one).")
-@click.option("--until", default="", help="With a model: the end of the window (default: a day).")
+@click.option("--day", default="", help="With a model: the day, like 2013-12-31 (default: the newest with answers).")
+@click.option("--until", default="", help="With a model: the end of the window, not included (default: a day).")
 @common
 def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) -> None:
     """Ranked causes of SUBJECT: a prediction id, an alert id, or a model's day.
@@ -18,7 +18,7 @@ def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) ->
     \b
     hanok why PREDICTION                      the id that 'hanok predict' prints
     hanok why ALERT                           the id in 'hanok alert list'
-    hanok why MODEL --day 2026-01-31          a model's day (default: the last one)
+    hanok why MODEL --day 2026-01-31          a model's day (default: the newest with answers)
     """
     result = ask(home, "why", subject=subject, day=day, until=until)
     if as_json:

@@ -27,6 +27,7 @@ NEIGHBOURS = 3
 GROUPS_MIN, GROUP_SIZE_MIN = 8, 2.0
 CANDIDATES_MAX, LABEL_BETWEEN_MIN = 3, 0.1
 MEASURED = 0.6  # of what equal values tell of the label: so much tell near ones, where it is a measure
+SAME_MANY = 0.9  # of the values of a group: so many has another name of it
 GAP_MIN, SEEN_MIN = 0.15, 0.3  # of the skill among known groups, and that skill: what is called a gap
 
 
@@ -34,6 +35,24 @@ def codes_of(column: pa.ChunkedArray) -> Codes:
     """A number for each distinct value; null has its own."""
     indices = pc.dictionary_encode(column, null_encoding="encode").combine_chunks().indices
     return np.asarray(indices.to_numpy(zero_copy_only=False), np.int64)
+
+
+def spellings_of(group: pa.ChunkedArray, columns: Mapping[str, pa.ChunkedArray]) -> list[str]:
+    """The columns whose every value belongs to one value of a group, and repeats as those of the group do: other names
+    of it. A value that is null says nothing."""
+    groups = codes_of(group)
+    wanted = len(np.unique(groups))
+    found = []
+    for name, column in columns.items():
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        values = codes_of(column)[known]
+        distinct, rows = len(np.unique(values)), len(values)
+        if not SAME_MANY * wanted <= distinct <= wanted / SAME_MANY or rows < GROUP_SIZE_MIN * distinct:
+            continue
+        pairs = len(np.unique(values * (wanted + 1) + groups[known]))
+        if pairs <= distinct * (2 - SAME_MANY):
+            found.append(name)
+    return found
 
 
 def copies(features: pa.Table) -> Codes:

@@ -9,6 +9,8 @@ from datetime import datetime
 from hanok.core.json import JsonObject
 from hanok.core.records import Kind
 
+FEW_ANSWERS = 30  # fewer say nothing of how a feature lies
+
 
 @dataclass(frozen=True, slots=True)
 class LabelStep:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.alike import copies, repeating, told_groupings
+from hanok.compute.alike import copies, repeating, spellings_of, told_groupings
 from hanok.compute.dates import spellings
 from hanok.compute.frames import PREDICT_AT, Frame
 from hanok.compute.guesses import odd_among_numbers
@@ -134,6 +134,7 @@ def guess(rows: pa.Table, target: str, columns: Mapping[str, str] | None = None)
     for leak in _leaks(rows, features, target, task):
         if leak.certain or leak.kind == "alone":
             features = tuple(n for n in features if n != leak.column)
+            reasons.pop(leak.column, None)
             reasons[f"left out {leak.column}"] = leak.message
         else:
             reasons[f"look at {leak.column}"] = leak.message
@@ -150,9 +151,17 @@ def guess(rows: pa.Table, target: str, columns: Mapping[str, str] | None = None)
         reasons["group"] = f"{why}. If a new {group} is to be predicted, add group={group!r} to the split"
         return replace(made, holdout=holdout)
     reasons["holdout"] = f"a fifth of the values of {group}, at random: {why}"
+    new = "its values are new when they are predicted"
+    others = spellings_of(rows.column(group), {n: rows.column(n) for n in features if n != group})
+    if not set(features) - {group, *others}:
+        others = []
+    for name in others:
+        reasons.pop(name, None)
+        reasons[f"left out {name}"] = f"it is another name of {group}, by which rows are held out: {new}"
     if group in features:
-        reasons[f"left out {group}"] = "rows are held out by it: its values are new when they are predicted"
-    return replace(made, holdout=Holdout(group=group), features=tuple(n for n in features if n != group))
+        reasons.pop(group, None)
+        reasons[f"left out {group}"] = f"rows are held out by it: {new}"
+    return replace(made, holdout=Holdout(group=group), features=tuple(n for n in features if n not in (group, *others)))
 
 
 def _task(rows: pa.Table, target: str) -> tuple[str, str]:

@@ -15,7 +15,11 @@ def test_a_window_is_told_in_a_few_lines_and_whole_as_json(capsys):
     batch = {"model": "churn", "predictions": 52_000, "answered_before": 7, "by_version": parts}
     _due(batch, False)
     said = capsys.readouterr().out
-    assert "52000 rows" in said and "version 3 answered 2000" in said and "version 4 answered 50000" in said
+    assert (
+        "52000 rows" in said
+        and "2000 of these answers are of version 3" in said
+        and "50000 of these answers are of version 4" in said
+    )
     assert "hanok prediction list churn" in said and len(said) < 500
     _due(batch, True)
     assert json.loads(capsys.readouterr().out)["by_version"][0]["ids"][-1] == "id-1999"

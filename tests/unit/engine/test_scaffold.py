@@ -4,6 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -204,3 +205,23 @@ def test_rows_of_one_person_are_held_out_together_where_they_know_each_others_la
 def test_a_target_that_nothing_can_be_learnt_from_is_said(values, said):
     with pytest.raises(NotTrainable, match=said):
         guess(pa.table({"x": X, "y": pa.array(values)}), "y")
+
+
+def test_other_names_of_the_group_that_rows_are_held_out_by_are_left_out_with_it():
+    random = np.random.default_rng(5)
+    country = np.repeat(np.arange(40), 12)
+    free = (random.normal(size=40)[country] + 0.4 * random.normal(size=480) > 0).astype(int)
+    made = pa.table(
+        {
+            "country_id": pa.array(country * 7 + 100),
+            "country": pa.array([f"land {c}" for c in country]),
+            "polity": pa.array([None if i % 50 == 0 else int(c) * 3 + 2 for i, c in enumerate(country)]),
+            "continent": pa.array([f"part {c % 5}" for c in country]),
+            "years": pa.array(random.integers(1, 30, 480)),
+            "free": pa.array(free),
+        }
+    )
+    found = guess(made, "free")
+    assert found.holdout.group in ("country_id", "country", "polity")
+    assert found.features == ("continent", "years"), found.reasons
+    assert sum("another name of" in why for why in found.reasons.values()) == 2

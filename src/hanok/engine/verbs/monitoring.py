@@ -64,6 +64,7 @@ def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str)
         "measured_at": now.isoformat(),
         "newest_day": f"{newest:%Y-%m-%d}",
         "days": [to_body(d) for d in days],
+        "judged_rows": max(reports[-1].rows, reports[-1].run_rows) if reports else 0,
         "moved": [
             {"feature": f.feature, "psi": max(f.psi, f.run_psi), "alarm": f.alarm, "harmless": f.harmless}
             for f in moved

@@ -26,6 +26,8 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
     if subject in _models(parts):
         parts.serving.compact(everything=True)
         start = day or last_day(parts, subject)
+        if until is not None and until <= start:
+            raise Invalid(f"the end, {until:%Y-%m-%d %H:%M}, is not after the day, {start:%Y-%m-%d %H:%M}")
         return diagnose.why_window(parts, subject, start, until or start + timedelta(days=1)).as_dict()
     try:
         parts.alerts.get(subject)

@@ -199,7 +199,9 @@ class Monitoring:
                 since = str(alert.facts.get("batch", "")) if alert.facts.get("set_aside") else ""
                 if since and any(why.startswith(f"{kind}: ") and column in why for why in waiting(since)):
                     continue
-                self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}")
+                came_with = str(alert.facts.get("batch", ""))
+                stay = "" if alert.facts.get("set_aside") else f"; the rows of {came_with!r} stay in as they came"
+                self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}{stay}")
 
     def check_feed(self, table: str) -> None:
         """Alarm on the first look when a table that gets rows steadily, for a day at least, has stopped: nothing has

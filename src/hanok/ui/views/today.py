@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hanok.core import training
 from hanok.core.lineage import NodeKind
+from hanok.core.monitoring import FEW_ANSWERS
 from hanok.core.validation import CHECK, CheckResult
 from hanok.engine.sizes import sizes
 from hanok.parts.training import rollout as stages
@@ -58,6 +59,8 @@ class DriftLine:
     importance: float
     alarm: bool
     integrity: bool
+    rows: int
+    few: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +220,11 @@ def drift_lines(app: App, name: str) -> tuple[DriftLine, ...]:
     reports = app.monitoring.drift_reports(name, limit=1)
     if not reports:
         return ()
-    day = reports[-1].day
+    report = reports[-1]
+    rows = max(report.rows, report.run_rows)
     return tuple(
-        DriftLine(f.feature, day, f.harm, f.psi, f.importance, f.alarm, f.integrity) for f in reports[-1].features
+        DriftLine(f.feature, report.day, f.harm, f.psi, f.importance, f.alarm, f.integrity, rows, rows < FEW_ANSWERS)
+        for f in report.features
     )
 
 
