@@ -114,7 +114,7 @@ class Broken(Predicting):
 
     def __init__(self, app, fault):
         parts = {"training": app.training, "features": app.features, "serving": app.serving, "declared": app.declared}
-        super().__init__(**parts)
+        super().__init__(**parts, keys=app.serving.keys)
         self._app, self._fault = app, fault
 
     def predict_window(self, name, start, end, *, key, skip=()):
