@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tarfile
 import tempfile
@@ -12,10 +13,10 @@ from hanok.core.errors import AlreadyExists, BadData, NotFound
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata, GuardedTables
 from hanok.parts.serving.log import PredictionLog
-from hanok.stores.disk import full_disk_named, sync_directory, sync_file
+from hanok.stores.disk import full_disk_named, held, remove_abandoned, sync_directory, sync_file
 
 DATABASE = "hanok.db"
-PARTIAL = "hanok-backup-"
+BACKUP, RESTORE = "hanok-backup-", "hanok-restore-"
 KEPT = ("log", "tables", "artifacts", "clock.json", "project.path")  # online values are rebuilt
 
 
@@ -31,10 +32,11 @@ def backup(home: Home, metadata: GuardedMetadata, tables: GuardedTables, log: Pr
     with full_disk_named(f"backup {target}"), home.scratch("backup-") as work:
         copy = work / DATABASE
         metadata.backup(str(copy))
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=PARTIAL, suffix=".partial", delete=False) as file:
-            partial = Path(file.name)
+        remove_abandoned(target.parent, f"{BACKUP}*.partial")
+        file = tempfile.NamedTemporaryFile(dir=target.parent, prefix=BACKUP, suffix=".partial", delete=False)  # noqa: SIM115
+        partial = Path(file.name)
         try:
-            with log.compaction, tables.frozen(), tarfile.open(partial, "w") as archive:
+            with file, held(file.fileno()), log.compaction, tables.frozen(), tarfile.open(partial, "w") as archive:
                 archive.add(copy, DATABASE)
                 for part in KEPT:
                     if (home.root / part).exists():
@@ -57,17 +59,30 @@ def restore(source: Path, home: Home) -> Path:
     if home.root.exists() and (not home.root.is_dir() or any(home.root.iterdir())):
         raise AlreadyExists(f"{home.root} already holds something; restore into an empty directory")
     home.root.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=home.root.parent, prefix="hanok-restore-"))
+    remove_abandoned(home.root.parent, f"{RESTORE}*")
+    partial = Path(tempfile.mkdtemp(dir=home.root.parent, prefix=RESTORE))
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        with held(descriptor):
+            _extracted(source, partial)
+            os.sync()  # what stands under the home's name is there whole after a power cut, too
+            with contextlib.suppress(OSError):
+                home.root.rmdir()
+            partial.rename(home.root)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_directory(home.root.parent)
+    return home.root
+
+
+def _extracted(source: Path, folder: Path) -> None:
     try:
         with tarfile.open(source) as archive:
-            archive.extractall(partial, filter="data")
+            archive.extractall(folder, filter="data")
     except (tarfile.TarError, OSError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise BadData(f"{source} is not a backup of Hanok: {error}") from error
-    if not (partial / DATABASE).exists():
-        shutil.rmtree(partial, ignore_errors=True)
+    if not (folder / DATABASE).exists():
         raise BadData(f"{source} is not a backup of Hanok: it holds no {DATABASE}")
-    with contextlib.suppress(OSError):
-        home.root.rmdir()
-    partial.rename(home.root)
-    return home.root

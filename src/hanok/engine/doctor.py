@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hanok.core.errors import HanokError
 from hanok.core.json import JsonObject
-from hanok.engine.backup import PARTIAL
+from hanok.engine.backup import BACKUP
 from hanok.engine.home import Home
 from hanok.parts.access import GuardedMetadata
 from hanok.parts.tracking.named import addresses_of, named
@@ -187,7 +187,7 @@ def _left(home: Home) -> list[Path]:
     """What interrupted work leaves: uploads half received, copies half written. Only what bears a name that nothing but
     Hanok gives: a home may be a folder with a user's own files. What a training left is removed when a server
     starts."""
-    files = [*(home.blobs / "incoming").glob(f"{INCOMING}*"), *home.root.glob(f"{PARTIAL}*.partial")]
+    files = [*(home.blobs / "incoming").glob(f"{INCOMING}*"), *home.root.glob(f"{BACKUP}*.partial")]
     folders = [path for prefix in ("backup-", "upload-") for path in home.work.glob(f"{prefix}*")]
     return [*(p for p in files if p.is_file()), *(p for p in folders if p.is_dir() and not p.is_symlink())]
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from hanok.core.clock import Clock, ReplayClock, SystemClock
 from hanok.core.errors import ConfigError, Corrupt, HomeLocked
+from hanok.stores.disk import held, remove_abandoned
 
 log = logging.getLogger("hanok.home")
 _UNUSABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f]")  # it opens another path, or none
@@ -69,10 +70,16 @@ class Home:
 
     @contextlib.contextmanager
     def scratch(self, prefix: str) -> Iterator[Path]:
-        """A folder that is gone afterwards."""
+        """A folder that is gone afterwards; those of processes that were killed go first."""
         self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        remove_abandoned(self.work, f"{prefix}*")
         with tempfile.TemporaryDirectory(dir=self.work, prefix=prefix) as name:
-            yield Path(name)
+            descriptor = os.open(name, os.O_RDONLY)
+            try:
+                with held(descriptor):
+                    yield Path(name)
+            finally:
+                os.close(descriptor)
 
     @property
     def log(self) -> Path:
