@@ -81,6 +81,9 @@ class Reactions:
                 result.statistics,
                 result.units,
                 lambda since: self._validation.batches.waiting(result.table, since),
+                lambda kind, column, since: self._validation.batches.standing(
+                    result.table, kind, column, since, self._validation.overlay(result.table)
+                ),
             )
 
     def join_labels(self, event: Event) -> None:

@@ -195,6 +195,22 @@ def test_whatever_comes_again_in_whatever_order_the_newest_row_of_each_key_count
         home.app.close()
 
 
+def test_an_alert_of_another_unit_is_open_until_the_rows_are_corrected(sales):
+    new = rows(120, 40, seed=7)
+    wrong = [[*r[:2], r[2] * 10, *r[3:]] for r in new]
+
+    def raised():
+        return [a.fingerprint for a in sales.app.alerts.list("sales", state="open")]
+
+    sales.ingest(sales.write("wrong", wrong))
+    assert raised() == ["FEATURE_TYPE_UNIT_CHANGED:seen_at"]
+    sales.ingest(sales.write("later", rows(160, 40, seed=8)))
+    sales.ingest(sales.write("half", new[:20]))
+    assert raised() == ["FEATURE_TYPE_UNIT_CHANGED:seen_at"]
+    sales.ingest(sales.write("mended", [*new[20:], *rows(200, 40, seed=9)]))
+    assert raised() == []
+
+
 @pytest.mark.parametrize(
     ("change", "raised"), [(lambda x: x * 10, True), (lambda x: x * 1.8 + 32, True), (lambda x: x, False)]
 )

@@ -165,11 +165,14 @@ class Monitoring:
         measured: Sequence[ColumnStatistics],
         units: Collection[str] = (),
         waiting: Callable[[str], Sequence[str]] = lambda _: (),
+        standing: Callable[[str, str, str], int] = lambda *_: 0,
     ) -> None:
         """Integrity faults of a batch alarm at once: one alert for each column of a table and kind of fault, however
         many batches have it. It is over when a batch (`measured` are its columns) has the column without the fault;
         `units` are those of which small batches together say that. Where rows were set aside it is not over before
-        they were tried again: `waiting` are the reasons of those that were not, since a batch."""
+        they were tried again: `waiting` are the reasons of those that were not, since a batch. Rows in another unit
+        have to be corrected, or the alert marked as benign: `standing` says how many with a kind of fault of a column
+        still count, since a batch."""
         faults = {f"{a.type}:{a.column}": a for a in anomalies if a.type in INTEGRITY}
         for fingerprint, anomaly in faults.items():
             self.alerts.raise_(
@@ -199,8 +202,14 @@ class Monitoring:
                 since = str(alert.facts.get("batch", "")) if alert.facts.get("set_aside") else ""
                 if since and any(why.startswith(f"{kind}: ") and column in why for why in waiting(since)):
                     continue
+                if kind == UNIT and standing(kind, column, str(alert.facts.get("batch", ""))):
+                    continue
                 came_with = str(alert.facts.get("batch", ""))
-                stay = "" if alert.facts.get("set_aside") else f"; the rows of {came_with!r} stay in as they came"
+                stay = (
+                    ""
+                    if alert.facts.get("set_aside") or kind == UNIT
+                    else f"; the rows of {came_with!r} stay in as they came"
+                )
                 self.alerts.resolve(table, alert.fingerprint, f"{column} is in order again in {batch!r}{stay}")
 
     def check_feed(self, table: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hanok.compute.duck import read
+from hanok.compute.duck import connect, quoted, read
 from hanok.core.errors import Conflict
-from hanok.core.tables import SEQUENCE
+from hanok.core.tables import SEQUENCE, Overlay
 from hanok.core.validation import CHECK, REPLAYED, CheckResult
 from hanok.stores.ports import Metadata, Tables
 
@@ -37,6 +37,31 @@ class Batches:
         start = batches.index(since) if since in batches else 0
         tried = {b["_key"] for b in self._metadata.read(lambda r: r.records.list(REPLAYED.name, table, limit=1 << 30))}
         return [why for row, why in zip(ids[start:], reasons[start:], strict=True) if str(row) not in tried]
+
+    def standing(self, table: str, kind: str, column: str, since: str, overlay: Overlay | None) -> int:
+        """How many rows count that came with this fault, in the batch `since` or a later one: those that a correction
+        took the place of do not."""
+        results = list(reversed(self._newest(table, 1 << 30)))
+        start = next((i for i, r in enumerate(results) if r.batch == since), 0)
+        spans = [
+            f"({SEQUENCE} >= {r.first} AND {SEQUENCE} < {r.first + r.accepted})"
+            for r in results[start:]
+            if r.first is not None and any((a.type, a.column) == (kind, column) for a in r.anomalies)
+        ]
+        if not spans or not self._tables.size(table):
+            return 0
+        within, scan = " OR ".join(spans), self._tables.scan(table)
+        if overlay is None or not set(overlay.row_key) <= set(scan.schema.names):
+            return read(scan, [SEQUENCE], within).num_rows
+        by, each = (", ".join(prefix + quoted(n) for n in overlay.row_key) for prefix in ("", "t."))
+        same = " AND ".join(f"t.{quoted(n)} IS NOT DISTINCT FROM k.{quoted(n)}" for n in overlay.row_key)
+        newest = f"SELECT max(t.{SEQUENCE}) AS n FROM source t SEMI JOIN k ON {same} GROUP BY {each}"
+        with connect({"source": scan}) as duck:
+            found = duck.execute(
+                f"WITH k AS (SELECT DISTINCT {by} FROM source WHERE {within}), newest AS ({newest}) "
+                f"SELECT count(*) FROM source WHERE ({within}) AND {SEQUENCE} IN (SELECT n FROM newest)"
+            ).fetchone()
+        return int(found[0]) if found else 0
 
     def end(self, table: str) -> int:
         """Where the rows of the batches so far end, the lost ones included."""

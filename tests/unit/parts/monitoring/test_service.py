@@ -188,6 +188,10 @@ def test_a_fault_of_a_column_is_one_alert_until_a_batch_has_the_column_in_order(
     if kind == UNIT:  # too few rows to know their unit
         house.monitoring.batch_checked("t", "few", "", [], few)
         assert house.alerts.list(state="open")
+        house.monitoring.batch_checked(
+            "t", "later", "", [], [good], standing=lambda *asked: asked == (UNIT, "fee", "b1")
+        )
+        assert house.alerts.list(state="open")  # the rows in another unit count as they came
     house.monitoring.batch_checked("t", "b4", "", [], [good])
     assert house.alerts.list(state="open") == []
 
