@@ -16,14 +16,14 @@ import msgspec
 
 from hanok.core.clock import SystemClock, micros, wall_seconds
 from hanok.core.errors import HanokError, Unavailable, words
-from hanok.engine.executors.called import Called, Ended
+from hanok.engine.executors.called import Busy, Called, Ended
 from hanok.engine.executors.giving_way import go_last
 from hanok.parts.serving.beside import Answered, Bulk, score_beside
 from hanok.parts.serving.packages import Packages
 from hanok.parts.serving.segments import Segments
 from hanok.stores.blobs import LocalBlobs
 
-SCORE_S, SYNC_S = 60.0, 1.0
+SCORE_S, SYNC_S, FINISH_S = 60.0, 1.0, 2.0
 FINISH = b"finish"  # no bulk begins so
 ANSWERS_AT_ONCE = 32  # pickled in one go: no other thread runs meanwhile
 
@@ -54,10 +54,11 @@ class ShadowProcess:
         return []
 
     def finish(self) -> None:
-        """Close what it logs to, so that it can be moved; one that ended has let go of it already."""
+        """Close what it logs to, so that it can be moved; one that ended has let go of it already, and one that gets no
+        processor time is ended. One that scores meanwhile closes nothing."""
         if self.process.pid is not None:
-            with contextlib.suppress(Ended):
-                self.process(FINISH)
+            with contextlib.suppress(Ended, Busy):
+                self.process(FINISH, within_s=FINISH_S)
 
     def close(self) -> None:
         """End the process, whatever it is at."""

@@ -87,3 +87,16 @@ def test_another_process_logs_the_same_entries_and_each_end_of_it_is_said(packag
         process(asked)
     process.process._answer_s = 60.0
     assert logged(process, asked, tmp_path) == here
+
+
+def test_finishing_waits_for_no_bulk_and_for_no_process_that_hangs(packages, process, tmp_path, monkeypatch):
+    monkeypatch.setattr("hanok.server.shadowing.FINISH_S", 0.2)
+    asked = bulk(packages, linear(["x", "y"]))
+    process(asked)
+    with process.process._lock:
+        process.finish()  # it scores: nothing is closed, and nothing is ended
+    assert process.process.pid is not None and process(asked) == []
+    os.kill(process.process.pid, signal.SIGSTOP)
+    process.finish()
+    assert process.process.pid is None
+    assert len(logged(process, asked, tmp_path)) == 3 * 8

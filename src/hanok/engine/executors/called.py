@@ -23,6 +23,10 @@ class Ended(Exception):
     """The process came to an end over a message, or did not answer it in time."""
 
 
+class Busy(Exception):
+    """The process is at another message."""
+
+
 class Called:
     """Started when it is first called, and again after it ended. `command` is what is run, given the descriptor of its
     end of the connection."""
@@ -46,21 +50,27 @@ class Called:
         process = self._process
         return None if process is None else process.pid
 
-    def __call__(self, message: bytes) -> bytes:
-        """Its answer. Raises Ended."""
-        with self._lock:
+    def __call__(self, message: bytes, *, within_s: float | None = None) -> bytes:
+        """Its answer. Raises Ended. With `within_s` it is waited no longer than that for its turn (then Busy is raised),
+        and no longer for the answer."""
+        if not self._lock.acquire(timeout=-1 if within_s is None else within_s):
+            raise Busy
+        answer_s = self._answer_s if within_s is None else within_s
+        try:
             try:
                 connection = self._connection or self._start()
                 connection.send_bytes(message)
-                if self._answered(connection):
+                if self._answered(connection, answer_s):
                     return connection.recv_bytes()
-                why = f"had not answered after {self._answer_s:.0f} s"
+                why = f"had not answered after {answer_s:.0f} s"
             except (EOFError, OSError):
                 why = f"ended {_how(self._process)}"
             except BaseException:
                 self._end()
                 raise
             self._end()
+        finally:
+            self._lock.release()
         raise Ended(why)
 
     def close(self) -> None:
@@ -70,9 +80,9 @@ class Called:
         with self._lock:
             self._end()
 
-    def _answered(self, connection: Connection) -> bool:
+    def _answered(self, connection: Connection, answer_s: float) -> bool:
         """Whether a reply begins to come. Raises EOFError when the process is gone, whoever still holds its socket."""
-        until = wall_seconds() + self._answer_s
+        until = wall_seconds() + answer_s
         while (left := until - wall_seconds()) > 0:
             if connection.poll(min(left, LOOK_S)):
                 return True

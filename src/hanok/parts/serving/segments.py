@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from hanok.core.ids import PredictionId
 from hanok.stores.frames import FrameFile, read_frame
 
-SEGMENT_FRAMES = 50_000
+SEGMENT_FRAMES = 20_000
 SET_ASIDE = "set-aside"
 
 
