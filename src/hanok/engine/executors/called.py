@@ -51,8 +51,8 @@ class Called:
         return None if process is None else process.pid
 
     def __call__(self, message: bytes, *, within_s: float | None = None) -> bytes:
-        """Its answer. Raises Ended. With `within_s` it waits no longer than that for its turn (then it raises Busy), and
-        no longer for the answer."""
+        """Its answer. Raises Ended. With `within_s` it waits no longer than that for its turn (then it raises Busy)
+        and no longer for the answer."""
         if not self._lock.acquire(timeout=-1 if within_s is None else within_s):
             raise Busy
         answer_s = self._answer_s if within_s is None else within_s
