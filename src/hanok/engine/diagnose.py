@@ -77,10 +77,12 @@ class _Case:
 
     @property
     def given(self) -> np.ndarray:
-        """The scores that were answered; (rows,) or (rows, classes)."""
-        if self.model.task == "multiclass":
-            return np.array(self.rows.column("scores").to_pylist(), float)
-        return self.rows.column("score").to_numpy()
+        """The scores that were answered; (rows,) or (rows, classes). NaN for a version of other classes."""
+        if self.model.task != "multiclass":
+            return self.rows.column("score").to_numpy()
+        each = self.rows.column("scores").to_pylist()
+        width = len(self.parts.serving.model(self.model.name, self.version).signature.classes)
+        return np.array([s if s and len(s) == width else [np.nan] * width for s in each], float)
 
     def columns(self) -> dict[str, pa.ChunkedArray]:
         return {r.column: self.rows.column(FEATURE + r.column) for r in self.references}

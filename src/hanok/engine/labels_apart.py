@@ -58,10 +58,11 @@ def other_labels(case: Labelled) -> list[Suspect]:
 def worse_than_gate(case: Labelled) -> str:
     """That the answers with labels are much worse than what the gate saw; "" where they are not, or are few."""
     facts = facts_of(case.parts.training.version(case.model.name, case.version))
-    then, known = facts.metrics.get(facts.metric), np.isfinite(case.truth)
+    then, given = facts.metrics.get(facts.metric), case.given
+    known = np.isfinite(case.truth) & np.isfinite(given if given.ndim == 1 else given.sum(axis=1))
     if then is None or known.sum() < ROWS_MIN:
         return ""
-    now = evaluate(case.model.task, case.truth[known], case.given[known]).get(facts.metric)
+    now = evaluate(case.model.task, case.truth[known], given[known]).get(facts.metric)
     if now is None or not np.isfinite(now):
         return ""
     worse = then - now > BELOW if HIGHER_IS_BETTER.get(facts.metric) else now > TIMES * then
