@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from hanok.core.keys import KeyValue
 from hanok.core.records import IF_SET
 
 Outcome: TypeAlias = Literal["", "labelled", "unlabelled", "right", "wrong", "failed"]
@@ -18,7 +19,7 @@ class Looked:
     """Which answers are looked for. `keys` in any spelling; `batch` is the id of one, or the key it was logged under.
     Shadows answer nobody, and are left out unless they are asked for."""
 
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, KeyValue] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
     version: int = 0

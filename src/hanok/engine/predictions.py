@@ -12,6 +12,7 @@ import pyarrow as pa
 from hanok.compute.duck import arrow, connect, quoted
 from hanok.core.clock import from_micros
 from hanok.core.errors import BadKey, HanokError, Invalid
+from hanok.core.keys import KeyValue
 from hanok.core.logged import TABLE, key_of
 from hanok.core.predictions import Found, Looked, Outcome
 from hanok.core.tables import SEQUENCE
@@ -51,7 +52,7 @@ class Predictions:
             found = sorted(found, key=lambda f: f.at, reverse=True)[: looked.limit]
         return found
 
-    def _spelled(self, model: str, keys: Mapping[str, str]) -> Mapping[str, str]:
+    def _spelled(self, model: str, keys: Mapping[str, KeyValue]) -> Mapping[str, str]:
         return self.serving.keys.spelled(model, keys) if keys else {}
 
     def _fresh(self, model: str, looked: Looked, keys: Mapping[str, str], task: str, labels: pa.Table) -> list[Found]:

@@ -12,6 +12,7 @@ from hanok.core.alerts import ALERT
 from hanok.core.batches import BATCH
 from hanok.core.errors import ModelNotFound
 from hanok.core.json import Json, JsonObject
+from hanok.core.keys import KeyValue
 from hanok.core.lineage import Graph
 from hanok.core.performance import PERFORMANCE
 from hanok.core.predictions import Looked, Outcome
@@ -168,7 +169,7 @@ def list_predictions(
     tracking: Tracking,
     *,
     model: str,
-    entity: Mapping[str, str] | None = None,
+    entity: Mapping[str, KeyValue] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     version: Count = 0,

@@ -84,10 +84,14 @@ def split(
     else:
         assert isinstance(model.split, TimeSplit)
         span = int(frame.at.max() - frame.at.min())
-        length = min(model.split.test // timedelta(microseconds=1), int(span * HOLDOUT_SHARE_MAX))
+        asked = model.split.test // timedelta(microseconds=1)
+        length, why = min(asked, int(span * HOLDOUT_SHARE_MAX)), f"{HOLDOUT_SHARE_MAX:.0%} of the time covered"
         if seen_until is not None and has_unseen(frame, seen_until):
-            length = min(length, (int(frame.at.max()) - micros(seen_until)) // 2)
+            new = (int(frame.at.max()) - micros(seen_until)) // 2
+            length, why = (new, "half of what the champion's training had not seen") if new < length else (length, why)
         how = f"the last {length / DAY_US:.3g} days"
+        if length < asked:
+            how += f": the split asks for {asked / DAY_US:.3g}, and at most {why} is held out"
         train, test = time_split(frame.at, length)
         if model.split.gap is not None:
             end = frame.at.max() - length - model.split.gap // timedelta(microseconds=1)
@@ -99,7 +103,7 @@ def split(
     if len(test) < HOLDOUT_ROWS_MIN or len(train) < HOLDOUT_ROWS_MIN:
         raise NotTrainable(
             f"of {frame.rows} labelled rows {len(test)} are held out ({how}) and {len(train)} are left to learn from; "
-            f"each needs {HOLDOUT_ROWS_MIN}: wait for more labels, or change the model's split"
+            f"each needs {HOLDOUT_ROWS_MIN}: wait for more labels, or hold rows out otherwise (hk.at_random)"
         )
     return train, test
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hanok as hk
 from hanok.core.declare import as_dict, from_dict
-from hanok.core.errors import DeclarationError, LabelGivenAway
+from hanok.core.errors import DeclarationError, LabelGivenAway, NotTrainable
 from hanok.engine.executors.work import FitWork, read_work, write_work
 from hanok.parts.training.splitting import frame_of, judged_part, split
 from hanok.parts.training.suspicion import stop_if_certain, suspicions
@@ -167,3 +167,12 @@ def test_a_view_that_gives_no_row_a_value_is_told_of_the_version(sums, told):
     notes = [n for n in suspicions(declared, rows, frame_of(declared, rows), ()) if n.kind == "unfilled"]
     assert [(n.column, n.certain) for n in notes] == ([("hub__s_1d", False)] if told else [])
     assert all("no value in any of the 90 rows" in n.message and "known_at" in n.message for n in notes)
+
+
+def test_a_holdout_that_was_cut_says_by_what():
+    rows = rows_of(40, 1, days=2)
+    at = pa.array([*range(39), 40 * DAY], pa.timestamp("us", "UTC"))
+    few = rows.set_column(rows.column_names.index("_at"), "_at", at)
+    declared = model(hk.by_time("30d"))
+    with pytest.raises(NotTrainable, match="the split asks for 30, and at most 25% of the time covered is held out"):
+        split(declared, frame_of(declared, few), few)
