@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -43,7 +44,7 @@ class _Gap:
 
 
 _Due = tuple[tuple[str, int], _Gap]  # (deployment, version) and what it did not score
-_Item = tuple[Snapshot, Answered]
+_Item = tuple[Snapshot, Answered, int]  # the last is its number, in the order of offers
 _Group = tuple[int, tuple[Arm, ...]]  # which snapshot, and its arms beside: what can be scored in one piece
 
 
@@ -62,12 +63,13 @@ class Shadows:
         self._resting: dict[tuple[str, int], tuple[float, str]] = {}
         self._queue: dict[_Group, deque[_Item]] = {}
         self._taken: list[_Item] = []  # what is scored now
-        self._rows = 0
+        self._rows = self._offers = 0
         self._gaps: dict[tuple[str, int], _Gap] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._hurry = threading.Condition(self._lock)  # ends a pause
-        self._busy = self._closed = False
+        self._busy = math.inf  # the number of the first offer that is worked at
+        self._closed = False
         self._awaited = 0  # callers of `drain`: while there are any, no pause is made
         self._worker: threading.Thread | None = None
 
@@ -80,7 +82,10 @@ class Shadows:
                 taken = False
             else:
                 due, taken = [], True
-                self._queue.setdefault((id(snapshot), answered.arms), deque()).append((snapshot, answered))
+                self._offers += 1
+                self._queue.setdefault((id(snapshot), answered.arms), deque()).append(
+                    (snapshot, answered, self._offers)
+                )
                 self._rows += rows
                 self._work()
                 self._changed.notify_all()
@@ -88,12 +93,13 @@ class Shadows:
         return taken
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until what was offered is logged; False when that takes longer. Gaps are logged."""
+        """Wait until what was offered so far is logged; False when that takes longer. Gaps are logged."""
         with self._changed:
             self._awaited += 1
             self._changed.notify_all()
             self._hurry.notify_all()
-            done = self._changed.wait_for(lambda: not self._queue and not self._busy, timeout_s)
+            last = self._offers
+            done = self._changed.wait_for(lambda: self._oldest() > last, timeout_s)
             self._awaited -= 1
             due = self._due_gaps(everything=True)
         self._note(due)
@@ -105,7 +111,7 @@ class Shadows:
         with self._changed:
             self._closed = True
             due: list[_Due] = []
-            for snapshot, answered in [*self._taken, *(item for group in self._queue.values() for item in group)]:
+            for snapshot, answered, _ in [*self._taken, *(item for group in self._queue.values() for item in group)]:
                 due += self._skip(snapshot, answered, "the server stopped")
             self._queue.clear()
             due += self._due_gaps(everything=True)
@@ -113,11 +119,15 @@ class Shadows:
             self._hurry.notify_all()
         self._note(due)
 
+    def _oldest(self) -> float:
+        """The number of the first offer that is not logged yet."""
+        return min([self._busy, *(items[0][2] for items in self._queue.values() if items)])
+
     def _work(self) -> None:
         """See to it that a thread works at the queue. Without one the rows wait for the next try."""
         if self._worker is not None and self._worker.is_alive():
             return
-        self._busy = False
+        self._busy = math.inf
         self._worker = threading.Thread(target=self._run, name="hanok-shadows", daemon=True)
         try:
             self._worker.start()
@@ -132,22 +142,22 @@ class Shadows:
                     return
                 self._pause(GATHER_S)
                 self._taken = taken = self._take() if self._queue else []
-                self._busy = True
+                self._busy = taken[0][2] if taken else math.inf
             started, why = time.thread_time(), ""
             try:
                 if taken:
                     self._score(_bulk(taken))
                 taken = []
             except Exception as error:  # noqa: BLE001 (the work ends here: nothing of a shadow reaches a reply)
-                log.warning("shadows of %s rows are not logged: %s", sum(len(a.row_ids) for _, a in taken), error)
+                log.warning("shadows of %s rows are not logged: %s", sum(len(a.row_ids) for _, a, _ in taken), error)
                 why = words(error)
             with self._changed:
                 self._taken = []
-                due = [d for item in taken for d in self._skip(*item, why)]
+                due = [d for snapshot, answered, _ in taken for d in self._skip(snapshot, answered, why)]
                 due += self._due_gaps(everything=False)
             self._note(due)
             with self._changed:
-                self._busy = False
+                self._busy = math.inf
                 self._changed.notify_all()
                 self._pause(PAUSE_TURNS * (time.thread_time() - started))
 
@@ -233,8 +243,8 @@ class Shadows:
 
 
 def _bulk(taken: Sequence[_Item]) -> Bulk:
-    snapshot, first = taken[0]
+    snapshot, first, _ = taken[0]
     versions = [arm.version for arm in first.arms]
     packages = {v: snapshot.models[v].digest for v in versions if v in snapshot.models}
     broken = {v: snapshot.broken.get(v, "it was not loaded") for v in versions if v not in snapshot.models}
-    return Bulk(snapshot.deployment.name, first.arms, packages, broken, tuple(answered for _, answered in taken))
+    return Bulk(snapshot.deployment.name, first.arms, packages, broken, tuple(answered for _, answered, _ in taken))

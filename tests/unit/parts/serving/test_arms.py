@@ -171,6 +171,30 @@ def test_requests_of_many_clients_are_shadowed_in_bulk_and_one_bad_row_fails_no_
     assert [i for i, a in enumerate(ids) if shadows[a.prediction_id]["error"]] == [7]
 
 
+def test_waiting_for_what_was_offered_ends_while_more_is_offered(place):
+    one, two = place.version(linear(["x"])), place.version(linear(["x", "y"]))
+    place.deploy(one, shadow=two)
+    over = threading.Event()
+
+    def ask():
+        while not over.is_set():
+            place.serving.predict("m", ROW)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            (asked,) = place.serving.predict("m", ROW)
+            assert place.serving._shadows.drain(20)
+            logged = [e.row_id for _, e in place.log.recent("m", limit=100_000) if e.arm == "shadow"]
+            assert asked.prediction_id in logged
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_any_exception_of_the_answering_arm_is_logged_counted_and_said(place):
     place.deploy(place.version(linear(["x", "y"], reads=[0, 7])))
     with pytest.raises(ScoringFailed, match="version 1 failed on this input: IndexError"):
