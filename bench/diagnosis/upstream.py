@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def shown(of: DataSet, fault: Fault | None, found: Diagnosis) -> Answer:
         "rank": ranks[0] if ranks else 0,
         "suspects": [[s.name, s.kind, round(s.explains, 3), list(s.columns)] for s in found.suspects[:5]],
         "sentence": found.sentence,
-        "symptom": dict(found.symptom),
+        "symptom": asdict(found.symptom),
     }
 
 

@@ -127,3 +127,17 @@ def test_answers_ahead_of_their_time_are_held_against_what_the_store_gave_then(s
     shop.serving.compact(everything=True)
     found = why_window(find(shop, Evidence), "returns", start, start + DAY)
     assert found.symptom.rows == 40 and [s for s in found.suspects if s.kind == "skew"] == []
+
+
+def test_a_rehearsal_of_a_lived_in_home_is_kept_and_shown(shop):
+    from hanok.core.rehearsal import REHEARSAL
+    from hanok.engine.rehearsing import newest
+    from hanok.engine.verbs.registry import call
+
+    found = REHEARSAL.open(call(shop, "rehearse", "ann", {"model": "returns", "budget": "8s"}))
+    assert found == newest(shop.metadata, "returns")
+    assert found.version == shop.serving.deployment("returns").primary and found.faults and len(found.quiet) >= 5
+    hurt = [f for f in found.harmful if f.place == "input"]
+    assert sum(not f.unseen for f in hurt) >= 0.5 * len(hurt)
+    shop.rehearsals.rehearse_new(find(shop, Evidence))  # this version was: nothing is done again
+    assert newest(shop.metadata, "returns") == found

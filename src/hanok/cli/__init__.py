@@ -19,6 +19,7 @@ COMMANDS = {
     "replay": ("predict", "What a version would have answered to logged traffic, before it ships."),
     "promote": ("models", "Start the rollout of a version."),
     "rollback": ("models", "Go back to the version that served before."),
+    "rehearse": ("why", "Which faults would be named of a model, tried before they happen."),
     "hindsight": ("models", "What a version would have answered had it never been replaced."),
     "measure": ("model", "Measure now how good a model is, and how far what it sees has moved."),
     "estimate": ("model", "How good a model is, before its labels come."),

@@ -41,6 +41,37 @@ def why(subject: str, day: str, until: str, home: Path | None, as_json: bool) ->
 
 
 @click.command()
+@click.argument("model")
+@click.option("--budget", default="60s", show_default=True, help="The longest time, like 60s or 10m.")
+@common
+def rehearse(model: str, budget: str, home: Path | None, as_json: bool) -> None:
+    """Which faults 'hanok why' would name of MODEL, tried on copies of its own past answers."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"putting faults into copies of the answers of {model}, for {budget} at most"):
+        result = ask(home, "rehearse", model=model, budget=budget)
+    if as_json:
+        show(result, as_json)
+        return
+    from hanok.core.rehearsal import REHEARSAL, by_kind
+
+    found = REHEARSAL.open(result)
+    assert found is not None
+    click.echo(f"{found.sentence}\n{found.about_quiet_days}")
+    kinds = by_kind(found.faults)
+    names = ("kind", "tried", "harmful", "named first", "among three")
+    show([dict(zip(names, (k.kind, k.tried, k.harmful, k.first, k.named), strict=True)) for k in kinds], False)
+    if found.blind:
+        click.echo("Harmful, and not among the first three each time (named: of how many questions):")
+        names = ("kind", "where", "how", "named", "loss")
+        show(
+            [dict(zip(names, (f.kind, f.where, f.strength, f.times, f.harm), strict=True)) for f in found.blind], False
+        )
+    if found.left:
+        click.echo(f"{found.left} questions were left when {budget} were over: hanok rehearse {model} --budget 10m")
+
+
+@click.command()
 @click.argument("subject")
 @common
 def reproduce(subject: str, home: Path | None, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from hanok.engine.own_code import OwnCodes
 from hanok.engine.predicting import Answers, DeclaredKeys, Predicting, typical_of
 from hanok.engine.reactions import Reactions
 from hanok.engine.references import References
+from hanok.engine.rehearsing import Rehearsals
 from hanok.engine.skew import Skew
 from hanok.engine.sources import Sources
 from hanok.engine.stores import Stores, open_stores
@@ -89,6 +90,7 @@ class App:
     predicting: Predicting
     answers: Answers
     references: References
+    rehearsals: Rehearsals
     skew: Skew
     watching: Watching
     upkeep: Upkeep
@@ -284,6 +286,7 @@ def _joined(config: Config, home: Home, clock: Clock, stores: Stores) -> App:
         predicting=Predicting(training=training, features=features, serving=serving, declared=declared, keys=keys),
         answers=answers,
         references=references,
+        rehearsals=Rehearsals(),
         skew=skew,
         watching=watching,
         upkeep=Upkeep(

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from hanok.compute.diagnosis import Effect, effect, explained
-from hanok.compute.hypotheses import Believed, Verdict
+from hanok.compute.hypotheses import Believed, Case, Verdict
 from hanok.compute.hypotheses.case import Columns, Numbers, Values, numeric
 from hanok.engine.diagnosed import Suspect
 from hanok.engine.incident import Incident
+from hanok.engine.reproduced import irreversible, reproduced
 
 Scorer = Callable[[Mapping[str, pa.ChunkedArray]], Numbers]
 Losses = Callable[[Numbers, Numbers], Numbers]
@@ -84,15 +85,31 @@ def suspects(incident: Incident, verdict: Verdict, found: Change, score: Scorer,
     @cache
     def restored(taken: frozenset[int]) -> Effect:
         replaced = {n: v for i in sorted(taken) for n, v in verdict.causes[i].restored.items()}
-        return effect(score, _arrow(columns), _arrow(replaced), loss)
+        return effect(score, arrow_of(columns), arrow_of(replaced), loss)
+
+    good = _good(case, verdict, score, losses, counted=counted)
+
+    @cache
+    def done(taken: frozenset[int]) -> Effect:
+        broken = {n: v for i in sorted(taken) for n, v in reproduced(case, verdict, verdict.causes[i]).items()}
+        return good(broken)
 
     players = [i for i, cause in enumerate(verdict.causes) if cause.restored]
+    lost = frozenset(i for i in players if irreversible(verdict.causes[i]))
     told = found.loss_rose or found.score_moved
+    usual_loss = found.usual.loss if found.loss_rose else None
+    usual_score = found.usual.score if found.score_moved else None
+
+    def taken_away(taken: frozenset[int]) -> float:
+        return explained(restored(frozenset()), restored(taken), usual_score, usual_loss) if taken else 0.0
+
+    def made_again(taken: frozenset[int]) -> float:
+        if not taken:
+            return 0.0
+        return made_up(restored(frozenset()), done(taken), done(frozenset()), usual_score, usual_loss)
 
     def worth(taken: frozenset[int]) -> float:
-        usual_loss = found.usual.loss if found.loss_rose else None
-        usual_score = found.usual.score if found.score_moved else None
-        return explained(restored(frozenset()), restored(taken), usual_score, usual_loss) if taken else 0.0
+        return max(taken_away(taken), min(1.0, taken_away(taken - lost) + made_again(taken & lost)))
 
     shares = shapley(players, worth) if told and len(rows) else {}
     rest = max(0.0, 1.0 - sum(shares.values()))
@@ -102,9 +119,38 @@ def suspects(incident: Incident, verdict: Verdict, found: Change, score: Scorer,
         share = shares.get(i, min(rest, 1.0) if by_labels else 0.0)
         if i in shares and share < NAMED_MIN and not cause.proposal.known:
             continue  # unlike, and not what moved the score or the loss
-        after = restored(frozenset({i})) if i in players and len(rows) else None
-        made.append(_suspect(incident, verdict, cause, share, restored(frozenset()) if len(rows) else found.now, after))
+        alone = frozenset({i})
+        before = restored(frozenset()) if len(rows) else found.now
+        after = restored(alone) if i in players and len(rows) else None
+        again = done(alone) if told and alone <= lost and made_again(alone) > taken_away(alone) else None
+        made.append(_suspect(incident, verdict, cause, share, before, after, again))
     return made
+
+
+def _good(case: Case, verdict: Verdict, score: Scorer, losses: Losses, *, counted: bool) -> Callable[[Columns], Effect]:
+    """What is scored of the good rows with some columns in place of their own."""
+    rows = verdict.good
+    label = case.label[rows]
+    known = np.isfinite(label)
+    columns = {n: v[rows] for n, v in case.columns.items()}
+    loss = (lambda scores: float(losses(label[known], scores[known]).mean())) if counted else None
+    return lambda broken: effect(score, arrow_of(columns), arrow_of(broken), loss)
+
+
+def made_up(
+    observed: Effect, broken: Effect, good: Effect, usual_score: float | None, usual_loss: float | None
+) -> float:
+    """The larger share of the change that good rows show when the same is done to them; `usual` is None of what did
+    not change."""
+    shares = []
+    if usual_loss is not None and None not in (observed.loss, broken.loss, good.loss):
+        assert observed.loss is not None and broken.loss is not None and good.loss is not None
+        shares.append((broken.loss - good.loss) / max(observed.loss - usual_loss, 1e-12))
+    if usual_score is not None and None not in (observed.score, broken.score, good.score):
+        assert observed.score is not None and broken.score is not None and good.score is not None
+        gap, moved = observed.score - usual_score, broken.score - good.score
+        shares.append(1 - abs(gap - moved) / abs(gap) if gap else 0.0)
+    return float(np.clip(max(shares, default=0.0), 0.0, 1.0))
 
 
 def shapley(players: Sequence[int], worth: Callable[[frozenset[int]], float]) -> dict[int, float]:
@@ -122,8 +168,15 @@ def shapley(players: Sequence[int], worth: Callable[[frozenset[int]], float]) ->
 
 
 def _suspect(
-    incident: Incident, verdict: Verdict, cause: Believed, share: float, before: Effect, after: Effect | None
+    incident: Incident,
+    verdict: Verdict,
+    cause: Believed,
+    share: float,
+    before: Effect,
+    after: Effect | None,
+    again: Effect | None,
 ) -> Suspect:
+    """`again` is what the same does to the good rows, where that says more than restoring."""
     proposal = cause.proposal
     proof = {
         "score_before": before.score,
@@ -133,11 +186,13 @@ def _suspect(
         "unlike": cause.share,
         "rows": float(len(verdict.rows)),
     }
+    if again is not None:
+        proof |= {"score_reproduced": again.score, "loss_reproduced": again.loss}
     since = incident.began(verdict.onset).isoformat()
     return Suspect(proposal.name, proposal.kind, proposal.reason, share, since, proposal.columns, proof, proposal.next)
 
 
-def _arrow(columns: Columns) -> dict[str, pa.ChunkedArray]:
+def arrow_of(columns: Columns) -> dict[str, pa.ChunkedArray]:
     return {n: pa.chunked_array([_array(v)]) for n, v in columns.items()}
 
 

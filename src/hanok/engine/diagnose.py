@@ -495,5 +495,6 @@ def _sentence(case: _Case, suspects: Sequence[Suspect], moved: str = "") -> str:
         return f"no cause found: nothing about {day} is unlike {beside}."
     first = suspects[0]
     measured = first.proof.get("score_restored") != first.proof.get("score_before") and first.explains > 0
-    goes = f" Restoring it takes away {first.explains:.0%} of the change." if measured else ""
+    by = "The same done to the days before makes up" if "score_reproduced" in first.proof else "Restoring it takes away"
+    goes = f" {by} {first.explains:.0%} of the change." if measured else ""
     return f"{first.name}: {first.reason}{'' if first.reason.endswith('?') else '.'}{goes}"

@@ -37,11 +37,12 @@ KEPT_OUT_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A case, and the rows that it was made of, as they were logged."""
+    """A case, when it ends, the length of its periods, and when each label became known (microseconds; 0 without)."""
 
     case: Case
     end: datetime
     length: timedelta
+    known_at: NDArray[np.int64]
 
     def began(self, onset: int) -> datetime:
         return self.end - onset * self.length
@@ -61,7 +62,7 @@ def incident(
     columns = {r.column: _values(rows.column(FEATURE + r.column), r.numeric) for r in references} if len(at) else {}
     kinds = {r.column: r.numeric for r in references}
     scores = _scores(parts, model, version, rows)
-    label = _labels(parts, model.name, rows, end - periods * length, end)
+    label, known_at = _labels(parts, model.name, rows, end - periods * length, end)
     known = np.isfinite(label)
     loss = np.full(len(label), np.nan)
     if known.any():
@@ -83,7 +84,7 @@ def incident(
         complete=parts.clock.now() >= end,
         tables=tuple(_arrivals(parts, model, t, end, length, periods, kinds) for t in model.tables),
     )
-    return Incident(case, end, length)
+    return Incident(case, end, length, known_at)
 
 
 def _answers(
@@ -124,12 +125,18 @@ def _scores(parts: Evidence, model: Model, version: int, rows: pa.Table) -> Numb
     return np.asarray(rows.column("score").to_numpy(), float)
 
 
-def _labels(parts: Evidence, name: str, rows: pa.Table, start: datetime, end: datetime) -> Numbers:
+def _labels(
+    parts: Evidence, name: str, rows: pa.Table, start: datetime, end: datetime
+) -> tuple[Numbers, NDArray[np.int64]]:
+    """The label of each row, and when it became known."""
     found = parts.monitoring.outcomes(name, start=start, end=end)
     if not found.num_rows or not rows.num_rows:
-        return np.full(rows.num_rows, np.nan)
-    known = dict(zip(found.column("prediction_id").to_pylist(), found.column("label").to_pylist(), strict=True))
-    return np.array([known.get(i, np.nan) for i in rows.column("prediction_id").to_pylist()], float)
+        return np.full(rows.num_rows, np.nan), np.zeros(rows.num_rows, np.int64)
+    known_at = found.column("known_at").cast(pa.int64()).to_pylist()
+    told = zip(found.column("label").to_pylist(), known_at, strict=True)
+    known = dict(zip(found.column("prediction_id").to_pylist(), told, strict=True))
+    both = [known.get(i, (np.nan, 0)) for i in rows.column("prediction_id").to_pylist()]
+    return np.array([label for label, _ in both], float), np.array([at or 0 for _, at in both], np.int64)
 
 
 def _tables(model: Model) -> dict[str, str]:

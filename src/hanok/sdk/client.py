@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hanok.sdk.transports import Transport
 
 
-LONG = ("train", "reproduce", "hindsight", "replay", "predict.batch")
+LONG = ("train", "reproduce", "hindsight", "rehearse", "replay", "predict.batch")
 
 
 class Client:

@@ -16,9 +16,11 @@ from typing import Any
 from hanok.core.access import SYSTEM, acting
 from hanok.core.errors import ConfigError, HanokError, PortInUse
 from hanok.engine.app import App, project_file
+from hanok.engine.evidence import Evidence
 from hanok.engine.executors.asking import InlineQueries, QueryProcesses
 from hanok.engine.executors.inline import Inline
 from hanok.engine.executors.process import Limits, Processes, memory_of
+from hanok.engine.parts import find
 from hanok.engine.predicting import DeclaredKeys
 from hanok.parts.serving.beside import Bulk, score_beside
 from hanok.parts.serving.reading import read
@@ -31,6 +33,7 @@ from hanok.server.grpc_inference import GrpcServer
 from hanok.server.inference import Inference
 from hanok.server.metrics import ServerMetrics
 from hanok.server.reading import ReadingProcess
+from hanok.server.rehearsing import RehearsalProcess
 from hanok.server.shadowing import ShadowProcess
 
 log = logging.getLogger("hanok.server")
@@ -41,6 +44,7 @@ GUARD_S = 3.0
 FOLLOW_S = 1.0  # another server on the same store deploys too
 TELL_S = 0.5
 UPKEEP_S = 3600.0
+REHEARSE_S = 600.0
 COLLECTED_EVERY = (50_000, 20, 50)  # by default a history of 100,000 points is looked through 140 times as it grows
 
 
@@ -200,6 +204,12 @@ def serve(
             threading.Thread(
                 target=_every, args=(stopping, GUARD_S, app.upkeep.guard), name="hanok-guard", daemon=True
             ),
+            threading.Thread(
+                target=_every,
+                args=(stopping, REHEARSE_S, lambda: app.rehearsals.rehearse_new(find(app, Evidence))),
+                name="hanok-rehearse",
+                daemon=True,
+            ),
         ]
     limits = Limits(app.config.training_limit, memory_of(app.config.training_memory_gb))
     app.executing.executor = Processes(
@@ -216,6 +226,7 @@ def serve(
 
     app.serving.score_shadows_with(scored, shadows.finish)
     reading = app.log.reader = ReadingProcess()
+    rehearsing = app.rehearsals.elsewhere = RehearsalProcess(app.home.blobs)
     sys.setswitchinterval(SWITCH_S)  # a reply takes the interpreter back several times: background work must let it
     gc.collect()
     gc.freeze()
@@ -224,14 +235,14 @@ def serve(
     for keeper in keepers:
         keeper.start()
     threading.Thread(target=_announce, args=(server, stopping, started), daemon=True).start()
-    end_in_time(server, lambda: _stop_work(app, stopping), grace_s)
+    end_in_time(server, lambda: _stop_work(app, stopping, rehearsing), grace_s)
     try:
         with ending_in_order():
             server.run(sockets=[listener])
     finally:
         if calls is not None:
             calls.stop(0)
-        _stop_work(app, stopping)
+        _stop_work(app, stopping, rehearsing)
         until = time.monotonic() + (30 if grace_s is None else KEEPERS_S)
         for keeper in keepers:
             keeper.join(timeout=max(0.0, until - time.monotonic()))
@@ -241,13 +252,16 @@ def serve(
         shadows.close()
         app.log.reader = read
         reading.close()
+        app.rehearsals.elsewhere = None
+        rehearsing.close()
         _attempt(built.keep)
         app.metadata.strict = False
 
 
-def _stop_work(app: App, stopping: threading.Event) -> None:
+def _stop_work(app: App, stopping: threading.Event, rehearsing: RehearsalProcess) -> None:
     """No background work begins any more, and trainings are suspended."""
     stopping.set()
+    rehearsing.close()
     app.executing.close()
 
 

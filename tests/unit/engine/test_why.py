@@ -76,7 +76,9 @@ def found(score: np.ndarray, period: np.ndarray) -> tuple[Incident, Verdict]:
     )  # fmt: skip
     null = Proposal("null", "input a", "null in 100% of the rows (0% before)", ("a",), gone=frozenset({"a"}))
     believed = Believed(null, 0.95, {"a": values[:ROWS]})
-    return Incident(case, END, DAY), Verdict(1, np.flatnonzero(period == 0), np.flatnonzero(period), (believed,), 500.0)
+    return Incident(case, END, DAY, np.zeros(len(period), np.int64)), Verdict(
+        1, np.flatnonzero(period == 0), np.flatnonzero(period), (believed,), 500.0
+    )
 
 
 PERIOD = np.repeat(np.arange(DAYS), ROWS)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanok.compute.hypotheses.case import Measured, Proposal, TableDays, Values, numeric
+from hanok.compute.hypotheses.streams import earlier
 
 NULL_JUMP = 0.06
 SILENT = 0.05
@@ -15,7 +16,6 @@ FEWER = 0.75
 LAG_H = 0.75
 SURE = 60.0
 ALL = 0.9
-EARLIER = 10  # periods before these tell what is usual of arrivals
 SCHEMA = {
     "SCHEMA_MISSING_COLUMN": "left out",
     "SCHEMA_NEW_COLUMN": "new",
@@ -60,14 +60,12 @@ def _volume(measured: Measured, table: TableDays, columns: tuple[str, ...]) -> I
         np.array(table.aside, float) if table.aside else 0.0
     )  # kept out is told apart
     first = 0 if case.complete else 1
-    earlier = max(EARLIER, case.asked)  # what is asked about is not what is usual
-    history = came[earlier:][came[earlier:] > 0]
-    before = history if len(history) >= 5 else came[measured.onset :]
+    before, begins = earlier(came, case.asked, measured.onset)
     before = before[: max(3, len(before) - 1)]
     if len(before) < 3 or np.median(before) < 5 or table.table == case.spine:
         return
     onset = first
-    while onset < min(earlier, len(came)) and came[onset] < FEWER * before.min():
+    while onset < min(begins, len(came)) and came[onset] < FEWER * before.min():
         onset += 1
     now = came[first : max(onset, first + 1)]
     usual, fewest = float(np.median(before)), float(before.min())
@@ -83,8 +81,8 @@ def _volume(measured: Measured, table: TableDays, columns: tuple[str, ...]) -> I
             kind, _named(labels, table.table), said, columns, gone=gone, known=True, strength=SURE, next=look
         )
         return
-    onset = measured.onset
-    lag_now, lag_before = np.nanmean(_or(table.lag_h[:onset])), np.array(_or(table.lag_h[onset:]))
+    lag_now = np.nanmean(_or(table.lag_h[: measured.onset]))
+    lag_before = np.array(_or(table.lag_h[max(begins, measured.onset) :]))
     usual_lag, spread = float(np.nanmedian(lag_before)), float(np.nanmax(lag_before) - np.nanmin(lag_before))
     slipped = float(lag_now - usual_lag)
     if np.isfinite(slipped) and abs(slipped) > max(LAG_H, 2 * spread):

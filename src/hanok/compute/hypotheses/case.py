@@ -136,6 +136,9 @@ class Measured(Protocol):
 
     def moved(self, column: str) -> bool: ...
 
+    def stands(self, column: str) -> bool:
+        """Whether a column holds one value for whole periods in good rows too."""
+
     def like(self, column: str, values: Values) -> bool: ...
 
     def expected(self, column: str) -> Numbers | None:

@@ -21,7 +21,7 @@ def fixed(measured: Measured) -> Iterator[Proposal]:
         if name in measured.case.rolling or not measured.moved(name):
             continue
         found = _heaviest(values, measured.good[name])
-        if found is None:
+        if found is None or measured.stands(name):
             continue
         value, now, before = found
         told = shown(value) if isinstance(value, float) else repr(value)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hanok.compute.hypotheses.case import LABEL, Case, Columns, Numbers, Proposal, Values
+from hanok.compute.hypotheses.case import LABEL, Case, Columns, Numbers, Proposal, Values, numeric
 from hanok.compute.hypotheses.relations import Relations
 from hanok.compute.hypotheses.streams import Coding, Distance, Usual, coded, distance, onset, stepped, usual
 
@@ -18,6 +18,7 @@ GOOD_MIN = 3  # periods
 TIED_WELL = 0.5
 LABELS_MIN = 60
 SAMPLED = 2500
+BEYOND = 0.5  # of the range of good values
 EDGE = 2  # periods on either side of the onset
 
 
@@ -60,7 +61,9 @@ class Measure:
 
     def _onset(self) -> int:
         case = self.case
-        streams = [_by_period(coded(v), v, case.period) for n, v in case.columns.items() if n not in case.rolling]
+        streams = [
+            _by_period(coded(v, far=True), v, case.period) for n, v in case.columns.items() if n not in case.rolling
+        ]
         for extra in (case.score, case.loss):
             known = np.isfinite(extra)
             if known.sum() > 60:
@@ -93,8 +96,23 @@ class Measure:
         if found.excess and len(values) == len(self.rows) and weights is None and not self._stepped(column, values):
             found = Distance(0.0, found.effect)
         if weights is None:
+            beyond = self._beyond(column, values)
+            found = beyond if beyond.excess > found.excess else found
             self._distances[column] = values, found
         return found
+
+    def _beyond(self, column: str, values: Values) -> Distance:
+        """How many lie far beyond all good ones: some few are a sign, however little they weigh among the others."""
+        good = self.good[column]
+        if column == LABEL or not numeric(good) or not np.isfinite(good).any():
+            return Distance(0.0, 0.0)
+        low, high = float(np.nanmin(good)), float(np.nanmax(good))
+        slack = BEYOND * (high - low)
+        out = (values < low - slack) | (values > high + slack) if slack else np.zeros(len(values), bool)
+        near = np.isfinite(values) & ~out
+        return distance(
+            np.array([out.sum(), near.sum()], float), np.array([0.0, float(np.isfinite(good).sum())]), Usual(1.0, 0.0)
+        )
 
     @cached_property
     def _first(self) -> NDArray[np.bool_]:
@@ -109,6 +127,9 @@ class Measure:
             for codes in (coding.codes(values)[self._first], coding.codes(self.good[column])[last])
         )
         return stepped(now, before, self.usual(column))
+
+    def stands(self, column: str) -> bool:
+        return self.usual(column).slow
 
     def moved(self, column: str) -> bool:
         return self.distance(column, self.suspect[column]).excess > 0

@@ -26,7 +26,7 @@ FAHRENHEIT = ((1.8, 32.0), (1 / 1.8, -32 / 1.8))
 SNAP = 0.04
 UNKNOWN = 12.0  # how much better a factor that is no known unit has to undo
 LITTLE = 0.08
-OUTLYING = 0.03
+OUTLYING = 0.015
 
 
 def scaled(measured: Measured) -> Iterator[Proposal]:

@@ -21,6 +21,8 @@ EFFECT_MIN = 0.01
 P_STEP = 1e-5
 BEYOND_STEP = 1.3
 SLOW, SLOW_PERIODS = 0.95, 0.7
+FAR = 6.0  # times the middle half
+EARLIER, EARLIER_MIN = 10, 5  # periods before these tell what is usual; fewer do not
 Counts = NDArray[np.float64]
 
 
@@ -63,7 +65,8 @@ class Coding:
         return np.bincount(self.codes(values), weights, minlength=self.bins).astype(float)
 
 
-def coded(values: Values) -> Coding:
+def coded(values: Values, *, far: bool = False) -> Coding:
+    """Bins by these values; with `far`, numbers far from the middle ones have bins of their own."""
     if not numeric(values):
         names, counts = np.unique([v for v in values if v is not None], return_counts=True)
         order = np.argsort(-counts, kind="stable")[:COMMON]
@@ -81,7 +84,15 @@ def coded(values: Values) -> Coding:
         edges = [float(e) for e in np.unique(np.quantile(rest, np.arange(1, inner) / inner))]
     slack = 0.02 * float(np.ptp(floats)) or 1e-9
     ends = [float(floats.min()) - slack, *edges, float(floats.max()) + slack]
+    if far:
+        ends += [e for e in _fences(floats) if floats.min() < e < floats.max()]
     return Coding(True, tuple(float(u) for u in unique[heavy]), tuple(sorted(set(ends))), ())
+
+
+def _fences(values: Numbers) -> tuple[float, float]:
+    """Beyond these, values are far from the middle half."""
+    low, high = (float(q) for q in np.quantile(values, [0.25, 0.75]))
+    return low - FAR * (high - low), high + FAR * (high - low)
 
 
 def likelihood_ratio(a: Counts, b: Counts) -> tuple[float, int]:
@@ -182,3 +193,15 @@ def onset(streams: Sequence[NDArray[np.float64]], longest: int, asked: int = 1) 
         if gain > best:
             best, found = gain, split
     return found
+
+
+def earlier(counts: NDArray[np.float64], asked: int, onset: int) -> tuple[NDArray[np.float64], int]:
+    """The counts of periods that tell what is usual, and where they begin: those of ten periods ago and before, where
+    these are too few the older half; so that what lasts some days does not become usual."""
+    begins = max(EARLIER, asked)
+    if (counts[begins:] > 0).sum() < EARLIER_MIN:
+        filled = np.flatnonzero(counts > 0)
+        half = filled[len(filled) // 2 :]
+        enough = len(half) >= EARLIER_MIN and half[0] >= asked
+        begins = int(half[0]) if enough else max(onset, asked)
+    return counts[begins:][counts[begins:] > 0], begins

@@ -8,11 +8,10 @@ import numpy as np
 
 from hanok.compute.hypotheses.absent import NULL_JUMP
 from hanok.compute.hypotheses.case import Measured, Proposal, numeric
-from hanok.compute.hypotheses.streams import coded
+from hanok.compute.hypotheses.streams import coded, earlier
 
 FEWER, MORE = 0.65, 1.35
 TWICE = 0.15
-EARLIER = 10  # periods before these tell what is usual
 SURE = 25.0
 SUPPORT = 0.01
 STEEPEST = 20.0
@@ -61,13 +60,12 @@ def _bin(measured: Measured, name: str, place: int) -> str:
 def volume(measured: Measured) -> Iterator[Proposal]:
     case, first = measured.case, 0 if measured.case.complete else 1
     came = np.array(case.answered, float)
-    history = came[EARLIER:][came[EARLIER:] > 0]
-    before = history if len(history) >= 5 else came[measured.onset :][came[measured.onset :] > 0]
+    before, begins = earlier(came, case.asked, measured.onset)
     if len(before) < 5 or not came[first]:
         return
     other = (came < FEWER * before.min()) | (came > MORE * before.max())
     onset = first
-    while onset < min(EARLIER, len(came)) and other[onset]:
+    while onset < min(begins, len(came)) and other[onset]:
         onset += 1
     if onset == first:
         return

@@ -1,16 +1,19 @@
-"""The verbs of proof: why, reproduce."""
+"""The verbs of proof: why, rehearse, reproduce."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from hanok.core.access import Access
-from hanok.core.errors import Invalid, NotFound
+from hanok.core.durations import duration
+from hanok.core.errors import Invalid, NotFound, no_model
 from hanok.core.json import JsonObject
+from hanok.core.rehearsal import REHEARSAL
 from hanok.core.wording import near
 from hanok.engine import diagnose
 from hanok.engine.answered import last_day
 from hanok.engine.evidence import Evidence
+from hanok.engine.rehearsing import Rehearsals
 from hanok.engine.verbs.registry import verb
 from hanok.engine.why_prediction import why_prediction
 from hanok.parts.tracking.service import Tracking
@@ -34,6 +37,16 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
     except NotFound:
         raise NotFound(f"{subject[:80]!r} is none of what can be asked about{_forms(parts, subject)}") from None
     return diagnose.why_alert(parts, subject).as_dict()
+
+
+@verb("rehearse", Access.EDIT, "long")
+def rehearse(parts: Evidence, rehearsals: Rehearsals, *, model: str, budget: str = "60s") -> JsonObject:
+    """Put faults of many kinds into copies of past answers, and say which of them `why` would name of this model.
+    `budget` is the longest time, like 60s or 10m."""
+    if model not in _models(parts):
+        raise no_model(model, _models(parts))
+    made = rehearsals.rehearse(parts, model, budget_s=duration(budget).total_seconds())
+    return REHEARSAL.body(made)
 
 
 def _models(parts: Evidence) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hanok.compute.metrics import HIGHER_IS_BETTER
 from hanok.core.errors import Invalid
 from hanok.core.registry import ModelVersion
+from hanok.core.rehearsal import KindRehearsed, Rehearsal, by_kind
 from hanok.core.serving import Arm
 from hanok.ui.text import instant
 from hanok.ui.views.common import AlertLine, Ask, Days, alert_line, performance_days, red_first
@@ -18,6 +19,7 @@ from hanok.ui.views.estimates import Estimated, estimated
 if TYPE_CHECKING:
     from hanok.engine.app import App
 from hanok.engine.hindsight import newest
+from hanok.engine.rehearsing import newest as rehearsed
 
 VERSIONS_SHOWN, HISTORY_SHOWN, DAYS, SKEW_SHOWN = 25, 20, 120, 8
 
@@ -241,6 +243,8 @@ class ModelPage:
     drift: Drift | None
     skew: Skew | None
     look_back: LookBack | None
+    rehearsal: Rehearsal | None
+    rehearsed_kinds: Sequence[KindRehearsed]
     deployments: tuple[DeploymentLine, ...]
     aliases: tuple[Alias, ...]
     history: tuple[Change, ...]
@@ -289,6 +293,7 @@ def model_page(app: App, ask: Ask) -> ModelPage:
     arms = history[0].arms if history else ()
     chosen = _chosen(ask, versions)
     live = next((v for v in versions if arms and v.version == history[0].primary), chosen)
+    rehearsal = rehearsed(app.metadata, name)
     return ModelPage(
         app.clock.now(),
         name,
@@ -303,6 +308,8 @@ def model_page(app: App, ask: Ask) -> ModelPage:
         _drift(app, name),
         _skew(app, name),
         _look_back(app, name, live),
+        rehearsal,
+        by_kind(rehearsal.faults) if rehearsal is not None else (),
         tuple(
             DeploymentLine(d.generation, d.arms, d.at, d.actor, d.reason, d.node_id) for d in history[:HISTORY_SHOWN]
         ),
