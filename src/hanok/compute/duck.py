@@ -241,8 +241,24 @@ def ends_of(path: str, column: str) -> tuple[Any, Any] | None:
 
 
 def _newest(overlay: Overlay) -> str:
-    by = ", ".join(quoted(n) for n in overlay.row_key)
-    return f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY {SEQUENCE} DESC) = 1"
+    return f"QUALIFY row_number() OVER (PARTITION BY {one_row(overlay.row_key)} ORDER BY {SEQUENCE} DESC) = 1"
+
+
+def one_row(row_key: Sequence[str], of: str = "", written: str = SEQUENCE) -> str:
+    """What the forms of a row have in common, as SQL to partition or group by: its `row_key`, and of a row that lacks a
+    part of it the number `written` that it alone has. `of` is the relation's name, with a dot."""
+    return f"{', '.join(of + quoted(n) for n in row_key)}, {_alone(row_key, of, written)}"
+
+
+def same_row(one: str, other: str, row_key: Sequence[str]) -> str:
+    """Whether rows of two relations are forms of one row, as SQL to join by."""
+    pairs = [(f"{one}.{quoted(n)}", f"{other}.{quoted(n)}") for n in row_key]
+    pairs.append((_alone(row_key, f"{one}."), _alone(row_key, f"{other}.")))
+    return " AND ".join(f"{a} IS NOT DISTINCT FROM {b}" for a, b in pairs)
+
+
+def _alone(row_key: Sequence[str], of: str, written: str = SEQUENCE) -> str:
+    return f"CASE WHEN {' OR '.join(f'{of}{quoted(n)} IS NULL' for n in row_key)} THEN {of}{written} END"
 
 
 def quoted(name: str) -> str:

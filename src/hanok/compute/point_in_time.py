@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.duck import Relation, add, arrow, quoted, within
+from hanok.compute.duck import Relation, add, arrow, one_row, quoted, within
 
 ROW = "_row"
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
@@ -118,7 +118,7 @@ def _join(
     winner = (_NOT_OWN_ROW if view.row_key else _NOT_OWN) if view.own else "SELECT * FROM joined"
     forms, which = "", ""
     if view.row_key:
-        forms = f", min({written}) OVER (PARTITION BY {', '.join(map(quoted, view.row_key))}) AS identity"
+        forms = f", min({written}) OVER (PARTITION BY {one_row(view.row_key, written=written)}) AS identity"
         forms += f", {living(view.row_key, visible, written)} AS living"
         which = "WHERE living"
     query = f"""
@@ -151,7 +151,7 @@ def living(row_key: Sequence[str], visible: str, written: str, now: str = "") ->
 def superseded(row_key: Sequence[str], known: str, written: str) -> str:
     """When the first of the later forms of a row was known, as SQL, null where there is none: `known` is of one."""
     return (
-        f"min({known}) OVER (PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {written} "
+        f"min({known}) OVER (PARTITION BY {one_row(row_key, written=written)} ORDER BY {written} "
         "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)"
     )
 

@@ -110,6 +110,8 @@ def _text(value: KeyValue) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("it holds half of a surrogate pair") from None
+        if "\0" in value:
+            raise ValueError("it holds a null character")
         return value
     if isinstance(value, bool | date):
         raise ValueError("send it as text")

@@ -6,6 +6,7 @@ default. What cannot be opened is `Corrupt`, naming kind, field and what stands 
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -191,6 +192,8 @@ def _opener(kind: Any) -> _Opener:
         return _union(inner)
     if kind is type(None):
         return _as_it_is
+    if kind is float:
+        return _float
     read = _collection(origin, inner) if origin is not None else _single(kind)
     named = getattr(kind, "__name__", kind)
 
@@ -205,6 +208,16 @@ def _opener(kind: Any) -> _Opener:
     return opened
 
 
+def _float(value: Any, where: _Where) -> float:
+    """JSON knows no infinity and writes it as null, and what is no number too: neither stops a record."""
+    if value is None:
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise Corrupt(f"{where} holds {value!r}: {error}") from None
+
+
 def _single(kind: Any) -> _Opener:
     if is_dataclass(kind):
         return lambda value, where: _opened(kind, value, where)  # type: ignore[arg-type]
@@ -212,8 +225,6 @@ def _single(kind: Any) -> _Opener:
         return lambda value, where: value if isinstance(value, kind) else kind.fromisoformat(value)
     if kind is timedelta:
         return lambda value, where: timedelta(seconds=value)
-    if kind is float:
-        return lambda value, where: float(value)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return lambda value, where: kind(value)
     return _as_it_is

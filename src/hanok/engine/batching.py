@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.duck import arrow, connect, quoted, read
+from hanok.compute.duck import arrow, connect, one_row, quoted, read, same_row
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.values import bring, column_type, unwrapped
 from hanok.core.access import Access
@@ -170,13 +170,12 @@ def _counting(scan: Scan, columns: Sequence[str], low: int, high: int, row_key: 
     if not row_key:
         return read(scan, list(columns), within)
     by = ", ".join(map(quoted, row_key))
-    same = " AND ".join(f"t.{quoted(n)} IS NOT DISTINCT FROM k.{quoted(n)}" for n in row_key)
     with connect({"source": scan}) as duck:
         return arrow(
             duck,
-            f"WITH k AS (SELECT DISTINCT {by} FROM source WHERE {within}), newest AS "
-            f"(SELECT max(t.{SEQUENCE}) AS n FROM source t SEMI JOIN k ON {same} WHERE t.{SEQUENCE} >= {low} "
-            f"GROUP BY {', '.join(f't.{quoted(n)}' for n in row_key)}) "
+            f"WITH k AS (SELECT {by}, {SEQUENCE} FROM source WHERE {within}), newest AS "
+            f"(SELECT max(t.{SEQUENCE}) AS n FROM source t SEMI JOIN k ON {same_row('t', 'k', row_key)} "
+            f"WHERE t.{SEQUENCE} >= {low} GROUP BY {one_row(row_key, 't.')}) "
             f"SELECT {', '.join(map(quoted, columns))} FROM source "
             f"WHERE {within} AND {SEQUENCE} IN (SELECT n FROM newest) ORDER BY {SEQUENCE}",
         )

@@ -122,3 +122,9 @@ def test_which_columns_may_be_keys_of_a_type():
     assert all(fits(k, TEXT) for k in KeyType)
     assert not fits(BOOLEAN, INTEGER) and not fits(INTEGER, BOOLEAN)
     assert not fits(TEXT, INSTANT) and not fits(TEXT, BOOLEAN)  # as text they may be written in other ways
+
+
+def test_a_text_key_holds_no_null_character():
+    """No store of text takes one: it is refused where it comes in, not where it is looked for."""
+    with pytest.raises(BadKey, match="null character"):
+        canonical(KeyType.TEXT, "a\x00")

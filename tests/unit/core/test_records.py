@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -79,3 +80,11 @@ def test_half_a_surrogate_in_a_text_is_stored_readable():
     from hanok.stores.sql.rows import from_json, to_json
 
     assert from_json(to_json({"error": "x\udc80", "more": ["\ud800"]})) == {"error": "x?", "more": ["?"]}
+
+
+def test_a_number_that_json_cannot_hold_stops_no_record():
+    """Infinity and what is no number are null in JSON; where a number must stand, null is no number again."""
+    opened = WHOLE.open({"at": NOW.isoformat(), "parts": [{"name": "x", "share": None}], "either": [1.0, None]})
+    assert math.isnan(opened.parts[0].share) and math.isnan(opened.either[1])
+    with pytest.raises(Corrupt, match="version"):
+        WHOLE.open({"at": NOW.isoformat(), "parts": [], "version": "x"}) and None

@@ -71,3 +71,13 @@ def test_nulls_that_came_to_be_many_are_seen(tmp_path):
     assert sum(few in found for found in feed.send(120)[5:]) <= 1
     assert any(few in found for found in feed.send(48, nulls=0.6)), "by what is known of six rows they are chance"
     feed.metadata.close()
+
+
+def test_the_largest_numbers_stop_no_table(tmp_path):
+    """What is kept of the last rows stays within what a record can hold, and rows after them come in."""
+    feed = Feed(tmp_path, 4)
+    for number, values in enumerate(([4.6, 0.1, 1e308, 1e16], [-1e308], [2.5], [-3.4, 1.7e308, 5.0])):
+        batch = pa.table({"k": [f"{number}{i}" for i in range(len(values))], "v": values})
+        assert feed.validation.ingest("t", batch, key=str(number)).accepted == len(values)
+    assert feed.validation.ingest("t", pa.table({"k": ["z"], "v": [1.0]}), key="z").accepted == 1
+    feed.metadata.close()

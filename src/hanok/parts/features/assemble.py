@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hanok.compute.duck import Relation, arrow, connect, quoted, read, within
+from hanok.compute.duck import Relation, arrow, connect, one_row, quoted, read, within
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import canonical_column, compare_alike, key_type
 from hanok.compute.point_in_time import AsOf, point_in_time_join, superseded
@@ -189,7 +189,7 @@ def window_rows(
 
 def _row_number(row_key: Sequence[str]) -> str:
     """The number of the first form of each row, as SQL."""
-    return f"min({SEQUENCE}) OVER (PARTITION BY {', '.join(map(quoted, row_key))})"
+    return f"min({SEQUENCE}) OVER (PARTITION BY {one_row(row_key)})"
 
 
 def _row_numbers(relation: Relation, row_key: Sequence[str], forms: pa.ChunkedArray) -> NDArray[np.int64]:

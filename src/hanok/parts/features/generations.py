@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 import pyarrow as pa
 
-from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.duck import arrow, connect, quoted, same_row
 from hanok.compute.point_in_time import living, superseded
 from hanok.core.clock import Clock, from_micros, micros
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
@@ -158,12 +158,11 @@ class Generations:
             return rows
         event = f"CAST({quoted(view.source.event_time)} AS TIMESTAMPTZ)"
         names = dict.fromkeys((*view.keys, view.source.event_time, ARRIVED, SEQUENCE, *view.columns, *row_key))
-        same = " AND ".join(f"source.{quoted(n)} = pushed.{quoted(n)}" for n in row_key)
-        with connect({"source": scan, "pushed": rows.select(row_key)}) as duck:
+        with connect({"source": scan, "pushed": rows.select([*row_key, SEQUENCE])}) as duck:
             return arrow(
                 duck,
                 f"SELECT {', '.join(map(quoted, names))}, {_until(row_key, event)} AS {UNTIL} "
-                f"FROM source SEMI JOIN pushed ON {same}",
+                f"FROM source SEMI JOIN pushed ON {same_row('source', 'pushed', row_key)}",
             )
 
     def _chunks(self, use: Use, scan: Scan) -> Iterator[pa.Table]:

@@ -213,14 +213,17 @@ def _ends(use: Use, rows: pa.Table, keep: Int64) -> Int64 | None:
 
 def identities(use: Use, rows: pa.Table, event: Int64) -> Int64:
     """A number for each row of one entity that all its forms have: its event time where that and the keys tell rows
-    apart."""
+    apart. A row that lacks a part of its key is one of its own."""
     view = use.view
     others = [n for n in use.row_key if n not in (*view.keys, view.source.event_time) and n in rows.column_names]
     at = event if view.source.event_time in use.row_key else np.zeros(len(event), np.int64)
     if not others:
         return at
     spelled = [canonical_column(key_type(rows.column(n).type, name=n), rows.column(n), name=n) for n in others]
-    texts = zip(at.tolist(), *(c.to_pylist() for c in spelled), strict=True)
+    texts = list(zip(at.tolist(), *(c.to_pylist() for c in spelled), strict=True))
+    if any(c.null_count for c in spelled):
+        alone = rows.column(SEQUENCE).to_pylist()
+        texts = [(*t, n) if None in t else t for t, n in zip(texts, alone, strict=True)]
     hashed = [hashlib.blake2b(repr(t).encode(), digest_size=8).digest() for t in texts]
     return np.frombuffer(b"".join(hashed), np.int64)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hanok.compute.duck import connect, quoted
+from hanok.compute.duck import connect, one_row, quoted
 from hanok.core.clock import from_micros
 from hanok.core.declare import FeatureView
 from hanok.core.errors import BadKey
@@ -87,7 +87,7 @@ def _of_view(
     where += [f"{event} <= {instant}", f"coalesce({ARRIVED}, {event}) <= {instant}"]
     source, row_key = quoted(view.source.table), [n for n in view.source.row_key or () if n in schema.names]
     if row_key:  # each row in the form that stood for it
-        by, came = ", ".join(map(quoted, row_key)), f"coalesce({ARRIVED}, {event}) <= {instant}"
+        by, came = one_row(row_key), f"coalesce({ARRIVED}, {event}) <= {instant}"
         forms = f"SELECT *, min(CASE WHEN {SEQUENCE} = {-1 if own is None else int(own)} THEN 0 END) OVER "
         forms += f"(PARTITION BY {by}) IS NOT NULL AS _own, max(CASE WHEN {came} THEN {SEQUENCE} END) OVER "
         source = f"({forms}(PARTITION BY {by}) AS _stands FROM {source})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from hanok.compute.duck import arrow, connect, quoted
+from hanok.compute.duck import arrow, connect, one_row, quoted
 from hanok.compute.frames import PREDICT_AT
 from hanok.core.logged import KEY
 from hanok.core.tables import ARRIVED, SEQUENCE, Scan
@@ -28,7 +28,7 @@ def seen_rows(scan: Scan, keys: Sequence[str], at: str, asked: pa.Table, row_key
     came = f"coalesce(epoch_us({ARRIVED}), {NEVER})"
     life = f"{EVER} AS until, true AS first"
     if row_key:
-        by = f"PARTITION BY {', '.join(quoted(k) for k in row_key)} ORDER BY"
+        by = f"PARTITION BY {one_row(row_key)} ORDER BY"
         life = (
             f"coalesce(min({came}) OVER ({by} {SEQUENCE} ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), {EVER}) "
             f"AS until, row_number() OVER ({by} {came}, {SEQUENCE}) = 1 AS first"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from hanok.compute.duck import Relation, arrow, connect, quoted, read, within
+from hanok.compute.duck import Relation, arrow, connect, one_row, quoted, read, within
 from hanok.compute.frames import PREDICT_AT
 from hanok.compute.keys import compare_alike, key_type, key_types, refused_values
 from hanok.compute.labels import dated, holds, known
@@ -116,7 +116,7 @@ class Spines:
         at = f"TIMESTAMPTZ '{(as_of or self._clock.now()).isoformat()}'"
         told, cut = "labels", f"{known(known_at)} <= {at}"
         if row_key:  # the rows that none with the same key had superseded by then
-            by = f"PARTITION BY {', '.join(map(quoted, row_key))} ORDER BY {SEQUENCE} DESC"
+            by = f"PARTITION BY {one_row(row_key)} ORDER BY {SEQUENCE} DESC"
             told = f"(SELECT * FROM labels WHERE {cut} QUALIFY row_number() OVER ({by}) = 1)"
         labels, asking = self._alike(model, keys, scan, asking, row_key)
         where = f"WHERE {cut} AND {holds(label, scan.schema.field(label).type)}"

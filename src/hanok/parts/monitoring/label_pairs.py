@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hanok.compute.duck import add, arrow, connect, literal, quoted, within
+from hanok.compute.duck import add, arrow, connect, literal, quoted, same_row, within
 from hanok.compute.labels import dated, holds, known, newest
 from hanok.compute.point_in_time import living, superseded
 from hanok.core.clock import micros
@@ -90,7 +90,7 @@ def pairs(
             came = f"SELECT {of.keys} FROM new_labels t{of.joins} WHERE t.{SEQUENCE} >= {state.labels}"
             if labels.overlay is not None:  # also the entities that a row is moved away from
                 add(duck, "forms_of_new", _forms_of_new(duck, labels, state))
-                same = _same("t", "n", labels.overlay.row_key)
+                same = same_row("t", "n", labels.overlay.row_key)
                 came = f"SELECT {of.keys} FROM forms_of_new t{of.joins} SEMI JOIN new_labels n ON {same} "
                 came += f"AND n.{SEQUENCE} >= {state.labels}"
             asked = _entities(duck, came, "labelled")
@@ -153,10 +153,6 @@ def _first(by: str, order: str) -> str:
     return f"coalesce(bool_and({UNTIL} IS NOT NULL) {before}, true)"
 
 
-def _same(one: str, other: str, row_key: Sequence[str]) -> str:
-    return " AND ".join(f"{one}.{quoted(n)} IS NOT DISTINCT FROM {other}.{quoted(n)}" for n in row_key)
-
-
 def _forms_of_new(duck: duckdb.DuckDBPyConnection, labels: Scan, state: LabelState) -> Scan:
     """Label rows among which all forms are of those that came since, which are the view `new_labels`."""
     assert labels.overlay is not None
@@ -189,7 +185,7 @@ def taken_back(
             kept = ", ".join(f"p.{quoted(n)}" for n in earlier.schema.names if n not in drop)
             ended = (
                 f"SELECT l.{SEQUENCE} AS row, min(n.{UNTIL}) AS until FROM labels l JOIN (SELECT *, "
-                f"{known(source.known_at)} AS {UNTIL} FROM new_labels) n ON {_same('l', 'n', source.row_key)} "
+                f"{known(source.known_at)} AS {UNTIL} FROM new_labels) n ON {same_row('l', 'n', source.row_key)} "
                 f"WHERE l.{SEQUENCE} < {state.labels} AND n.{SEQUENCE} >= {state.labels} GROUP BY 1"
             )
             stays = "AND NOT coalesce(p.superseded, false)" if "superseded" in earlier.schema.names else ""
@@ -237,11 +233,11 @@ class _Keyed:
         columns, joins, odd, plain = [], "", {}, []
         for i, (name, type_, kind) in enumerate(keys):
             text = spelled(f"t.{quoted(name)}", type_, kind)
-            found = spellings.odd(table, name, kind, upto) if pa.types.is_string(type_) else None
+            found = spellings.odd(table, name, type_, kind, upto)
             if found is not None:
                 odd[f"odd_{side}_{i}"] = found
-                joins += f" LEFT JOIN odd_{side}_{i} o{i} ON o{i}.raw = t.{quoted(name)}"
-                text = f"coalesce(o{i}.spelled, t.{quoted(name)})"
+                joins += f" LEFT JOIN odd_{side}_{i} o{i} ON o{i}.raw = {text}"
+                text = f"coalesce(o{i}.spelled, {text})"
             columns.append(f"{text} AS k{i}")
             plain.append((name if found is None else "", type_))
         return cls(joins, ", ".join(columns), odd, plain)

@@ -1,7 +1,8 @@
 """Key columns of label tables and of the log as the one spelling of core/keys.py, in SQL.
 
-What has a type of its own is spelled by SQL. Texts are compared as they stand; those that are spelled otherwise (an old
-log, a label table that holds text) are found once, in the rows that came since the last look, and read by the codec.
+What has a type of its own is spelled by SQL. Texts are compared as they stand. What is spelled otherwise then (an old
+log, a label table that holds text, 1e-05, a decimal 1.50) is found once, in the rows that came since the last look, and
+read by the codec.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CANONICAL = {
     KeyType.INSTANT: r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?\+00:00",
 }
 
+SPELLED_IN_MANY_WAYS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_floating, pa.types.is_decimal)
+
 
 @dataclass
 class _Odd:
@@ -42,22 +45,22 @@ class Spellings:
         self._odd: dict[tuple[str, str, KeyType], _Odd] = {}
         self._lock = threading.Lock()
 
-    def odd(self, table: str, column: str, kind: KeyType, upto: int) -> pa.Table | None:
-        """(raw, spelled) of the texts below row `upto` that are not in the one spelling; None where all are."""
-        if kind not in CANONICAL:
+    def odd(self, table: str, column: str, type_: pa.DataType, kind: KeyType, upto: int) -> pa.Table | None:
+        """(raw, spelled) of what `spelled` gives below row `upto` that is not the one spelling; None where all is."""
+        if kind not in CANONICAL or not any(is_(type_) for is_ in SPELLED_IN_MANY_WAYS):
             return None
         with self._lock:
             known = self._odd.setdefault((table, column, kind), _Odd())
             if known.upto < upto:
-                known.spelled |= self._look(table, column, kind, known.upto, upto)
+                known.spelled |= self._look(table, column, type_, kind, known.upto, upto)
                 known.upto = upto
             if not known.spelled:
                 return None
             raw = list(known.spelled)
             return pa.table({"raw": pa.array(raw, pa.string()), "spelled": [known.spelled[r] for r in raw]})
 
-    def _look(self, table: str, column: str, kind: KeyType, low: int, high: int) -> dict[str, str]:
-        name = quoted(column)
+    def _look(self, table: str, column: str, type_: pa.DataType, kind: KeyType, low: int, high: int) -> dict[str, str]:
+        name = spelled(quoted(column), type_, kind)
         with connect({"rows": self._tables.scan(table, upto=high, first=low)}) as duck:
             found = arrow(
                 duck,
@@ -74,7 +77,8 @@ class Spellings:
 
 
 def spelled(name: str, column: pa.DataType, kind: KeyType) -> str:
-    """SQL for a column's values in the one spelling of `kind`; null where a value is none. Text stays as it is."""
+    """SQL for a column's values in the one spelling of `kind`, but for those that are `odd`; null where a value is
+    none. Text stays as it is."""
     if pa.types.is_string(column) or pa.types.is_large_string(column):
         return name
     if pa.types.is_integer(column):
@@ -84,7 +88,8 @@ def spelled(name: str, column: pa.DataType, kind: KeyType) -> str:
     if pa.types.is_floating(column):
         exact = f"{name} = trunc({name}) AND abs({name}) < {EXACT_FLOATS}"
         whole = f"CASE WHEN {exact} THEN CAST(CAST({name} AS BIGINT) AS VARCHAR)"
-        other = f"CASE WHEN isfinite({name}) THEN CAST({name} AS VARCHAR) END" if kind is KeyType.NUMBER else "NULL"
+        shortest = f"CASE WHEN isfinite({name}) THEN CAST(CAST({name} AS DOUBLE) AS VARCHAR) END"
+        other = shortest if kind is KeyType.NUMBER else "NULL"
         return f"{whole} ELSE {other} END" if kind in (KeyType.INTEGER, KeyType.NUMBER, KeyType.TEXT) else "NULL"
     if pa.types.is_timestamp(column) or pa.types.is_date(column):
         return _spelled_time(name, kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hanok.compute.duck import connect, quoted, read
+from hanok.compute.duck import connect, one_row, quoted, read, same_row
 from hanok.core.errors import Conflict
 from hanok.core.tables import SEQUENCE, Overlay
 from hanok.core.validation import CHECK, REPLAYED, CheckResult
@@ -53,12 +53,13 @@ class Batches:
         within, scan = " OR ".join(spans), self._tables.scan(table)
         if overlay is None or not set(overlay.row_key) <= set(scan.schema.names):
             return read(scan, [SEQUENCE], within).num_rows
-        by, each = (", ".join(prefix + quoted(n) for n in overlay.row_key) for prefix in ("", "t."))
-        same = " AND ".join(f"t.{quoted(n)} IS NOT DISTINCT FROM k.{quoted(n)}" for n in overlay.row_key)
-        newest = f"SELECT max(t.{SEQUENCE}) AS n FROM source t SEMI JOIN k ON {same} GROUP BY {each}"
+        key = overlay.row_key
+        by = ", ".join(map(quoted, key))
+        newest = f"SELECT max(t.{SEQUENCE}) AS n FROM source t SEMI JOIN k ON {same_row('t', 'k', key)} "
+        newest += f"GROUP BY {one_row(key, 't.')}"
         with connect({"source": scan}) as duck:
             found = duck.execute(
-                f"WITH k AS (SELECT DISTINCT {by} FROM source WHERE {within}), newest AS ({newest}) "
+                f"WITH k AS (SELECT {by}, {SEQUENCE} FROM source WHERE {within}), newest AS ({newest}) "
                 f"SELECT count(*) FROM source WHERE ({within}) AND {SEQUENCE} IN (SELECT n FROM newest)"
             ).fetchone()
         return int(found[0]) if found else 0

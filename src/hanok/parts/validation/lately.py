@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,7 +87,7 @@ def _with(old: LatelyColumn, now: ColumnStatistics, came: pa.Table, schema: Tabl
     sample: tuple[float, ...] = ()
     if rows and len(now.quantiles) == len(LEVELS):
         places = (np.arange(min(rows, USUAL_ROWS_MIN)) + 0.5) / min(rows, USUAL_ROWS_MIN)
-        sample = tuple(np.interp(places, LEVELS, now.quantiles).tolist())
+        sample = tuple(_within_range(np.interp(places, LEVELS, now.quantiles)).tolist())
     rising, top = old.rising, old.top
     if now.rows >= USUAL_ROWS_MIN:  # it speaks for itself
         rising, top = 0, None
@@ -98,7 +99,8 @@ def _with(old: LatelyColumn, now: ColumnStatistics, came: pa.Table, schema: Tabl
     while sum(n for n, _ in nulls[1:]) >= ROWS_MIN:
         nulls = nulls[1:]
     most = USUAL_ROWS_MIN if schema.rows_seen < USUAL_ROWS_MIN else ROWS_MIN
-    return LatelyColumn((*old.values, *sample)[-most:], rising, top, tuple(nulls))
+    finite = [*(x for x in old.values if math.isfinite(x)), *sample]
+    return LatelyColumn(tuple(finite[-most:]), rising, top, tuple(nulls))
 
 
 def _counts_on(column: ColumnSchema, new: LatelyColumn, batch: int, rows: int, came: pa.Table, event_time: str) -> bool:
@@ -152,4 +154,10 @@ def _present(now: ColumnStatistics) -> int:
 
 
 def _quantiles(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(np.quantile(values, LEVELS[1:-1]).tolist()) if values else ()
+    return tuple(_within_range(np.quantile(values, LEVELS[1:-1])).tolist()) if values else ()
+
+
+def _within_range(between: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values between two others: of the largest numbers their difference is none any more."""
+    largest = float(np.finfo(float).max)
+    return np.nan_to_num(between, nan=0.0, posinf=largest, neginf=-largest)

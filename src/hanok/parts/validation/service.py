@@ -156,6 +156,7 @@ class Validation:
         unchanged = int((~checked.bad & late).sum())
         checked = replace(checked, bad=checked.bad & ~late)
         good = checked.rows.filter(stays).append_column(ARRIVED, came_at.filter(stays))
+        lately = self._lately(table)
         anew = self._again(table, key, good, checked.came.column_names, row_key or known_by, bool(row_key))
         good = anew.rows
         if good.num_rows:
@@ -167,7 +168,6 @@ class Validation:
         if learning and schema.rows_seen and good.num_rows:
             told = good.drop_columns([c.name for c in schema.columns if c.name not in rows.column_names])
             schema = without_ranges(learned(schema, told if partial else good), identity)
-        lately = self._lately(table)
         told_of = judged(
             expected, checked.came, measured, lately, identity={*identity, *row_key}, known=checked.anomalies
         )

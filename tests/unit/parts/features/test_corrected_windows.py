@@ -51,7 +51,7 @@ class World(Corrected):
         first = len(self.rows)
         made = {
             "k": pa.array([r[0] for r in batch], pa.string()),
-            "id": [r[1] for r in batch],
+            "id": pa.array([r[1] for r in batch], pa.int64()),
             "e": pa.array([self.at(r[2]) for r in batch], MICROS),
             "v": pa.array([r[4] for r in batch], pa.float64()),
             "w": pa.array([float(r[3]) for r in batch]),
@@ -67,7 +67,7 @@ class World(Corrected):
             self.features.push("t", numbered)
 
     def standing(self, key, t, own):
-        who = lambda r: tuple(r[n] for n in self.row_key)  # noqa: E731
+        who = lambda r: identity(r, self.row_key)  # noqa: E731
         forms = {who(r): r for r in self.rows if r["came"] <= t}  # a later form takes the place of an earlier one
         if own is not None:
             forms.pop(who(self.rows[own]), None)
@@ -117,17 +117,30 @@ class World(Corrected):
 
 row = st.tuples(
     st.sampled_from("ab"),
-    st.integers(1, 3),
+    st.none() | st.integers(1, 3),
     st.none() | st.integers(0, 4) | st.integers(0, 14),
     st.integers(0, 14),
     st.none() | st.sampled_from([1.0, 2.5, 7.0]),
 )
+
+
+def identity(row, row_key):
+    """What all forms of a row have in common: a row that lacks a part of its key is one of its own."""
+    key = tuple(row[n] for n in row_key)
+    return ("alone", row[SEQUENCE]) if None in key else key
+
 
 # Rows that move between instants, entities and out of both, and rows that come back.
 MOVES = [
     ([("a", 1, 0, 0, 1.0), ("a", 2, 1, 0, 2.5), ("b", 3, 1, 2, None)], 2),
     ([("b", 1, 1, 3, 7.0), ("a", 2, 4, 3, 2.5), ("a", 3, None, 3, 1.0), ("a", 4, 1, 2, 1.0)], 2),
     ([("a", 1, 2, 5, 2.5), ("a", 4, 1, 2, 7.0)], 3),
+]
+
+# Rows without an id beside one that is corrected.
+LACKING = [
+    ([("a", None, 0, 0, 1.0), ("a", None, 1, 0, 2.5), ("a", 2, 1, 1, None)], 2),
+    ([("a", None, 1, 3, 7.0), ("a", 2, 2, 3, 2.5)], 3),
 ]
 
 
@@ -147,6 +160,8 @@ def fitted(batch, row_key, now):
 @example(MOVES, ("id",), True, 1800)
 @example(MOVES, ("k", "id"), True, 1)
 @example(MOVES, ("k", "e"), False, 1)
+@example(LACKING, ("id",), False, 1)
+@example(LACKING, ("k", "id"), True, 1)
 @settings(max_examples=3, deadline=None)
 def test_at_each_time_a_row_counts_once_in_the_form_that_stood_then(metadata, steps, row_key, own, unit):
     world, now, asked = World(metadata, row_key, own, unit), 0, []

@@ -142,3 +142,19 @@ def test_after_each_join_an_answer_has_the_label_that_a_join_from_scratch_gives(
     finally:
         world.close()
         shutil.rmtree(root)
+
+
+def test_rows_that_lack_their_row_key_are_rows_of_their_own(tmp_path, empty):
+    """Labels that are told one by one have no row of the feed: none takes another's place."""
+    world = Corrected(tmp_path / "w", row_key=("row",), window=None, stated=False)
+    one, two, three = world.answer([("x", 3, "primary", 0.5), ("y", 3, "primary", 0.5), ("z", 3, "primary", 0.5)])
+    for rows in ([(None, "x", "a", None)], [(None, "y", "b", None)], [(1, "z", "a", None)], [(1, "z", "c", None)]):
+        columns = [pa.array([r[0] for r in rows], pa.int64()), *(pa.array([r[i] for r in rows]) for i in (1, 2))]
+        now = world.clock.now()
+        columns += [pa.array([None], INSTANT), pa.array([now], INSTANT)]
+        table = pa.table(columns, names=["row", "who", OUTCOME, KNOWN, "_arrived"])
+        world.tables.append("truth", table, key=f"told {rows}")
+        world.join()
+        world.clock.move_to(world.clock.now() + HOUR)
+    assert world.outcomes() == {one: 0.0, two: 1.0, three: 2.0}
+    world.close()

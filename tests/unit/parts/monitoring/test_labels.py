@@ -4,6 +4,7 @@ import math
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -306,6 +307,12 @@ T = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         (KeyType.DATE, ["2026-01-02", "2026-01-02T00:00:00Z", "2026-01-03"], pa.date32(), T.date()),
         (KeyType.TEXT, ["7", "07"], pa.int64(), 7),
         (KeyType.TEXT, ["a", "A"], pa.string(), "a"),
+        (KeyType.NUMBER, ["0.00001", "1e-5", "0.0001"], pa.float64(), 1e-5),
+        (KeyType.NUMBER, ["10000000000000002", "10000000000000003"], pa.float64(), 1e16 + 2),
+        (KeyType.NUMBER, ["9007199254740994", "9007199254740992"], pa.float64(), 2.0**53 + 2),
+        (KeyType.NUMBER, ["0.5", "5e-1", "0.25"], pa.float32(), 0.5),
+        (KeyType.NUMBER, ["1.5", "1.50", "1.05"], pa.decimal128(10, 2), Decimal("1.50")),
+        (KeyType.NUMBER, ["2", "2.00", "20"], pa.decimal128(10, 2), Decimal("2.00")),
     ],
 )
 @pytest.mark.parametrize("first", ["answers", "labels"])
