@@ -51,7 +51,7 @@ class Batching:
         """How files are read that hold rows of the model's spine, and which of their columns are numbers."""
         self.metadata.require_model(model, Access.USE)
         table, numbers = self._spine(model), []
-        for one in self.serving.model(model).signature.inputs:
+        for one in self.serving.signature(model).inputs:
             numbers += [one.name] if one.datatype in ("FP64", "INT64") else []
         return self.validation.readings.usual(table) if table else Reading(), numbers
 

@@ -148,7 +148,7 @@ class Labelling:
             self._serving.compact(everything=True)
         except Exception as error:  # noqa: BLE001 (a bad record or a full disk must not hold up the labels of the rest)
             log.warning("answers that are not in the table yet stay without labels for now: %s", error)
-        answering = self._serving.model(model.name).signature
+        answering = self._serving.signature(model.name)
         return self._monitoring.labels.join(
             self.source(model),
             self.key_types(model),
@@ -192,10 +192,10 @@ class Labelling:
         return key_types(self._tables.scan(table).schema, self._features.spine_keys(model))
 
     def _signature(self, name: str, version: int) -> Signature:
-        return self._serving.model(name, version).signature
+        return self._serving.signature(name, version)
 
     def _classes(self, name: str) -> tuple[str, ...]:
-        return self._serving.model(name).signature.classes if self._serving.deployment(name) else ()
+        return self._serving.signature(name).classes if self._serving.deployment(name) else ()
 
     def _column_type(self, table: str, column: str) -> str:
         schema = self._validation.schema(table)

@@ -37,7 +37,7 @@ class Predictions:
 
     def search(self, model: str, looked: Looked) -> list[Found]:
         """The newest first. Raises ModelNotFound, BadKey, Invalid for an outcome that the model has not."""
-        task = self.serving.model(model).signature.task
+        task = self.serving.signature(model).task
         if looked.outcome in ("right", "wrong") and task == "regression":
             raise Invalid(f"{model} gives numbers, which are not right or wrong: ask for labelled or unlabelled")
         keys = self._spelled(model, looked.keys)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from hanok.core.errors import Invalid
+from hanok.core.errors import Conflict, Invalid, ModelNotFound, Unavailable
 from hanok.engine.verbs import call
 
 COLUMNS = {
@@ -136,3 +136,47 @@ def test_one_model_that_cannot_be_measured_stops_no_other(shop, monkeypatch):
     shop.clock.move_to(datetime(2026, 12, 1, tzinfo=UTC))
     shop.watching.measure_live()
     assert not [a for a in shop.alerts.list("returns", state="open") if a.kind == "measuring"]
+
+
+def test_labels_and_lists_need_no_version_that_can_be_loaded(shop, monkeypatch):
+    """The version that answers is damaged, or its row is gone: what was answered is labelled and listed."""
+    asked = answer(shop, "x")
+    version = shop.serving.deployment("returns").primary
+    broken = ModelNotFound("it is gone")
+
+    def load(digest):
+        raise broken
+
+    monkeypatch.setattr(shop.packages, "load", load)
+    shop.packages._loaded.clear()
+    versions = shop.serving._versions
+    for gone in (False, True):
+        if gone:
+            shop.metadata.inner.write(lambda r: r.registry_upkeep.remove_version("returns", version))
+        versions._live.clear()
+        versions._generation = -1
+        versions.refresh()
+        with pytest.raises(Unavailable):
+            shop.serving.predict("returns", COLUMNS, entity={"order": "y"})
+        assert tell(shop, int(gone), "x")["joined"] == 1
+        assert label_of(shop, asked) == float(gone)
+        found = call(shop, "prediction.list", "me", {"model": "returns", "entity": {"order": "x"}})
+        assert [f["id"] for f in found] == [asked]
+
+
+def test_what_answers_keeps_its_name_and_its_versions(shop):
+    version = shop.serving.deployment("returns").primary
+    registry = shop.tracking.registry
+    with pytest.raises(Conflict, match=f"answers .version {version}.: .* so it keeps it. Copy the version"):
+        registry.rename_model("returns", "sent back")
+    with pytest.raises(Conflict, match="it is not deleted"):
+        registry.delete_model("returns")
+    with pytest.raises(
+        Conflict, match=f"version {version} of 'returns' answers .primary.: let another one answer first"
+    ):
+        registry.delete_version("returns", version)
+    assert answer(shop, "x")
+    other = next((v.version for v in registry.versions("returns") if v.version != version), None)
+    if other is not None:
+        registry.delete_version("returns", other)
+        assert registry.versions("returns")[0].version == version

@@ -77,10 +77,11 @@ class Relations:
         self._ones = width
         design = self._designed(self._good, list(self._blocks), width)
         self._half = period % 2 == 0
-        self._grams = [design[own].T @ design[own] for own in (self._half, ~self._half)]
+        self._old = period >= np.median(np.unique(period))
+        self._grams = [design[own].T @ design[own] for own in (self._half, ~self._half, self._old)]
         self._design = design
         self._last: tuple[Columns, Numbers] | None = None
-        self._solved: dict[tuple[str, frozenset[str]], tuple[Numbers, Numbers]] = {}
+        self._solved: dict[tuple[str, frozenset[str]], tuple[Numbers, Numbers, Numbers]] = {}
         self._usual: dict[tuple[str, frozenset[str]], tuple[float, float, float, float, float]] = {}
 
     def _designed(self, columns: Columns, names: Collection[str], width: int) -> Numbers:
@@ -97,13 +98,14 @@ class Relations:
         first = block.place.stop - 1 if block.coding.numeric else block.place.start
         return np.arange(first, block.place.stop)
 
-    def _weights(self, target: str, given: frozenset[str]) -> tuple[Numbers, Numbers]:
+    def _weights(self, target: str, given: frozenset[str]) -> tuple[Numbers, Numbers, Numbers]:
+        """Learned on every other period, on those between, and on the older half."""
         key = target, given
         if key not in self._solved:
             places, aim = self._places(given), self._aim(target)
             ridge = RIDGE * np.eye(len(places))
             made = [np.linalg.solve(g[np.ix_(places, places)] + ridge, g[np.ix_(places, aim)]) for g in self._grams]
-            self._solved[key] = made[0], made[1]
+            self._solved[key] = made[0], made[1], made[2]
         return self._solved[key]
 
     def _places(self, given: frozenset[str]) -> NDArray[np.int64]:
@@ -113,13 +115,13 @@ class Relations:
         return np.concatenate([*blocks, [self._ones]])
 
     def _as_usual(self, target: str, given: frozenset[str]) -> tuple[float, float, float, float, float]:
-        """Of good rows: the share explained, the mean error, how it differs from period to period, rows a period, and
-        the error of the last of them."""
+        """Of good rows: the share explained; the mean error, as far as it grows from the older half to the newer; how
+        it differs from period to period; rows a period; and the error of the last of them."""
         key = target, given
         if key not in self._usual:
             y, known = self._blocks[target].target(self._good[target])
             x = self._design[:, self._places(given)]
-            first, second = self._weights(target, given)
+            first, second, old = self._weights(target, given)
             off = np.where(self._half[:, None], y - x @ second, y - x @ first)
             errors = (off**2).sum(axis=1)
             spread = float(((y[known] - y[known].mean(axis=0)) ** 2).sum(axis=1).mean()) if known.any() else 0.0
@@ -128,7 +130,11 @@ class Relations:
             mean = float(errors[known].mean()) if known.any() else 0.0
             varies = float(means.std(ddof=1)) if len(means) > 2 else mean
             tied = 1 - mean / spread if spread > 0 else 0.0
-            mean = max(mean, NEAR * spread)
+            new = known & ~self._old
+            loosens = 1.0
+            if new.sum() >= 20 and errors[new].mean() > 0:  # a world that moves on: what tied the older rows ties less
+                loosens = max(1.0, float(((y - x @ old) ** 2).sum(axis=1)[new].mean() / errors[new].mean()))
+            mean = max(mean, NEAR * spread) * loosens
             late = known & (self._period < self._period.min() + LAST)
             last = max(mean, float(errors[late].mean()) if late.any() else 0.0)
             self._usual[key] = tied, mean, varies, float(known.sum() / max(1, len(means))), last
@@ -150,7 +156,7 @@ class Relations:
         if known.sum() < 20:
             return 0.0
         x = self._suspect_design(suspect)[:, self._places(wanted)]
-        errors = np.mean([((y - x @ w) ** 2).sum(axis=1)[known] for w in self._weights(target, wanted)], axis=0)
+        errors = np.mean([((y - x @ w) ** 2).sum(axis=1)[known] for w in self._weights(target, wanted)[:2]], axis=0)
         if first is not None and len(first) == len(known) and (first & known).sum() >= 20:
             early = np.sort(errors[first[known]])
             if early[: len(early) - max(1, int(TRIMMED * len(early)))].mean() < BROKEN_RATIO * last:
@@ -175,7 +181,7 @@ class Relations:
             return None
         tied = self._as_usual(target, given)[0]
         x = self._suspect_design(suspect)[:, self._places(given)]
-        scores = np.mean([x @ w for w in self._weights(target, given)], axis=0)[:, 0]
+        scores = np.mean([x @ w for w in self._weights(target, given)[:2]], axis=0)[:, 0]
         return np.interp(scores, block.scores, block.quantiles), tied
 
 

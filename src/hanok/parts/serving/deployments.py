@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ from hanok.core.errors import Conflict, HanokError, ModelNotFound, StaleGenerati
 from hanok.core.ids import new_id
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.registry import ModelVersion
-from hanok.core.serving import Arm, Deployment
+from hanok.core.serving import Arm, Deployment, Signature
 from hanok.parts.serving.packages import Loaded, Packages
 from hanok.stores.ports import Metadata, Repositories
 
@@ -171,6 +172,22 @@ class Deployments:
                 f"See: hanok model show {name}"
             )
         return self._packages.load(_package(found[0]))
+
+    def signature(self, name: str, version: int | None = None) -> Signature:
+        """What a version takes and gives, though it cannot be loaded. Without `version`, that of the one that answers;
+        where nothing is known of it, of the newest. Raises ModelNotFound, and Unavailable where no version says so."""
+        snapshot = self.snapshot(name)
+        asked = snapshot.deployment.primary if version is None else version
+        if asked in snapshot.models:
+            return snapshot.models[asked].signature
+        known = self._metadata.read(lambda r: r.registry.versions(name, version))
+        for one in sorted(known, key=lambda v: (v.version != asked, -v.version)):
+            if one.package:
+                with suppress(HanokError):
+                    return self._packages.signature(one.package)
+        if version is not None and not known:
+            raise ModelNotFound(f"model {name!r} has no version {version}")
+        return snapshot.model(asked).signature
 
     def _loaded(self, deployment: Deployment) -> Snapshot:
         models, broken = {}, {}

@@ -75,6 +75,11 @@ class Packages:
         with self._blobs.open(digest) as file:
             return orjson.loads(file.read())
 
+    def signature(self, digest: str) -> Signature:
+        """What a package takes and gives, without loading it."""
+        loaded = self._loaded.get(digest)
+        return loaded.signature if loaded is not None else Signature.from_dict(self.manifest(digest)["signature"])
+
     def is_foreign(self, digest: str) -> bool:
         """Whether a package runs code of its own."""
         loaded = self._loaded.get(digest)

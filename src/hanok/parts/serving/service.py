@@ -99,6 +99,7 @@ class Serving:
         self.keys: EntityKeys = UndeclaredKeys()  # the engine puts those of the declarations here
         self.deploy, self.refresh = self._versions.deploy, self._versions.refresh
         self.deployment, self.deployments = self._versions.current, self._versions.all
+        self.signature = self._versions.signature
         self.history, self.last_primary_before = self._versions.history, self._versions.last_primary_before
 
     def model(self, name: str, version: int | None = None) -> Loaded:

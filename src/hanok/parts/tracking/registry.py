@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hanok.core.access import PROJECT_TAG, caller
 from hanok.core.clock import Clock
-from hanok.core.errors import AlreadyExists, Invalid
+from hanok.core.errors import AlreadyExists, Conflict, Invalid
 from hanok.core.ids import checked_name, new_id
 from hanok.core.json import JsonObject
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
@@ -81,21 +81,33 @@ class RegistryVerbs:
         return self._change_model(name, lambda model: replace(model, tags=without(model.tags, key)), event)
 
     def rename_model(self, name: str, new_name: str) -> RegisteredModel:
-        """Versions, aliases and history follow. Raises ModelNotFound, AlreadyExists."""
+        """Versions, aliases and history follow. Raises ModelNotFound, AlreadyExists, and Conflict for a model that
+        answers."""
         checks.check_model_name(new_name)
 
         def work(r: Repositories) -> RegisteredModel:
             model_named(r, name)
+            if (live := r.deployments.get(name)) is not None:
+                raise Conflict(
+                    f"model {name!r} answers (version {live.primary}): its answers, labels and deployment stand under "
+                    f"this name, so it keeps it. Copy the version to the new name (MLflow: copy_model_version("
+                    f"'models:/{name}/{live.primary}', {new_name!r})) and deploy it there: hanok deploy {new_name}"
+                )
             r.registry_upkeep.rename_model(name, new_name, self._clock.now())
             return model_named(r, new_name)
 
         return self._metadata.write(work)
 
     def delete_model(self, name: str) -> None:
-        """With all versions; each leaves a tombstone in the graph."""
+        """With all versions; each leaves a tombstone in the graph. Raises Conflict for a model that answers."""
 
         def work(r: Repositories) -> None:
             model_named(r, name)
+            if (live := r.deployments.get(name)) is not None:
+                raise Conflict(
+                    f"model {name!r} answers (version {live.primary}), and its answers and labels stand under this "
+                    "name: it is not deleted. Versions that do not answer can be, one by one"
+                )
             now = self._clock.now()
             for version in r.registry.versions(name):
                 r.lineage.tombstone(version.id, now)
@@ -244,10 +256,18 @@ class RegistryVerbs:
         return self._metadata.write(work)
 
     def delete_version(self, model: str, version: int, *, actor: str = "local") -> None:
-        """Aliases that stand at it are unset first, with a record. Its number is not used again."""
+        """Aliases that stand at it are unset first, with a record. Its number is not used again. Raises Conflict for
+        one that answers, beside others too."""
 
         def work(r: Repositories) -> None:
             found, now = version_numbered(r, model, version), self._clock.now()
+            live = r.deployments.get(model)
+            for arm in live.arms if live is not None else ():
+                if arm.version == version:
+                    raise Conflict(
+                        f"version {version} of {model!r} answers ({arm.mode}): let another one answer first, with "
+                        f"hanok deploy {model}@VERSION or hanok rollback {model}"
+                    )
             for alias in found.aliases:
                 record_move(r, AliasChange(new_id(now), model, alias, version, None, now, actor, "version deleted"))
             r.registry_upkeep.remove_version(model, version)
