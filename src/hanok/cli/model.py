@@ -114,6 +114,9 @@ def measure(model: str, home: Path | None, as_json: bool) -> None:
     say(f"{model} measured at {result['measured_at'][:19]}")
     days = [{"day": d["day"], "version": d["version"], "role": d["role"], "rows": d["rows"], **d["metrics"]}
             for d in result["days"]]  # fmt: skip
+    if not result["answered"]:
+        say(f"{model} has answered nothing yet, so there is nothing to measure: hanok predict {model} COLUMN=VALUE")
+        return
     if days:
         show(days, as_json)
     else:

@@ -113,6 +113,7 @@ class Watching:
         if self._serving.deployment(name) is None:
             raise NotFound(f"{name!r} answers nothing, so there is nothing to measure: hanok deploy {name}")
         self._catch_up(model, now)
+        self._alerts.resolve(name, "measuring-failed", "it is measured again")
         self._note_measured(name, Measured(f"{now:%Y-%m-%dT%H}"), now)
         return now
 
@@ -136,8 +137,10 @@ class Watching:
         self._labelling.join(model)
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         answered = self._monitoring.answered_days(model.name, until=today + DAY, limit=DAYS_CAUGHT_UP)
+        if not answered:  # deployed, and not asked yet
+            return
         looked_at = {report.day for report in self._monitoring.drift_reports(model.name)}
-        newest = max(answered, default=today)
+        newest = max(answered)
         for day in answered:
             if day < newest and f"{day:%Y-%m-%d}" not in looked_at:
                 self.measure(model.name, day, days_back=0, least=1)

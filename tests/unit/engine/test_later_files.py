@@ -234,3 +234,19 @@ def test_why_and_measure_say_what_can_be_asked(sales):
         call(sales.app, "why", "me", {"subject": "saels"})
     with pytest.raises(NotFound, match="nothing to measure: hanok deploy sales"):
         call(sales.app, "measure", "me", {"model": "sales"})
+
+
+def test_a_model_that_was_deployed_and_not_asked_yet_is_no_failure(sales):
+    sales.app.close()
+    project = sales.folder / "project.py"
+    project.write_text(project.read_text().replace('budget="60s"', "trials=0"))
+    sales.app = open_app(Config(home=sales.folder / "home", project=project), clock=sales.app.clock)
+    made = sales.app.training.train("sales", reason="first", actor="me", promote=False)
+    sales.app.training.deploy("sales", made.version, actor="me", reason="first")
+    sales.app.watching.measure_live()
+    assert [a for a in sales.app.alerts.list() if a.kind == "measuring"] == []
+    found = call(sales.app, "measure", "me", {"model": "sales"})
+    assert not found["answered"] and found["days"] == []
+    sales.app.alerts.raise_("sales", "measuring", "measuring-failed", "a disk was full")
+    call(sales.app, "measure", "me", {"model": "sales"})
+    assert [a for a in sales.app.alerts.list(state="open") if a.kind == "measuring"] == []

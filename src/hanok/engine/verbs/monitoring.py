@@ -54,7 +54,8 @@ def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str)
     has moved."""
     now = watching.measure_now(model)
     bus.drain()
-    newest = max(monitoring.answered_days(model, until=now + timedelta(days=1), limit=1), default=now)
+    answered = monitoring.answered_days(model, until=now + timedelta(days=1), limit=1)
+    newest = max(answered, default=now)
     since = newest - timedelta(days=8)
     days = [d for d in monitoring.performance(model, limit=100) if d.day >= f"{since:%Y-%m-%d}"]
     reports = monitoring.drift_reports(model)
@@ -62,6 +63,7 @@ def measure(watching: Watching, monitoring: Monitoring, bus: Bus, *, model: str)
     return {
         "model": model,
         "measured_at": now.isoformat(),
+        "answered": bool(answered),
         "newest_day": f"{newest:%Y-%m-%d}",
         "days": [to_body(d) for d in days],
         "judged_rows": max(reports[-1].rows, reports[-1].run_rows) if reports else 0,
