@@ -28,6 +28,9 @@ class Model:
         if first == 888: time.sleep(60)
         if first == 999: raise ValueError("no 999")
         if first == 555: return [1.0]
+        if first == 333: os.fork()
+        if first == 222: return [7.5 for _ in frame["a"]]
+        if first == 111: return [1j for _ in frame["a"]]
         if first == 444: return ["yes" if a > 400 else "no" for a in frame["a"]]
         return [a * 2 + len(t or "") for a, t in zip(frame["a"], frame["t"])]
 def load_model(folder):
@@ -167,3 +170,28 @@ def test_of_many_rows_the_one_that_ends_the_process_is_found_and_the_others_are_
     models.approve(python="/no/python")
     opened(models)
     assert isinstance(decided().error, Unavailable), "a process that does not start is no row's fault"
+
+
+def test_a_model_that_forks_gives_nobody_the_answer_of_another(models):
+    """Both processes answer: the second answer is of a request that is over, and is given to nobody."""
+    models.approve()
+    runtime = opened(models)
+    assert score(runtime, 1.0) == [5.0]
+    assert score(runtime, 333.0) == [669.0]
+    for value in range(2, 8):
+        for _ in range(3):
+            try:
+                assert score(runtime, float(value)) == [value * 2 + 3.0]
+                break
+            except Unavailable as error:
+                assert "another request" in error.message
+
+
+def test_what_is_no_probability_is_no_answer(models):
+    models.approve()
+    binary = opened(models, task="binary", classes=("no", "yes"))
+    with pytest.raises(ScoringFailed, match=r"7\.5 where a probability lies from 0 to 1"):
+        score(binary, 222.0)
+    with pytest.raises(ScoringFailed, match="complex numbers"):
+        score(binary, 111.0)
+    assert score(opened(models), 222.0) == [7.5]

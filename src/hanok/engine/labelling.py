@@ -16,7 +16,7 @@ from hanok.core.clock import Clock
 from hanok.core.declare import Model
 from hanok.core.errors import BadData, Corrupt, HanokError, Invalid
 from hanok.core.ids import new_id
-from hanok.core.keys import KeyType, KeyValue, canonical, parse
+from hanok.core.keys import EXACT_FLOATS, KeyType, KeyValue, canonical, parse
 from hanok.core.labels import KeysOf, LabelSource, LabelValue, checked_label
 from hanok.core.serving import Signature
 from hanok.core.tables import ARRIVED
@@ -209,6 +209,11 @@ class Labelling:
         if own == "STRING":
             return text
         if own == "FLOAT":
+            if kind is KeyType.INTEGER and abs(int(text)) >= EXACT_FLOATS:
+                raise Invalid(
+                    f"{column}={text} does not fit the label table {table!r}, whose {column!r} holds floats: beyond "
+                    "2^53 these name no single number. Send labels to a table whose column is integer or text"
+                )
             return float(text)
         typed = parse(kind, text, name=column)
         return typed if isinstance(typed, str | int | float | bool | datetime) else text

@@ -18,7 +18,7 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 
 from hanok.compute.guesses import by_cell
-from hanok.core.errors import BadData, SignatureMismatch
+from hanok.core.errors import BadData, SignatureMismatch, words
 from hanok.core.json import Json
 from hanok.core.names import checked_columns, folded
 from hanok.engine.delimited import COMPRESSED, HEAD_BYTES, MARK, UNNAMED, Options, Text, looked_at, open_bytes
@@ -130,8 +130,11 @@ def _parquet(path: Path, files: Sequence[Path]) -> Source:
 def _parquet_batches(files: Sequence[Path], columns: Sequence[str], rows: int) -> Batches:
     for file in files:
         with pq.ParquetFile(file) as found:
-            for batch in found.iter_batches(rows, columns=list(columns)):
-                yield batch.select(list(columns))
+            try:
+                for batch in found.iter_batches(rows, columns=list(columns)):
+                    yield batch.select(list(columns))
+            except (OSError, pa.ArrowException) as error:  # pages are read as they are reached
+                raise BadData(f"{file.name} cannot be read: {words(error)}") from None
 
 
 def _arrow(path: Path, columns: Sequence[str], rows: int) -> Batches:

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class RehearsalProcess:
     """Call it as `Rehearsals.elsewhere`. One rehearsal at a time; its process ends with it."""
 
     def __init__(self, blobs: Path) -> None:
+        self._turn = threading.Lock()
         self._process = Called(
             lambda descriptor: [sys.executable, "-m", "hanok.server.rehearsing", str(descriptor), str(blobs)],
             answer_s=ANSWER_S,
@@ -32,13 +34,17 @@ class RehearsalProcess:
         )
 
     def __call__(self, work: Rehearsing, package: str) -> Rehearsed:
-        """Raises Unavailable when the process ends over it, and what the rehearsal raises."""
+        """Raises Unavailable when another rehearsal is under way or the process ends over it, and what the rehearsal
+        raises."""
+        if not self._turn.acquire(blocking=False):
+            raise Unavailable("another rehearsal is under way: ask again when it has ended")
         try:
             found = pickle.loads(self._process(pickle.dumps((work, package), protocol=pickle.HIGHEST_PROTOCOL)))
         except Ended as ended:
             raise Unavailable(f"the process that rehearses {ended}; ask again") from None
         finally:
             self._process.close()
+            self._turn.release()
         if isinstance(found, Rehearsed):
             return found
         raise found

@@ -178,3 +178,21 @@ def test_shares_add_up_to_what_all_causes_are_worth_together():
     assert shapley([0, 1], worth.__getitem__) == pytest.approx(
         {0: 0.6, 1: 0.3}
     )  # by hand: (0.5 + 0.7) / 2, (0.2 + 0.4) / 2
+
+
+def test_a_fault_that_is_over_is_not_told_of_the_day_after_it():
+    """A column was half empty for three days: the clean day after, and one with a fault of its own."""
+
+    def before(columns, broken):
+        days = np.repeat(np.arange(DAYS)[::-1], ROWS)
+        half = (days >= 1) & (days <= 3) & (np.arange(len(days)) % 2 == 0)
+        columns["wide"] = np.where(half, np.nan, columns["wide"])
+
+    def turned(columns, broken):
+        before(columns, broken)
+        today = np.repeat(np.arange(DAYS)[::-1], ROWS) < 1
+        columns["size"] = np.where(today, columns["size"] * 25.4, columns["size"])
+
+    assert judged(case(before)).causes == ()
+    first = judged(case(turned)).causes[0].proposal
+    assert first.kind == "unit" and first.columns == ("size",)

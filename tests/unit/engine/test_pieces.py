@@ -87,3 +87,13 @@ def test_what_cannot_be_read_is_said_before_the_first_row(tmp_path, name, conten
 def test_pieces_hold_no_more_than_they_give():
     batches = (pa.record_batch({"n": list(range(i, i + 3))}) for i in range(0, 30, 3))
     assert [p.column("n").to_pylist() for p in in_pieces(batches, 7)][:2] == [list(range(7)), list(range(7, 14))]
+
+
+def test_a_page_that_is_damaged_is_told_when_it_is_reached(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": list(range(10_000))}), path, compression="none", use_dictionary=False)
+    damaged = bytearray(path.read_bytes())
+    damaged[4:16] = b"\xff" * 12
+    path.write_bytes(damaged)
+    with pytest.raises(BadData, match=r"rows\.parquet cannot be read"):
+        list(open_source(path).batches(["a"], 1000))

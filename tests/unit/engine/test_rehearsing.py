@@ -11,7 +11,7 @@ import pytest
 from hanok.compute.hypotheses import Believed, Proposal, Verdict, judged
 from hanok.compute.rehearsal import FEED, INPUT, LABELS, TRAFFIC, faults
 from hanok.core.clock import micros
-from hanok.core.errors import ArtifactNotFound, NotFound
+from hanok.core.errors import ArtifactNotFound, NotFound, Unavailable
 from hanok.core.rehearsal import REHEARSAL, Question, QuietDay, Rehearsal, RehearsedFault, by_kind
 from hanok.engine.causes import change, suspects
 from hanok.engine.incident import Incident
@@ -237,6 +237,8 @@ def test_a_rehearsal_runs_in_a_process_of_its_own(tmp_path: Path):
         process(work(), digest)
     with pytest.raises(ArtifactNotFound):
         process(asked, "0" * 64)
+    with process._turn, pytest.raises(Unavailable, match="another rehearsal is under way"):
+        process(asked, digest)
     process.close()
 
 

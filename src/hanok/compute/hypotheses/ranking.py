@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hanok.compute.hypotheses import absent, aside, exchanged, fixed, joined, labelled, scaled, traffic
 from hanok.compute.hypotheses.case import LABEL, Case, Columns, Hypothesis, Proposal, Values
 from hanok.compute.hypotheses.measure import Measure
+from hanok.compute.hypotheses.streams import coded, likelihood_ratio
+from hanok.compute.tails import chi_square_tail
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     absent.arrivals,
@@ -35,6 +37,7 @@ CAUSES_MAX = 4
 GAIN_MIN = 15.0
 SHARE_MIN = 0.12
 ALONE_MIN = 400
+APART_MIN, P_APART = 30, 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +66,40 @@ class Verdict:
 
 
 def judged(case: Case) -> Verdict:
-    """The causes that hold, the likeliest first. Where something began long before the periods asked about and these
-    have rows enough, they are also judged alone, so that what happened in them is not thinned by what came before."""
+    """The causes that hold, the likeliest first. Where something began before the periods asked about and these have
+    rows enough, they are also judged alone, so that what happened in them is not thinned by what came before; where
+    they are unlike those since it began, it is over, and they are judged alone in any case."""
     found = _judged(Measure(case))
-    if found.onset <= case.asked or int((case.period < case.asked).sum()) < ALONE_MIN:
+    if found.onset <= case.asked:
+        return found
+    over = _is_over(case, found)
+    if not over and int((case.period < case.asked).sum()) < ALONE_MIN:
         return found
     alone, rows = case.alone(found.onset)
     now = _judged(Measure(alone, onset=case.asked))
+    if over and now.compared:
+        return replace(now, rows=rows[now.rows], good=rows[now.good])
     if not now.causes or (found.causes and found.causes[0].proposal.name == now.causes[0].proposal.name):
         return found
     return replace(now, rows=rows[now.rows], good=rows[now.good])
+
+
+def _is_over(case: Case, found: Verdict) -> bool:
+    """Whether the periods asked about are unlike the earlier ones of an incident, in what its causes are about (all
+    columns where it has none), in scores or in losses."""
+    named = {c for cause in found.causes for c in cause.proposal.columns} or set(case.columns)
+    streams = [case.columns[c] for c in sorted(named) if c in case.columns and c not in case.rolling]
+    now, before = case.period < case.asked, (case.period >= case.asked) & (case.period < found.onset)
+    for values in (*streams, case.score, case.loss):
+        known = np.isfinite(values) if values is case.loss else np.ones(len(values), bool)
+        a, b = values[now & known], values[before & known]
+        if len(a) < APART_MIN or len(b) < APART_MIN:
+            continue
+        coding = coded(np.concatenate([a, b]))
+        statistic, freedom = likelihood_ratio(coding.counts(a), coding.counts(b))
+        if chi_square_tail(statistic, freedom) < P_APART / (len(streams) + 2):
+            return True
+    return False
 
 
 def _judged(measured: Measure) -> Verdict:

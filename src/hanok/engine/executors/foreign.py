@@ -11,10 +11,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hanok.compute.runtimes.encoded import ByColumn, Raw, Scored, Scores
 from hanok.core.errors import Corrupt, MissingExtra, ScoringFailed, Unavailable, Unsafe
@@ -114,7 +116,7 @@ class ForeignModel:
 
     def __init__(self, folder: Path, python: str) -> None:
         self._python, self._forbidden, self._folder = python or sys.executable, "", folder
-        self.start_s, self.memory_bytes = 0.0, 0
+        self.start_s, self.memory_bytes, self._turns = 0.0, 0, count()
         self._called = Called(
             lambda descriptor: [self._python, "-I", str(CHILD), str(descriptor), str(folder), str(MEMORY_BYTES)],
             answer_s=ANSWER_S,
@@ -125,8 +127,9 @@ class ForeignModel:
     def ask(self, columns: list[tuple[str, str, list[object]]], rows: int) -> JsonObject:
         """What it says to these rows. Raises Unavailable when it ended, ScoringFailed for what it raised, Unsafe once
         it is forbidden."""
+        turn = next(self._turns)
         try:
-            reply = self._called(json.dumps({"columns": columns}).encode())
+            reply = self._called(json.dumps({"turn": turn, "columns": columns}).encode())
         except Ended as ended:
             if self._forbidden:
                 raise Unsafe(self._forbidden) from None
@@ -134,6 +137,12 @@ class ForeignModel:
                 f"the process of this model {ended} over {rows} rows; the next request starts it again"
             ) from None
         said: JsonObject = json.loads(reply)
+        if said.get("turn") != turn:  # a process that it forked answers too: what comes next is of another request
+            self._called.close()
+            raise Unavailable(
+                f"the process of this model answered another request than the one of {rows} rows (does its code "
+                "fork?); the next request starts it again"
+            )
         if "error" in said:
             raise ScoringFailed(f"the model raised {said['error']}")
         if isinstance(memory := said.get("memory"), int):
@@ -201,7 +210,9 @@ def scores_of(said: JsonObject, signature: Signature) -> Scores:
             raise ScoringFailed(f"the model answered {str(odd[0])[:80]!r}; its classes are {known}")
         sure = np.eye(len(place))[[place[str(label)] for label in labels]]
         return sure[:, 1] if signature.task == "binary" else sure
-    scores = np.array(said["scores"], float)
+    scores: NDArray[np.float64] = np.array(said["scores"], float)
     if signature.task == "binary" and scores.ndim == 2 and scores.shape[1] == 2:
-        return scores[:, 1]
+        scores = scores[:, 1]
+    if signature.task != "regression" and (outside := scores[(scores < 0) | (scores > 1)]).size:
+        raise ScoringFailed(f"the model answered {outside[0]:g} where a probability lies from 0 to 1")
     return scores

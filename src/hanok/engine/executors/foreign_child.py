@@ -49,6 +49,7 @@ def main(descriptor: int, folder: str, memory: int) -> None:
             said = _answered(model, asked)
         except Exception as error:  # noqa: BLE001 (one request ends here)
             said = {"error": _words(error)}
+        said["turn"] = asked["turn"]
         connection.send_bytes(json.dumps(said).encode())
 
 
@@ -88,6 +89,8 @@ def _answered(model: Model, asked: Mapping[str, Sequence[Column]]) -> Said:
         raise ValueError(f"it gave {len(values)} answers to {len(frame)} rows")
     if values.dtype.kind in "OUS":
         return {"labels": [str(value) for value in values.tolist()]}
+    if values.dtype.kind == "c":
+        raise ValueError(f"it gave complex numbers, like {values.flat[0]}")
     return {"scores": values.astype(float).tolist(), "memory": _memory()}
 
 

@@ -19,6 +19,7 @@ from hanok.engine.why_prediction import why_prediction
 from hanok.parts.tracking.service import Tracking
 
 VERSION_DIGITS_MAX = 10
+BUDGET_MAX_S = 3600.0
 
 
 @verb("why", Access.READ, "heavy")
@@ -45,7 +46,10 @@ def rehearse(parts: Evidence, rehearsals: Rehearsals, *, model: str, budget: str
     `budget` is the longest time, like 60s or 10m."""
     if model not in _models(parts):
         raise no_model(model, _models(parts))
-    made = rehearsals.rehearse(parts, model, budget_s=duration(budget).total_seconds())
+    seconds = duration(budget).total_seconds()
+    if seconds > BUDGET_MAX_S:
+        raise Invalid(f"a rehearsal takes an hour at most, and {budget} is longer: hanok rehearse {model} --budget 1h")
+    made = rehearsals.rehearse(parts, model, budget_s=seconds)
     return REHEARSAL.body(made)
 
 

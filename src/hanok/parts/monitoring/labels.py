@@ -31,9 +31,10 @@ from hanok.core.tables import ARRIVED, SEQUENCE
 from hanok.parts.monitoring.alerts import Alerts
 from hanok.parts.monitoring.label_pairs import UNTIL, pairs, taken_back
 from hanok.parts.monitoring.outcomes import NEWEST, OUTCOMES, PREDICTIONS, counting, key_column, since_of
-from hanok.parts.monitoring.spellings import Spellings
+from hanok.parts.monitoring.spellings import Spellings, spelled
 from hanok.stores.ports import Metadata, Repositories, Tables
 
+NAMELESS_MAX = 1_000  # keys that name nothing, of one step
 WORDS_SHOWN = 5
 INSTANT = pa.timestamp("us", "UTC")
 NOTHING = pa.schema([("outside", pa.bool_()), ("label", pa.float64()), ("at", INSTANT)])
@@ -254,7 +255,7 @@ class Labels:
         """The pairs of a step as rows of the outcomes table, and the new labels that are none of the task."""
         log_name = PREDICTIONS + source.model
         have = self._tables.scan(log_name, upto=step.answers).schema.names if step.answers else []
-        strange = self._strange(source, state, step, answering) if step.labels > state.labels else {}
+        strange = self._strange(source, kinds, state, step, answering) if step.labels > state.labels else {}
         nothing = pa.table({"outside": [], "label": [], "at": []}, schema=NOTHING)
         if not step.labels or not step.answers:
             return nothing, strange
@@ -281,11 +282,30 @@ class Labels:
         )
         return rows, strange
 
-    def _strange(self, source: LabelSource, state: LabelState, step: LabelStep, answering: Signature) -> dict[str, int]:
-        """New labels that are none of the task, with how often each came; the most frequent first."""
+    def _strange(
+        self,
+        source: LabelSource,
+        kinds: Sequence[KeyType],
+        state: LabelState,
+        step: LabelStep,
+        answering: Signature,
+    ) -> dict[str, int]:
+        """New labels that are none of the task, or whose key names no single value (a float beyond 2^53, say), with how
+        often each came; the most frequent first."""
         scan = self._tables.scan(source.table, upto=step.labels, first=state.labels)
-        column = quoted(source.column)
+        column, nameless = quoted(source.column), dict[str, int]()
         with connect({"labels": scan}) as duck:
+            for key, kind in zip(source.keys, kinds, strict=True):
+                if key not in scan.schema.names:
+                    continue
+                name = quoted(key)
+                one = spelled(name, scan.schema.field(key).type, kind)
+                rows = duck.execute(
+                    f"SELECT CAST({name} AS VARCHAR), count(*) FROM labels WHERE {SEQUENCE} >= {state.labels} "
+                    f"AND {name} IS NOT NULL AND ({one}) IS NULL GROUP BY 1 "
+                    f"ORDER BY 2 DESC, 1 LIMIT {NAMELESS_MAX}"
+                ).fetchall()
+                nameless |= {f"{key}={value}": int(n) for value, n in rows}
             values = arrow(
                 duck,
                 f"SELECT {column} AS value, count(*) AS n FROM labels WHERE {SEQUENCE} >= {state.labels} AND "
@@ -293,7 +313,8 @@ class Labels:
             )
         none = np.isnan(encoded(answering, values.column("value")))
         found = values.filter(pa.array(none))
-        return dict(zip(map(str, found.column("value").to_pylist()), found.column("n").to_pylist(), strict=True))
+        words = map(str, found.column("value").to_pylist())
+        return {**dict(zip(words, found.column("n").to_pylist(), strict=True)), **nameless}
 
     # -- alerts ----------------------------------------------------------------------------------------------
 
