@@ -219,7 +219,7 @@ def unexplained(incident: Incident, verdict: Verdict, found: Change, *, exchange
     if left := [n for n, _ in verdict.left if n not in columns]:
         what.append(f"{', '.join(left[:3])} no longer fit the other columns as before")
     out = _ruled_out(seen, feeds=bool(incident.case.tables), exchanged=exchanged)
-    return f"unexplained: {'; '.join(what)}." + (f" Ruled out: {out}" if out else "")
+    return f"unexplained: {'; '.join(what)}." + (f" Ruled out: {out}." if out else "")
 
 
 def scores_moved(found: Change) -> str:

@@ -173,12 +173,11 @@ def _diagnosed(case: _Case) -> Diagnosis:
     ours = [*(s for s in skews if s.columns[0] in told), *ours, *(s for s in skews if s.columns[0] not in told)]
     if not ours:
         ours = _suspects(case, _drifted(case), observed, usual)
-    symptom = _symptom(case, observed, usual)
     ranked = _with_version(case, ours, found.usual.loss) or other_labels(case)
     sentence = "" if ranked else unexplained(house, verdict, found, exchanged=_replaced(case) is not None)
     sentence = sentence or _sentence(case, ranked, scores_moved(found))
-    ends = case.start.isoformat(), case.end.isoformat()
-    return Diagnosis(case.model.name, *ends, sentence, symptom, tuple(ranked))
+    start, end = case.start.isoformat(), case.end.isoformat()
+    return Diagnosis(case.model.name, start, end, sentence, _symptom(case, observed, usual), tuple(ranked))
 
 
 def _beside_training(case: _Case) -> Diagnosis:
@@ -297,11 +296,12 @@ def _usual(case: _Case) -> dict[str, float | None]:
 
 
 def _trained(case: _Case) -> dict[str, float | None]:
-    """The mean score of rows as they were in training, and the loss of the gate."""
+    """The mean score of rows as they were in training (None with free text, which nobody draws), the gate's loss."""
     facts = facts_of(case.parts.training.version(case.model.name, case.version))
-    drawn = {r.column: case.trained(r, seed) for seed, r in enumerate(case.references)}
-    loss = facts.metrics.get(facts.metric) if facts.metric in MEANS else None
-    return {"score": effect(case.score, drawn, {}, None).score, "loss": loss}
+    texts = any(c.terms for c in case.parts.serving.model(case.model.name, case.version).signature.inputs)
+    drawn = {} if texts else {r.column: case.trained(r, seed) for seed, r in enumerate(case.references)}
+    score = effect(case.score, drawn, {}, None).score if drawn else None
+    return {"score": score, "loss": facts.metrics.get(facts.metric) if facts.metric in MEANS else None}
 
 
 # -- hypotheses ----------------------------------------------------------------------------------------------
