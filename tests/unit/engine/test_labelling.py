@@ -180,3 +180,13 @@ def test_what_answers_keeps_its_name_and_its_versions(shop):
     if other is not None:
         registry.delete_version("returns", other)
         assert registry.versions("returns")[0].version == version
+
+
+def test_an_answer_of_an_earlier_release_has_no_inputs_of_later_versions(shop):
+    """Its row does not say which features were null, and stands in a table that has columns of other versions."""
+    at = pa.array([shop.clock.now()], pa.timestamp("us", "UTC"))
+    row = {"prediction_id": ["returns~000000000000-0000-000000-00000001"], "row_id": ["x"], "at": at, "version": [1]}
+    row |= {"arm": ["primary"], "score": [0.5], "f__size": [9.0], "f__later": pa.array([None], pa.float64())}
+    shop.tables.append("predictions--returns", pa.table(row | {"_arrived": at}), key="old")
+    found = shop.serving.find("returns~000000000000-0000-000000-00000001")
+    assert found.features["size"] == 9.0 and "later" not in found.features

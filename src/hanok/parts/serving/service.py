@@ -14,7 +14,7 @@ import pyarrow as pa
 from hanok.compute.frames import Columns
 from hanok.core.access import SYSTEM, acting
 from hanok.core.clock import Clock, micros
-from hanok.core.errors import Invalid, PredictionNotFound, SignatureMismatch
+from hanok.core.errors import HanokError, Invalid, PredictionNotFound, SignatureMismatch
 from hanok.core.ids import PredictionId
 from hanok.core.lineage import Edge, EdgeKind, Event, Node, NodeKind
 from hanok.core.logged import KEY
@@ -255,7 +255,18 @@ class Serving:
             raise PredictionNotFound(
                 f"there is no prediction {asked}; ids stand in replies, and 'hanok predict' prints them"
             )
-        return self._log.find(asked)
+        return self._with_own_features(self._log.find(asked))
+
+    def _with_own_features(self, found: Prediction) -> Prediction:
+        """Without nulls of features that its version never had: rows of earlier releases do not say which were null,
+        and stand in a table with the columns of all versions."""
+        if found.error or None not in found.features.values():
+            return found
+        try:
+            inputs = {c.name for c in self.signature(found.deployment, found.version).inputs}
+        except HanokError:
+            return found
+        return replace(found, features={n: v for n, v in found.features.items() if v is not None or n in inputs})
 
     def answers_since(self, name: str, since: datetime) -> pa.Table:
         """What was answered up to now, open segments included: prediction_id, at, version, arm, error, `rows` and the
