@@ -63,10 +63,9 @@ def rehearse(model: str, budget: str, home: Path | None, as_json: bool) -> None:
     show([dict(zip(names, (k.kind, k.tried, k.harmful, k.first, k.named), strict=True)) for k in kinds], False)
     if found.blind:
         click.echo("Harmful, and not among the first three each time (named: of how many questions):")
-        names = ("kind", "where", "how", "named", "loss")
-        show(
-            [dict(zip(names, (f.kind, f.where, f.strength, f.times, f.harm), strict=True)) for f in found.blind], False
-        )
+        columns = ("kind", "where", "how", "named", "loss", "what would show it")
+        told = [(f.kind, f.where, f.strength, f.times, f.harm, f.opens) for f in found.blind]
+        show([dict(zip(columns, line, strict=True)) for line in told], False)
     if found.left:
         click.echo(f"{found.left} questions were left when {budget} were over: hanok rehearse {model} --budget 10m")
 

@@ -70,7 +70,7 @@ class RehearsedFault:
     def harm(self) -> str:
         """By how much the loss rose, on the average of all questions; "" where that is not known."""
         known = [q.worse for q in self.asked if q.worse is not None]
-        return f"+{sum(known) / len(known):.0%}" if known else ""
+        return f"{sum(known) / len(known):+.0%}" if known else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ DAY = timedelta(days=1)
 DAYS = 10  # that are looked at as they were
 BUDGET_S = 60.0
 
-
 Elsewhere = Callable[[Rehearsing, str], Rehearsed]
 """Runs a rehearsal of the package with this digest."""
 
@@ -56,8 +55,10 @@ class Rehearsals:
             tuple(_days(parts, name, version, references)),
             budget_s,
         )
-        here = self.elsewhere is None or parts.packages.is_foreign(trained.package)
-        found = run(work, served.score) if here or self.elsewhere is None else self.elsewhere(work, trained.package)
+        if self.elsewhere is None or parts.packages.is_foreign(trained.package):  # that one has a process of its own
+            found = run(work, served.score)
+        else:
+            found = self.elsewhere(work, trained.package)
         made = Rehearsal(name, version, parts.clock.now(), found.answers, found.faults, found.quiet, found.left)
         parts.metadata.write(lambda r: r.records.put(REHEARSAL.name, name, "newest", REHEARSAL.body(made), made.made))
         return made

@@ -95,7 +95,7 @@ class Replay:
         app.watching.check_feeds()
         for name in live:
             steps(f"measure {name}", lambda name=name: self._measure(name, day))
-        app.training.resume()
+        app.training.resume(deaths_max=None)
         if end - self._start == self._first:
             for model in app.training.models():
                 app.training.train(model.name, reason="first training", actor="replay", key=f"{model.name} first")

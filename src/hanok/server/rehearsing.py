@@ -10,9 +10,11 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 
-from hanok.core.errors import HanokError, Unavailable, words
+from hanok.core.errors import NotFound, Unavailable, words
+from hanok.core.records import from_body, to_body
 from hanok.engine.executors.called import Called, Ended
 from hanok.engine.executors.giving_way import go_last
 from hanok.engine.rehearsed import Rehearsed, Rehearsing, run
@@ -26,7 +28,7 @@ class RehearsalProcess:
     """Call it as `Rehearsals.elsewhere`. One rehearsal at a time; its process ends with it."""
 
     def __init__(self, blobs: Path) -> None:
-        self._turn = threading.Lock()
+        self._turn, self._closed = threading.Lock(), False
         self._process = Called(
             lambda descriptor: [sys.executable, "-m", "hanok.server.rehearsing", str(descriptor), str(blobs)],
             answer_s=ANSWER_S,
@@ -36,33 +38,39 @@ class RehearsalProcess:
     def __call__(self, work: Rehearsing, package: str) -> Rehearsed:
         """Raises Unavailable when another rehearsal is under way or the process ends over it, and what the rehearsal
         raises."""
+        if self._closed:
+            raise Unavailable("the server is ending")
         if not self._turn.acquire(blocking=False):
             raise Unavailable("another rehearsal is under way: ask again when it has ended")
         try:
-            found = pickle.loads(self._process(pickle.dumps((work, package), protocol=pickle.HIGHEST_PROTOCOL)))
+            reply = self._process(pickle.dumps((work, package), protocol=pickle.HIGHEST_PROTOCOL))
         except Ended as ended:
             raise Unavailable(f"the process that rehearses {ended}; ask again") from None
         finally:
             self._process.close()
             self._turn.release()
-        if isinstance(found, Rehearsed):
-            return found
-        raise found
+        said = orjson.loads(reply)  # it runs a model: what it says is data
+        if "lacks" in said:
+            raise NotFound(said["lacks"])
+        if "failed" in said:
+            raise Unavailable(said["failed"])
+        return from_body(Rehearsed, said)
 
     def close(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at; none is started any more."""
+        self._closed = True
         self._process.close()
 
 
 def answer(packages: Packages, message: bytes) -> bytes:
-    """What was rehearsed, or the error to raise."""
+    """What was rehearsed, what it lacks, or why it failed."""
     try:
         work, package = pickle.loads(message)
-        return pickle.dumps(run(work, packages.load(package).score))
-    except HanokError as error:
-        return pickle.dumps(type(error)(error.message))
+        return orjson.dumps(to_body(run(work, packages.load(package).score)))
+    except NotFound as error:
+        return orjson.dumps({"lacks": error.message})
     except Exception as error:  # noqa: BLE001 (the rehearsal ends here: the server is told why)
-        return pickle.dumps(Unavailable(f"the rehearsal failed: {words(error)}"))
+        return orjson.dumps({"failed": f"the rehearsal failed: {words(error)}"})
 
 
 def main(descriptor: int, blobs: Path) -> None:

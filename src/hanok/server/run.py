@@ -253,7 +253,6 @@ def serve(
         app.log.reader = read
         reading.close()
         app.rehearsals.elsewhere = None
-        rehearsing.close()
         _attempt(built.keep)
         app.metadata.strict = False
 

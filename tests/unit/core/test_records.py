@@ -87,4 +87,4 @@ def test_a_number_that_json_cannot_hold_stops_no_record():
     opened = WHOLE.open({"at": NOW.isoformat(), "parts": [{"name": "x", "share": None}], "either": [1.0, None]})
     assert math.isnan(opened.parts[0].share) and math.isnan(opened.either[1])
     with pytest.raises(Corrupt, match="version"):
-        WHOLE.open({"at": NOW.isoformat(), "parts": [], "version": "x"}) and None
+        WHOLE.open({"at": NOW.isoformat(), "parts": [], "version": "x"})

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from hanok.core.access import Access
 from hanok.core.durations import duration
-from hanok.core.errors import Invalid, NotFound, no_model
+from hanok.core.errors import Invalid, NotFound
 from hanok.core.json import JsonObject
 from hanok.core.rehearsal import REHEARSAL
 from hanok.core.wording import near
@@ -44,8 +44,7 @@ def why(parts: Evidence, *, subject: str, day: datetime | None = None, until: da
 def rehearse(parts: Evidence, rehearsals: Rehearsals, *, model: str, budget: str = "60s") -> JsonObject:
     """Put faults of many kinds into copies of past answers, and say which of them `why` would name of this model.
     `budget` is the longest time, like 60s or 10m."""
-    if model not in _models(parts):
-        raise no_model(model, _models(parts))
+    parts.declared.present(model)
     seconds = duration(budget).total_seconds()
     if seconds > BUDGET_MAX_S:
         raise Invalid(f"a rehearsal takes an hour at most, and {budget} is longer: hanok rehearse {model} --budget 1h")

@@ -296,10 +296,10 @@ class Labels:
         column, nameless = quoted(source.column), dict[str, int]()
         with connect({"labels": scan}) as duck:
             for key, kind in zip(source.keys, kinds, strict=True):
-                if key not in scan.schema.names:
-                    continue
                 name = quoted(key)
-                one = spelled(name, scan.schema.field(key).type, kind)
+                one = spelled(name, scan.schema.field(key).type, kind) if key in scan.schema.names else name
+                if one == name:  # text is compared as it stands
+                    continue
                 rows = duck.execute(
                     f"SELECT CAST({name} AS VARCHAR), count(*) FROM labels WHERE {SEQUENCE} >= {state.labels} "
                     f"AND {name} IS NOT NULL AND ({one}) IS NULL GROUP BY 1 "

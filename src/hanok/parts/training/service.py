@@ -207,10 +207,11 @@ class Training:
         asked = from_body(TrainingRequest, last.arguments, what="training")
         return asked.start, asked.end or asked.at
 
-    def resume(self) -> int:
+    def resume(self, *, deaths_max: int | None = DEATHS_MAX) -> int:
         """Finish what a dead server left: rollbacks, then trainings; returns how many trainings came to their end. One
-        that fails is recorded as failed and does not hold up the others. From now on what this process begins is gone
-        on with after a restart."""
+        that fails is recorded as failed and does not hold up the others; one in which `deaths_max` processes died is
+        closed (None: a person starts it again each time, and may). From now on what this process begins is gone on
+        with after a restart."""
         self._began = SERVER
         self._rollouts.finish_left()
         self.close_interrupted()
@@ -219,7 +220,7 @@ class Training:
             if workflow.arguments["model"] not in self._models or self.withheld(str(workflow.arguments["model"])):
                 continue
             try:
-                if (deaths := self._durable.deaths(workflow)) >= DEATHS_MAX:
+                if deaths_max is not None and (deaths := self._durable.deaths(workflow)) >= deaths_max:
                     self._end(workflow, FAILED, f"{deaths} servers died in the middle of it")
                     model = self.model(str(workflow.arguments["model"]))
                     self._resting.died(model, workflow.id, f"{deaths} servers died in the middle of a training")

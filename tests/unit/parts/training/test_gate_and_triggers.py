@@ -280,3 +280,17 @@ def test_a_training_in_which_process_after_process_dies_is_not_begun_for_ever(tm
     assert tries == [1, 2]
     (ended,) = rig.durable.list("train")
     assert ended.state == "failed" and "3 servers died" in ended.result["error"]
+
+
+def test_a_training_that_a_person_starts_again_each_time_is_gone_on_with(tmp_path):
+    """A replay that was killed in the middle of a training, more often than a server would begin it again."""
+    rig = Rig.at(tmp_path)
+    rig.declare("m")
+    rig.durable.start("train", "m", {"model": "m", "reason": "r", "actor": "hanok", "began": "server"})
+    for _ in range(4):
+        (left,) = replace(rig).durable.abandoned("train")
+        replace(rig).durable._claim(left.id, FAR)  # it takes it, and dies
+    begun = []
+    rig.training._run = lambda model, workflow: begun.append(model.name)
+    assert rig.training.resume(deaths_max=None) == 1 and begun == ["m"]
+    assert rig.durable.list("train")[0].state == "running"
